@@ -1,0 +1,46 @@
+# Every target works on a fresh clone: what it needs is installed first, into folders of this checkout.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LABEL_STUDIO_VENV := .venv-label-studio
+
+# Two torch threads beside other busy processes collapse when idle threads spin.
+export OMP_WAIT_POLICY = PASSIVE
+export GOMP_SPINCOUNT = 0
+export NO_ALBUMENTATIONS_UPDATE = 1
+export PREFECT_SERVER_ANALYTICS_ENABLED = false
+export DO_NOT_TRACK = 1
+
+.PHONY: help install demo test test-slow lint label-studio label-studio-install clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 24
+
+install: $(VENV)/.installed ## create the environment in .venv
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+label-studio-install: $(LABEL_STUDIO_VENV)/.installed ## install the Label Studio server in an environment of its own
+
+$(LABEL_STUDIO_VENV)/.installed: constraints-label-studio.txt
+	$(PYTHON) -m venv $(LABEL_STUDIO_VENV)
+	$(LABEL_STUDIO_VENV)/bin/python -m pip install --quiet --constraint constraints-label-studio.txt label-studio
+	touch $@
+
+demo: install ## generate images and run two full cycles on them; the last line is the report's path
+	$(BIN)/crosscheck demo
+
+test: install label-studio-install ## every test but the slow ones
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-slow: install label-studio-install ## the tests that take over a minute
+	$(BIN)/python -m pytest -m slow
+
+lint: install ## what pre-commit and CI check beside the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports

@@ -1,0 +1,1 @@
+"""Prefect flows: they sequence the stages of `pipeline` and nothing else."""

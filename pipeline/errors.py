@@ -1,0 +1,41 @@
+"""The faults this project raises on purpose, each with the next step to take in its message."""
+
+
+class PipelineError(Exception):
+    """Root of every fault that is about data, artefacts or remote services rather than about an argument."""
+
+
+class SettingsError(PipelineError):
+    """A settings file that cannot be used: unknown key, value out of bounds, missing file."""
+
+
+class DataError(PipelineError):
+    """Annotations or images that cannot be imported: unknown label, box outside the picture, missing file."""
+
+
+class ImageFault(DataError):
+    """One picture that cannot be read.
+
+    Callers quarantine the picture and go on.
+
+    Attributes:
+        uri: The picture.
+        reason: What is wrong with it, in words for a person.
+    """
+
+    def __init__(self, uri: str, reason: str) -> None:
+        super().__init__(f"{uri}: {reason}")
+        self.uri = uri
+        self.reason = reason
+
+
+class ArtefactError(PipelineError):
+    """An artefact of an earlier stage that is missing, damaged or belongs to another model or settings."""
+
+
+class RemoteError(PipelineError):
+    """A remote service (Label Studio, object storage) that is down or refuses a request."""
+
+
+class LeakError(PipelineError):
+    """An attempt to look at labels that the caller may not see."""

@@ -1,0 +1,17 @@
+"""What every settings section shares."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+"""A number from 0 to 1, both included."""
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+"""A text that is not empty."""
+
+
+class Section(BaseModel):
+    """A frozen group of settings; a key it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)

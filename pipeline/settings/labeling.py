@@ -1,0 +1,57 @@
+"""Settings of `labeling/`: who answers."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.settings.base import Section, Share
+
+
+class SimulatedSettings(Section):
+    """The simulated annotator: the only holder of the hidden boxes."""
+
+    format: Literal["coco", "yolo", "voc"] = "coco"
+    annotations: str = Field(description="the hidden labels")
+    images: str = Field(description="folder or URI of the pictures they belong to")
+    start: int = Field(default=0, ge=0, description="images whose boxes are given away before the first cycle")
+    error_rate: Share = Field(default=0.0, description="share of boxes it misses, moves or mislabels")
+    skip_rate: Share = Field(default=0.0, description="share of tasks it declines")
+
+
+class LabelStudioSettings(Section):
+    """Label Studio; its token comes from the environment or a Prefect Secret block, never from here."""
+
+    url: str = Field(default="http://localhost:8080", pattern=r"^https?://\S+$")
+    project: str = Field(default="crosscheck", min_length=3, max_length=50, description="title of the project")
+    pictures: Literal["local_files", "url"] = Field(
+        default="local_files",
+        description="local_files: the server reads them below its document root; url: the sample's own URI",
+    )
+    document_root: str | None = Field(default=None, description="the server's local document root")
+    timeout_s: float = Field(default=60.0, gt=0.0, le=3600.0)
+    page_size: int = Field(default=500, ge=1, le=10_000)
+    overlap_s: float = Field(default=300.0, ge=0.0, description="harvest looks back this far beyond its watermark")
+    secret_block: str = Field(
+        default="label-studio-token", description="Prefect Secret block asked when the environment has no token"
+    )
+
+    @model_validator(mode="after")
+    def _local_files_need_a_root(self) -> "LabelStudioSettings":
+        if self.pictures == "local_files" and self.document_root is None:
+            raise ValueError("pictures 'local_files' expects document_root, the folder that the server may read")
+        return self
+
+
+class LabelingSettings(Section):
+    """Who answers: nobody, the simulated annotator or people in Label Studio."""
+
+    backend: Literal["none", "simulated", "label_studio"] = "none"
+    simulated: SimulatedSettings | None = None
+    label_studio: LabelStudioSettings | None = None
+    accepted_iou: Share = Field(default=0.9, description="a machine box changed less than this counts as accepted")
+
+    @model_validator(mode="after")
+    def _backend_has_a_section(self) -> "LabelingSettings":
+        if self.backend != "none" and getattr(self, self.backend) is None:
+            raise ValueError(f"backend {self.backend!r} expects a section labeling.{self.backend}")
+        return self

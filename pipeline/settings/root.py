@@ -1,0 +1,162 @@
+"""The whole of the settings and how a YAML file becomes them."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+import yaml
+from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from pipeline.errors import SettingsError
+from pipeline.settings.base import Name, Section
+from pipeline.settings.data import DataSettings
+from pipeline.settings.detector import DetectorSettings, TrainingSettings
+from pipeline.settings.labeling import LabelingSettings
+from pipeline.settings.mining import MiningSettings
+from pipeline.settings.report import ReportSettings
+from pipeline.settings.selection import SelectionSettings
+
+_PATH_KEYS = frozenset({"workspace", "images", "annotations", "document_root"})
+
+
+class Settings(Section):
+    """Everything that a cycle depends on, beside the data and the answers of people."""
+
+    name: Name = Field(description="shown in reports and in Label Studio")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="drives every random choice")
+    workspace: str = Field(description="folder or URI for the sample table, models, cycles and reports")
+    data: DataSettings
+    detector: DetectorSettings = DetectorSettings()
+    training: TrainingSettings = TrainingSettings()
+    mining: MiningSettings = MiningSettings()
+    selection: SelectionSettings = SelectionSettings()
+    labeling: LabelingSettings = LabelingSettings()
+    report: ReportSettings = ReportSettings()
+
+    def digest(self) -> str:
+        """Hash of every value but the workspace's place.
+
+        Returns:
+            12 hex digits, the same for the same settings on any machine.
+        """
+        text = json.dumps(self.model_dump(mode="json", exclude={"workspace"}), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def load_settings(path: str | Path, overrides: Iterable[str] = ()) -> Settings:
+    """Read settings from YAML.
+
+    Args:
+        path: The file. Relative paths inside are taken from its folder.
+        overrides: `section.key=value` texts, the value in YAML, laid over the file; relative paths in them
+            are taken from the working directory.
+
+    Returns:
+        Frozen, validated settings with absolute paths.
+
+    Raises:
+        SettingsError: The file is missing or no YAML mapping, or a key or value is refused; the message names
+            each offending key, what was expected and the nearest known key.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise SettingsError(f"Expected a settings file, found none at {file}. See configs/ for examples.")
+    try:
+        values = yaml.safe_load(file.read_text())
+    except yaml.YAMLError as fault:
+        raise SettingsError(f"{file}: expected YAML, got {fault}") from fault
+    if not isinstance(values, dict):
+        raise SettingsError(f"{file}: expected a mapping of sections, got {type(values).__name__}")
+    values = _absolute(values, file.resolve().parent)
+    for override in overrides:
+        _lay_over(values, override)
+    return parse_settings(values, str(file))
+
+
+def parse_settings(values: Mapping[str, Any], origin: str) -> Settings:
+    """Validate a mapping.
+
+    Args:
+        values: Sections and keys.
+        origin: Named in the error message.
+
+    Returns:
+        The settings.
+
+    Raises:
+        SettingsError: A key or value is refused.
+    """
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as fault:
+        lines = "\n".join(f"  {_explain(error)}" for error in fault.errors())
+        raise SettingsError(f"{origin}: these settings cannot be used:\n{lines}") from fault
+
+
+def dump_settings(settings: Settings) -> str:
+    """Write settings as YAML that `load_settings` reads back to an equal object.
+
+    Returns:
+        The text, every key present.
+    """
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+
+
+def _absolute(value: Any, folder: Path, key: str = "") -> Any:
+    if isinstance(value, dict):
+        return {name: _absolute(item, folder, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_absolute(item, folder) for item in value]
+    if key in _PATH_KEYS and isinstance(value, str) and "://" not in value:
+        return str((folder / Path(value).expanduser()).resolve())
+    return value
+
+
+def _lay_over(values: dict[str, Any], override: str) -> None:
+    dotted, separator, text = override.partition("=")
+    if not separator:
+        raise SettingsError(f"Expected section.key=value, got {override!r}")
+    *sections, key = dotted.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise SettingsError(f"{override!r}: {section!r} is a value, not a section")
+    try:
+        values[key] = _absolute(yaml.safe_load(text), Path.cwd(), key)
+    except yaml.YAMLError as fault:
+        raise SettingsError(f"{override!r}: expected a YAML value after '='") from fault
+
+
+def _explain(error: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] != "extra_forbidden":
+        message = error["msg"].removeprefix("Value error, ")
+        got = "" if error["type"] in {"missing", "value_error"} else f", got {error['input']!r}"
+        return f"{where or 'settings'}: {message}{got}"
+    known = _known_keys(error["loc"][:-1])
+    near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(known))}"
+    return f"{where}: unknown key; {hint}"
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    section: type[Section] = Settings
+    for part in location:
+        if isinstance(part, str) and part in section.model_fields:
+            section = _section_type(section.model_fields[part].annotation) or section
+    return list(section.model_fields)
+
+
+def _section_type(annotation: Any) -> type[Section] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    if get_origin(annotation) in {Union, UnionType, tuple, list}:
+        return next(filter(None, map(_section_type, get_args(annotation))), None)
+    return None

@@ -1,0 +1,16 @@
+"""Secrets: from the environment alone, never in a settings file, never printed."""
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Secrets(BaseSettings):
+    """Tokens as the environment gives them.
+
+    Attributes:
+        label_studio_api_key: Personal access token or legacy token (`LABEL_STUDIO_API_KEY`).
+    """
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+
+    label_studio_api_key: SecretStr | None = None

@@ -1,0 +1,202 @@
+"""The workspace: a folder or URI whose files are written whole or not at all.
+
+- `samples/`: the Delta table, see `dataset.store`
+- `models/<model_id>/`: `weights.safetensors`, `model.json`
+- `models/champion.json`: the model in use, an atomic pointer
+- `cycles/<number>/`: what one cycle made, see `stages`
+- `labeling/`: the state of the labelling backend
+- `reports/`: `index.html` and a page a cycle
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+from uuid import uuid4
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+
+from pipeline.errors import ArtefactError
+
+
+class Folder:
+    """A local folder or an fsspec URI with atomic writes.
+
+    Args:
+        root: A path or a URI such as `s3://bucket/prefix`.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self._files, path = fsspec.core.url_to_fs(str(root))
+        self._local = isinstance(self._files, LocalFileSystem)
+        self._path = str(path).rstrip("/")
+
+    def __repr__(self) -> str:
+        """The folder's URI."""
+        return f"Folder({self.uri!r})"
+
+    @property
+    def uri(self) -> str:
+        """Absolute local path, or the full URI of a remote folder."""
+        return self._path if self._local else str(self._files.unstrip_protocol(self._path))
+
+    def folder(self, *names: str) -> Folder:
+        """A folder below this one; it need not exist.
+
+        Raises:
+            ValueError: A name would leave this folder.
+        """
+        return Folder(self.path(*names))
+
+    def path(self, *names: str) -> str:
+        """Path or URI of something below this folder.
+
+        Raises:
+            ValueError: A name would leave this folder.
+        """
+        for name in names:
+            if name in {"", ".", ".."} or "/" in name or "\\" in name:
+                raise ValueError(f"Expected the plain name of a file or folder, got {name!r}")
+        return "/".join([self.uri, *names])
+
+    def exists(self, name: str) -> bool:
+        """Tell whether a finished file or folder of this name is there."""
+        return bool(self._files.exists(self.path(name)))
+
+    def names(self) -> list[str]:
+        """Names of everything finished in this folder, sorted; empty for a folder that is not there."""
+        if not self._files.exists(self.uri):
+            return []
+        self._files.invalidate_cache(self.uri)
+        found = (str(path).rstrip("/").rsplit("/", 1)[-1] for path in self._files.ls(self.uri, detail=False))
+        return sorted(name for name in found if not name.endswith(".tmp"))
+
+    @contextmanager
+    def create(self, name: str) -> Iterator[BinaryIO]:
+        """Write a file that appears, whole, when the block ends without an error.
+
+        Args:
+            name: The file's name; an older file of this name is replaced.
+
+        Yields:
+            The open file.
+        """
+        path = self.path(name)
+        if not self._local:
+            self._files.makedirs(self.uri, exist_ok=True)
+            with self._files.open(path, "wb", autocommit=False) as file:
+                try:
+                    yield cast(BinaryIO, file)
+                except BaseException:
+                    file.discard()
+                    raise
+            file.commit()
+            return
+        Path(self.uri).mkdir(parents=True, exist_ok=True)
+        unfinished = f"{path}.{uuid4().hex[:8]}.tmp"
+        try:
+            with open(unfinished, "wb") as local:
+                yield local
+                local.flush()
+                os.fsync(local.fileno())
+            Path(unfinished).replace(path)
+        finally:
+            Path(unfinished).unlink(missing_ok=True)
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """Write a file atomically."""
+        with self.create(name) as file:
+            file.write(data)
+
+    def read_bytes(self, name: str) -> bytes:
+        """Read a file.
+
+        Raises:
+            ArtefactError: There is no such file.
+        """
+        try:
+            return cast(bytes, self._files.cat_file(self.path(name)))
+        except FileNotFoundError as fault:
+            raise ArtefactError(f"Expected {self.path(name)}, found nothing. Run the stage that makes it.") from fault
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write JSON atomically, keys in the order given."""
+        self.write_bytes(name, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+    def read_json(self, name: str) -> Any:
+        """Read JSON.
+
+        Raises:
+            ArtefactError: The file is missing or damaged.
+        """
+        try:
+            return json.loads(self.read_bytes(name))
+        except ValueError as fault:
+            raise ArtefactError(f"{self.path(name)}: expected JSON, got {fault}. Remove it and run again.") from fault
+
+    def write_table(self, name: str, table: pa.Table) -> None:
+        """Write a parquet file atomically; the same table gives the same bytes."""
+        with self.create(name) as file:
+            pq.write_table(table, file, compression="zstd")
+
+    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """Read a parquet file.
+
+        Args:
+            name: The file's name.
+            columns: Columns to read; all by default.
+
+        Raises:
+            ArtefactError: The file is missing or damaged.
+        """
+        try:
+            with self._files.open(self.path(name), "rb") as file:
+                return pq.read_table(file, columns=columns)
+        except FileNotFoundError as fault:
+            raise ArtefactError(f"Expected {self.path(name)}, found nothing. Run the stage that makes it.") from fault
+        except pa.ArrowInvalid as fault:
+            raise ArtefactError(f"{self.path(name)}: expected parquet, got {fault}. Remove it, run again.") from fault
+
+    def remove(self, name: str) -> None:
+        """Remove a file, or a folder with all that it holds; nothing happens where there is none."""
+        if self.exists(name):
+            self._files.rm(self.path(name), recursive=True)
+
+
+class Workspace(Folder):
+    """The root folder of one project's data, models, cycles and reports."""
+
+    @property
+    def samples_uri(self) -> str:
+        """Where the Delta table lies."""
+        return self.path("samples")
+
+    @property
+    def models(self) -> Folder:
+        """Trained models by id, and the champion's pointer."""
+        return self.folder("models")
+
+    @property
+    def labeling(self) -> Folder:
+        """State of the labelling backend: watermark, queue."""
+        return self.folder("labeling")
+
+    @property
+    def reports(self) -> Folder:
+        """Pages for people."""
+        return self.folder("reports")
+
+    def cycle(self, number: int) -> Folder:
+        """Artefacts of one cycle."""
+        return self.folder("cycles", f"{number:04d}")
+
+    def cycles(self) -> list[int]:
+        """Numbers of every cycle that was opened, ascending."""
+        return [int(name) for name in self.folder("cycles").names() if name.isdecimal()]
