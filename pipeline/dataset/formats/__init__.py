@@ -1,0 +1,1 @@
+"""Annotation formats, each in an adapter of its own that reads and writes."""

@@ -1,0 +1,1 @@
+"""Who answers: people in Label Studio, or the simulated annotator of experiments."""

@@ -1,0 +1,62 @@
+"""The one interface to whoever answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pipeline.records import Answer, Task
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) while a push or a harvest goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class PushResult:
+    """What a push did.
+
+    Attributes:
+        created: Images that had no task yet and got one.
+        existing: Images that had a task already; their work is left alone.
+        refused: Images that could not be pushed, with the reason.
+    """
+
+    created: tuple[str, ...] = ()
+    existing: tuple[str, ...] = ()
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Harvest:
+    """What people answered.
+
+    Attributes:
+        answers: New or changed answers, oldest change first, at most one an annotation.
+        watermark: Give it to the next harvest; opaque, JSON-safe text.
+        notes: What could not be read and why, for the report: (image id or task, problem).
+    """
+
+    answers: tuple[Answer, ...]
+    watermark: str
+    notes: tuple[tuple[str, str], ...] = ()
+
+
+class LabelingBackend(Protocol):
+    """Takes questions and gives answers; never waits for people."""
+
+    def push(self, tasks: Sequence[Task], progress: Progress | None = None) -> PushResult:
+        """Ask about images, best first. Pushing an image again adds nothing.
+
+        Raises:
+            RemoteError: The service is down or refuses; what was pushed before stays pushed.
+        """
+        ...
+
+    def harvest(self, watermark: str | None = None, progress: Progress | None = None) -> Harvest:
+        """Collect answers that are new or changed since a watermark; all of them for None.
+
+        Raises:
+            RemoteError: The service is down or refuses.
+        """
+        ...
