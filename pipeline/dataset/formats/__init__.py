@@ -1,7 +1,7 @@
 """Annotation formats, each in an adapter of its own that reads and writes.
 
-The readers of `supervision` are not used: they stop at the first picture that cannot be read, and no longer know
-which line or id a box came from when it turns out to be wrong.
+The readers of `supervision` are not used: those of YOLO and VOC stop at the first picture that cannot be read, and
+none of them still knows which line or id a box came from when the box turns out to be wrong.
 """
 
 from __future__ import annotations
