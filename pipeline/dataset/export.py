@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import PurePosixPath
 
 from pipeline.dataset.formats import write_samples
@@ -114,7 +114,8 @@ def _copied_names(samples: Sequence[Sample], folder: Folder) -> tuple[str, Mappi
 
 
 def _names_in_place(samples: Sequence[Sample]) -> tuple[str, Mapping[str, str]]:
-    root = "/".join(os.path.commonprefix([sample.uri.split("/")[:-1] for sample in samples]))
+    levels = zip(*(sample.uri.split("/")[:-1] for sample in samples), strict=False)
+    root = "/".join(level[0] for level in takewhile(lambda level: len(set(level)) == 1, levels))
     if root.endswith(":/") or not all(sample.uri.startswith(f"{root}/") for sample in samples):
         raise DataError(
             f"Expected pictures with a folder in common, got {samples[0].uri} and others elsewhere. Export with copies."
