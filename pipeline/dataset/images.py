@@ -227,9 +227,9 @@ def _size_note(pixels: int) -> list[str]:
 
 
 def _fingerprint(image: Image.Image, orientation: int) -> str:
-    """Difference hash; the hash looks at 17 x 16 pixels, so that a quick coarse copy serves as well."""
-    coarse = image.reduce(max(1, min(image.size) // (4 * _HASH_SIDE)))
-    return str(imagehash.dhash(displayed_picture(coarse, orientation), hash_size=_HASH_SIDE))
+    # On the whole picture: hashing a quick coarse copy moves more bits than saving the picture at another size does.
+    shown = displayed_picture(image.convert("L"), orientation)
+    return str(imagehash.dhash(shown, hash_size=_HASH_SIDE))
 
 
 def _fitted(size: tuple[int, int], longest_side_px: int) -> tuple[int, int]:
