@@ -52,7 +52,7 @@ def check_entries(
     """
     listed = list(entries)
     if split is Split.POOL:
-        listed = [replace(entry, boxes=()) for entry in listed]
+        listed = [Entry(entry.uri) for entry in listed]
     _require_known_labels(listed, data.labels)
     found = []
     with ThreadPoolExecutor(_THREADS) as pool:

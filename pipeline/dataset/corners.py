@@ -56,18 +56,21 @@ def check_boxes(entry: Entry, facts: ImageFacts, min_box_px: float, now: datetim
     """
     corners = geometry.as_boxes([(box.x1, box.y1, box.x2, box.y2) for box in entry.boxes])
     shown, raw = (facts.width, facts.height), (facts.raw_width, facts.raw_height)
-    stated = (entry.width or shown[0], entry.height or shown[1])
     if entry.relative:
         return _within(entry, geometry.scale(corners, *shown), facts, min_box_px, now)
-    if stated == shown:
+    if _states(entry, shown):
         return _within(entry, corners, facts, min_box_px, now)
-    if stated == raw:
+    if _states(entry, raw):
         turned = displayed_boxes(corners, *raw, facts.orientation)
         checked = _within(entry, turned, facts, min_box_px, now)
         note = f"boxes of the stored picture ({raw[0]} x {raw[1]}) turned by EXIF orientation {facts.orientation}"
         return replace(checked, repairs=(("converted", note), *checked.repairs))
-    detail = f"the annotation states {stated[0]} x {stated[1]} pixels, the picture has {shown[0]} x {shown[1]}"
+    detail = f"the annotation states {entry.width} x {entry.height} pixels, the picture has {shown[0]} x {shown[1]}"
     return CheckedBoxes(faults=(("size_mismatch", detail),))
+
+
+def _states(entry: Entry, size: tuple[int, int]) -> bool:
+    return entry.width in (None, size[0]) and entry.height in (None, size[1])
 
 
 def _within(entry: Entry, corners: Tensor, facts: ImageFacts, min_box_px: float, now: datetime) -> CheckedBoxes:
