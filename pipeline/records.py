@@ -182,9 +182,9 @@ class ImportIssue:
     Attributes:
         uri: The file it is about.
         problem: A short kind: `unreadable`, `missing`, `duplicate`, `near_duplicate`, `box_clipped`,
-            `box_outside`, `size_mismatch`, `converted`.
+            `box_outside`, `box_invalid`, `box_repeated`, `size_mismatch`, `converted`.
         detail: What was found and what was expected, in words for a person.
-        action: What was done: `quarantined`, `left_out`, `clipped`, `converted`, `moved_to_train`.
+        action: What was done: `quarantined`, `left_out`, `clipped`, `converted`, `replaced`, `moved_to_train`.
     """
 
     uri: str
