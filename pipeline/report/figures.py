@@ -70,7 +70,7 @@ def ap_by_cycle(turns: Sequence[Turn]) -> Markup:
         axes.set_xticks([turn.cycle for turn in shown], [f"{turn.cycle}\n{turn.labeled_images:,}" for turn in shown])
         axes.set_xlabel("cycle, and below it the images labeled by people")
         axes.set_ylabel("mAP")
-        axes.legend(loc="best")
+        figure.legend(loc="outside upper left", ncols=2)
         return _svg(figure, "ap-by-cycle", "mAP on val and test by cycle; the table beside it has the numbers")
 
 
@@ -91,7 +91,7 @@ def reliability(calibration: Calibration) -> Markup:
             axes.plot(bins[:, 0], bins[:, 1], color=color, linewidth=1)
             axes.scatter(bins[:, 0], bins[:, 1], s=sizes, color=color, marker=marker, label=name)
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="predicted p(correct)", ylabel="share right")
-        axes.legend(loc="upper left")
+        figure.legend(loc="outside upper left", ncols=3)
         return _svg(figure, "reliability", "Share of right boxes against predicted probability, held-back boxes")
 
 

@@ -88,7 +88,8 @@ def _environment() -> Environment:
 def _counts(version: Version) -> tuple[Table, ...]:
     groups = (("images", "Images by state"), ("splits", "Images by split"), ("boxes", "Boxes by source"))
     return tuple(
-        numbers_table(title, name.capitalize(), "Number", version.counts.get(name, {})) for name, title in groups
+        numbers_table(title, title.split()[-1].capitalize(), "Number", version.counts.get(name, {}))
+        for name, title in groups
     )
 
 

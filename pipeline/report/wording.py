@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-NOTHING = "\N{EN DASH}"
+NOTHING = "–"
 """Stands where a number is not known."""
 
 
@@ -28,7 +28,7 @@ def change(value: float | None) -> str:
     """A difference with its sign and three decimals, with a true minus."""
     if value is None:
         return NOTHING
-    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}") if round(value, 3) else "±0.000"
+    return f"{value:+.3f}".replace("-", "−") if round(value, 3) else "±0.000"
 
 
 def difference(value: float | None, before: float | None) -> float | None:
@@ -43,7 +43,7 @@ def percent(value: float) -> str:
 
 def interval(ends: Sequence[float] | None) -> str:
     """`0.380–0.444`; empty where there is none."""
-    return "" if ends is None else f"{ends[0]:.3f}\N{EN DASH}{ends[1]:.3f}"
+    return "" if ends is None else f"{ends[0]:.3f}–{ends[1]:.3f}"
 
 
 def with_interval(value: float | None, ends: Sequence[float] | None) -> str:

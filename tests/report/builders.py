@@ -111,7 +111,7 @@ def gate(cycle: int, level: float, promoted: bool = True, labels=LABELS, **value
 
 
 def turns(number: int = 3, labels=LABELS) -> tuple[Turn, ...]:
-    levels = 0.361 + 0.0255 * np.arange(number)
+    levels = 0.361 + 0.0256 * np.arange(number)
     return tuple(
         Turn(
             cycle=cycle,
