@@ -22,7 +22,7 @@ def first_asked(queue: pa.Table, limit: int) -> tuple[Rows, int]:
         limit: Most rows.
 
     Returns:
-        Rows by rank, and how many there are in all. Audits are left out: their boxes are nobody's to see.
+        Rows by rank, and how many there are in all. Audits and blind tasks, which show no boxes, are left out.
     """
     asked = queue.filter(pc.equal(queue["kind"], str(TaskKind.ASK)))
     return asked.sort_by("rank").slice(0, limit).to_pylist(), asked.num_rows

@@ -79,7 +79,7 @@ class CycleContents:
         opening: How the cycle began.
         turns: Every cycle up to this one, ascending; the last is this one.
         versions: Dataset versions up to the last of this cycle, ascending.
-        class_sources: Boxes of the last version by label and source, see `tables.count_boxes`.
+        class_sources: Boxes of the last version by label and source, see `data_tables.count_boxes`.
         harvest: What people answered.
         training: The fine-tuning run.
         calibration: Every score on held-back boxes.

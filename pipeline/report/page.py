@@ -117,8 +117,9 @@ def _data(contents: CycleContents) -> dict[str, Any]:
 
 def _people(contents: CycleContents, read_picture: ReadPicture) -> dict[str, Any]:
     first = contents.queue.sort_by("rank").slice(0, _QUEUE_SHOWN)["image_id"].to_pylist()
-    album = Album(read_picture, contents.samples, first)
-    harvest, push = contents.harvest, contents.push
+    harvest = contents.harvest
+    refused = contents.push.refused if contents.push else {}
+    album = Album(read_picture, contents.samples, [*first, *refused])
     return {
         "effort": data_tables.effort(contents.turns, _CYCLES_SHOWN),
         "queue": data_tables.queue(contents.queue, album, _QUEUE_SHOWN),
@@ -132,7 +133,9 @@ def _people(contents: CycleContents, read_picture: ReadPicture) -> dict[str, Any
             harvest.notes if harvest else (),
         ),
         "refused": text_table(
-            "Images that could not be pushed", ("Image", "Why"), push.refused.items() if push else ()
+            "Images that could not be pushed",
+            ("File", "Why"),
+            ((album.uri(image_id), why) for image_id, why in refused.items()),
         ),
     }
 

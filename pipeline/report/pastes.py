@@ -63,7 +63,7 @@ def paste_tiles(album: Album, proposal: dict[str, Any], checks: list[dict[str, A
     try:
         pixels = album.pixels(image_id, _READ_PX)
     except ImageFault as fault:
-        return (unreadable(subject, fault, "the source"),)
+        return (unreadable(subject, fault, "source"),)
     box = _scaled(_corners(proposal), pixels, album.size(image_id))
     mark = Mark("paste", 0, 0, 0, 0, proposal["label"], f"the {proposal['label']} that was cut out")
     source = _cut(pixels, box, [(box, mark)], side_px, f"source {subject}", "source")

@@ -58,7 +58,8 @@ def facts(contents: CycleContents) -> tuple[Fact, ...]:
     turn = contents.turn
     now = turn.metrics(turn.judged_on)
     ends = f"95 % interval {interval(now.interval)}" if now and now.interval else ""
-    qualified = (_since_first(contents.turns) or "nothing earlier to compare with", ends)
+    held = "not promoted" if turn.gate and not turn.gate.promoted else ""
+    qualified = (_since_first(contents.turns) or "nothing earlier to compare with", ends, held)
     certified = f"; {count(turn.certified)} of {plural(turn.classes, 'class', 'classes')} certified"
     pool = f"{count(contents.versions[-1].count('images', 'pool'))} left in the pool" if contents.versions else ""
     return (

@@ -143,10 +143,14 @@ def test_every_faulty_file_and_refused_image_is_on_the_page():
     many = tuple(
         ImportIssue(f"/pictures/{place}.jpg", "unreadable", "truncated", "quarantined") for place in range(900)
     )
-    contents = replace(first_cycle(), issues=many, push=Push(0, 0, {"abc": "no such picture"}))
+    contents = replace(first_cycle(), issues=many, push=_refusing(KNOWN[0].image_id, "abc"), samples=CONTENTS.samples)
     page = Page(render_cycle(contents, reader([]), FEW))
     assert {row[0] for row in page.table("Every file with a problem")[1:]} == {one.uri for one in many}
-    assert page.table("Images that could not be pushed")[1:] == [["abc", "no such picture"]]
+    assert page.table("Images that could not be pushed")[1:] == [[KNOWN[0].uri, "too large"], ["abc", "too large"]]
+
+
+def _refusing(*image_ids):
+    return Push(0, 0, dict.fromkeys(image_ids, "too large"))
 
 
 def test_what_is_known_only_in_a_simulation_says_so(pages):

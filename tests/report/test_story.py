@@ -140,6 +140,8 @@ def test_facts_of_an_empty_and_a_full_cycle():
         ("0", "in 0 images"),
         ("0", ""),
     ]
+    held = replace(turns(1)[0], gate=gate(0, 0.3, promoted=False))
+    assert facts(replace(first_cycle(), turns=(held,)))[0].detail.endswith("; not promoted")
     full = replace(QUIET, versions=versions(5), turns=turns(3))
     assert [(fact.value, fact.detail) for fact in facts(full)] == [
         ("0.412", "+0.051 since cycle 0; 95 % interval 0.382–0.442"),
