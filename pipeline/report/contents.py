@@ -50,10 +50,11 @@ class Turn:
     classes: int = 0
 
     def metrics(self, split: str) -> Metrics | None:
-        """How the cycle's candidate did on `val` or `test`; None where that was not measured."""
+        """How the cycle's candidate did on `val` or `test`; None where not measured or without true boxes there."""
         if self.gate is None:
             return None
-        return {"val": self.gate.val, "test": self.gate.test}[split]
+        found = {"val": self.gate.val, "test": self.gate.test}[split]
+        return found if found and found.boxes else None
 
     @property
     def judged_on(self) -> str:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import BeforeValidator
 from scipy.stats import binomtest
 
 Interval = tuple[float, float]
 """Lower and upper end, 95 %."""
+
+
+def _told(value: Any) -> Any:
+    """COCO's evaluation says -1 where there is nothing to measure."""
+    return None if value == -1 else value
+
+
+Precision = Annotated[float | None, BeforeValidator(_told)]
+"""0 to 1, higher = better; None where there is nothing to measure, which is also how -1 is read from a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +45,10 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class ClassMetrics:
-    """Average precision of one class, 0 to 1, None where it cannot be told, and its number of true boxes."""
+    """Average precision of one class and its number of true boxes."""
 
-    ap: float | None
-    ap50: float | None
+    ap: Precision
+    ap50: Precision
     n: int
 
 
@@ -47,27 +57,27 @@ class Metrics:
     """How good a model is on one split; COCO's average precision, 0 to 1, higher = better.
 
     Attributes:
-        map: Mean over classes and IoU 0.50 to 0.95.
+        map: Mean over classes and IoU 0.50 to 0.95; means nothing where `boxes` is 0.
         map50: At IoU 0.50.
         map75: At IoU 0.75.
-        map_small: Of small objects; None where there are none.
-        map_medium: Of medium objects; None where there are none.
-        map_large: Of large objects; None where there are none.
-        per_class: By label.
         images: Images evaluated.
         boxes: True boxes.
+        map_small: Of small objects.
+        map_medium: Of medium objects.
+        map_large: Of large objects.
+        per_class: By label.
         interval: Of `map`; None where not measured.
     """
 
     map: float
     map50: float
     map75: float
-    map_small: float | None = None
-    map_medium: float | None = None
-    map_large: float | None = None
+    images: int
+    boxes: int
+    map_small: Precision = None
+    map_medium: Precision = None
+    map_large: Precision = None
     per_class: Mapping[str, ClassMetrics] = field(default_factory=dict)
-    images: int = 0
-    boxes: int = 0
     interval: Interval | None = None
 
 

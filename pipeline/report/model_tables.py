@@ -66,7 +66,7 @@ def splits(gate: Gate) -> Table:
             count(one.boxes),
         )
         for name, one in known.items()
-        if one
+        if one and one.boxes
     )
     return Table("The new model in detail", columns, rows)
 
@@ -115,7 +115,7 @@ def evidence(calibration: Calibration) -> Table:
         Column("Score", numeric=False),
         Column("AUROC [95 %]", hint="0.5 is chance"),
         Column("AP", hint="average precision of the ranking"),
-        Column("Recall at precision 0.95", hint="share of the right boxes that a threshold may keep"),
+        Column("Recall at precision 0.95", hint="share of the true boxes that a threshold of this precision keeps"),
         Column("Calibration error", hint="expected calibration error, lower is better"),
         Column("Brier", hint="mean squared error, lower is better"),
     )

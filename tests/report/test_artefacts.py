@@ -6,7 +6,7 @@ from scipy.stats import beta
 from pipeline.errors import ArtefactError
 from pipeline.report import read_artefact
 from pipeline.report.artefacts import Harvest, Opening, Version
-from pipeline.report.measures import AuditCount, Certificates, Gate
+from pipeline.report.measures import AuditCount, Certificates, ClassMetrics, Gate, Metrics
 from tests.report.builders import metrics
 
 
@@ -27,6 +27,13 @@ def test_metrics_keep_their_numbers():
     assert (gate.val.map, gate.val.interval, gate.val.map_small) == (0.4, (0.37, 0.43), None)
     assert gate.val.per_class["bolt"].ap == 0.3
     assert (gate.test, gate.champion_val) == (None, None)
+
+
+def test_minus_one_is_read_as_nothing_to_measure():
+    values = {**metrics(0.4), "map_large": -1.0, "per_class": {"bolt": {"ap": -1.0, "ap50": 0.0, "n": 0.0}}}
+    found = read_artefact(Metrics, values, "metrics.json")
+    assert found.map_large is None
+    assert found.per_class["bolt"] == ClassMetrics(ap=None, ap50=0.0, n=0)
 
 
 def test_a_missing_key_and_a_wrong_type_are_both_named():

@@ -25,6 +25,13 @@ def test_test_is_quoted_where_it_was_measured(one, split):
     assert (turn.metrics(split) is None) == (one is None)
 
 
+def test_a_split_without_true_boxes_was_not_measured():
+    known = gate(1, 0.4)
+    turn = Turn(cycle=1, opened_at=MOMENT, gate=replace(known, test=replace(known.test, map=-1.0, boxes=0)))
+    assert turn.metrics("test") is None
+    assert turn.judged_on == "val"
+
+
 def test_measured_leaves_out_turns_without_metrics():
     first, second, third = turns(3)
     history = [first, replace(second, gate=None), third]

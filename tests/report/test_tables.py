@@ -30,6 +30,7 @@ from tests.report.builders import (
     cycle_contents,
     first_cycle,
     gate,
+    metrics,
     queue_table,
     reader,
     sample_table,
@@ -213,6 +214,7 @@ def test_many_classes_of_ap_are_cut_with_a_count():
 def test_splits_leave_out_what_was_not_measured():
     assert [row[0].split()[-1] for row in splits(gate(1, 0.4)).rows] == ["test", "val", "val"]
     assert len(splits(gate(0, 0.4, test=None)).rows) == 1
+    assert len(splits(gate(0, 0.4, test={**metrics(-1.0), "boxes": 0})).rows) == 1
 
 
 def test_evidence_stands_beside_chance_with_the_fused_score_last():
