@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.dataset.demo.relief import Plane
 from pipeline.dataset.demo.shading import value_noise
 
-Canvas = NDArray[np.float32]
+Canvas = NDArray[np.floating]
 """A picture in linear light, `[height, width, 3]`."""
 
 
@@ -28,9 +28,9 @@ def draw_bench(width: int, height: int, clutter: float, rng: Generator) -> Canva
     """
     side = int(np.ceil(np.hypot(width, height))) + 4
     surface = _SURFACES[rng.choice(len(_SURFACES), p=_SHARES)](side, rng)
-    turn = cv2.getRotationMatrix2D((side / 2, side / 2), rng.uniform(0, 360), 1.0)
+    turn = cv2.getRotationMatrix2D((side / 2, side / 2), rng.uniform(0, 360), 1.0).astype(np.float64)
     turn[:, 2] += [(width - side) / 2, (height - side) / 2]
-    canvas = cv2.warpAffine(surface, turn, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    canvas: Canvas = cv2.warpAffine(surface, turn, (width, height), borderMode=cv2.BORDER_REFLECT).astype(np.float32)
     for _ in range(rng.poisson(2.0 * clutter)):
         _stain(canvas, rng)
     _dust(canvas, rng.poisson(60 * clutter), rng)

@@ -62,7 +62,8 @@ def _falloff(height: int, width: int, light: Light, harshness: float, rng: Gener
     slope = np.exp(toward * np.float32(rng.uniform(0.05, 0.15 + 0.7 * harshness)))
     vignette = 1 - np.float32(rng.uniform(0, 0.1 + 0.3 * harshness)) * (rows**2 + columns**2) / 2
     uneven = 1 + np.float32(0.35 * harshness) * value_noise((height, width), (3, 4), rng)
-    return slope * vignette * uneven
+    falloff: Plane = slope * vignette * uneven
+    return falloff
 
 
 def _tone(light: NDArray[np.float32]) -> Pixels:
@@ -70,4 +71,5 @@ def _tone(light: NDArray[np.float32]) -> Pixels:
     rolled = np.where(light < 0.7, light, 0.7 + 0.3 * np.tanh((light - 0.7) / 0.6))
     encoded = np.power(np.clip(rolled, 0, 1), 1 / 2.2)
     encoded += 0.55 * encoded * (1 - encoded) * (encoded - 0.5)
-    return np.round(encoded * 255).astype(np.uint8)
+    pixels: Pixels = np.round(encoded * 255).astype(np.uint8)
+    return pixels

@@ -163,7 +163,7 @@ def _clear(folder: Folder) -> None:
 def _draw_all(folder: Folder, seed: int, counts: DemoCounts, difficulty: float) -> Iterator[None]:
     """Write every picture, then the COCO file of its portion; yields after each picture."""
     number = 0
-    for position, (portion, annotations) in enumerate(_ANNOTATIONS.items()):
+    for position, (portion, file) in enumerate(_ANNOTATIONS.items()):
         truth: dict[str, tuple[Part, ...]] = {}
         for index in range(getattr(counts, portion)):
             rng = np.random.default_rng([seed, position, index])
@@ -174,7 +174,7 @@ def _draw_all(folder: Folder, seed: int, counts: DemoCounts, difficulty: float) 
             truth[name] = scene.parts
             number += 1
             yield
-        folder.write_json(annotations, _coco(truth))
+        folder.write_json(file, _coco(truth))
 
 
 def _coco(truth: dict[str, tuple[Part, ...]]) -> dict[str, Any]:
@@ -203,10 +203,10 @@ def _annotation(number: int, image: int, part: Part) -> dict[str, Any]:
 def _digest(folder: Folder) -> str:
     """Hash of the names and bytes of everything but the note; missing files change it like damaged ones."""
     total = hashlib.sha256()
-    for portion, annotations in _ANNOTATIONS.items():
+    for portion, file in _ANNOTATIONS.items():
         pictures = folder.folder(portion)
         names = [(pictures, name) for name in pictures.names()]
-        names += [(folder, annotations)] if folder.exists(annotations) else []
+        names += [(folder, file)] if folder.exists(file) else []
         for place, name in names:
             total.update(f"{portion}/{name}:{hashlib.sha256(place.read_bytes(name)).hexdigest()}\n".encode())
     return total.hexdigest()

@@ -99,20 +99,22 @@ def _windows(grid: Grid, hub: float, rim: float, rng: Generator) -> Plane:
     if build == "solid":
         return np.ones_like(grid.u)
     if build == "drilled":
-        middle, size = (hub + rim) / 2, min((rim - hub) * 0.32, 0.7 * np.sin(np.pi / count) * (hub + rim) / 2)
-        return np.hypot(grid.radius * np.cos(turn) - middle, grid.radius * np.sin(turn)) - np.float32(size)
+        middle = (hub + rim) / 2
+        size = min((rim - hub) * 0.32, 0.7 * np.sin(np.pi / count) * middle)
+        away: Plane = np.hypot(grid.radius * np.cos(turn) - middle, grid.radius * np.sin(turn))
+        return away - np.float32(size)
     spoke = grid.radius * np.sin(sector / 2 - np.abs(turn)) - 0.06
-    return np.maximum.reduce([hub - grid.radius, grid.radius - rim, -spoke])
+    opening: Plane = np.maximum.reduce([hub - grid.radius, grid.radius - rim, -spoke])
+    return opening
 
 
 def _bow(grid: Grid, rng: Generator) -> Plane:
     """Signed distance from the part of a key that fingers hold."""
     u, v, size = grid.u + 0.58, grid.v, rng.uniform(0.34, 0.40)
     form = rng.choice(["round", "oval", "square", "hexagon"])
-    if form == "round":
-        return np.hypot(u, v) - np.float32(size)
-    if form == "oval":
-        return (np.hypot(u, v * np.float32(0.8)) - np.float32(size * 0.95)).astype(np.float32)
+    if form in {"round", "oval"}:
+        away: Plane = np.hypot(u, v * np.float32(0.8 if form == "oval" else 1.0))
+        return away - np.float32(size)
     if form == "square":
         return slab(u, v, size, size * rng.uniform(0.85, 1.1), 0.12)
     return polygon(u, v, 6, size)

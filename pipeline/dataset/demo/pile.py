@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dataset.demo.bench import Canvas
-from pipeline.dataset.demo.shading import Light, Patch, Plane
+from pipeline.dataset.demo.relief import Plane
+from pipeline.dataset.demo.shading import Light, Patch
 
 MIN_VISIBLE = 0.4
 """Least share of a part, and of what tells its class, that stays visible under later things."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.dataset.demo.materials import Material
 
-Plane = NDArray[np.float32]
+Plane = NDArray[np.floating]
 """One number a pixel, `[height, width]`."""
 
 SUPERSAMPLING = 2
@@ -38,7 +38,8 @@ class View:
     def matrix(self) -> NDArray[np.float64]:
         """The map from the object's frame to fine pixels, `[2, 2]`, without the shift to the middle."""
         squash = _rotation(self.tilt_axis) @ np.diag([1.0, self.tilt]) @ _rotation(-self.tilt_axis)
-        return squash @ _rotation(self.angle) * self.half_length_px * SUPERSAMPLING
+        to_fine: NDArray[np.float64] = squash @ _rotation(self.angle) * self.half_length_px * SUPERSAMPLING
+        return to_fine
 
 
 class Grid:
@@ -116,25 +117,29 @@ def slab(u: Plane, v: Plane, half_length: float, half_width: float, corner: floa
     across = np.abs(u) - np.float32(half_length - corner)
     along = np.abs(v) - np.float32(half_width - corner)
     outside = np.hypot(np.maximum(across, 0), np.maximum(along, 0))
-    return outside + np.minimum(np.maximum(across, along), 0) - np.float32(corner)
+    distance: Plane = outside + np.minimum(np.maximum(across, along), 0) - np.float32(corner)
+    return distance
 
 
 def polygon(u: Plane, v: Plane, sides: int, inner_radius: float) -> Plane:
     """Signed distance, up to the corners' rounding, from a regular polygon round the origin."""
     turns = np.arange(sides) * (2 * np.pi / sides)
     edges = (u * np.float32(np.cos(turn)) + v * np.float32(np.sin(turn)) for turn in turns)
-    return np.maximum.reduce(list(edges)) - np.float32(inner_radius)
+    nearest: Plane = np.maximum.reduce(list(edges))
+    return nearest - np.float32(inner_radius)
 
 
 def bevel(distance: Plane, width: float) -> Plane:
     """Height of a rounded edge: 0 on the outline, `width` from `width` inside on."""
     inside = np.clip(-distance / np.float32(width), 0, 1)
-    return np.sqrt(1 - (1 - inside) ** 2) * np.float32(width)
+    height: Plane = np.sqrt(1 - (1 - inside) ** 2) * np.float32(width)
+    return height
 
 
 def rod(distance: Plane, radius: float | Plane) -> Plane:
     """Height of a round bar at a distance from its axis."""
-    return np.sqrt(np.maximum(np.square(radius) - np.square(distance), 0)).astype(np.float32)
+    height: Plane = np.sqrt(np.maximum(np.square(radius) - np.square(distance), 0))
+    return height
 
 
 def _rotation(angle: float) -> NDArray[np.float64]:

@@ -68,7 +68,7 @@ def _choose_things(difficulty: float, rng: Generator) -> list[Kind]:
     """Clutter and parts in the order in which they are laid down."""
     things = choose(CLUTTER, rng.poisson(1 + 7 * difficulty), rng)
     if rng.random() >= _EMPTY_SHARE:
-        things += choose(PARTS, 1 + rng.binomial(_MOST_PARTS - 1, 0.4), rng)
+        things += choose(PARTS, 1 + rng.binomial(_MOST_PARTS - 1, rng.uniform(0.1, 0.8)), rng)
     return [things[number] for number in rng.permutation(len(things))]
 
 

@@ -88,7 +88,7 @@ def render(layers: list[Layer], pixel: float, light: Light, rng: Generator) -> P
     return Patch(color[trim], alpha[trim], mask, mask & (telling[trim] >= _OPAQUE))
 
 
-def value_noise(shape: tuple[int, int], cells: tuple[int, int], rng: Generator) -> Plane:
+def value_noise(shape: tuple[int, ...], cells: tuple[int, int], rng: Generator) -> Plane:
     """Smooth noise with mean 0 and values between -1 and 1.
 
     Args:
@@ -130,11 +130,11 @@ def _mirror(nx: Plane, ny: Plane, nz: Plane, light: Light) -> Plane:
     along = rx * np.float32(np.cos(light.strip)) + ry * np.float32(np.sin(light.strip))
     room = np.float32(0.04) + light.ambient * np.clip(0.3 + 0.7 * rz, 0, 1) * np.float32(0.6)
     lamp = np.clip(0.42 + 0.75 * toward, 0, 1.1) ** 2 * np.float32(1.1)
-    streak = np.exp(-np.square((along - np.float32(0.35)) / np.float32(0.16))) * np.float32(0.55)
+    streak: Plane = np.exp(-np.square((along - np.float32(0.35)) / np.float32(0.16))) * np.float32(0.55)
     return room + lamp + streak * (rz > 0)
 
 
-def _blotches(shape: tuple[int, int], wear: float, grain: float, rng: Generator) -> Plane:
+def _blotches(shape: tuple[int, ...], wear: float, grain: float, rng: Generator) -> Plane:
     cells = max(3, shape[0] // 24)
     level = 1 + np.float32(wear) * value_noise(shape, (cells, cells), rng)
     if grain:
@@ -144,4 +144,5 @@ def _blotches(shape: tuple[int, int], wear: float, grain: float, rng: Generator)
 
 def _reduce(plane: Plane) -> Plane:
     height, width = (side // SUPERSAMPLING for side in plane.shape)
-    return cv2.resize(plane.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    reduced = cv2.resize(plane.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    return reduced.astype(np.float32, copy=False)
