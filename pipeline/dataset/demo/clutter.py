@@ -97,7 +97,7 @@ def draw_shaving(grid: Grid, rng: Generator) -> list[Layer]:
     turns = rng.uniform(1.5, 4.0)
     phase = np.linspace(0, 2 * np.pi * turns, 120)
     swing = np.linspace(0.12, rng.uniform(0.2, 0.5), 120)
-    along = np.linspace(-0.85, 0.75, 120) * rng.uniform(0.4, 1.0)
+    along = np.linspace(-0.85, 0.75, 120) * rng.uniform(0.6, 1.0)
     curl = np.stack([along + swing * 0.4 * np.cos(phase), swing * np.sin(phase)], 1)
     return [draw_wire(grid, rng.uniform(0.03, 0.07), stuff, 0.9, [curl])]
 

@@ -16,7 +16,7 @@ def draw_bolt(grid: Grid, rng: Generator) -> list[Layer]:
     """Draw a bolt on its side: hexagon, cap or pan head, partly or fully threaded."""
     metal = pick_metal(rng)
     radius = rng.uniform(0.11, 0.19)
-    head_length = radius * rng.uniform(0.9, 1.8)
+    head_length = radius * rng.uniform(1.1, 1.9)
     head_end = head_length - 1
     thread_start = head_end if rng.random() < 0.5 else rng.uniform(head_end, 0.3)
     shank = draw_threaded_rod(grid, metal, (head_end - 0.03, 1.0), radius, thread_start, rng)
@@ -91,7 +91,7 @@ def draw_threaded_rod(
 
 def _bolt_head(grid: Grid, metal: Material, length: float, radius: float, rng: Generator) -> list[Layer]:
     form = rng.choice(["hexagon", "cap", "pan"], p=[0.6, 0.22, 0.18])
-    half_width = radius * rng.uniform(1.7, 2.05)
+    half_width = radius * rng.uniform(1.75, 2.1)
     outline = slab(grid.u + 1 - length / 2, grid.v, length / 2, half_width, 0.3 * radius)
     if form == "hexagon":
         facets = np.minimum(half_width * 0.5, (half_width - np.abs(grid.v)) * 0.9)

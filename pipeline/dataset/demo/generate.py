@@ -138,13 +138,13 @@ def _find_finished(folder: Folder, parameters: dict[str, Any]) -> str | None:
     if not folder.exists(_NOTE):
         return None
     note = folder.read_json(_NOTE)
-    if note["parameters"] != parameters:
+    if note.get("parameters") != parameters:
         raise ArtefactError(
-            f"{folder.uri}: expected a demo set made with {parameters}, got one made with {note['parameters']}. "
+            f"{folder.uri}: expected a demo set made with {parameters}, got one made with {note.get('parameters')}. "
             "Remove that folder or choose another."
         )
     digest = _digest(folder)
-    return digest if digest == note["digest"] else None
+    return digest if digest == note.get("digest") else None
 
 
 def _clear(folder: Folder) -> None:
