@@ -44,10 +44,11 @@ def _wood(side: int, rng: Generator) -> Canvas:
     rings = np.sin(rows / np.float32(rng.uniform(2.5, 7.0)) + warp * 6)
     fiber = value_noise((side, side), (side, 9), rng) * 0.6 + value_noise((side, side), (side // 3, 14), rng) * 0.5
     level = 1 + 0.14 * rings + 0.22 * fiber * np.float32(rng.uniform(0.5, 1.3))
-    plank = rng.uniform(60, 180)
-    seam = np.abs(np.mod(rows + rng.uniform(0, plank), plank) - plank / 2)
-    level = level * np.where(seam < 0.9, 0.35, 1) * (1 + 0.15 * np.sin(np.floor(rows / plank) * 4))
-    return _colored(level, palette[rng.integers(len(palette))])
+    width = rng.uniform(60, 180)
+    across = (rows + rng.uniform(0, width)) / width
+    seam = np.mod(across, 1) * width < 1.8
+    tones = rng.uniform(0.85, 1.15, int(across.max()) + 1)[across.astype(int)]
+    return _colored(level * np.where(seam, 0.35, tones), palette[rng.integers(len(palette))])
 
 
 def _steel(side: int, rng: Generator) -> Canvas:
@@ -90,11 +91,8 @@ def _paper(side: int, rng: Generator) -> Canvas:
 
 
 def _concrete(side: int, rng: Generator) -> Canvas:
-    grit = (
-        value_noise((side, side), (side, side), rng) * 0.16
-        + value_noise((side, side), (side // 4, side // 4), rng) * 0.14
-    )
-    level = 1 + grit + value_noise((side, side), (7, 7), rng) * 0.18
+    scales = ((side, 0.16), (side // 4, 0.14), (7, 0.18))
+    level = 1 + sum(value_noise((side, side), (cells, cells), rng) * weight for cells, weight in scales)
     pits = cv2.GaussianBlur((rng.random((side, side)) > 0.996).astype(np.float32), (0, 0), 1.0)
     level -= pits * np.float32(2.5)
     grey = rng.uniform(0.14, 0.34)
@@ -103,17 +101,13 @@ def _concrete(side: int, rng: Generator) -> Canvas:
 
 def _cloth(side: int, rng: Generator) -> Canvas:
     palette = [(0.10, 0.16, 0.32), (0.34, 0.08, 0.07), (0.36, 0.34, 0.30), (0.10, 0.18, 0.12), (0.05, 0.05, 0.06)]
-    ticks = np.arange(side, dtype=np.float32)
-    pitch = rng.uniform(2.2, 3.6)
-    weave = np.sin(ticks[:, None] * 2 * np.pi / pitch) * np.sin(
-        (ticks[None, :] + ticks[:, None] * 0.5) * 2 * np.pi / pitch
-    )
+    turns = np.arange(side, dtype=np.float32) * np.float32(2 * np.pi / rng.uniform(2.2, 3.6))
+    weave = np.sin(turns[:, None]) * np.sin(turns[None, :] + turns[:, None] / 2)
     folds = value_noise((side, side), (4, 7), rng)
     slope = cv2.Sobel(folds, cv2.CV_32F, 1, 0, ksize=3) * np.float32(rng.uniform(1, 4))
     level = 1 + 0.10 * weave + 0.15 * folds + slope + value_noise((side, side), (side // 2, side // 2), rng) * 0.10
-    return _colored(
-        (0.4 + 1.2 / (1 + np.exp(2.5 * (1 - level)))).astype(np.float32), palette[rng.integers(len(palette))]
-    )
+    softened = 0.4 + 1.2 / (1 + np.exp(2.5 * (1 - level)))
+    return _colored(softened, palette[rng.integers(len(palette))])
 
 
 _SURFACES = (_wood, _steel, _mat, _paper, _concrete, _cloth)

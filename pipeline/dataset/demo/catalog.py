@@ -55,16 +55,26 @@ CLUTTER = (
 """What lies about and is never labeled."""
 
 
-def choose(kinds: Sequence[Kind], count: int, rng: Generator) -> list[Kind]:
-    """Draw kinds by their shares.
+_EMPTY_SHARE = 0.04
+_MOST_PARTS = 9
+
+
+def choose_things(difficulty: float, rng: Generator) -> list[Kind]:
+    """Choose what lies on one bench.
 
     Args:
-        kinds: What to choose from.
-        count: How many, 0 or more.
+        difficulty: Scales the clutter, 0 to 1.
         rng: Source of the choice.
 
     Returns:
-        `count` kinds, some of them more than once.
+        Clutter and parts in the order in which they are laid down: 1 to 9 parts, or none in one picture of 25.
     """
+    things = _choose(CLUTTER, rng.poisson(1 + 7 * difficulty), rng)
+    if rng.random() >= _EMPTY_SHARE:
+        things += _choose(PARTS, 1 + rng.binomial(_MOST_PARTS - 1, rng.uniform(0.1, 0.8)), rng)
+    return [things[number] for number in rng.permutation(len(things))]
+
+
+def _choose(kinds: Sequence[Kind], count: int, rng: Generator) -> list[Kind]:
     shares = np.array([kind.share for kind in kinds])
     return [kinds[number] for number in rng.choice(len(kinds), count, p=shares / shares.sum())]

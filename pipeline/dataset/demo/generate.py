@@ -3,7 +3,7 @@
 - `labeled/` and `labeled.json`: what people have labeled before the first cycle
 - `pool/` and `hidden.json`: the unlabeled pool and its true boxes, for the simulated annotator alone
 - `val/` and `val.json`, `test/` and `test.json`
-- `demo.json`: parameters and a digest of all files, written last
+- `demo.json`: parameters, and, once all is written, a digest of all files
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def generate_demo(
 
     Raises:
         ValueError: An argument is out of range.
-        ArtefactError: The folder holds a set made with other parameters, or pictures that are not ours.
+        ArtefactError: The folder holds a set made with other parameters, or files that are not ours.
     """
     if seed < 0:
         raise ValueError(f"Expected a seed of 0 or more, got {seed}")
@@ -125,6 +125,7 @@ def generate_demo(
     finished = _find_finished(folder, parameters)
     if finished is None:
         _clear(folder)
+        folder.write_json(_NOTE, {"parameters": parameters, "labels": DEMO_LABELS, "digest": None})
         for done, _ in enumerate(_draw_all(folder, seed, counts, difficulty), start=1):
             if progress:
                 progress(done, counts.total)
@@ -136,6 +137,12 @@ def generate_demo(
 def _find_finished(folder: Folder, parameters: dict[str, Any]) -> str | None:
     """The digest of a whole set made with these parameters; None where there is none."""
     if not folder.exists(_NOTE):
+        taken = [name for name in (*_ANNOTATIONS, *_ANNOTATIONS.values()) if folder.exists(name)]
+        if taken:
+            raise ArtefactError(
+                f"{folder.path(taken[0])}: expected nothing of this name before the demo set is drawn. "
+                "Choose an empty folder."
+            )
         return None
     note = folder.read_json(_NOTE)
     if note.get("parameters") != parameters:
@@ -156,7 +163,7 @@ def _clear(folder: Folder) -> None:
                 f"{folder.path(portion)}: expected nothing but generated pictures, got {foreign[0]!r}. "
                 "Choose an empty folder for the demo set."
             )
-    for name in (_NOTE, *_ANNOTATIONS.values(), *_ANNOTATIONS):
+    for name in (*_ANNOTATIONS.values(), *_ANNOTATIONS):
         folder.remove(name)
 
 

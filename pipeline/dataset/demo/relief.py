@@ -113,7 +113,18 @@ class Layer:
 
 
 def slab(u: Plane, v: Plane, half_length: float, half_width: float, corner: float = 0.0) -> Plane:
-    """Signed distance from a rectangle round the origin, with rounded corners."""
+    """Measure the distance from a rectangle round the origin.
+
+    Args:
+        u (Plane): place along the rectangle's length.
+        v (Plane): place along its width.
+        half_length: Half its length.
+        half_width: Half its width.
+        corner: Radius of its corners.
+
+    Returns:
+        Plane: signed distance, negative inside.
+    """
     across = np.abs(u) - np.float32(half_length - corner)
     along = np.abs(v) - np.float32(half_width - corner)
     outside = np.hypot(np.maximum(across, 0), np.maximum(along, 0))
@@ -122,7 +133,17 @@ def slab(u: Plane, v: Plane, half_length: float, half_width: float, corner: floa
 
 
 def polygon(u: Plane, v: Plane, sides: int, inner_radius: float) -> Plane:
-    """Signed distance, up to the corners' rounding, from a regular polygon round the origin."""
+    """Measure the distance from a regular polygon round the origin.
+
+    Args:
+        u (Plane): place across a side.
+        v (Plane): place along it.
+        sides: How many, 3 or more.
+        inner_radius: From the origin to the middle of a side.
+
+    Returns:
+        Plane: signed distance, negative inside; too short beyond the corners, where nobody looks.
+    """
     turns = np.arange(sides) * (2 * np.pi / sides)
     edges = (u * np.float32(np.cos(turn)) + v * np.float32(np.sin(turn)) for turn in turns)
     nearest: Plane = np.maximum.reduce(list(edges))
@@ -130,14 +151,30 @@ def polygon(u: Plane, v: Plane, sides: int, inner_radius: float) -> Plane:
 
 
 def bevel(distance: Plane, width: float) -> Plane:
-    """Height of a rounded edge: 0 on the outline, `width` from `width` inside on."""
+    """Raise a plateau with a rounded edge.
+
+    Args:
+        distance (Plane): signed distance from its outline, negative inside.
+        width: Width and height of the edge.
+
+    Returns:
+        Plane: height, 0 on the outline and outside, `width` from `width` inside on.
+    """
     inside = np.clip(-distance / np.float32(width), 0, 1)
     height: Plane = np.sqrt(1 - (1 - inside) ** 2) * np.float32(width)
     return height
 
 
 def rod(distance: Plane, radius: float | Plane) -> Plane:
-    """Height of a round bar at a distance from its axis."""
+    """Raise a round bar.
+
+    Args:
+        distance (Plane): from its axis, of either sign.
+        radius (Plane or float): half its thickness.
+
+    Returns:
+        Plane: height, 0 on the outline and outside.
+    """
     height: Plane = np.sqrt(np.maximum(np.square(radius) - np.square(distance), 0))
     return height
 

@@ -9,7 +9,7 @@ from numpy.random import Generator
 
 from pipeline.dataset.demo.bench import draw_bench
 from pipeline.dataset.demo.camera import Pixels, photograph
-from pipeline.dataset.demo.catalog import CLUTTER, PARTS, Kind, choose
+from pipeline.dataset.demo.catalog import choose_things
 from pipeline.dataset.demo.pile import Part, Pile
 from pipeline.dataset.demo.relief import Grid, View
 from pipeline.dataset.demo.shading import Light, Patch, render
@@ -17,8 +17,6 @@ from pipeline.dataset.demo.shading import Light, Patch, render
 WIDTH, HEIGHT = 320, 240
 """Size of every picture in pixels."""
 
-_EMPTY_SHARE = 0.04
-_MOST_PARTS = 9
 _TRIES = 25
 
 
@@ -54,7 +52,7 @@ def draw_scene(difficulty: float, rng: Generator) -> Scene:
     )
     pile = Pile(draw_bench(WIDTH, HEIGHT, difficulty, rng), light)
     zoom, tilt, tilt_axis = rng.uniform(0.8, 1.35), rng.uniform(0.84, 1.0), rng.uniform(0, np.pi)
-    for kind in _choose_things(difficulty, rng):
+    for kind in choose_things(difficulty, rng):
         view = View(rng.uniform(*kind.half_length_px) * zoom, rng.uniform(0, 2 * np.pi), tilt, tilt_axis)
         grid = Grid(view)
         patch = render(kind.draw(grid, rng), grid.pixel, light, rng)
@@ -62,14 +60,6 @@ def draw_scene(difficulty: float, rng: Generator) -> Scene:
         if place:
             pile.put(patch, *place, kind.label, lift_px=rng.uniform(1.5, 4.0) * zoom)
     return Scene(photograph(pile.canvas, light, difficulty, rng), pile.parts())
-
-
-def _choose_things(difficulty: float, rng: Generator) -> list[Kind]:
-    """Clutter and parts in the order in which they are laid down."""
-    things = choose(CLUTTER, rng.poisson(1 + 7 * difficulty), rng)
-    if rng.random() >= _EMPTY_SHARE:
-        things += choose(PARTS, 1 + rng.binomial(_MOST_PARTS - 1, rng.uniform(0.1, 0.8)), rng)
-    return [things[number] for number in rng.permutation(len(things))]
 
 
 def _find_place(pile: Pile, patch: Patch, difficulty: float, rng: Generator) -> tuple[int, int] | None:

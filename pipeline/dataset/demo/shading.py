@@ -95,6 +95,9 @@ def value_noise(shape: tuple[int, ...], cells: tuple[int, int], rng: Generator) 
         shape: Rows and columns of the result.
         cells: Rows and columns of random values that are spread over it.
         rng: Source of the values.
+
+    Returns:
+        Plane: float32.
     """
     coarse = rng.uniform(-1, 1, cells).astype(np.float32)
     return cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC).clip(-1, 1)
@@ -105,9 +108,9 @@ def _light_layer(
 ) -> tuple[Plane, Plane]:
     material = layer.material
     surface = cv2.GaussianBlur((layer.height / pixel).astype(np.float32), (0, 0), 0.35 * SUPERSAMPLING)
-    ripple = value_noise(surface.shape, (4, 4), rng) * np.float32(0.16)
-    nx = ripple + np.float32(lean[0]) - cv2.Sobel(surface, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
-    ny = ripple + np.float32(lean[1]) - cv2.Sobel(surface, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
+    uneven_x, uneven_y = (np.float32(0.16) * value_noise(surface.shape, (4, 4), rng) + np.float32(by) for by in lean)
+    nx = uneven_x - cv2.Sobel(surface, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
+    ny = uneven_y - cv2.Sobel(surface, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
     nz = 1 / np.sqrt(1 + nx * nx + ny * ny)
     nx, ny = nx * nz, ny * nz
     lx, ly, lz = light.direction
