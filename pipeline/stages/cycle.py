@@ -18,7 +18,7 @@ from pipeline.errors import ArtefactError, PipelineError, SettingsError
 from pipeline.settings import Settings, dump_settings, parse_settings
 from pipeline.workspace import Folder, Workspace
 
-OPENING, SETTINGS, DONE = "cycle.json", "settings.yaml", "done.json"
+OPENING, SETTINGS, METRICS, DONE = "cycle.json", "settings.yaml", "metrics.json", "done.json"
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is done, done, total) while a stage works."""
@@ -107,7 +107,7 @@ def open_cycle(settings: Settings, now: datetime) -> Cycle:
         if cycle.settings.digest() != settings.digest():
             raise SettingsError(
                 f"Cycle {last} is not finished and was opened with other settings. Finish it with "
-                f"`crosscheck cycle --config {cycle.folder.path(SETTINGS)}`, or drop it with `crosscheck cycle --discard`."
+                f"`crosscheck cycle --config {cycle.folder.path(SETTINGS)}`, or drop it with `--discard`."
             )
         return cycle
     opening = {
@@ -152,7 +152,7 @@ def finish_cycle(cycle: Cycle, now: datetime) -> None:
 def discard_cycle(settings: Settings) -> int:
     """Drop the cycle that was not finished, and what it committed.
 
-    Models that it trained stay on disk; they are no champion.
+    The champion before it is champion again; models that it trained stay on disk.
 
     Returns:
         Its number.
@@ -166,9 +166,13 @@ def discard_cycle(settings: Settings) -> int:
         raise PipelineError("Expected an unfinished cycle to discard, found none.")
     number = max(numbers)
     store = SampleStore(workspace.samples_uri)
-    before = [one.number for one in store.history() if one.cycle is None or one.cycle < number] if store.exists() else []
+    history = store.history() if store.exists() else []
+    before = [one.number for one in history if one.cycle is None or one.cycle < number]
     if before:
         store.restore(max(before), f"cycle {number} discarded")
+    folder = workspace.cycle(number)
+    if folder.exists(METRICS):
+        reinstate(workspace.models, folder.read_json(METRICS)["champion"])
     workspace.folder("cycles").remove(f"{number:04d}")
     return number
 

@@ -51,7 +51,9 @@ def finetune(cycle: Cycle, progress: Progress = silent) -> dict[str, Any]:
     Raises:
         DataError: No image to learn from.
     """
-    return cycle.once("training", lambda: _train(cycle, progress))
+    made = cycle.once("training", lambda: _train(cycle, progress))
+    cycle.folder.remove(CHECKPOINT)
+    return made
 
 
 def _train(cycle: Cycle, progress: Progress) -> dict[str, Any]:
@@ -80,9 +82,10 @@ def _train(cycle: Cycle, progress: Progress) -> dict[str, Any]:
         evaluate=lambda model: _evaluate(settings, model, held_back).map,
         progress=lambda done, total, _line: progress("fine-tuning", done, total),
     )
-    card = ModelCard(settings.data.labels, settings.detector, settings.training, version, parent, cycle.number, settings.seed)
+    card = ModelCard(
+        settings.data.labels, settings.detector, settings.training, version, parent, cycle.number, settings.seed
+    )
     model_id = save_model(models, detector, card)
-    cycle.folder.remove(CHECKPOINT)
     return {"candidate": model_id, "parent": parent, "dataset_version": version, **_describe(result, settings, samples)}
 
 
@@ -93,7 +96,7 @@ def _starting_point(settings: Settings, parent: str | None, cycle: Cycle, seed: 
     if card.labels != settings.data.labels or card.detector != settings.detector:
         # Other classes or another network: nothing of the champion fits.
         return build_detector(settings.detector, settings.data.labels, settings.training, seed)
-    return load_model(cycle.workspace.models, parent).with_training(settings.training)
+    return load_model(cycle.workspace.models, parent, settings.training)
 
 
 def _describe(result: TrainingResult, settings: Settings, samples: list[Sample]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -23,6 +22,7 @@ from pipeline.workspace import Folder
 
 MINED_STATES = (State.POOL, State.PSEUDO, State.QUEUED)
 """Images that are mined afresh every cycle; what people answered or declined stays."""
+PARTS = "parts"
 SCHEMAS = {"proposals": PROPOSAL_SCHEMA, "checks": CHECK_SCHEMA}
 
 
@@ -42,7 +42,9 @@ def mine(cycle: Cycle, progress: Progress = silent) -> dict[str, Any]:
         ArtefactError: There is no champion.
         DataError: There is no labelled image to paste into.
     """
-    return cycle.once("mining", lambda: _mine(cycle, progress))
+    made = cycle.once("mining", lambda: _mine(cycle, progress))
+    cycle.folder.remove(PARTS)
+    return made
 
 
 def _mine(cycle: Cycle, progress: Progress) -> dict[str, Any]:
@@ -53,12 +55,11 @@ def _mine(cycle: Cycle, progress: Progress) -> dict[str, Any]:
     miner = _miner(cycle, model_id, host_faults)
     pool = refs_from_table(cycle.store.table(columns=ImageRef._fields, states=MINED_STATES, splits=[Split.POOL]))
     held_back = [sample.ref for sample in labeled_samples(cycle.store, Split.VAL)]
-    parts = cycle.folder.folder("parts")
+    parts = cycle.folder.folder(PARTS)
     told = {
         name: _mine_in_parts(cycle, miner, refs, parts, name, progress)
         for name, refs in (("held_back_", held_back), ("", pool))
     }
-    cycle.folder.remove("parts")
     faults = [[ref.image_id, ref.uri, reason] for ref, reason in host_faults]
     return {
         "model_id": model_id,
@@ -109,7 +110,9 @@ def _mine_in_parts(
             _write_part(parts, name, miner.mine(refs[number * size : (number + 1) * size]))
         progress("mining", min((number + 1) * size, len(refs)), len(refs))
     for table, schema in SCHEMAS.items():
-        _join_parts(cycle.folder, f"{prefix}{table}.parquet", parts, [f"{name}.{table}.parquet" for name in names], schema)
+        _join_parts(
+            cycle.folder, f"{prefix}{table}.parquet", parts, [f"{name}.{table}.parquet" for name in names], schema
+        )
     return _add_up([parts.read_json(f"{name}.json") for name in names])
 
 
@@ -135,18 +138,3 @@ def _add_up(told: list[dict[str, Any]]) -> dict[str, Any]:
         "step_seconds": {step: sum(one["step_seconds"].get(step, 0.0) for one in told) for step in steps},
         "faults": [fault for one in told for fault in one["faults"]],
     }
-
-
-def stream_rows(folder: Folder, name: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """Walk through an artefact's rows without holding them all.
-
-    Args:
-        folder: The cycle's folder.
-        name: The parquet file.
-        columns: Which columns.
-
-    Yields:
-        Batches of rows.
-    """
-    with folder.open(name) as file:
-        yield from pq.ParquetFile(file).iter_batches(columns=columns)
