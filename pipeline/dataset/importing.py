@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 
 import pyarrow as pa
@@ -18,7 +18,11 @@ Progress = Callable[[int, int], None]
 
 
 def read_source(
-    source: SourceSettings, data: DataSettings, now: datetime, progress: Progress | None = None
+    source: SourceSettings,
+    data: DataSettings,
+    now: datetime,
+    progress: Progress | None = None,
+    known: Collection[str] = (),
 ) -> ImportResult:
     """Read one source and check every picture in it.
 
@@ -27,6 +31,7 @@ def read_source(
         data: Class names and bounds.
         now: Creation time of the boxes, UTC.
         progress: Called after each picture.
+        known: URIs that are passed over unread, such as those in the table.
 
     Returns:
         Samples, each `image_id` once, and issues.
@@ -36,7 +41,8 @@ def read_source(
         RemoteError: The storage cannot be reached.
     """
     entries = read_entries(source.format, source.annotations, source.images, data.labels)
-    return check_entries(entries, source.split, data, now, progress)
+    unknown = (entry for entry in entries if entry.uri not in known)
+    return check_entries(unknown, source.split, data, now, progress)
 
 
 def read_sources(
