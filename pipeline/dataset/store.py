@@ -2,7 +2,8 @@
 
 One commit is one dataset version. Each version is a single file, whole and sorted by `image_id`: that keeps reads in
 order without sorting, makes a commit one atomic swap, and costs a rewrite of the table (200,000 images are tens of
-megabytes). Nothing is ever vacuumed or expired, so that every version stays readable; do not run `VACUUM` on the table.
+megabytes). Nothing expires, so that every version stays readable: the table keeps files and log for a hundred years, and
+only a `VACUUM` that is forced below that destroys versions.
 """
 
 from __future__ import annotations
