@@ -23,7 +23,8 @@ def keep_one_a_file(samples: Iterable[Sample], rank: Callable[[Sample], Any]) ->
         rank: The sample with the lowest rank is kept, the first one where several share it.
 
     Returns:
-        The kept samples in the order of their first appearance, and an issue for each of the others.
+        The kept samples in the order of their first appearance, and an issue for each of the others; none for a
+        labeled file that is listed in the pool as well, as the pool may be the folder that holds everything.
     """
     found: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
@@ -33,7 +34,8 @@ def keep_one_a_file(samples: Iterable[Sample], rank: Callable[[Sample], Any]) ->
     for same in found.values():
         best = min(same, key=rank)
         kept.append(best)
-        issues.extend(_issue(other, best) for other in same if other is not best)
+        dropped = (other for other in same if other is not best)
+        issues.extend(_issue(one, best) for one in dropped if one.uri != best.uri or one.state is not State.POOL)
     return ImportResult(tuple(kept), tuple(issues))
 
 

@@ -52,6 +52,11 @@ def test_among_new_files(first, second, kept):
     assert [issue.uri for issue in result.issues] == [(first, second)[1 - kept].uri]
 
 
+def test_a_pool_folder_may_hold_the_labeled_pictures():
+    one = labeled(uri="/all/a.jpg")
+    assert settle(pool("/all/a.jpg"), one) == ImportResult((one,), ())
+
+
 BY_HAND = labeled(box(source=Source.HUMAN), uri="/pool/a.jpg", cycle=1)
 EMPTY_BY_HAND = sample("a", uri="/pool/a.jpg", cycle=1)
 

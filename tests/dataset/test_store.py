@@ -321,7 +321,7 @@ def test_kill_9_leaves_the_version_before_or_after(tmp_path):
     store = SampleStore(str(tmp_path / "samples"))
     store.commit([sample(str(n), cycle=0) for n in range(300)], reason="start", key="commit 0", cycle=0)
     chance = random.Random(0)
-    for _ in range(6):
+    for _ in range(5):
         command = [sys.executable, "-c", COMMIT_FOR_EVER, store.uri]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
             told = [int(writer.stdout.readline()) for _ in range(chance.randint(1, 4))]
