@@ -2,7 +2,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.dataset.diff import VersionDiff, diff_versions
@@ -109,7 +109,6 @@ rows = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(old=rows, new=rows)
 def test_columns_count_what_loops_count(old, new):
     found = diff(old, new)

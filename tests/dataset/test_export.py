@@ -3,7 +3,7 @@ import json
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from pipeline.dataset.export import ExportResult, export_version
+from pipeline.dataset.export import ExportResult, export
 from pipeline.dataset.formats import read_entries
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import ArtefactError, DataError
@@ -36,8 +36,8 @@ def store(tmp_path):
     return table
 
 
-def export(store, folder, format_name="coco", **options):
-    return export_version(store, None, format_name, Folder(folder), LABELS, **options)
+def write(store, folder, format_name="coco", **options):
+    return export(store, None, format_name, Folder(folder), LABELS, **options)
 
 
 def files(folder):
@@ -45,7 +45,7 @@ def files(folder):
 
 
 def test_labeled_images_are_exported_where_they_lie(store, tmp_path):
-    result = export(store, tmp_path / "out")
+    result = write(store, tmp_path / "out")
     assert result == ExportResult(f"{tmp_path}/images", {"train": 2, "test": 1}, {"train": 2, "test": 1}, 0)
     assert files(tmp_path / "out") == ["test.json", "train.json"]
     train = json.loads((tmp_path / "out/train.json").read_text())
@@ -55,7 +55,7 @@ def test_labeled_images_are_exported_where_they_lie(store, tmp_path):
 
 
 def test_pseudo_labels_belong_to_train(store, tmp_path):
-    result = export(store, tmp_path / "out", include_pseudo=True, splits=[Split.TRAIN])
+    result = write(store, tmp_path / "out", include_pseudo=True, splits=[Split.TRAIN])
     assert (result.images, result.boxes) == ({"train": 3}, {"train": 3})
     train = json.loads((tmp_path / "out/train.json").read_text())
     assert sorted(one["source"] for one in train["annotations"]) == ["import", "import", "pseudo"]
@@ -71,7 +71,7 @@ def test_pseudo_labels_belong_to_train(store, tmp_path):
 )
 def test_pictures_are_copied_when_asked(store, tmp_path, format_name, expected):
     out = tmp_path / "out"
-    result = export(store, out, format_name, copy_pictures=True)
+    result = write(store, out, format_name, copy_pictures=True)
     copies = ["images/test/c.jpg", "images/train/a.jpg", "images/train/b.jpg"]
     assert files(out) == sorted([*expected, *copies])
     assert (out / "images/train/a.jpg").read_bytes() == (tmp_path / "images/a.jpg").read_bytes()
@@ -87,7 +87,7 @@ def test_copies_with_one_name_get_their_own(tmp_path):
     store = SampleStore(str(tmp_path / "samples"))
     samples = [sample("one", uri=one), sample("other", uri=other)]
     store.commit(samples, reason="r", key="k")
-    export(store, tmp_path / "out", "yolo", copy_pictures=True)
+    write(store, tmp_path / "out", "yolo", copy_pictures=True)
     names = [f"a-{samples[0].image_id[:16]}.jpg", f"a-{samples[1].image_id[:16]}.png"]
     assert files(tmp_path / "out" / "images") == sorted(f"train/{name}" for name in names)
 
@@ -97,10 +97,10 @@ def test_pictures_that_would_share_a_label_file(tmp_path, format_name, fits):
     store = SampleStore(str(tmp_path / "samples"))
     store.commit([sample("one", uri="/x/a.jpg"), sample("other", uri="/x/a.png")], reason="r", key="k")
     if fits:
-        assert export(store, tmp_path / "out", format_name).images == {"train": 2}
+        assert write(store, tmp_path / "out", format_name).images == {"train": 2}
         return
     with pytest.raises(DataError, match="Expected a label file a picture, got several pictures for a"):
-        export(store, tmp_path / "out", format_name)
+        write(store, tmp_path / "out", format_name)
 
 
 def test_remote_pictures(tmp_path):
@@ -109,9 +109,9 @@ def test_remote_pictures(tmp_path):
     store.commit(
         [sample("a", uri="memory:///set/a.jpg"), sample("b", uri="memory:///set/x/b.jpg")], reason="r", key="k"
     )
-    assert export(store, tmp_path / "out").pictures == "memory:///set"
+    assert write(store, tmp_path / "out").pictures == "memory:///set"
     with pytest.raises(DataError, match=r"Expected a file at memory:///set/x/b\.jpg, found none"):
-        export(store, tmp_path / "out", copy_pictures=True)
+        write(store, tmp_path / "out", copy_pictures=True)
 
 
 @pytest.mark.parametrize("other", ["s3://bucket/b.jpg", "s3://other/b.jpg"])
@@ -120,23 +120,23 @@ def test_pictures_without_a_common_folder_need_copies(tmp_path, other):
     first = "s3://bucket/a.jpg" if "other" in other else "/data/a.jpg"
     store.commit([sample("a", uri=first), sample("b", uri=other)], reason="r", key="k")
     with pytest.raises(DataError, match=r"Expected pictures with a folder in common, .* Export with copies"):
-        export(store, tmp_path / "out")
+        write(store, tmp_path / "out")
 
 
 def test_nothing_to_export_is_an_error(store, tmp_path):
     with pytest.raises(DataError, match=r"Expected labeled images in val of .*, found none"):
-        export(store, tmp_path / "out", splits=[Split.VAL])
+        write(store, tmp_path / "out", splits=[Split.VAL])
     with pytest.raises(DataError, match="Expected labeled or pseudo images in val"):
-        export(store, tmp_path / "out", splits=[Split.VAL], include_pseudo=True)
+        write(store, tmp_path / "out", splits=[Split.VAL], include_pseudo=True)
 
 
 def test_labels_that_are_not_known_any_more(store, tmp_path):
     with pytest.raises(DataError, match=r"Expected labels among bolt, the version also holds nut\. Add them"):
-        export_version(store, None, "coco", Folder(tmp_path / "out"), ["bolt"])
+        export(store, None, "coco", Folder(tmp_path / "out"), ["bolt"])
 
 
 def test_an_old_version_can_be_exported(store, tmp_path):
     store.commit([sample("z", uri=f"{tmp_path}/images/z.jpg")], reason="r", key="2")
-    assert export_version(store, 0, "coco", Folder(tmp_path / "out"), LABELS).images == {"train": 2, "test": 1}
+    assert export(store, 0, "coco", Folder(tmp_path / "out"), LABELS).images == {"train": 2, "test": 1}
     with pytest.raises(ArtefactError, match="Expected a dataset version from 0 to 1, got 7"):
-        export_version(store, 7, "coco", Folder(tmp_path / "out"), LABELS)
+        export(store, 7, "coco", Folder(tmp_path / "out"), LABELS)

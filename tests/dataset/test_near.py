@@ -1,19 +1,11 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.dataset import near
 from pipeline.dataset.near import distances, join_near, pack_fingerprints
-
-ZERO = "0" * 64
-
-
-def flipped(text, *bits):
-    value = int(text, 16)
-    for bit in bits:
-        value ^= 1 << bit
-    return f"{value:064x}"
+from tests.dataset.fingerprints import ZERO, flipped
 
 
 def naive(texts, bits, groups):
@@ -58,7 +50,6 @@ fingerprints = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(texts=fingerprints, bits=st.integers(0, 4), seed=st.integers(0, 99), block=st.sampled_from([1, 7, 2**21]))
 def test_blocks_find_what_a_double_loop_finds(texts, bits, seed, block):
     known = np.random.default_rng(seed).integers(0, 20, len(texts))
@@ -68,7 +59,6 @@ def test_blocks_find_what_a_double_loop_finds(texts, bits, seed, block):
     assert partition(joined) == partition(naive(texts, bits, known.tolist()))
 
 
-@settings(deadline=None)
 @given(texts=fingerprints, cut=st.integers(0, 12))
 def test_comparing_in_two_steps_gives_the_same(texts, cut):
     packed = pack_fingerprints(texts)

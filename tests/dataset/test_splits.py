@@ -2,7 +2,7 @@ from collections import defaultdict
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.dataset.duplicates import SIDES
@@ -10,7 +10,7 @@ from pipeline.dataset.formats.entry import ImportResult
 from pipeline.dataset.splits import separate
 from pipeline.records import ImportIssue, Source, Split, State, samples_from_table, samples_to_table
 from tests.builders import box, image_id, sample
-from tests.dataset.test_near import ZERO, flipped
+from tests.dataset.fingerprints import ZERO, flipped
 
 FAR = "f" * 64
 
@@ -170,7 +170,6 @@ pictures = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(first=st.lists(pictures, max_size=8), second=st.lists(pictures, max_size=8), bits=st.sampled_from([0, 2, 4]))
 def test_no_group_straddles_two_sides(first, second, bits):
     table: list = []
