@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.cli import demo, models, versions
-from pipeline.cli.under_way import under_way
 from pipeline.cli.console import (
     AsJson,
     Config,
@@ -20,6 +19,7 @@ from pipeline.cli.console import (
     show_table,
     tell,
 )
+from pipeline.cli.under_way import under_way
 
 DEFAULT_CONFIG = Path("configs/demo.yaml")
 
@@ -181,7 +181,9 @@ def evaluate(
 
     metrics = evaluate_model(settings_from(config, overrides), model, split)
     if not as_json:
-        rows = [(label, f"{one['ap']:.3f}", f"{one['ap50']:.3f}", int(one["n"])) for label, one in metrics.per_class.items()]
+        rows = [
+            (label, f"{one['ap']:.3f}", f"{one['ap50']:.3f}", int(one["n"])) for label, one in metrics.per_class.items()
+        ]
         show_table("Average precision by class", ["class", "AP", "AP50", "true boxes"], rows)
     tell(asdict(metrics), as_json, f"mAP {metrics.map:.3f}, AP50 {metrics.map50:.3f} on {metrics.images} images.")
 

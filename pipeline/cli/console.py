@@ -24,7 +24,9 @@ Config = Annotated[
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", "-s", help="Overrides one setting: section.key=value, as often as needed.", show_default=False),
+    typer.Option(
+        "--set", "-s", help="Overrides one setting: section.key=value, as often as needed.", show_default=False
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 

@@ -35,7 +35,9 @@ def demo(
 
     settings = settings_from(config, overrides)
     with progress_bars() as progress:
-        generate_demo(data.resolve(), settings.seed, progress=lambda done, total: progress("drawing pictures", done, total))
+        generate_demo(
+            data.resolve(), settings.seed, progress=lambda done, total: progress("drawing pictures", done, total)
+        )
     if fresh:
         _drop(settings)
     while (number := _next_cycle(settings)) <= cycles:

@@ -52,7 +52,9 @@ def list_(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json:
 
 @app.command()
 @explained
-def show(version: Number, config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def show(
+    version: Number, config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: AsJson = False
+) -> None:
     """Show what one version holds and how it came about."""
     from pipeline.errors import ArtefactError
 
@@ -60,12 +62,13 @@ def show(version: Number, config: Config = DEFAULT_CONFIG, overrides: Overrides 
     if version not in history:
         raise ArtefactError(f"Expected a version from 0 to {max(history)}, got {version}.")
     one = history[version]
+    origin = {name: getattr(one, name) for name in ("parent", "cycle", "model_id", "settings_digest")}
     tell(
         asdict(one),
         as_json,
         f"Version {one.number}, committed {one.timestamp:%Y-%m-%d %H:%M} UTC: {one.reason}",
         *(f"{kind}: {_counts(counts)}" for kind, counts in one.counts.items()),
-        *(f"{name}: {value}" for name in ("parent", "cycle", "model_id", "settings_digest") if (value := getattr(one, name)) not in {None, ""}),
+        *(f"{name}: {value}" for name, value in origin.items() if value not in {None, ""}),
     )
 
 
@@ -102,11 +105,12 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write a version's labels in another tool's format."""
-    from pipeline.dataset.export import LEARNING_AND_EVALUATION, export_version
+    from pipeline.dataset.export import LEARNING_AND_EVALUATION
+    from pipeline.dataset.export import export as write
     from pipeline.workspace import Folder
 
     settings = settings_from(config, overrides)
-    told = export_version(
+    told = write(
         _store(settings),
         version,
         format_,

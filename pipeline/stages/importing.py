@@ -9,8 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.dataset.formats.entry import ImportResult
-from pipeline.dataset.importing import read_source
-from pipeline.dataset.splits import separate
+from pipeline.dataset.importing import read_sources
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import DataError
 from pipeline.records import State
@@ -45,16 +44,15 @@ def import_sources(settings: Settings, now: datetime, progress: Progress = silen
     """
     store = SampleStore(Workspace(settings.workspace).samples_uri)
     existing = store.table() if store.exists() else None
-    known = frozenset(existing["uri"].to_pylist()) if existing is not None else frozenset()
-    found = [
-        read_source(
-            source, settings.data, now, lambda done, total: progress("reading pictures", done, total), known=known
-        )
-        for source in settings.data.sources
-    ]
-    if existing is None and settings.labeling.backend == "simulated":
-        found.append(simulated_annotator(settings).opening(now))
-    result = separate(ImportResult.join(found), settings.data.near_duplicate_bits, existing)
+    simulated = existing is None and settings.labeling.backend == "simulated"
+    result = read_sources(
+        settings.data.sources,
+        settings.data,
+        now,
+        existing,
+        lambda done, total: progress("reading pictures", done, total),
+        also=[simulated_annotator(settings).opening(now)] if simulated else [],
+    )
     if existing is None and not result.samples:
         raise DataError("Expected pictures to import, found none. Name them in data.sources.")
     return _commit(settings, store, result)
