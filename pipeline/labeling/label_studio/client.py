@@ -32,6 +32,7 @@ _LONGEST_WAIT_S = 8.0
 _NOT_DONE = frozenset({429, 503})
 _PERHAPS_DONE = frozenset({502, 504})
 _DETAIL_LENGTH = 600
+_PROJECTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,9 @@ class Client:
 
     def projects(self, title: str) -> list[Json]:
         """Projects of exactly this title."""
-        found = self._read("list projects", lambda: list(self._sdk.projects.list(title=title)))
-        return [_plain(project) for project in found if project.title == title]
+        # The server finds titles that contain this one; iterating the SDK's pager would ask on until a page is empty.
+        page = self._read("list projects", lambda: self._sdk.projects.list(title=title, page_size=_PROJECTS))
+        return [_plain(project) for project in page.items or [] if project.title == title]
 
     def create_project(self, **fields: Any) -> Json:
         """Make a project and give it back."""
@@ -129,7 +131,7 @@ class Client:
             f"import {len(tasks)} tasks",
             lambda: self._sdk.projects.import_tasks(project, request=list(tasks), return_task_ids=True),
         )
-        made = list(reply.task_ids or [])
+        made = list(_plain(reply).get("task_ids") or [])
         if len(made) != len(tasks):
             raise RemoteError(
                 f"Label Studio at {self.url}: expected {len(tasks)} new tasks, got {len(made)}. Push again."

@@ -16,8 +16,8 @@ REGION = "rectanglelabels"
 def task_payload(task: Task, address: str) -> dict[str, Any]:
     """Write a task as the server imports it.
 
-    The queue serves the lowest prediction score first and tasks without a prediction last, so the score is one minus
-    the value of asking, and a task that shows no boxes (audit, blind) carries a prediction without regions.
+    The queue serves tasks without a prediction after all others, so a task that shows no boxes (audit, blind) carries
+    a prediction without regions.
 
     Args:
         task: What people are asked.
@@ -53,5 +53,20 @@ def task_payload(task: Task, address: str) -> dict[str, Any]:
         }
         for box, (x, y, width, height) in zip(shown, percent.tolist(), strict=True)
     ]
-    prediction = {"model_version": MODEL_VERSION, "score": 1.0 - float(task.value), "result": regions}
+    prediction = {"model_version": MODEL_VERSION, "score": queue_score(task.value), "result": regions}
     return {"data": data, "predictions": [prediction]}
+
+
+def queue_score(value: float) -> float:
+    """Turn the value of asking into the prediction score that gives a task its place.
+
+    The queue serves the lowest score first, and scores must lie between 0 and 1 while values need not:
+    `(1 - value / (1 + |value|)) / 2`.
+
+    Args:
+        value: Higher = ask sooner, any finite number.
+
+    Returns:
+        0 to 1, lower = served sooner.
+    """
+    return (1.0 - value / (1.0 + abs(value))) / 2.0

@@ -102,7 +102,7 @@ def ensure_project(client: Client, title: str, labels: Sequence[str]) -> int:
         _refuse_lost_labels(client, number, title, label_config(labels))
     if changes:
         client.update_project(number, **changes)
-    if VIEW not in {view["data"].get("title") for view in client.views(number)}:
+    if VIEW not in {(view.get("data") or {}).get("title") for view in client.views(number)}:
         client.create_view(
             number, {"title": VIEW, "type": "list", "target": "tasks", "ordering": ["-tasks:data.value"]}
         )
