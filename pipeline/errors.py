@@ -21,12 +21,14 @@ class ImageFault(DataError):
     Attributes:
         uri: The picture.
         reason: What is wrong with it, in words for a person.
+        image_id: SHA-256 of its bytes, None where there are no bytes (no such file, no permission).
     """
 
-    def __init__(self, uri: str, reason: str) -> None:
+    def __init__(self, uri: str, reason: str, image_id: str | None = None) -> None:
         super().__init__(f"{uri}: {reason}")
         self.uri = uri
         self.reason = reason
+        self.image_id = image_id
 
 
 class ArtefactError(PipelineError):

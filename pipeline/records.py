@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -128,6 +128,15 @@ class Region:
         return (self.x1, self.y1, self.x2, self.y2)
 
 
+class ImageRef(NamedTuple):
+    """Just enough of an image to read it and to scale its boxes; what streams over a pool carry."""
+
+    image_id: str
+    uri: str
+    width: int
+    height: int
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One image: a row of the sample table.
@@ -160,6 +169,11 @@ class Sample:
     note: str = ""
     cycle: int | None = None
 
+    @property
+    def ref(self) -> ImageRef:
+        """What is needed to read the picture."""
+        return ImageRef(self.image_id, self.uri, self.width, self.height)
+
 
 @dataclass(frozen=True, slots=True)
 class ImportIssue:
@@ -168,9 +182,9 @@ class ImportIssue:
     Attributes:
         uri: The file it is about.
         problem: A short kind: `unreadable`, `missing`, `duplicate`, `near_duplicate`, `box_clipped`,
-            `box_outside`, `size_mismatch`, `converted`.
+            `box_outside`, `box_invalid`, `box_repeated`, `size_mismatch`, `converted`.
         detail: What was found and what was expected, in words for a person.
-        action: What was done: `quarantined`, `left_out`, `clipped`, `converted`, `moved_to_train`.
+        action: What was done: `quarantined`, `left_out`, `clipped`, `converted`, `replaced`, `moved_to_train`.
     """
 
     uri: str
@@ -288,14 +302,15 @@ PROPOSAL_SCHEMA = pa.schema(
         ("label", pa.string()),
         ("score", pa.float32()),
         ("entropy", pa.float32()),
+        ("runner_up", pa.float32()),
         ("agreement", pa.float32()),
         ("embedding", pa.list_(pa.float32())),
         ("model_id", pa.string()),
     ]
 )
 """A row a proposal. Corners in pixels of its own image. `score` higher = more likely right; `entropy` of the
-class scores in nats, higher = less sure; `agreement` under flipped and rescaled views of its own image, 0 to 1,
-null where not measured; `embedding` unit length."""
+class scores in nats, higher = less sure; `runner_up` the best score of another class at the same place; `agreement`
+under flipped and rescaled views of its own image, 0 to 1, null where not measured; `embedding` unit length."""
 
 CHECK_SCHEMA = pa.schema(
     [
@@ -380,6 +395,19 @@ def samples_to_table(samples: Iterable[Sample]) -> pa.Table:
         A table with `SAMPLE_SCHEMA`, rows in the given order.
     """
     return pa.Table.from_pylist([asdict(sample) for sample in samples], schema=SAMPLE_SCHEMA)
+
+
+def refs_from_table(table: pa.Table) -> list[ImageRef]:
+    """Take what is needed to read the pictures of a table.
+
+    Args:
+        table: Has the columns `image_id`, `uri`, `width` and `height`.
+
+    Returns:
+        A reference a row, in order.
+    """
+    columns = (table[name].to_pylist() for name in ImageRef._fields)
+    return [ImageRef(*row) for row in zip(*columns, strict=True)]
 
 
 def samples_from_table(table: pa.Table) -> list[Sample]:

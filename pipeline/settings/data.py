@@ -43,7 +43,10 @@ class DataSettings(Section):
     )
     min_box_px: float = Field(default=1.0, ge=0.0, le=1000.0, description="a box with a shorter side is refused")
     max_image_pixels: int = Field(
-        default=300_000_000, ge=1, description="a larger picture is quarantined instead of decoded"
+        default=178_000_000,
+        ge=1,
+        le=178_956_970,
+        description="a larger picture is quarantined instead of decoded; at most what Pillow decodes",
     )
 
     @model_validator(mode="after")

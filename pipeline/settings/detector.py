@@ -21,6 +21,7 @@ class DetectorSettings(Section):
     )
     image_size_px: int = Field(default=320, ge=64, le=4096, description="longest side of the network's input")
     fpn_channels: int = Field(default=96, ge=16, le=512)
+    head_convs: int = Field(default=2, ge=1, le=4, description="convolutions of a one-stage head; torchvision's have 4")
     anchor_scale: float = Field(
         default=3.0, gt=0.5, le=16.0, description="smallest anchor side, in strides of its level"
     )
@@ -28,6 +29,15 @@ class DetectorSettings(Section):
     score_floor: Share = Field(default=0.05, description="detections below are not reported")
     nms_iou: Share = Field(default=0.5, description="of two boxes of one class that overlap more, the better stays")
     max_detections: int = Field(default=100, ge=1, le=1000, description="most detections an image")
+
+    @model_validator(mode="after")
+    def _coco_has_a_shape(self) -> "DetectorSettings":
+        if self.weights == "coco" and (self.backbone != "torchvision:resnet50" or self.head_convs != 4):
+            raise ValueError(
+                "weights 'coco' expect backbone 'torchvision:resnet50' and head_convs 4, "
+                f"got {self.backbone!r} and {self.head_convs}"
+            )
+        return self
 
 
 class MixupSettings(Section):
@@ -41,7 +51,7 @@ class MixupSettings(Section):
 
 
 class FocalSettings(Section):
-    """Focal loss of the one-stage detectors, and of the two-stage ones' classifier where enabled."""
+    """Focal loss of the one-stage detectors; the two-stage classifier has softmax cross-entropy."""
 
     enabled: bool = Field(default=True, description="off: plain cross-entropy (gamma 0, no alpha)")
     alpha: float = Field(default=0.25, ge=0.0, le=1.0, description="weight of positives; negatives get 1 - alpha")
@@ -88,13 +98,14 @@ class TrainingSettings(Section):
     warmup: Share = Field(default=0.1, description="share of the steps with a rising learning rate; then cosine")
     clip_norm: float = Field(default=10.0, gt=0.0, description="largest gradient norm")
     ema_decay: float = Field(default=0.99, ge=0.0, lt=1.0, description="0 keeps the last weights instead of an average")
-    frozen_stages: int = Field(default=1, ge=0, le=5, description="how many backbone stages, from the stem, stay fixed")
+    frozen_stages: int = Field(default=2, ge=0, le=5, description="how many backbone stages, from the stem, stay fixed")
     precision: Precision = "fp32"
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
-    devices: int = Field(default=1, ge=1, le=64)
     workers: int = Field(default=0, ge=0, le=64, description="processes that prepare batches; 0: the main one does")
+    cache_mb: int = Field(default=2048, ge=0, description="memory for decoded training images")
     checkpoint_every_steps: int = Field(default=100, ge=1)
     pseudo_share: Share = Field(default=0.5, description="most of a batch that pseudo-labelled images may fill")
+    gate_tolerance: Share = Field(default=0.01, description="a new champion may be worse on val by so much mAP")
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=0.5)
     mixup: MixupSettings = MixupSettings()
     focal: FocalSettings = FocalSettings()

@@ -7,6 +7,9 @@ from pydantic import Field
 from pipeline.settings.base import Section, Share
 from pipeline.settings.detector import Precision
 
+View = Literal["flip", "smaller", "flip_smaller"]
+"""A changed view of a picture: mirrored, at three quarters of the size, or both."""
+
 
 class MiningSettings(Section):
     """Which boxes are pasted where, and what counts as found again."""
@@ -28,7 +31,9 @@ class MiningSettings(Section):
     places_tried: int = Field(default=16, ge=1, le=1000, description="random places among which the best is taken")
     hit_iou: Share = Field(default=0.6, description="a re-detection overlaps the paste at least so much")
     hit_score: Share = Field(default=0.05, description="a re-detection has at least this confidence")
-    views: bool = Field(default=True, description="also compare with detections on a flipped view of the own image")
+    views: tuple[View, ...] = Field(
+        default=("flip", "smaller"), description="changed views of the own image to compare with; none: []"
+    )
     batch_size: int = Field(default=16, ge=1, le=1024, description="images or canvases a forward pass")
     precision: Precision = "bf16"
     chunk_images: int = Field(default=128, ge=1, le=100_000, description="pool images between two saved parts")

@@ -1,1 +1,75 @@
-"""Annotation formats, each in an adapter of its own that reads and writes."""
+"""Annotation formats, each in an adapter of its own that reads and writes.
+
+The readers of `supervision` are not used: those of YOLO and VOC stop at the first picture that cannot be read, and
+none of them still knows which line or id a box came from when the box turns out to be wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from pipeline.dataset.formats import coco, pictures, voc, yolo
+from pipeline.dataset.formats.entry import Entry
+from pipeline.records import Sample
+from pipeline.workspace import Folder
+
+
+def read_entries(format_name: str, annotations: str | None, images: str, labels: Sequence[str] = ()) -> Iterator[Entry]:
+    """Read pictures and their labels as the files state them.
+
+    Args:
+        format_name: `coco`, `yolo`, `voc` or `images`.
+        annotations: The COCO file, or the folder of YOLO or VOC files; None for `images`.
+        images: Folder of the pictures.
+        labels: Class names for YOLO folders that have none of their own.
+
+    Returns:
+        An iterator over entries, in a fixed order; faults are raised while it runs.
+
+    Raises:
+        DataError: A file is missing or malformed, or names a picture outside `images`.
+        ValueError: The format is unknown, or annotations are missing for it.
+    """
+    match format_name, annotations:
+        case "coco", str():
+            return coco.read(annotations, images)
+        case "yolo", str():
+            return yolo.read(annotations, images, labels)
+        case "voc", str():
+            return voc.read(annotations, images)
+        case "images", None:
+            return pictures.read(images)
+        case _:
+            raise ValueError(
+                f"Expected format coco, yolo or voc with annotations, or images without, "
+                f"got {format_name!r} with {annotations!r}"
+            )
+
+
+def write_samples(
+    format_name: str,
+    samples: Sequence[Sample],
+    names: Mapping[str, str],
+    labels: Sequence[str],
+    folder: Folder,
+    split: str,
+) -> None:
+    """Write the labels of one split; pictures are not written.
+
+    Args:
+        format_name: `coco` (`<split>.json`), `yolo` (`labels/<split>/*.txt`, `data.yaml`) or `voc`
+            (`annotations/<split>/*.xml`).
+        samples: Images and boxes, every box with one of `labels`.
+        names: Path of each image id relative to the folder of pictures, with `/` between the parts.
+        labels: Class names, in order.
+        folder: Where to write.
+        split: Name of the file or of the folder.
+
+    Raises:
+        DataError: Two pictures would share one label file.
+        ValueError: The format is unknown.
+    """
+    writers = {"coco": coco.write, "yolo": yolo.write, "voc": voc.write}
+    if format_name not in writers:
+        raise ValueError(f"Expected format coco, yolo or voc, got {format_name!r}")
+    writers[format_name](samples, names, labels, folder, split)

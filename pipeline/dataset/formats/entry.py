@@ -10,13 +10,13 @@ from pipeline.records import ImportIssue, Sample
 
 @dataclass(frozen=True, slots=True)
 class EntryBox:
-    """One labelled box as a file states it.
+    """One labelled box as a file states it, unchecked: it may lie outside the picture or be inverted.
 
     Attributes:
-        x1: Left edge in pixels, may lie outside the picture.
-        y1: Top edge in pixels.
-        x2: Right edge in pixels.
-        y2: Bottom edge in pixels.
+        x1: Left edge, in pixels or, where `Entry.relative`, as a share of the picture's width.
+        y1: Top edge.
+        x2: Right edge.
+        y2: Bottom edge.
         label: Class name.
         where: How a person finds it in the file: `annotation 17`, `line 3`, `object 2`.
         ignore: `crowd` or `difficult` for boxes that neither train nor count; empty for ordinary ones.
@@ -40,12 +40,15 @@ class Entry:
         boxes: Its boxes.
         width: Width that the annotation file states, None where it states none.
         height: Height that the annotation file states, None where it states none.
+        relative: True where boxes are shares (0 to 1) of the picture as a person sees it, so that a reader need
+            not open the picture.
     """
 
     uri: str
     boxes: tuple[EntryBox, ...] = ()
     width: int | None = None
     height: int | None = None
+    relative: bool = False
 
 
 @dataclass(frozen=True, slots=True)

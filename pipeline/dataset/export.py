@@ -1,0 +1,123 @@
+"""A dataset version in a format of the outside world."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import PurePosixPath
+
+from pipeline.dataset.formats import write_samples
+from pipeline.dataset.formats.files import read_bytes
+from pipeline.dataset.store import SampleStore
+from pipeline.errors import DataError
+from pipeline.records import Sample, Split, State
+from pipeline.workspace import Folder
+
+LEARNING_AND_EVALUATION = (Split.TRAIN, Split.VAL, Split.TEST)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """What an export wrote.
+
+    Attributes:
+        pictures: Folder that the paths of pictures in the files are relative to; copies lie one folder a split
+            below it.
+        images: Number of images by split.
+        boxes: Number of boxes by split.
+        lost_regions: Ignore regions that the format has no place for.
+    """
+
+    pictures: str
+    images: dict[str, int]
+    boxes: dict[str, int]
+    lost_regions: int
+
+
+def export(
+    store: SampleStore,
+    version: int | None,
+    format_name: str,
+    folder: Folder,
+    labels: Sequence[str],
+    splits: Collection[Split] = LEARNING_AND_EVALUATION,
+    *,
+    include_pseudo: bool = False,
+    copy_pictures: bool = False,
+) -> ExportResult:
+    """Write the labels that a training set should hold: those of labeled images and, if wanted, pseudo-labels.
+
+    Args:
+        store: The sample table.
+        version: Number of the version; the latest for None.
+        format_name: `coco`, `yolo` or `voc`, see `write_samples` for the files.
+        folder: Where to write; files of the same names are replaced.
+        labels: Class names, in order.
+        splits: Which splits; pseudo-labeled images of the pool belong to train.
+        include_pseudo: Write images in state `pseudo` too.
+        copy_pictures: Copy the pictures to `images/<split>/`, byte for byte; otherwise they stay where they are.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ArtefactError: There is no such version.
+        DataError: No image qualifies, a label is not among `labels`, a picture to copy is gone, or the pictures
+            have no folder in common.
+    """
+    states = [State.LABELED, State.PSEUDO] if include_pseudo else [State.LABELED]
+    by_split: dict[str, list[Sample]] = {str(split): [] for split in splits}
+    for sample in store.samples(version, states):
+        by_split.get(_purpose(sample), []).append(sample)
+    by_split = {split: samples for split, samples in by_split.items() if samples}
+    everything = [sample for samples in by_split.values() for sample in samples]
+    if not everything:
+        raise DataError(f"Expected {' or '.join(states)} images in {', '.join(splits)} of {store.uri}, found none.")
+    _require_labels(everything, labels)
+    root, names = _copied_names(everything, folder) if copy_pictures else _names_in_place(everything)
+    for split, samples in by_split.items():
+        write_samples(format_name, samples, names, labels, folder, split)
+        for sample in samples if copy_pictures else ():
+            folder.folder("images", split).write_bytes(names[sample.image_id], read_bytes(sample.uri))
+    return ExportResult(
+        pictures=root,
+        images={split: len(samples) for split, samples in by_split.items()},
+        boxes={split: sum(len(sample.boxes) for sample in samples) for split, samples in by_split.items()},
+        lost_regions=sum(len(sample.ignore) for sample in everything) if format_name == "yolo" else 0,
+    )
+
+
+def _purpose(sample: Sample) -> str:
+    return str(Split.TRAIN if sample.split is Split.POOL else sample.split)
+
+
+def _require_labels(samples: Sequence[Sample], labels: Sequence[str]) -> None:
+    unknown = sorted({box.label for sample in samples for box in sample.boxes} - set(labels))
+    if unknown:
+        raise DataError(
+            f"Expected labels among {', '.join(labels)}, the version also holds {', '.join(unknown)}. "
+            f"Add them to data.labels."
+        )
+
+
+def _copied_names(samples: Sequence[Sample], folder: Folder) -> tuple[str, Mapping[str, str]]:
+    """Plain file names; pictures that would share a name or a label file carry their id in it."""
+    paths = {sample.image_id: PurePosixPath(sample.uri) for sample in samples}
+    stems = Counter(path.stem for path in paths.values())
+    names = {
+        image_id: path.name if stems[path.stem] == 1 else f"{path.stem}-{image_id[:16]}{path.suffix}"
+        for image_id, path in paths.items()
+    }
+    return folder.path("images"), names
+
+
+def _names_in_place(samples: Sequence[Sample]) -> tuple[str, Mapping[str, str]]:
+    levels = zip(*(sample.uri.split("/")[:-1] for sample in samples), strict=False)
+    root = "/".join(level[0] for level in takewhile(lambda level: len(set(level)) == 1, levels))
+    if root.endswith(":/") or not all(sample.uri.startswith(f"{root}/") for sample in samples):
+        raise DataError(
+            f"Expected pictures with a folder in common, got {samples[0].uri} and others elsewhere. Export with copies."
+        )
+    return root or "/", {sample.image_id: sample.uri[len(root) + 1 :] for sample in samples}

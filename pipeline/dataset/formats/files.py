@@ -1,0 +1,158 @@
+"""Files that adapters read and write: labels as text, pictures by name, never outside the folder they belong to."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
+from typing import cast
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from pipeline.errors import DataError
+from pipeline.workspace import Folder
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
+"""Suffixes, in lower case, by which a picture is known in a folder."""
+
+
+def read_bytes(uri: str) -> bytes:
+    """Read a file.
+
+    Args:
+        uri: Path or fsspec URI.
+
+    Returns:
+        Its bytes.
+
+    Raises:
+        DataError: There is no such file.
+    """
+    files, path = fsspec.core.url_to_fs(uri)
+    try:
+        return cast(bytes, files.cat_file(path))
+    except FileNotFoundError as fault:
+        raise DataError(f"Expected a file at {uri}, found none. Check the path in data.sources.") from fault
+
+
+def read_text(uri: str) -> str:
+    """Read a UTF-8 file, with or without a byte-order mark.
+
+    Args:
+        uri: Path or fsspec URI.
+
+    Returns:
+        Its text.
+
+    Raises:
+        DataError: There is no such file, or it is no UTF-8.
+    """
+    try:
+        return read_bytes(uri).decode("utf-8-sig")
+    except UnicodeDecodeError as fault:
+        raise DataError(
+            f"{uri}: expected UTF-8 text, got byte {fault.object[fault.start]:#x} at {fault.start}"
+        ) from fault
+
+
+def list_files(folder: str, suffixes: Iterable[str]) -> list[str]:
+    """Find files below a folder, however deep, by suffix.
+
+    Args:
+        folder: Path or fsspec URI.
+        suffixes: In lower case, with the dot.
+
+    Returns:
+        Paths relative to the folder with `/` between the parts, sorted; hidden files are left out.
+
+    Raises:
+        DataError: There is no such folder.
+    """
+    files, root = fsspec.core.url_to_fs(folder)
+    if not files.isdir(root):
+        raise DataError(f"Expected a folder at {folder}, found none. Check the path in data.sources.")
+    wanted = frozenset(suffixes)
+    found = (PurePosixPath(path).relative_to(root) for path in files.find(root))
+    return sorted(
+        str(path) for path in found if path.suffix.lower() in wanted and not any(p.startswith(".") for p in path.parts)
+    )
+
+
+def nearest_file(folder: str, names: Sequence[str], levels: int) -> str | None:
+    """Look for a file in a folder and in those above it.
+
+    Args:
+        folder: Path or fsspec URI.
+        names: File names, the most wanted first.
+        levels: How many folders to climb.
+
+    Returns:
+        Path or URI of the first one found, None where there is none.
+    """
+    files, path = fsspec.core.url_to_fs(folder)
+    start = PurePosixPath(path)
+    for place in [start, *start.parents[:levels]]:
+        for name in names:
+            if files.isfile(str(place / name)):
+                return Folder(files.unstrip_protocol(str(place / name))).uri
+    return None
+
+
+def picture_uri(images: str, name: str, where: str) -> str:
+    """Place of a picture that an annotation file names.
+
+    Args:
+        images: Folder of the pictures, path or fsspec URI.
+        name: Path of the picture relative to it; backslashes count as `/`.
+        where: Named in the error: the file and the place in it.
+
+    Returns:
+        Absolute path or full URI.
+
+    Raises:
+        DataError: The name leads out of the folder: absolute, with `..`, or over a link.
+    """
+    root = Folder(images).uri
+    path = PurePosixPath(name.replace("\\", "/"))
+    if not path.name or path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or "\0" in name:
+        raise DataError(f"{where}: expected the path of a picture inside {root}, got {name!r}")
+    uri = f"{root}/{path}"
+    files, local = fsspec.core.url_to_fs(uri)
+    if isinstance(files, LocalFileSystem) and not _is_below(local, root):
+        raise DataError(
+            f"{where}: {name!r} is a link that leads out of {root}. Put the picture there or name its real folder."
+        )
+    return uri
+
+
+def label_names(names: Iterable[str], suffix: str) -> list[str]:
+    """Name the label file that belongs to each picture: same path, another suffix.
+
+    Args:
+        names: Relative paths of pictures.
+        suffix: Suffix of the label files, with the dot.
+
+    Returns:
+        Relative paths, in order.
+
+    Raises:
+        DataError: Two pictures would share one label file.
+    """
+    found = [str(PurePosixPath(name).with_suffix(suffix)) for name in names]
+    shared = [name for name, count in Counter(found).items() if count > 1]
+    if shared:
+        raise DataError(f"Expected a label file a picture, got several pictures for {shared[0]}. Rename the pictures.")
+    return found
+
+
+def write_below(folder: Folder, path: str, text: str) -> None:
+    """Write UTF-8 text at a relative path below a folder, whole or not at all."""
+    *parents, name = path.split("/")
+    folder.folder(*parents).write_bytes(name, text.encode())
+
+
+def _is_below(path: str, root: str) -> bool:
+    real_root = os.path.realpath(root)
+    return os.path.commonpath([os.path.realpath(path), real_root]) == real_root

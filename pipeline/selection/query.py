@@ -1,0 +1,164 @@
+"""Which images people are asked about: most worth first, unlike each other, within the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.records import QUEUE_SCHEMA, Fate, TaskKind
+from pipeline.selection.diversity import diverse
+from pipeline.selection.rivals import RIVALS, Pool, Values
+from pipeline.settings import QuerySettings
+
+EXAMPLES = 2
+"""Boxes that the reason of an image names."""
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What an answer is expected to bring, an image.
+
+    Attributes:
+        value: float[K], corrections and misses weighted for rare classes; higher = asked sooner.
+        corrections: float[K], expected number of boxes that a person changes.
+        misses: float[K], expected number of objects that no shown box covers.
+    """
+
+    value: Values
+    corrections: Values
+    misses: Values
+
+
+def class_weights(counts: Mapping[str, int], power: float) -> dict[str, float]:
+    """Weigh rare classes higher.
+
+    Args:
+        counts: Human-labelled boxes a class.
+        power: 0: all alike; 1: by 1 / frequency.
+
+    Returns:
+        A weight a class, 1 on average.
+    """
+    raw = {label: (count + 1) ** -power for label, count in counts.items()}
+    mean = sum(raw.values()) / max(1, len(raw))
+    return {label: value / mean for label, value in raw.items()}
+
+
+def expected_worth(pool: Pool, weights: Mapping[str, float], misses_without_proposals: float) -> Worth:
+    """Estimate what an answer brings.
+
+    Args:
+        pool: The candidates.
+        weights: By class name.
+        misses_without_proposals: Objects expected in an image in which nothing was proposed, from held-back images.
+
+    Returns:
+        The worth: the variance p(1-p) summed over shown boxes are corrections, p summed over dropped boxes are
+        misses.
+    """
+    p_correct = pool.column("p_correct")
+    weight = np.array([weights.get(label, 1.0) for label in pool.selection["label"].to_pylist()], dtype=np.float64)
+    dropped = pool.selection["fate"].to_numpy(zero_copy_only=False) == Fate.DROP.value
+    corrections, _ = pool.by_image(p_correct * (1 - p_correct), ~dropped)
+    misses, _ = pool.by_image(p_correct, dropped)
+    value, seen = pool.by_image(weight * np.where(dropped, p_correct, p_correct * (1 - p_correct)))
+    nothing = seen == 0
+    return Worth(
+        np.where(nothing, misses_without_proposals, value),
+        corrections,
+        np.where(nothing, misses_without_proposals, misses),
+    )
+
+
+def choose_images(pool: Pool, worth: Worth, settings: QuerySettings) -> list[str]:
+    """Choose the images to ask about.
+
+    Args:
+        pool: The candidates and how many may be asked about.
+        worth: Of each candidate.
+        settings: The strategy and the limits.
+
+    Returns:
+        Image ids, best first; at most `pool.budget`, with at most `settings.boxes` machine boxes.
+    """
+    ours = settings.strategy == "crosscheck"
+    value = worth.value if ours else RIVALS[settings.strategy](pool)
+    ranked = np.lexsort((np.array(pool.image_ids, dtype=str), -value))
+    if ours:
+        shortlist = np.sort(ranked[: pool.budget * settings.shortlist_factor])
+        embeddings = pool.embed([pool.image_ids[index] for index in shortlist])
+        kept = shortlist[diverse(embeddings, value[shortlist], pool.budget, pool.seed)]
+        ranked = ranked[np.isin(ranked, kept)]
+    ranked = ranked[: pool.budget]
+    if settings.boxes is not None:
+        ranked = ranked[np.cumsum(_shown(pool)[ranked]) <= settings.boxes]
+    return [pool.image_ids[index] for index in ranked]
+
+
+def queue_table(pool: Pool, worth: Worth, kinds: Mapping[str, TaskKind]) -> pa.Table:
+    """Rank images that wait for an answer, and say why each was chosen.
+
+    Args:
+        pool: Holds at least these images.
+        worth: Of each image of the pool.
+        kinds: What each is asked for, by image id.
+
+    Returns:
+        Columns of `QUEUE_SCHEMA`, best first.
+    """
+    shown, examples = _shown(pool), _examples(pool.selection, set(kinds))
+    position = {image_id: index for index, image_id in enumerate(pool.image_ids)}
+    ranked = sorted(kinds, key=lambda image_id: (-worth.value[position[image_id]], image_id))
+    rows = [
+        {
+            "image_id": image_id,
+            "rank": rank,
+            "value": worth.value[index := position[image_id]],
+            "expected_corrections": worth.corrections[index],
+            "expected_misses": worth.misses[index],
+            "boxes": int(shown[index]) if kinds[image_id] is TaskKind.ASK else 0,
+            "kind": kinds[image_id].value,
+            "reason": _reason(kinds[image_id], examples.get(image_id, []), worth.misses[index]),
+        }
+        for rank, image_id in enumerate(ranked)
+    ]
+    return pa.Table.from_pylist(rows, schema=QUEUE_SCHEMA)
+
+
+def _shown(pool: Pool) -> Values:
+    """float[K]: boxes that a person would see on each image."""
+    return pool.by_image((pool.selection["fate"].to_numpy(zero_copy_only=False) != Fate.DROP.value).astype(float))[0]
+
+
+def _examples(selection: pa.Table, image_ids: set[str]) -> dict[str, list[str]]:
+    """The least sure boxes of each image, in words."""
+    chosen = selection.filter(pc.is_in(selection["image_id"], pa.array(sorted(image_ids), pa.string())))
+    doubt = np.abs(chosen["p_correct"].to_numpy() - 0.5)
+    texts: dict[str, list[str]] = {}
+    for row in chosen.take(np.argsort(doubt, kind="stable")).to_pylist():
+        texts.setdefault(row["image_id"], [])
+        if len(texts[row["image_id"]]) < EXAMPLES and row["fate"] != Fate.DROP.value:
+            texts[row["image_id"]].append(_in_words(row))
+    return texts
+
+
+def _in_words(row: dict[str, object]) -> str:
+    text = f"{row['label']} {row['p_correct']:.2f}"
+    checks = row["checks"]
+    if not isinstance(checks, int) or checks == 0:
+        return text
+    found = round(float(str(row["hit_fraction"])) * checks)
+    return f"{text} found again in {found} of {checks} hosts"
+
+
+def _reason(kind: TaskKind, examples: list[str], misses: float) -> str:
+    if kind is not TaskKind.ASK:
+        return "please draw every object"  # anything more would tell what the machine thinks
+    if not examples:
+        return f"nothing proposed here; {misses:.1f} objects expected"
+    likely = f"; {misses:.1f} likely misses" if misses >= 0.5 else ""
+    return "; ".join(examples) + likely

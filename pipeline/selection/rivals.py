@@ -1,0 +1,122 @@
+"""Other ways to choose images for people, to be measured beside ours; higher value = asked sooner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline.mining.reference import HOSTS, PASSES_AT, PROPOSAL_SCORE, gamma
+from pipeline.seeds import numpy_generator
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What a strategy may look at; no truth is in it.
+
+    Attributes:
+        selection: Proposals of the pool with evidence and verdict.
+        image_ids: Every image that may be asked about, those without proposals too.
+        embed: Gives float[k, D] for some of the images; asked only for those that matter.
+        seed: The settings' seed.
+        cycle: From 0.
+        budget: How many images may be asked about.
+    """
+
+    selection: pa.Table
+    image_ids: list[str]
+    embed: Callable[[list[str]], NDArray[np.float64]]
+    seed: int
+    cycle: int
+    budget: int
+
+    def by_image(self, values: Values, of: NDArray[np.bool_] | None = None) -> tuple[Values, Values]:
+        """Sum a number a proposal over each image.
+
+        Args:
+            values: float[N].
+            of: bool[N], which proposals; all by default.
+
+        Returns:
+            float[K] sums and float[K] counts.
+        """
+        row = pc.index_in(self.selection["image_id"], value_set=pa.array(self.image_ids, pa.string()))
+        kept = row.is_valid().to_numpy(zero_copy_only=False)
+        kept = kept if of is None else kept & of
+        index = row.fill_null(0).to_numpy()[kept]
+        counts = np.bincount(index, minlength=len(self.image_ids)).astype(np.float64)
+        sums = np.bincount(index, weights=values[kept], minlength=len(self.image_ids)).astype(np.float64)
+        return sums, counts
+
+    def column(self, name: str) -> Values:
+        """A column as float[N], null as 0."""
+        return np.asarray(np.nan_to_num(self.selection[name].to_numpy(zero_copy_only=False).astype(np.float64)))
+
+
+def random_values(pool: Pool) -> Values:
+    """A random order: what every strategy has to beat."""
+    return numpy_generator(pool.seed, "random_query", pool.cycle).random(len(pool.image_ids))
+
+
+def least_confidence(pool: Pool) -> Values:
+    """Mean of 1 - score over proposals (arXiv 1801.05124 for detection)."""
+    return _mean_over_images(pool, 1 - pool.column("score"))
+
+
+def margin(pool: Pool) -> Values:
+    """Mean closeness of the two best classes."""
+    return _mean_over_images(pool, 1 - (pool.column("score") - pool.column("runner_up")))
+
+
+def entropy(pool: Pool) -> Values:
+    """Mean entropy of the class scores."""
+    return _mean_over_images(pool, pool.column("entropy"))
+
+
+def core_set(pool: Pool) -> Values:
+    """k-center greedy on image embeddings (arXiv 1708.00489): the farthest from all chosen comes next."""
+    count = len(pool.image_ids)
+    values = np.zeros(count)
+    if count == 0:
+        return values
+    embeddings = pool.embed(pool.image_ids)
+    nearest = np.linalg.norm(embeddings - embeddings.mean(0), axis=1)
+    for rank in range(min(pool.budget, count)):
+        chosen = int(np.argmax(np.where(values > 0, -np.inf, nearest)))
+        values[chosen] = count - rank
+        nearest = np.minimum(nearest, np.linalg.norm(embeddings - embeddings[chosen], axis=1))
+    return values
+
+
+def ssm(pool: Pool) -> Values:
+    """The published rule: a random half of the images that fail its gate or its cross-image validation."""
+    likely = pool.column("score") >= PROPOSAL_SCORE
+    score = pool.column("score").clip(1e-12, 1 - 1e-12)
+    # One-stage detectors score classes one by one; the gate sees the best class against the rest.
+    loss = -2 * np.log(np.maximum(score, 1 - score))
+    failed = (loss > gamma(pool.cycle)) | (pool.column("hit_fraction") < PASSES_AT / HOSTS)
+    failures, seen = pool.by_image(failed.astype(np.float64), likely)
+    random = numpy_generator(pool.seed, "ssm_query", pool.cycle).random(len(pool.image_ids))
+    return np.where((failures > 0) | (seen == 0), 1.0, 0.0) + random
+
+
+def _mean_over_images(pool: Pool, values: Values) -> Values:
+    sums, counts = pool.by_image(values)
+    return np.asarray(sums / np.maximum(counts, 1))
+
+
+RIVALS: dict[str, Callable[[Pool], Values]] = {
+    "random": random_values,
+    "least_confidence": least_confidence,
+    "margin": margin,
+    "entropy": entropy,
+    "core_set": core_set,
+    "ssm": ssm,
+}
+"""By the name that `selection.query.strategy` gives them."""
