@@ -14,6 +14,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from pipeline.dataset.store import SampleStore
+from pipeline.detector.checkpoint import reinstate
 from pipeline.errors import ArtefactError, PipelineError, SettingsError
 from pipeline.settings import Settings, dump_settings, parse_settings
 from pipeline.workspace import Folder, Workspace
@@ -85,6 +86,10 @@ class Cycle:
             raise ArtefactError(f"Expected the stage {stage!r} of cycle {self.number} to have run; run it first.")
         artefact: dict[str, Any] = self.folder.read_json(f"{stage}.json")
         return artefact
+
+    def previous(self, stage: str) -> dict[str, Any] | None:
+        """What a stage wrote in the cycle before this one; None in the first."""
+        return load_cycle(self.settings.workspace, self.number - 1).artefact(stage) if self.number else None
 
 
 def open_cycle(settings: Settings, now: datetime) -> Cycle:

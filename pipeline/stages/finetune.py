@@ -20,11 +20,12 @@ from pipeline.detector.evaluate import Metrics, evaluate
 from pipeline.detector.loader import BatchPlan, TrainingImages
 from pipeline.detector.predict import Predictor
 from pipeline.detector.train import CHECKPOINT, TrainingResult, fine_tune
-from pipeline.errors import DataError
+from pipeline.errors import ArtefactError, DataError
 from pipeline.records import Sample, Split, State
 from pipeline.seeds import derive_seed
 from pipeline.settings import Settings
 from pipeline.stages.cycle import Cycle, Progress, silent
+from pipeline.workspace import Workspace
 
 
 def training_samples(store: SampleStore) -> list[Sample]:
@@ -119,6 +120,31 @@ def _evaluate(settings: Settings, detector: Detector, samples: list[Sample]) -> 
     return evaluate(
         predictor, samples, max_pixels=settings.data.max_image_pixels, threads=settings.mining.decode_threads
     )
+
+
+def evaluate_model(settings: Settings, model_id: str | None, split: str) -> Metrics:
+    """Measure a model on a labelled split.
+
+    Args:
+        settings: The project.
+        model_id: Which; the champion for None.
+        split: `val` or `test`.
+
+    Returns:
+        Average precision.
+
+    Raises:
+        ArtefactError: There is no such model.
+        ValueError: Another split.
+    """
+    if split not in {Split.VAL, Split.TEST}:
+        raise ValueError(f"Expected split val or test, got {split!r}")
+    workspace = Workspace(settings.workspace)
+    model_id = model_id or champion_id(workspace.models)
+    if model_id is None:
+        raise ArtefactError("Expected a champion to evaluate, found none. Run `crosscheck finetune` first.")
+    samples = labeled_samples(SampleStore(workspace.samples_uri), Split(split))
+    return _evaluate(settings, load_model(workspace.models, model_id), samples)
 
 
 def gate(cycle: Cycle) -> dict[str, Any]:
