@@ -64,6 +64,7 @@ def queued_tasks(cycle: Cycle) -> list[Task]:
             kind=kind,
             cycle=cycle.number,
             model_id=model_id,
+            asked_at=cycle.opened_at,
         )
 
     queue = cycle.folder.read_table("queue.parquet").to_pylist()
