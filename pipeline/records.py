@@ -208,6 +208,7 @@ class Task:
         kind: Whether boxes are shown.
         cycle: The cycle that asks.
         model_id: The model whose boxes these are.
+        asked_at: When, in UTC; the opening time of the cycle that asks. The simulated annotator answers at that moment.
     """
 
     image_id: str
@@ -220,6 +221,7 @@ class Task:
     kind: TaskKind = TaskKind.ASK
     cycle: int = 0
     model_id: str = ""
+    asked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from pydantic import SecretStr
 from pipeline.errors import SettingsError
 from pipeline.labeling.backend import LabelingBackend
 from pipeline.labeling.label_studio import LabelStudioBackend
+from pipeline.labeling.oracle import SimulatedAnnotator
 from pipeline.settings import Settings
 from pipeline.workspace import Workspace
 
@@ -38,7 +39,6 @@ def labeling_backend(settings: Settings, token: SecretStr | None) -> LabelingBac
     Raises:
         SettingsError: Label Studio is named and there is no token.
     """
-    folder = Workspace(settings.workspace).labeling
     if settings.labeling.backend == "simulated":
         return simulated_annotator(settings)
     if settings.labeling.label_studio is None or settings.labeling.backend == "none":
@@ -49,5 +49,26 @@ def labeling_backend(settings: Settings, token: SecretStr | None) -> LabelingBac
             f"named {settings.labeling.label_studio.secret_block!r}."
         )
     return LabelStudioBackend(
-        settings.labeling.label_studio, settings.data.labels, token, settings.labeling.accepted_iou, folder
+        settings.labeling.label_studio,
+        settings.data.labels,
+        token,
+        settings.labeling.accepted_iou,
+        Workspace(settings.workspace).labeling,
+    )
+
+
+def simulated_annotator(settings: Settings) -> SimulatedAnnotator:
+    """Build the simulated annotator.
+
+    Raises:
+        SettingsError: The settings have no section for it.
+    """
+    if settings.labeling.simulated is None:
+        raise SettingsError("Expected a section labeling.simulated with the hidden labels, found none.")
+    return SimulatedAnnotator(
+        settings.labeling.simulated,
+        settings.data,
+        settings.labeling.accepted_iou,
+        settings.seed,
+        Workspace(settings.workspace).labeling,
     )
