@@ -12,20 +12,6 @@ from pipeline.settings import Settings
 from pipeline.workspace import Workspace
 
 
-def simulated_annotator(settings: Settings) -> SimulatedAnnotator:
-    """Build the simulated annotator.
-
-    Raises:
-        SettingsError: The settings do not describe one.
-    """
-    if settings.labeling.simulated is None:
-        raise SettingsError("Expected a section labeling.simulated, found none.")
-    folder = Workspace(settings.workspace).labeling
-    return SimulatedAnnotator(
-        settings.labeling.simulated, settings.data, settings.labeling.accepted_iou, settings.seed, folder
-    )
-
-
 def labeling_backend(settings: Settings, token: SecretStr | None) -> LabelingBackend | None:
     """Build the labelling backend.
 
