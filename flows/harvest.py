@@ -7,14 +7,14 @@ from typing import Any
 from prefect import flow, task
 
 from flows.progress import run_page_progress
-from flows.tasks import label_studio_token
+from flows.tasks import RETRIED, label_studio_token
 from pipeline.settings import load_settings
 from pipeline.stages.backend import labeling_backend
 from pipeline.stages.cycle import only_one
 from pipeline.stages.harvest import harvest_now
 
 
-@task(name="harvest now", retries=3, retry_delay_seconds=[10, 30, 90], retry_jitter_factor=0.3)
+@task(name="harvest now", **RETRIED)
 def harvest_now_task(config: str, overrides: list[str]) -> dict[str, Any]:
     """Collect and commit answers that are new."""
     settings = load_settings(config, overrides)

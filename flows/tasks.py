@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from prefect import Task, task
+from prefect import State, Task, task
 from prefect.blocks.system import Secret
 from prefect.cache_policies import INPUTS, TASK_SOURCE
 from pydantic import SecretStr
 
 from flows.progress import run_page_progress
+from pipeline.errors import RemoteError
 from pipeline.settings import Secrets, Settings
 from pipeline.stages.backend import labeling_backend
 from pipeline.stages.cycle import Cycle, load_cycle
@@ -37,7 +38,20 @@ CACHED: dict[str, Any] = {
     "result_serializer": "json",
     "cache_policy": INPUTS + TASK_SOURCE,
 }
-NETWORK: dict[str, Any] = {**CACHED, "retries": 3, "retry_delay_seconds": [10, 30, 90], "retry_jitter_factor": 0.3}
+
+
+def is_remote(_task: Any, _run: Any, state: State[Any]) -> bool:
+    """Tell whether trying again may help: a remote service failed, nothing else."""
+    return isinstance(state.result(raise_on_failure=False), RemoteError)
+
+
+RETRIED: dict[str, Any] = {
+    "retries": 3,
+    "retry_delay_seconds": [10, 30, 90],
+    "retry_jitter_factor": 0.3,
+    "retry_condition_fn": is_remote,
+}
+NETWORK = {**CACHED, **RETRIED}
 
 
 @dataclass(frozen=True)

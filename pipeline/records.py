@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 
 class Split(StrEnum):
@@ -397,6 +398,11 @@ def samples_to_table(samples: Iterable[Sample]) -> pa.Table:
         A table with `SAMPLE_SCHEMA`, rows in the given order.
     """
     return pa.Table.from_pylist([asdict(sample) for sample in samples], schema=SAMPLE_SCHEMA)
+
+
+def of_images(image_ids: Iterable[str]) -> pc.Expression:
+    """A filter for the rows of some images; none pass for no ids."""
+    return pc.field("image_id").isin(pa.array(sorted(image_ids), pa.string()))
 
 
 def refs_from_table(table: pa.Table) -> list[ImageRef]:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from pipeline.dataset.store import SampleStore
 from pipeline.matching import mark_right
-from pipeline.records import Answer, Fate, Sample, TaskKind
+from pipeline.records import Answer, Fate, Sample, TaskKind, of_images
 from pipeline.settings import Settings
 from pipeline.workspace import Workspace
 
@@ -32,9 +32,9 @@ def audited(settings: Settings, answers: Sequence[Answer]) -> dict[str, dict[str
         folder = workspace.cycle(number)
         if not given or not folder.exists("queue.parquet"):
             continue
-        audits = (pc.field("kind") == TaskKind.AUDIT.value) & pc.field("image_id").isin(list(given))
+        audits = (pc.field("kind") == TaskKind.AUDIT.value) & of_images(given)
         image_ids = folder.read_table("queue.parquet", ["image_id", "kind"], audits)["image_id"].to_pylist()
-        sure = (pc.field("fate") == Fate.PSEUDO.value) & pc.field("image_id").isin(image_ids)
+        sure = (pc.field("fate") == Fate.PSEUDO.value) & of_images(image_ids)
         pseudo = folder.read_table("selection.parquet", None, sure)
         samples = _drawn(workspace, [given.pop(image_id) for image_id in image_ids])
         right = mark_right(pseudo, samples, settings.selection.match_iou)

@@ -20,6 +20,7 @@ from pipeline.records import (
     Split,
     State,
     TaskKind,
+    of_images,
     samples_from_table,
 )
 from pipeline.seeds import derive_seed, numpy_generator
@@ -103,7 +104,7 @@ def _kinds_before(cycle: Cycle, waiting: list[str]) -> dict[str, TaskKind]:
 
 
 def _embed(cycle: Cycle, selection: pa.Table, image_ids: list[str]) -> NDArray[np.float64]:
-    rows = pc.field("image_id").isin(image_ids)
+    rows = of_images(image_ids)
     vectors = cycle.folder.read_table("proposals.parquet", ["image_id", "embedding"], rows)
     weights = selection.filter(rows)["p_correct"].to_numpy().astype(np.float64)
     return image_embeddings(vectors, weights, image_ids)
@@ -128,7 +129,7 @@ def _commit(cycle: Cycle) -> dict[str, Any]:
         model_id=str(cycle.artefact("mining")["model_id"]),
         settings_digest=cycle.settings.digest(),
     )
-    sure = selection.filter((pc.field("fate") == Fate.PSEUDO.value) & pc.field("image_id").isin(pseudo))
+    sure = selection.filter((pc.field("fate") == Fate.PSEUDO.value) & of_images(pseudo))
     by_class = Counter(sure["label"].to_pylist())
     return {
         "version": version,
@@ -144,8 +145,8 @@ def _changed(
     cycle: Cycle, samples: list[Sample], selection: pa.Table, queued: set[str], pseudo: set[str]
 ) -> list[Sample]:
     """Rows that the selection gives another state or other boxes."""
-    sure = boxes_of(selection.filter(pc.field("image_id").isin(list(pseudo))), Fate.PSEUDO, cycle.opened_at)
-    unsure = boxes_of(selection.filter(pc.field("image_id").isin(list(pseudo))), Fate.ASK, cycle.opened_at)
+    sure = boxes_of(selection.filter(of_images(pseudo)), Fate.PSEUDO, cycle.opened_at)
+    unsure = boxes_of(selection.filter(of_images(pseudo)), Fate.ASK, cycle.opened_at)
     unread = {image_id: reason for image_id, _uri, reason in cycle.artefact("mining")["faults"]}
 
     def decided(sample: Sample) -> Sample:
