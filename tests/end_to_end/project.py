@@ -1,0 +1,112 @@
+"""A tiny project that turns a whole cycle in seconds, and ways to run it."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+import yaml
+
+from pipeline.dataset.demo import DEMO_LABELS, DemoCounts, generate_demo
+from pipeline.dataset.store import SampleStore
+from pipeline.settings import Settings, load_settings
+from pipeline.stages.backend import labeling_backend
+from pipeline.stages.cycle import finish_cycle, only_one, open_cycle
+from pipeline.stages.finetune import finetune, gate
+from pipeline.stages.grade import grade
+from pipeline.stages.harvest import harvest
+from pipeline.stages.importing import import_new
+from pipeline.stages.mine import mine
+from pipeline.stages.push import push
+from pipeline.stages.report import report
+from pipeline.stages.select import select
+from pipeline.workspace import Workspace
+
+COUNTS = DemoCounts(labeled=6, pool=12, val=8, test=4)
+SELECTED = ("proposals.parquet", "checks.parquet", "selection.parquet", "queue.parquet", "certificates.json")
+
+
+def generate(folder: Path) -> Path:
+    """Draw the tiny set."""
+    generate_demo(folder, seed=3, counts=COUNTS)
+    return folder
+
+
+def write_config(folder: Path, data: Path, **sections: Any) -> Path:
+    """Write settings for a project on the tiny set whose workspace is `folder/workspace`."""
+    sources = [
+        {"split": split, "format": "coco", "images": str(data / name), "annotations": str(data / f"{name}.json")}
+        for split, name in (("train", "labeled"), ("val", "val"), ("test", "test"))
+    ]
+    values: dict[str, Any] = {
+        "name": "tiny",
+        "seed": 5,
+        "workspace": str(folder / "workspace"),
+        "data": {"labels": list(DEMO_LABELS), "sources": sources},
+        "detector": {"image_size_px": 160, "fpn_channels": 16, "embedding_dim": 8, "score_floor": 0.01},
+        "training": {"steps": 12, "batch_size": 4, "checkpoint_every_steps": 3, "learning_rate": 0.003,
+                     "accelerator": "cpu", "gate_tolerance": 1.0},
+        "mining": {"proposal_score": 0.02, "hit_score": 0.01, "hit_iou": 0.3, "proposals_per_image": 5, "hosts": 2,
+                   "batch_size": 4, "chunk_images": 5, "precision": "fp32"},
+        "selection": {"target_precision": 0.02, "confidence": 0.6, "min_class_boxes": 5, "query": {"images": 3}},
+        "labeling": {
+            "backend": "simulated",
+            "simulated": {"annotations": str(data / "hidden.json"), "images": str(data / "pool")},
+        },
+    }  # fmt: skip
+    for name, changes in sections.items():
+        values[name] = {**values[name], **changes} if isinstance(changes, dict) else changes
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "settings.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def run_cycles(config: Path, cycles: int = 1) -> Settings:
+    """Run whole cycles without Prefect, stage by stage, until so many are finished."""
+    torch.set_num_threads(1)
+    settings = load_settings(config)
+    workspace = Workspace(settings.workspace)
+    while sum(workspace.cycle(number).exists("done.json") for number in workspace.cycles()) < cycles:
+        with only_one(settings):
+            cycle = open_cycle(settings, datetime.now(UTC))
+            backend = labeling_backend(settings, None)
+            import_new(cycle)
+            harvest(cycle, backend)
+            finetune(cycle)
+            gate(cycle)
+            mine(cycle)
+            select(cycle)
+            push(cycle, backend)
+            grade(cycle)
+            report(cycle)
+            finish_cycle(cycle, datetime.now(UTC))
+    return settings
+
+
+def run_in_child(config: str, cycles: int) -> None:
+    """`run_cycles` for a process that is about to be killed; its output is not wanted."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    run_cycles(Path(config), cycles)
+
+
+def versions(settings: Settings) -> list[tuple[str, pa.Table]]:
+    """Every dataset version: why it was made, and its rows without the moment they were written."""
+    store = SampleStore(Workspace(settings.workspace).samples_uri)
+    return [(one.reason, without_moments(store.table(one.number))) for one in store.history()]
+
+
+def without_moments(table: pa.Table) -> list[dict[str, Any]]:
+    """Rows whose boxes have no `created_at`."""
+    rows = table.to_pylist()
+    return [{**row, "boxes": [{**box, "created_at": None} for box in row["boxes"]]} for row in rows]
+
+
+def selected(settings: Settings, cycle: int) -> dict[str, bytes]:
+    """The bytes of everything that a cycle selected."""
+    folder = Workspace(settings.workspace).cycle(cycle)
+    return {name: folder.read_bytes(name) for name in SELECTED}
