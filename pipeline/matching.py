@@ -30,7 +30,7 @@ def match_boxes(
         scores (Tensor[N]): higher = surer; among equals the first wins.
         true_boxes (Tensor[M, 4]): likewise.
         true_labels (Tensor[M]): int64.
-        iou: Least overlap.
+        iou: Least overlap; boxes that do not touch never match.
 
     Returns:
         Tensor[N] int64: index of the true box, -1 for wrong boxes and duplicates.
@@ -40,7 +40,7 @@ def match_boxes(
         return nothing
     overlap = box_iou(boxes, true_boxes) * (labels[:, None] == true_labels)
     best, index = overlap.max(1)
-    index = torch.where(best >= iou, index, -1)
+    index = torch.where((best >= iou) & (best > 0), index, -1)
     order = scores.argsort(descending=True, stable=True)
     claimed = index[order]
     first = torch.full((len(true_boxes) + 1,), len(boxes), dtype=torch.int64)
