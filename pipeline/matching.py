@@ -69,7 +69,7 @@ def mark_right(proposals: pa.Table, samples: Sequence[Sample], iou: float) -> ND
     image = proposals["image_id"].to_numpy(zero_copy_only=False)
     order = np.argsort(image, kind="stable")
     found, starts = np.unique(image[order], return_index=True)
-    rows_of = dict(zip(found.tolist(), np.split(order, starts[1:]), strict=True))
+    rows_of = dict(zip(found.tolist(), np.split(order, starts)[1:], strict=True))
     for sample in samples:
         rows = rows_of.get(sample.image_id)
         if rows is not None:

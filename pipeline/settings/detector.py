@@ -42,8 +42,8 @@ class DetectorSettings(Section):
     @model_validator(mode="after")
     def _fcos_groups_channels(self) -> "DetectorSettings":
         of_torchvision = self.backbone.startswith("torchvision:")  # has 256, whatever is set
-        if self.architecture == "fcos" and not of_torchvision and self.fpn_channels % 32:
-            raise ValueError(f"fcos normalises in 32 groups: expected fpn_channels in 32s, got {self.fpn_channels}")
+        if self.architecture == "fcos" and not of_torchvision and (self.fpn_channels % 32 or self.fpn_channels < 64):
+            raise ValueError(f"fcos normalises in 32 groups: expected fpn_channels 64, 96, ..., got {self.fpn_channels}")
         return self
 
 
