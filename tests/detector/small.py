@@ -116,8 +116,12 @@ def scenes(folder: Path, count: int = 6, state: State = State.LABELED, prefix: s
     return samples
 
 
-def plan(samples: list[Sample], settings: TrainingSettings, seed: int = 0, cache_mb: int = 64, labels=LABELS):
-    return BatchPlan(TrainingImages(samples, labels, SIZE, 10_000_000, cache_mb), settings, seed)
+def images_of(samples: list[Sample], cache_mb: int = 64, labels=LABELS) -> TrainingImages:
+    return TrainingImages(samples, labels, SIZE, 10_000_000, cache_mb)
+
+
+def plan(samples: list[Sample], settings: TrainingSettings, seed: int = 0, cache_mb: int = 64) -> BatchPlan:
+    return BatchPlan(images_of(samples, cache_mb), settings, seed)
 
 
 def weights_of(model: Detector) -> dict[str, torch.Tensor]:
