@@ -37,7 +37,7 @@ def network(architecture: str = "retinanet", **values: Any) -> DetectorSettings:
         "backbone": "test_efficientnet",
         "weights": "none",
         "image_size_px": SIZE,
-        "fpn_channels": 64,
+        "fpn_channels": 64 if architecture == "fcos" else 16,
         "head_convs": 1,
         "embedding_dim": 8,
         "anchor_scale": 2.0,
