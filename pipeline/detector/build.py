@@ -44,9 +44,9 @@ class BoxEmbedder(nn.Module):
         Returns:
             Tensor[sum of N_i, D]: float32 unit vectors; `Tensor[0, D]` for no boxes.
         """
-        levels = {name: features[name].float() for name in EMBEDDED_LEVELS}
+        levels = {name: features[name] for name in EMBEDDED_LEVELS}
         pooled = self.pool(levels, boxes, [size] * len(boxes)).flatten(1)
-        return F.normalize(self.project(pooled), dim=1)
+        return F.normalize(self.project(pooled).float(), dim=1)
 
 
 class Detector(nn.Module):
@@ -104,8 +104,10 @@ class Detector(nn.Module):
         losses: dict[str, Tensor] = self.network(images, targets)
         triplet = self.training_settings.triplet
         if triplet.enabled:
-            embeddings = self.embedder(self._features, [t["boxes"] for t in targets], images.shape[-2:])
-            labels = torch.cat([t["labels"] for t in targets])
+            counts = [t["weights"] > 0 for t in targets]
+            boxes = [t["boxes"][counted] for t, counted in zip(targets, counts, strict=True)]
+            embeddings = self.embedder(self._features, boxes, images.shape[-2:])
+            labels = torch.cat([t["labels"] for t in targets])[torch.cat(counts)]
             losses = {**losses, "triplet": triplet.weight * triplet_loss(embeddings, labels, triplet)}
         self._features = {}
         return losses

@@ -58,9 +58,11 @@ def evaluate(predictor: Predictor, samples: Sequence[Sample], *, max_pixels: int
         threads: Pictures decoded at once.
 
     Returns:
-        The metrics. Ignore regions neither help nor hurt, as COCO's crowds.
+        The metrics. Ignore regions neither help nor hurt, as COCO's crowds. A class that the detector does not know
+        is one of which it finds nothing.
     """
-    labels = predictor.detector.labels
+    known = predictor.detector.labels
+    labels = [*known, *sorted({box.label for sample in samples for box in sample.boxes}.difference(known))]
     faults: list[Fault] = []
     number = {sample.image_id: index + 1 for index, sample in enumerate(samples)}
     rows: list[NDArray[np.float64]] = []
@@ -107,17 +109,13 @@ def _summarize(
 ) -> Metrics:
     true_labels = [annotation["category_id"] for annotation in truth["annotations"] if not annotation["iscrowd"]]
     counts = np.bincount(np.array(true_labels, dtype=np.int64), minlength=len(labels) + 1)
-    if len(results) and counts.sum():
-        with contextlib.redirect_stdout(io.StringIO()):
-            known = COCO(truth)
-            evaluation = COCOeval(known, known.loadRes(results), iouType="bbox")
-            evaluation.evaluate()
-            evaluation.accumulate()
-            evaluation.summarize()
-        stats, precision = evaluation.stats, evaluation.eval["precision"]
-    else:
-        nothing = 0.0 if counts.sum() else -1.0
-        stats, precision = [nothing] * 6, np.full((10, 1, len(labels), 1, 1), nothing)
+    with contextlib.redirect_stdout(io.StringIO()):
+        known = COCO(truth)
+        evaluation = COCOeval(known, known.loadRes(results), iouType="bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    stats, precision = evaluation.stats, evaluation.eval["precision"]
     per_class = {
         label: {
             "ap": _mean(precision[:, :, k, 0, -1]),

@@ -89,7 +89,13 @@ def _image_targets(target: Target, anchors: Tensor, matches: Tensor) -> tuple[Te
 def _classification_loss(logits: Tensor, expected: AnchorTargets, settings: TrainingSettings) -> Tensor:
     counts = expected.labels >= 0
     one_hot = smooth_one_hot(expected.labels[counts], logits.shape[-1], settings.label_smoothing)
-    return focal_loss(logits.float()[counts], one_hot, expected.weights[counts], settings.focal)
+    return focal_loss(logits[counts], one_hot, expected.weights[counts], settings.focal)
+
+
+def _without_background(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Let nothing be found of the class 0: torchvision's one-stage heads have a column for it that no box teaches."""
+    outputs["cls_logits"][..., 0] = -torch.inf
+    return outputs
 
 
 class WeightedRetinaNetHead(RetinaNetHead):  # type: ignore[misc]
@@ -100,6 +106,11 @@ class WeightedRetinaNetHead(RetinaNetHead):  # type: ignore[misc]
     """
 
     training_settings = TrainingSettings()
+
+    def forward(self, features: list[Tensor]) -> dict[str, Tensor]:
+        """Class scores and box coordinates of every anchor; as torchvision's."""
+        outputs: dict[str, Tensor] = super().forward(features)
+        return outputs if self.training else _without_background(outputs)
 
     def compute_loss(
         self, targets: list[Target], head_outputs: dict[str, Tensor], anchors: list[Tensor], matched_idxs: list[Tensor]
@@ -113,7 +124,7 @@ class WeightedRetinaNetHead(RetinaNetHead):  # type: ignore[misc]
         deltas = self.regression_head.box_coder.encode_single(
             expected.boxes[is_object], torch.stack(anchors)[is_object]
         )
-        regression = weighted_l1(head_outputs["bbox_regression"].float()[is_object], deltas, weights)
+        regression = weighted_l1(head_outputs["bbox_regression"][is_object], deltas, weights)
         return {"classification": classification / total, "box": regression / total}
 
 
@@ -121,6 +132,11 @@ class WeightedFCOSHead(FCOSHead):  # type: ignore[misc]
     """FCOS's head (arXiv 1904.01355) with weighted, ignorable targets."""
 
     training_settings = TrainingSettings()
+
+    def forward(self, features: list[Tensor]) -> dict[str, Tensor]:
+        """Class scores, box coordinates and centerness of every point; as torchvision's."""
+        outputs: dict[str, Tensor] = super().forward(features)
+        return outputs if self.training else _without_background(outputs)
 
     def compute_loss(
         self, targets: list[Target], head_outputs: dict[str, Tensor], anchors: list[Tensor], matched_idxs: list[Tensor]
@@ -132,8 +148,8 @@ class WeightedFCOSHead(FCOSHead):  # type: ignore[misc]
         total = weights.sum().clamp(min=1)
         classification = _classification_loss(head_outputs["cls_logits"], expected, self.training_settings)
         points, boxes = torch.stack(anchors)[is_object], expected.boxes[is_object]
-        predicted = self.box_coder.decode(head_outputs["bbox_regression"].float()[is_object], points)
-        centerness = head_outputs["bbox_ctrness"].float().squeeze(-1)[is_object]
+        predicted = self.box_coder.decode(head_outputs["bbox_regression"][is_object], points)
+        centerness = head_outputs["bbox_ctrness"].squeeze(-1)[is_object]
         distance = F.binary_cross_entropy_with_logits(
             centerness, _centerness(self.box_coder.encode(points, boxes)), reduction="none"
         )
@@ -154,7 +170,8 @@ def _centerness(distances: Tensor) -> Tensor:
 class IgnoringRPN(RegionProposalNetwork):  # type: ignore[misc]
     """Faster R-CNN's proposal network (arXiv 1506.01497); background in ignore regions costs nothing.
 
-    It asks only whether anything is there, so boxes weigh alike: an object at half weight is still an object.
+    It asks only whether anything is there, so boxes weigh alike: an object at half weight is still an object. One of
+    no weight is neither object nor background.
     """
 
     def assign_targets_to_anchors(
@@ -162,8 +179,25 @@ class IgnoringRPN(RegionProposalNetwork):  # type: ignore[misc]
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Labels 1, 0 or -1 (costs nothing) for each anchor, and its matched box."""
         labels, boxes = super().assign_targets_to_anchors(anchors, targets)
-        ignored = [in_ignore_region(a, target["ignore"]) for a, target in zip(anchors, targets, strict=True)]
-        return [torch.where((x == 0) & skip, -1.0, x) for x, skip in zip(labels, ignored, strict=True)], boxes
+        rows = zip(labels, boxes, anchors, targets, strict=True)
+        return [_rpn_labels(*row) for row in rows], boxes
+
+    def compute_loss(
+        self, objectness: Tensor, deltas: Tensor, labels: list[Tensor], expected: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Losses of objectness and boxes; torchvision's mean over no anchors would be NaN."""
+        if all(bool((one < 0).all()) for one in labels):
+            return objectness.sum() * 0, deltas.sum() * 0
+        losses: tuple[Tensor, Tensor] = super().compute_loss(objectness, deltas, labels, expected)
+        return losses
+
+
+def _rpn_labels(labels: Tensor, matched: Tensor, anchors: Tensor, target: Target) -> Tensor:
+    """Labels of one image, -1 for background in ignore regions and for objects of no weight."""
+    weightless = target["boxes"][target["weights"] == 0]
+    is_weightless = (matched[:, None] == weightless).all(-1).any(1)
+    free = torch.where(labels > 0, is_weightless, in_ignore_region(anchors, target["ignore"]))
+    return torch.where(free, -1.0, labels)
 
 
 class WeightedRoIHeads(RoIHeads):  # type: ignore[misc]
@@ -186,13 +220,13 @@ class WeightedRoIHeads(RoIHeads):  # type: ignore[misc]
         proposals, matches, labels, deltas = self.select_training_samples(proposals, targets)
         logits, predicted = self.box_predictor(self.box_head(self.box_roi_pool(features, proposals, image_shapes)))
         weights = torch.cat([_roi_weights(*row) for row in zip(targets, matches, labels, strict=True)])
-        return [], self._losses(logits.float(), predicted.float(), torch.cat(labels), torch.cat(deltas), weights)
+        return [], self._losses(logits, predicted, torch.cat(labels), torch.cat(deltas), weights)
 
     def _losses(
         self, logits: Tensor, predicted: Tensor, labels: Tensor, deltas: Tensor, weights: Tensor
     ) -> dict[str, Tensor]:
         is_object = labels > 0
-        per_class = predicted.reshape(len(labels), -1, 4)[is_object, labels[is_object]]
+        per_class = predicted.unflatten(1, (-1, 4))[is_object, labels[is_object]]
         distance = F.smooth_l1_loss(per_class, deltas[is_object], beta=1 / 9, reduction="none").sum(1)
         return {
             "classification": softmax_loss(logits, labels, weights, self.training_settings.label_smoothing),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -133,19 +134,20 @@ class BatchPlan(Dataset[Batch]):
 
     def indices(self, step: int) -> list[int]:
         """Which pictures step `step` shows: whole epochs in random order, pseudo-labelled ones capped."""
-        pseudo = self._pseudo_slots()
-        labeled = self._settings.batch_size - pseudo
-        return self._draw(self._labeled, "labeled", step, labeled) + self._draw(self._pseudo, "pseudo", step, pseudo)
+        size, (first, last) = self._settings.batch_size, (self._pseudo_shown(step), self._pseudo_shown(step + 1))
+        labeled = self._draw(self._labeled, "labeled", step * size - first, (step + 1) * size - last)
+        return labeled + self._draw(self._pseudo, "pseudo", first, last)
 
-    def _pseudo_slots(self) -> int:
-        size = self._settings.batch_size
+    def _pseudo_shown(self, steps: int) -> int:
+        """How many pseudo-labelled pictures so many steps show; a share under one a batch adds up over the steps."""
+        shown = steps * self._settings.batch_size
         if not len(self._labeled):
-            return size
-        natural = size * len(self._pseudo) / len(self._images.samples)
-        return min(round(natural), int(size * self._settings.pseudo_share))
+            return shown
+        natural = shown * len(self._pseudo) // len(self._images.samples)
+        return min(natural, math.floor(shown * self._settings.pseudo_share))
 
-    def _draw(self, members: NDArray[np.int64], stream: str, step: int, count: int) -> list[int]:
-        positions = np.arange(step * count, (step + 1) * count)
+    def _draw(self, members: NDArray[np.int64], stream: str, first: int, last: int) -> list[int]:
+        positions = np.arange(first, last)
         orders = {
             epoch: self._order(len(members), stream, epoch) for epoch in set((positions // len(members)).tolist())
         }

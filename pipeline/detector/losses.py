@@ -124,6 +124,8 @@ def triplet_loss(embeddings: Tensor, labels: Tensor, settings: TripletSettings) 
     """
     loss = TripletMarginLoss(margin=settings.margin, distance=LpDistance(normalize_embeddings=False))
     embeddings = embeddings.float()
+    if len(embeddings) < 3:  # the miner cannot do with none
+        return embeddings.sum() * 0
     if settings.mining == "batch_all":
         return torch.as_tensor(loss(embeddings, labels))
     hardest = BatchHardMiner(distance=LpDistance(normalize_embeddings=False))(embeddings.detach(), labels)

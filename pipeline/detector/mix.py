@@ -55,8 +55,10 @@ def mixup(
         step: The training step; the same step draws the same blends.
 
     Returns:
-        The batch, of the same size; partners are always unmixed pictures.
+        The batch, of the same size; partners are always unmixed pictures. A single picture has no partner.
     """
+    if len(images) < 2:
+        return images, targets
     random = numpy_generator(seed, "mixup", step)
     mixed_images, mixed_targets = images.clone(), list(targets)
     chosen = random.random(len(images)) < settings.probability

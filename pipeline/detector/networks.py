@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 from torchvision.models import get_model_weights
 from torchvision.models.detection import FCOS, RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -67,6 +68,7 @@ def build_network(
     """
     builders = {"retinanet": _retinanet, "fcos": _fcos, "faster_rcnn": _faster_rcnn}
     network: nn.Module = builders[settings.architecture](settings, backbone, num_classes, training)
+    _answer_in_float32(backbone, *_predictors(network))
     # Sizes mean nothing here: the loader has resized.
     network.transform = BatchNormalize(1, 1, list(normalization.mean), list(normalization.std))
     return network
@@ -121,6 +123,23 @@ def _faster_rcnn(
     )
     roi_heads.training_settings = training
     return GeneralizedRCNN(backbone, rpn, roi_heads, transform=None)
+
+
+def _predictors(network: Any) -> list[nn.Module]:
+    """What gives class scores and box coordinates."""
+    if isinstance(network, (RetinaNet, FCOS)):
+        return [network.head]
+    return [network.rpn.head, network.roi_heads.box_predictor]
+
+
+def _answer_in_float32(*modules: nn.Module) -> None:
+    """Let modules compute in half precision but answer in full.
+
+    torchvision makes anchors and boxes in the precision of what it is given, and bfloat16 holds 8 bits: beyond
+    256 pixels a corner would come to lie on every second pixel.
+    """
+    for module in modules:
+        module.register_forward_hook(lambda _module, _inputs, outputs: tree_map(Tensor.float, outputs))
 
 
 def _after(settings: DetectorSettings) -> dict[str, float]:

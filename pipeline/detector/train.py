@@ -73,7 +73,7 @@ def fine_tune(
     """Train a detector in place; a checkpoint of the same run is continued, with the same outcome.
 
     Args:
-        detector: Changed in place; ends with the averaged weights, or the best ones after an early stop.
+        detector: Changed in place; ends with the averaged weights, with early stop with the best that were evaluated.
         plan: The batches.
         settings: The run.
         seed: The settings' seed.
@@ -96,7 +96,7 @@ def fine_tune(
         run.result.seconds = before + time.monotonic() - began
         done = run.result.steps
         if progress:
-            progress(done, settings.steps, f"loss {run.last_loss:.3f}")
+            progress(done, settings.steps, "" if run.last_loss is None else f"loss {run.last_loss:.3f}")
         if evaluate and run.early_stop.is_due(done) and run.should_stop(evaluate):
             break
         if done % settings.checkpoint_every_steps == 0 and done < settings.steps:
@@ -113,16 +113,16 @@ class _Run:
         self.detector = detector
         self.identity = identity
         self.result = TrainingResult()
-        self.last_loss = math.nan
+        self.last_loss: float | None = None
         self.early_stop = EarlyStop(settings.early_stop)
         self.fabric = Fabric(
             accelerator=settings.accelerator,
             devices=1,
             precision=FABRIC_PRECISION[settings.precision],
         )
-        detector.train().to(memory_format=torch.channels_last)
+        detector.train().to(self.fabric.device).to(memory_format=torch.channels_last)
         optimizer = AdamW(list(_parameter_groups(detector, settings)), weight_decay=settings.weight_decay)
-        self.model, self.optimizer = self.fabric.setup(detector, optimizer)
+        self.optimizer: Any = self.fabric.setup_optimizers(optimizer)
         self.schedule = LambdaLR(optimizer, lambda step: learning_rate_factor(step, settings.steps, settings.warmup))
         self.teacher = build_teacher(detector, settings.ema_decay)
         self._logged: list[dict[str, Tensor]] = []
@@ -133,7 +133,8 @@ class _Run:
         torch.manual_seed(derive_seed(seed, "step", step))  # samplers of two-stage heads draw from it
         images = self.fabric.to_device(batch.images)
         targets = [self.fabric.to_device(target) for target in batch.targets]
-        losses: dict[str, Tensor] = self.model(images, targets)
+        with self.fabric.autocast():  # a module that Fabric wraps would get its boxes in half precision
+            losses: dict[str, Tensor] = self.detector(images, targets)
         total = torch.stack(list(losses.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(total)
@@ -151,7 +152,7 @@ class _Run:
     def _clip(self) -> None:
         try:
             self.fabric.clip_gradients(
-                self.model,
+                self.detector,
                 self.optimizer,
                 max_norm=self.settings.clip_norm,
                 error_if_nonfinite=self.settings.precision != "fp16",  # the fp16 scaler skips such steps itself
@@ -164,11 +165,14 @@ class _Run:
 
     def _log(self) -> None:
         parts = {name: float(torch.stack([row[name] for row in self._logged]).mean()) for name in self._logged[0]}
-        self.last_loss = sum(parts.values())
-        if not math.isfinite(self.last_loss):
-            raise PipelineError(f"Expected a finite loss at step {self.result.steps}, got {parts}")
+        self.last_loss = loss = sum(parts.values())
+        if not math.isfinite(loss):
+            raise PipelineError(
+                f"Expected a finite loss at step {self.result.steps}, got {parts}. Lower training.learning_rate or use "
+                "precision fp32; the run goes on from its last checkpoint."
+            )
         self.result.curve.append(
-            {"step": self.result.steps, "loss": self.last_loss, "parts": parts, "lr": self.schedule.get_last_lr()[-1]}
+            {"step": self.result.steps, "loss": loss, "parts": parts, "lr": self.schedule.get_last_lr()[-1]}
         )
         self._logged = []
 
@@ -199,6 +203,7 @@ class _Run:
             "teacher": self.teacher.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
+            "precision": self.fabric.strategy.precision.state_dict(),
             "early_stop": self.early_stop.state_dict(),
             "result": vars(self.result),
             "logged": self._logged,
@@ -210,17 +215,21 @@ class _Run:
         """Go on from a checkpoint of the same run, if there is one."""
         if not checkpoints.exists(CHECKPOINT):
             return
+        data = checkpoints.read_bytes(CHECKPOINT)
         try:
-            state = torch.load(io.BytesIO(checkpoints.read_bytes(CHECKPOINT)), map_location="cpu", weights_only=True)
-        except Exception as fault:
+            state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            if state["identity"] == self.identity:
+                self._load(state)
+        except Exception as fault:  # torch raises a dozen kinds for a damaged file
             path = checkpoints.path(CHECKPOINT)
-            raise ArtefactError(f"{path}: expected a checkpoint, got {fault}. Remove it and run again.") from fault
-        if state["identity"] != self.identity:
-            return
+            raise ArtefactError(f"{path}: expected a checkpoint, got {fault!r}. Remove it and run again.") from fault
+
+    def _load(self, state: dict[str, Any]) -> None:
         self.detector.load_state_dict(state["model"])
         self.teacher.load_state_dict(state["teacher"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.early_stop.load_state_dict(state["early_stop"])
         self.result = TrainingResult(**state["result"])
         self._logged = state["logged"]

@@ -12,6 +12,9 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Section(BaseModel):
-    """A frozen group of settings; a key it does not know is an error."""
+    """A frozen group of settings; a key it does not know is an error, and so are NaN and infinity.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    Refused values stay out of tracebacks: somebody may have put a secret there.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, hide_input_in_errors=True)

@@ -39,6 +39,13 @@ class DetectorSettings(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _fcos_groups_channels(self) -> "DetectorSettings":
+        of_torchvision = self.backbone.startswith("torchvision:")  # has 256, whatever is set
+        if self.architecture == "fcos" and not of_torchvision and (self.fpn_channels % 32 or self.fpn_channels < 64):
+            raise ValueError(f"fcos normalises in 32 groups: expected fpn_channels 64, 96, ..., got {self.fpn_channels}")
+        return self
+
 
 class MixupSettings(Section):
     """Mixup for detection: two images blended, boxes joined and weighted by their share."""
@@ -83,8 +90,8 @@ class EarlyStopSettings(Section):
     """Stop when validation AP no longer rises."""
 
     enabled: bool = False
-    every_steps: int = Field(default=100, ge=1)
-    patience: int = Field(default=3, ge=1, description="evaluations without a better AP before the run ends")
+    every_steps: int = Field(default=100, ge=1, le=1_000_000)
+    patience: int = Field(default=3, ge=1, le=1000, description="evaluations without a better AP before the run ends")
 
 
 class TrainingSettings(Section):
@@ -96,14 +103,14 @@ class TrainingSettings(Section):
     backbone_factor: float = Field(default=0.3, ge=0.0, le=1.0, description="the backbone learns this much slower")
     weight_decay: float = Field(default=1e-4, ge=0.0, le=1.0)
     warmup: Share = Field(default=0.1, description="share of the steps with a rising learning rate; then cosine")
-    clip_norm: float = Field(default=10.0, gt=0.0, description="largest gradient norm")
+    clip_norm: float = Field(default=10.0, gt=0.0, le=1e6, description="largest gradient norm")
     ema_decay: float = Field(default=0.99, ge=0.0, lt=1.0, description="0 keeps the last weights instead of an average")
     frozen_stages: int = Field(default=2, ge=0, le=5, description="how many backbone stages, from the stem, stay fixed")
     precision: Precision = "fp32"
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     workers: int = Field(default=0, ge=0, le=64, description="processes that prepare batches; 0: the main one does")
-    cache_mb: int = Field(default=2048, ge=0, description="memory for decoded training images")
-    checkpoint_every_steps: int = Field(default=100, ge=1)
+    cache_mb: int = Field(default=2048, ge=0, le=10_000_000, description="memory for decoded training images")
+    checkpoint_every_steps: int = Field(default=100, ge=1, le=1_000_000)
     pseudo_share: Share = Field(default=0.5, description="most of a batch that pseudo-labelled images may fill")
     gate_tolerance: Share = Field(default=0.01, description="a new champion may be worse on val by so much mAP")
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=0.5)

@@ -13,7 +13,9 @@ class SimulatedSettings(Section):
     format: Literal["coco", "yolo", "voc"] = "coco"
     annotations: str = Field(description="the hidden labels")
     images: str = Field(description="folder or URI of the pictures they belong to")
-    start: int = Field(default=0, ge=0, description="images whose boxes are given away before the first cycle")
+    start: int = Field(
+        default=0, ge=0, le=10_000_000, description="images whose boxes are given away before the first cycle"
+    )
     error_rate: Share = Field(default=0.0, description="share of boxes it misses, moves or mislabels")
     skip_rate: Share = Field(default=0.0, description="share of tasks it declines")
 
@@ -30,7 +32,9 @@ class LabelStudioSettings(Section):
     document_root: str | None = Field(default=None, description="the server's local document root")
     timeout_s: float = Field(default=60.0, gt=0.0, le=3600.0)
     page_size: int = Field(default=500, ge=1, le=10_000)
-    overlap_s: float = Field(default=300.0, ge=0.0, description="harvest looks back this far beyond its watermark")
+    overlap_s: float = Field(
+        default=300.0, ge=0.0, le=2_592_000.0, description="harvest looks back this far beyond its watermark"
+    )
     secret_block: str = Field(
         default="label-studio-token", description="Prefect Secret block asked when the environment has no token"
     )

@@ -44,7 +44,7 @@ class Settings(Section):
         """Hash of every value but the workspace's place.
 
         Returns:
-            12 hex digits, the same for the same settings on any machine.
+            12 hex digits, the same for the same values on any machine; the paths of data sets are among them.
         """
         text = json.dumps(self.model_dump(mode="json", exclude={"workspace"}), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -69,8 +69,8 @@ def load_settings(path: str | Path, overrides: Iterable[str] = ()) -> Settings:
     if not file.is_file():
         raise SettingsError(f"Expected a settings file, found none at {file}. See configs/ for examples.")
     try:
-        values = yaml.safe_load(file.read_text())
-    except yaml.YAMLError as fault:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as fault:
         raise SettingsError(f"{file}: expected YAML, got {fault}") from fault
     if not isinstance(values, dict):
         raise SettingsError(f"{file}: expected a mapping of sections, got {type(values).__name__}")

@@ -11,7 +11,9 @@ class QuerySettings(Section):
     """The budget for people and how it is spent."""
 
     images: int = Field(default=10, ge=0, le=100_000, description="most images that wait for an answer")
-    boxes: int | None = Field(default=None, ge=1, description="most machine boxes in one push; none: no limit")
+    boxes: int | None = Field(
+        default=None, ge=1, le=10_000_000, description="most machine boxes in one push; none: no limit"
+    )
     strategy: Literal["crosscheck", "random", "least_confidence", "margin", "entropy", "core_set", "ssm"] = "crosscheck"
     shortlist_factor: int = Field(default=4, ge=1, le=100, description="diversity is sought among so many budgets")
     rare_class_power: float = Field(
@@ -26,8 +28,12 @@ class SelectionSettings(Section):
     target_precision: float = Field(default=0.95, gt=0.0, lt=1.0, description="promised for pseudo-labels of a class")
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="of the promise")
     folds: int = Field(default=5, ge=2, le=20, description="p(correct) of a calibration box comes from other folds")
-    min_class_boxes: int = Field(default=30, ge=1, description="with fewer calibration boxes a class is pooled")
+    min_class_boxes: int = Field(
+        default=30, ge=1, le=1_000_000, description="with fewer calibration boxes a class is pooled"
+    )
     drop_below: Share = Field(default=0.05, description="boxes with a lower p(correct) are dropped")
-    max_pseudo_images: int | None = Field(default=None, ge=0, description="cap on pseudo-labelled images; none: no cap")
+    max_pseudo_images: int | None = Field(
+        default=None, ge=0, le=100_000_000, description="cap on pseudo-labelled images; none: no cap"
+    )
     audit_share: Share = Field(default=0.1, description="share of each push that audits pseudo-labels without boxes")
     query: QuerySettings = QuerySettings()

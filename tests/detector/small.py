@@ -1,0 +1,134 @@
+"""Detectors, targets and pictures small enough to train in a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from pipeline.boxes import as_boxes
+from pipeline.detector.build import Detector, build_detector
+from pipeline.detector.heads import Target
+from pipeline.detector.loader import BatchPlan, TrainingImages
+from pipeline.records import Box, Sample, State
+from pipeline.settings import (
+    AugmentSettings,
+    DetectorSettings,
+    FocalSettings,
+    MixupSettings,
+    TrainingSettings,
+    TripletSettings,
+)
+from tests.builders import box, sample
+
+ARCHITECTURES = ("retinanet", "fcos", "faster_rcnn")
+LABELS = ("bolt", "nut")
+COLORS = {"bolt": (220, 60, 40), "nut": (40, 90, 220)}
+SIZE = 64
+
+
+def network(architecture: str = "retinanet", **values: Any) -> DetectorSettings:
+    """The smallest network that has every part."""
+    small: dict[str, Any] = {
+        "architecture": architecture,
+        "backbone": "test_efficientnet",
+        "weights": "none",
+        "image_size_px": SIZE,
+        "fpn_channels": 64 if architecture == "fcos" else 16,
+        "head_convs": 1,
+        "embedding_dim": 8,
+        "anchor_scale": 2.0,
+    }
+    return DetectorSettings(**{**small, **values})
+
+
+def training(**values: Any) -> TrainingSettings:
+    """A short run on the CPU with everything switched off that can be."""
+    plain: dict[str, Any] = {
+        "steps": 4,
+        "batch_size": 2,
+        "accelerator": "cpu",
+        "frozen_stages": 0,
+        "warmup": 0.0,
+        "ema_decay": 0.0,
+        "mixup": MixupSettings(enabled=False),
+        "triplet": TripletSettings(enabled=False),
+        "augment": AugmentSettings(enabled=False),
+    }
+    return TrainingSettings(**{**plain, **values})
+
+
+ALL_ON = {
+    "ema_decay": 0.9,
+    "label_smoothing": 0.1,
+    "focal": FocalSettings(),
+    "mixup": MixupSettings(start=0.0, end=1.0),
+    "triplet": TripletSettings(),
+    "augment": AugmentSettings(),
+}
+
+
+def detector(architecture: str = "retinanet", labels=LABELS, settings: TrainingSettings | None = None, **values: Any):
+    return build_detector(network(architecture, **values), labels, settings or training())
+
+
+def target(boxes=(), labels=None, weights=None, ignore=()) -> Target:
+    return {
+        "boxes": as_boxes(boxes),
+        "labels": torch.tensor([1] * len(boxes) if labels is None else labels, dtype=torch.int64),
+        "weights": torch.ones(len(boxes)) if weights is None else torch.tensor(weights, dtype=torch.float32),
+        "ignore": as_boxes(ignore),
+    }
+
+
+def noise(count: int = 1, size: int = SIZE, seed: int = 0) -> torch.Tensor:
+    """Tensor[count, 3, size, size] uint8."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8, generator=generator)
+
+
+def paint(path: Path, boxes: tuple[Box, ...] = (), size: tuple[int, int] = (SIZE, SIZE), seed: int = 0) -> str:
+    """Save a grainy picture with a coloured rectangle a box."""
+    pixels = np.random.default_rng(seed).integers(90, 140, (size[1], size[0], 3), dtype=np.uint8)
+    for one in boxes:
+        pixels[int(one.y1) : int(one.y2), int(one.x1) : int(one.x2)] = COLORS[one.label]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return str(path)
+
+
+def painted(folder: Path, name: str, *boxes: Box, size: tuple[int, int] = (SIZE, SIZE), **fields: Any) -> Sample:
+    uri = paint(folder / f"{name}.png", boxes, size, seed=len(name) + sum(map(ord, name)))
+    return sample(name, *boxes, uri=uri, width=size[0], height=size[1], **fields)
+
+
+def scenes(folder: Path, count: int = 6, state: State = State.LABELED, prefix: str = "scene") -> list[Sample]:
+    """Pictures with a bolt and a nut each, at random places."""
+    random = np.random.default_rng(count)
+    samples = []
+    for index in range(count):
+        (x, y), (u, v) = random.integers(0, 12, (2, 2)).tolist()
+        boxes = (box(x, y, x + 18, y + 18, "bolt"), box(30 + u, 30 + v, 50 + u, 50 + v, "nut"))
+        samples.append(painted(folder, f"{prefix}{index}", *boxes, state=state))
+    return samples
+
+
+def images_of(samples: list[Sample], cache_mb: int = 64, labels=LABELS) -> TrainingImages:
+    return TrainingImages(samples, labels, SIZE, 10_000_000, cache_mb)
+
+
+def plan(samples: list[Sample], settings: TrainingSettings, seed: int = 0, cache_mb: int = 64) -> BatchPlan:
+    return BatchPlan(images_of(samples, cache_mb), settings, seed)
+
+
+def weights_of(model: Detector) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def differing(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> list[str]:
+    """Names of the tensors that are not the same bit for bit."""
+    assert first.keys() == second.keys()
+    return [name for name in first if not torch.equal(first[name], second[name])]

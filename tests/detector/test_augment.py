@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.boxes import as_boxes, is_valid
+from pipeline.detector.augment import MIN_VISIBLE, Augmenter, LabeledPixels
+from pipeline.settings import AugmentSettings
+
+# Moving by up to a tenth of the sides has no switch, so the plainest augmenter still moves the picture.
+PLAIN = {"horizontal_flip": 0.0, "vertical_flip": 0.0, "scale_min": 1.0, "scale_max": 1.0, "color": 0.0, "blur": 0.0}
+HEIGHT, WIDTH = 48, 80
+CORNERS = (30, 12, 46, 22)
+
+
+def item(boxes=(CORNERS,), labels=None, weights=None, ignore=()) -> LabeledPixels:
+    """A black picture with a white rectangle a box."""
+    pixels = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
+    for x1, y1, x2, y2 in boxes:
+        pixels[y1:y2, x1:x2] = 255
+    return LabeledPixels(
+        pixels,
+        as_boxes(boxes),
+        torch.tensor([1] * len(boxes) if labels is None else labels, dtype=torch.int64),
+        torch.tensor([1.0] * len(boxes) if weights is None else weights),
+        as_boxes(ignore),
+    )
+
+
+def augmenter(**values) -> Augmenter:
+    return Augmenter(AugmentSettings(**{**PLAIN, **values}))
+
+
+def white(pixels) -> list[int]:
+    """The corners of what is white."""
+    rows, columns = np.nonzero(pixels[..., 0] > 200)
+    return [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+
+
+def test_no_boxes():
+    changed = Augmenter(AugmentSettings())(item(boxes=()), seed=3)
+    assert changed.boxes.shape == (0, 4)
+    assert changed.ignore.shape == (0, 4)
+    assert changed.labels.shape == changed.weights.shape == (0,)
+    assert changed.pixels.shape == (HEIGHT, WIDTH, 3)
+
+
+@pytest.mark.parametrize("flips", [{}, {"horizontal_flip": 1.0}, {"vertical_flip": 1.0},
+                                   {"horizontal_flip": 1.0, "vertical_flip": 1.0}])  # fmt: skip
+def test_boxes_move_and_flip_with_their_pixels_to_the_pixel(flips):
+    change, places = augmenter(**flips), set()
+    for seed in range(30):
+        changed = change(item(), seed)
+        assert changed.boxes.tolist() == [white(changed.pixels)]
+        places.add(tuple(changed.boxes[0].tolist()))
+    assert len(places) > 10
+
+
+@pytest.mark.parametrize(
+    ("flips", "expected"),
+    [
+        ({}, (30, 12, 46, 22)),
+        ({"horizontal_flip": 1.0}, (80 - 46, 12, 80 - 30, 22)),
+        ({"vertical_flip": 1.0}, (30, 48 - 22, 46, 48 - 12)),
+        ({"horizontal_flip": 1.0, "vertical_flip": 1.0}, (80 - 46, 48 - 22, 80 - 30, 48 - 12)),
+    ],
+)
+def test_a_picture_that_is_not_moved_has_its_corners_where_a_flip_puts_them(flips, expected):
+    """One run in five is not moved; the most frequent corners are those."""
+    change = augmenter(**flips)
+    found = [tuple(change(item(), seed).boxes[0].tolist()) for seed in range(60)]
+    assert max(set(found), key=found.count) == expected
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.5, 1.0), (1.0, 2.0)])
+def test_boxes_scale_with_their_pixels_to_a_fraction_of_a_pixel(low, high):
+    change, areas = augmenter(scale_min=low, scale_max=high, horizontal_flip=0.5), set()
+    for seed in range(30):
+        changed = change(item([(36, 20, 44, 26)]), seed)
+        x1, y1, x2, y2 = changed.boxes[0].tolist()
+        rows, columns = np.ogrid[:HEIGHT, :WIDTH]
+        near = (rows > y1 - 3) & (rows < y2 + 2) & (columns > x1 - 3) & (columns < x2 + 2)  # not the filled edges
+        light = near * changed.pixels[..., 0].astype(float) / 255
+        middle_x = (light.sum(0) * (np.arange(WIDTH) + 0.5)).sum() / light.sum()
+        middle_y = (light.sum(1) * (np.arange(HEIGHT) + 0.5)).sum() / light.sum()
+        assert (middle_x, middle_y) == pytest.approx(((x1 + x2) / 2, (y1 + y2) / 2), abs=0.15)
+        assert light.sum() == pytest.approx((x2 - x1) * (y2 - y1), rel=0.2)  # scaled down without antialiasing
+        areas.add(round((x2 - x1) * (y2 - y1)))
+    assert max(areas) > 2 * min(areas)
+
+
+def test_objects_that_are_cut_become_ignore_regions_and_those_that_leave_are_gone():
+    """Objects at the left edge, a tenth of the width at most from leaving."""
+    change, fates = augmenter(), {"kept": 0, "ignored": 0, "gone": 0}
+    for seed in range(200):
+        changed = change(item([(0, 20, 5, 30), (40, 20, 48, 30)], [2, 1], [0.4, 0.9]), seed)
+        x1, y1, _, y2 = changed.boxes[-1].tolist()
+        moved = x1 - 40
+        visible = min(1.0, max(0.0, (5 + moved) / 5))
+        kept = len(changed.boxes) == 2
+        assert kept == (visible >= MIN_VISIBLE)
+        assert changed.labels.tolist() == ([2, 1] if kept else [1])
+        assert changed.weights.tolist() == pytest.approx([0.4, 0.9] if kept else [0.9])
+        assert len(changed.ignore) == (not kept and visible > 0)
+        if len(changed.ignore):
+            assert changed.ignore[0].tolist() == pytest.approx([0, y1, 5 + moved, y2], abs=1e-4)
+        fates["kept" if kept else "ignored" if visible > 0 else "gone"] += 1
+    assert min(fates.values()) > 0
+
+
+def test_ignore_regions_move_along():
+    change = augmenter(horizontal_flip=1.0)
+    for seed in range(10):
+        changed = change(item(ignore=[CORNERS]), seed)
+        assert torch.equal(changed.ignore, changed.boxes)
+
+
+def test_the_same_seed_gives_the_same_pixels_whatever_came_before():
+    settings = AugmentSettings(blur=0.5)
+    first, other = Augmenter(settings), Augmenter(settings)
+    other(item(), seed=99)
+    for seed in (0, 1, 2**40):
+        one, two = first(item(), seed), other(item(), seed)
+        np.testing.assert_array_equal(one.pixels, two.pixels)
+        assert torch.equal(one.boxes, two.boxes)
+    pictures = {first(item(), seed).pixels.tobytes() for seed in range(20)}
+    assert len(pictures) > 15
+
+
+def test_global_random_streams_neither_matter_nor_move():
+    import random
+
+    change = Augmenter(AugmentSettings())
+    first = change(item(), 5).pixels
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    state = random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
+    np.testing.assert_array_equal(change(item(), 5).pixels, first)
+    assert random.getstate() == state[0]
+    np.testing.assert_array_equal(np.random.get_state()[1], state[1])  # noqa: NPY002
+
+
+def test_boxes_stay_inside_with_an_area_and_the_item_as_it_was():
+    change = Augmenter(AugmentSettings(scale_min=0.3, scale_max=3.0, vertical_flip=0.5))
+    random = np.random.default_rng(0)
+    for seed in range(100):
+        x, y = random.integers(0, WIDTH - 12), random.integers(0, HEIGHT - 12)
+        given = item([(x, y, x + 12, y + 12), (0, 0, WIDTH, HEIGHT)], ignore=[(0, 0, 9, 9)])
+        before = given.pixels.copy(), given.boxes.clone()
+        changed = change(given, seed)
+        assert is_valid(changed.boxes, WIDTH, HEIGHT).all()
+        assert is_valid(changed.ignore, WIDTH, HEIGHT).all()
+        assert len(changed.boxes) == len(changed.labels) == len(changed.weights)
+        np.testing.assert_array_equal(given.pixels, before[0])
+        assert torch.equal(given.boxes, before[1])
