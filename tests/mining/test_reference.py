@@ -119,14 +119,14 @@ NUMBERS = [1, 2, 2, 1, 2]
 
 
 def fixed_pastes(hosts):
-    rows = [(0, BOXES[index], NUMBERS[index], host, (host + index, 9 - host)) for index in range(5) for host in range(5)]
+    rows = [
+        (0, BOXES[index], NUMBERS[index], host, (host + index, 9 - host)) for index in range(5) for host in range(5)
+    ]
     return placed(*rows, hosts=hosts)
 
 
 def drawn_pastes(hosts):
-    return draw_pastes(
-        as_boxes(BOXES), torch.tensor(NUMBERS), (96, 64), hosts, PUBLISHED, np.random.default_rng(1)
-    )
+    return draw_pastes(as_boxes(BOXES), torch.tensor(NUMBERS), (96, 64), hosts, PUBLISHED, np.random.default_rng(1))
 
 
 @pytest.mark.parametrize("make_pastes", [fixed_pastes, drawn_pastes])
@@ -136,7 +136,7 @@ def test_the_engine_gives_the_published_numbers(stirred, make_pastes):
     pastes = make_pastes(hosts)
     verdicts = []
     for index, (x1, y1, x2, y2) in enumerate(BOXES):
-        own = (pastes.proposal == index).nonzero().flatten()
+        own = slice(5 * index, 5 * index + 5)
         verdicts.append(
             cross_validate(
                 lambda canvas: stirred(stack_pictures([canvas]))[0],

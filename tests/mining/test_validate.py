@@ -11,9 +11,7 @@ OBJECT = (20, 16, 32, 26)
 
 
 def check(pastes, sources, hosts, *, finder=None, cost=None, **settings):
-    return redetect(
-        finder or SquareFinder(), pastes, sources, hosts, MiningSettings(**settings), cost or Cost()
-    )
+    return redetect(finder or SquareFinder(), pastes, sources, hosts, MiningSettings(**settings), cost or Cost())
 
 
 def test_no_pastes_cost_nothing():
@@ -86,7 +84,11 @@ def test_the_surest_of_several_detections_counts():
 
 # Many at once
 
-SCENE = [(2 + 12 * i, 4 + 11 * j, 10 + 12 * i, 12 + 11 * j, 1 + (i + j) % 3, 120 + 7 * (4 * i + j)) for i in range(5) for j in range(4)]
+SCENE = [
+    (2 + 12 * i, 4 + 11 * j, 10 + 12 * i, 12 + 11 * j, 1 + (i + j) % 3, 120 + 7 * (4 * i + j))
+    for i in range(5)
+    for j in range(4)
+]
 """Twenty objects, each of its own brightness."""
 
 
