@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LABEL_STUDIO_VENV := .venv-label-studio
+LABEL_STUDIO_PORT ?= 8080
+# Pictures below this folder can be shown; each project still opens only the folders that it needs.
+LABEL_STUDIO_DOCUMENT_ROOT ?= $(CURDIR)
 
 # Two torch threads beside other busy processes collapse when idle threads spin.
 export OMP_WAIT_POLICY = PASSIVE
@@ -29,6 +32,9 @@ $(LABEL_STUDIO_VENV)/.installed: constraints-label-studio.txt
 	$(PYTHON) -m venv $(LABEL_STUDIO_VENV)
 	$(LABEL_STUDIO_VENV)/bin/python -m pip install --quiet --constraint constraints-label-studio.txt label-studio
 	touch $@
+
+label-studio: label-studio-install ## start Label Studio on this machine; Ctrl-C stops it
+	@$(LABEL_STUDIO_VENV)/bin/python scripts/label_studio.py --port $(LABEL_STUDIO_PORT) --document-root '$(LABEL_STUDIO_DOCUMENT_ROOT)'
 
 demo: install ## generate images and run two full cycles on them; the last line is the report's path
 	$(BIN)/crosscheck demo

@@ -113,7 +113,7 @@ class Region:
         y1: Top edge in pixels.
         x2: Right edge in pixels.
         y2: Bottom edge in pixels.
-        reason: `unsure`, `crowd` or `difficult`.
+        reason: `unsure`, `crowd`, `difficult` or `unknown_label` (a person gave it a label of no class).
     """
 
     x1: float
@@ -208,6 +208,7 @@ class Task:
         kind: Whether boxes are shown.
         cycle: The cycle that asks.
         model_id: The model whose boxes these are.
+        asked_at: When, in UTC; the opening time of the cycle that asks. The simulated annotator answers at that moment.
     """
 
     image_id: str
@@ -220,6 +221,7 @@ class Task:
     kind: TaskKind = TaskKind.ASK
     cycle: int = 0
     model_id: str = ""
+    asked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +238,7 @@ class Answer:
         updated_at: When it last changed, in UTC; the latest answer of an image counts.
         lead_time_s: Seconds a person spent, None where unknown.
         notes: What was repaired while reading the answer (clipped, rotated, ...), for the report.
+        ignore: Objects that the person pointed out and that are of no class in use.
     """
 
     image_id: str
@@ -247,6 +250,7 @@ class Answer:
     updated_at: datetime
     lead_time_s: float | None = None
     notes: tuple[str, ...] = ()
+    ignore: tuple[Region, ...] = ()
 
 
 _BOX_FIELDS: list[tuple[str, pa.DataType]] = [

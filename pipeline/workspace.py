@@ -20,6 +20,7 @@ from uuid import uuid4
 
 import fsspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
@@ -146,19 +147,20 @@ class Folder:
         with self.create(name) as file:
             pq.write_table(table, file, compression="zstd")
 
-    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+    def read_table(self, name: str, columns: list[str] | None = None, rows: pc.Expression | None = None) -> pa.Table:
         """Read a parquet file.
 
         Args:
             name: The file's name.
             columns: Columns to read; all by default.
+            rows: Only rows of which this is true.
 
         Raises:
             ArtefactError: The file is missing or damaged.
         """
         try:
             with self._files.open(self.path(name), "rb") as file:
-                return pq.read_table(file, columns=columns)
+                return pq.read_table(file, columns=columns, filters=rows)
         except FileNotFoundError as fault:
             raise ArtefactError(f"Expected {self.path(name)}, found nothing. Run the stage that makes it.") from fault
         except pa.ArrowInvalid as fault:

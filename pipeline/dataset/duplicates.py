@@ -23,7 +23,8 @@ def keep_one_a_file(samples: Iterable[Sample], rank: Callable[[Sample], Any]) ->
         rank: The sample with the lowest rank is kept, the first one where several share it.
 
     Returns:
-        The kept samples in the order of their first appearance, and an issue for each of the others.
+        The kept samples in the order of their first appearance, and an issue for each of the others; none for a
+        labeled file that is listed in the pool as well, as the pool may be the folder that holds everything.
     """
     found: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
@@ -33,7 +34,8 @@ def keep_one_a_file(samples: Iterable[Sample], rank: Callable[[Sample], Any]) ->
     for same in found.values():
         best = min(same, key=rank)
         kept.append(best)
-        issues.extend(_issue(other, best) for other in same if other is not best)
+        dropped = (other for other in same if other is not best)
+        issues.extend(_issue(one, best) for one in dropped if one.uri != best.uri or one.state is not State.POOL)
     return ImportResult(tuple(kept), tuple(issues))
 
 
@@ -52,7 +54,9 @@ def settle_with_table(samples: Iterable[Sample], rows: Mapping[str, Sample]) -> 
         New samples that are to be committed, each `image_id` once, and an issue for every file left out.
     """
     news = [sample for sample in samples if not is_repeat(sample, rows.get(sample.image_id))]
-    old = [rows[image_id] for image_id in dict.fromkeys(sample.image_id for sample in news) if image_id in rows]
+    # A quarantined file that is imported anew is no duplicate of itself.
+    met = {one.image_id for one in news if one.image_id in rows and not _is_renewed(one, rows[one.image_id])}
+    old = [row for image_id, row in rows.items() if image_id in met]
     settled = keep_one_a_file([*old, *news], rank=lambda one: _rank(one, rows.get(one.image_id) is one))
     fresh = tuple(sample for sample in settled.samples if rows.get(sample.image_id) is not sample)
     return ImportResult(fresh, settled.issues)
@@ -72,6 +76,10 @@ def is_repeat(sample: Sample, row: Sample | None) -> bool:
     if (sample.split, sample.state, sample.group_id) != (row.split, row.state, row.group_id):
         return False
     return _objects(sample) == _objects(row) and (sample.state is State.LABELED or sample.note == row.note)
+
+
+def _is_renewed(sample: Sample, row: Sample) -> bool:
+    return row.state is State.QUARANTINED and sample.uri == row.uri
 
 
 def _rank(sample: Sample, is_row: bool) -> tuple[bool, int, int, bool]:

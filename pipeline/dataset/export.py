@@ -36,7 +36,7 @@ class ExportResult:
     lost_regions: int
 
 
-def export_version(
+def export(
     store: SampleStore,
     version: int | None,
     format_name: str,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.dataset.checks import check_entries
 from pipeline.dataset.formats import read_entries
 from pipeline.dataset.formats.entry import ImportResult
 from pipeline.dataset.splits import separate
+from pipeline.records import State
 from pipeline.settings import DataSettings, SourceSettings
 
 Progress = Callable[[int, int], None]
@@ -18,7 +20,11 @@ Progress = Callable[[int, int], None]
 
 
 def read_source(
-    source: SourceSettings, data: DataSettings, now: datetime, progress: Progress | None = None
+    source: SourceSettings,
+    data: DataSettings,
+    now: datetime,
+    progress: Progress | None = None,
+    known: Collection[str] = (),
 ) -> ImportResult:
     """Read one source and check every picture in it.
 
@@ -27,6 +33,7 @@ def read_source(
         data: Class names and bounds.
         now: Creation time of the boxes, UTC.
         progress: Called after each picture.
+        known: URIs that are passed over unread.
 
     Returns:
         Samples, each `image_id` once, and issues.
@@ -36,7 +43,8 @@ def read_source(
         RemoteError: The storage cannot be reached.
     """
     entries = read_entries(source.format, source.annotations, source.images, data.labels)
-    return check_entries(entries, source.split, data, now, progress)
+    unknown = (entry for entry in entries if entry.uri not in known)
+    return check_entries(unknown, source.split, data, now, progress)
 
 
 def read_sources(
@@ -45,8 +53,12 @@ def read_sources(
     now: datetime,
     existing: pa.Table | None = None,
     progress: Progress | None = None,
+    also: Iterable[ImportResult] = (),
 ) -> ImportResult:
     """Read several sources and settle duplicates among them and with the table.
+
+    Unlabelled pictures that the table holds are not opened again, so that a nightly look at a large pool is quick;
+    labelled sources are, because their labels may be newer, and quarantined pictures are, because they may be mended.
 
     Args:
         sources: Read in order.
@@ -54,6 +66,7 @@ def read_sources(
         now: Creation time of the boxes, UTC.
         existing: All rows of the table, with `SAMPLE_SCHEMA`; None for the first import.
         progress: Called after each picture of a source.
+        also: What was found elsewhere, joined after the sources.
 
     Returns:
         The samples to commit (new rows, and rows of the table that change) and all issues; no samples where the
@@ -63,5 +76,11 @@ def read_sources(
         DataError: As `read_source`.
         RemoteError: As `read_source`.
     """
-    found = ImportResult.join(read_source(source, data, now, progress) for source in sources)
-    return separate(found, data.near_duplicate_bits, existing)
+    known = _readable_uris(existing) if existing is not None else frozenset()
+    found = (read_source(source, data, now, progress, known if source.format == "images" else ()) for source in sources)
+    return separate(ImportResult.join([*found, *also]), data.near_duplicate_bits, existing)
+
+
+def _readable_uris(table: pa.Table) -> frozenset[str]:
+    readable = table.filter(pc.field("state") != str(State.QUARANTINED))
+    return frozenset(readable["uri"].to_pylist())

@@ -14,7 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 FINGERPRINT_BITS = 256
-_PAIRS_A_BLOCK = 2**22
+_PAIRS_A_BLOCK = 2**21
 
 
 def pack_fingerprints(fingerprints: Sequence[str]) -> NDArray[np.uint64]:
@@ -67,17 +67,26 @@ def join_near(packed: NDArray[np.uint64], bits: int, groups: NDArray[np.int64], 
     for start in range(compared, len(packed), block):
         rows = packed[start : start + block]
         earlier = packed[: start + len(rows)]
-        new, old = np.nonzero(np.bitwise_count(rows[:, None, 0] ^ earlier[None, :, 0]) <= bits)
-        apart = joined[start + new] != joined[old]
-        new, old = new[apart], old[apart]
-        near = distances(rows[new], earlier[old]) <= bits
-        joined = _merged(joined, joined[start + new[near]], joined[old[near]])
+        likely = np.bitwise_count(rows[:, None, 0] ^ earlier[None, :, 0]) <= bits
+        columns = np.flatnonzero(likely.any(axis=0))
+        near = distances(rows[:, None], earlier[columns]) <= bits
+        joined = _linked(joined, np.arange(start, start + len(rows)), columns, near)
     return joined
 
 
+def _linked(
+    groups: NDArray[np.int64], rows: NDArray[np.int64], columns: NDArray[np.int64], near: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Join one neighbor a row at a time: thousands of frames of one scene are millions of pairs, but few joins."""
+    while True:
+        apart = near & (groups[rows, None] != groups[columns])
+        linked = apart.any(axis=1)
+        if not linked.any():
+            return groups
+        groups = _merged(groups, groups[rows[linked]], groups[columns[apart[linked].argmax(axis=1)]])
+
+
 def _merged(groups: NDArray[np.int64], left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:
-    if not len(left):
-        return groups
     count = int(groups.max()) + 1
     links = coo_array((np.ones(len(left), dtype=np.int8), (left, right)), shape=(count, count))
     _, component = connected_components(links, directed=False)

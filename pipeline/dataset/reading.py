@@ -25,7 +25,7 @@ def condition(states: Collection[State] | None, splits: Collection[Split] | None
         A filter that is pushed down to the file; None for all rows.
     """
     parts = [
-        pc.field(name).isin([str(value) for value in values])
+        pc.field(name).isin(pa.array([str(value) for value in values], pa.string()))
         for name, values in (("state", states), ("split", splits))
         if values is not None
     ]
@@ -54,7 +54,7 @@ def pieces(dataset: pds.Dataset, columns: Sequence[str], rows: pc.Expression | N
             for group in file.split_by_row_group(rows, schema=dataset.schema):
                 piece = group.to_table(dataset.schema, names, rows, use_threads=False)
                 ids = pa.concat_arrays([pa.array([last]), *piece["image_id"].chunks])
-                if not pc.all(pc.less(ids[:-1], ids[1:])).as_py():
+                if not pc.all(pc.less(ids[:-1], ids[1:]), min_count=0).as_py():
                     raise ArtefactError(
                         f"{name}: expected rows in the order of image_id, another program rewrote them. "
                         "Restore the version before."

@@ -2,7 +2,8 @@
 
 One commit is one dataset version. Each version is a single file, whole and sorted by `image_id`: that keeps reads in
 order without sorting, makes a commit one atomic swap, and costs a rewrite of the table (200,000 images are tens of
-megabytes). Nothing is ever vacuumed or expired, so that every version stays readable; do not run `VACUUM` on the table.
+megabytes). Nothing expires, so that every version stays readable: the table keeps files and log for a hundred years,
+and only a `VACUUM` that is forced below that destroys versions.
 """
 
 from __future__ import annotations
@@ -111,18 +112,7 @@ class SampleStore:
             "counts": count_rows(rows),
             "details": details or {},
         }
-        parent = table.version() if table else None
-        with _conflicts_explained(self._uri):
-            write_deltalake(
-                table or self._uri,
-                rows,
-                mode="overwrite" if table else "error",
-                configuration=None if table else _KEEP_FOR_GOOD,
-                target_file_size=_ONE_FILE,
-                writer_properties=WriterProperties(compression="ZSTD", max_row_group_size=_ROWS_A_GROUP),
-                commit_properties=_properties(parent, metadata),
-            )
-        return 0 if parent is None else parent + 1
+        return self._write(table, rows, metadata)
 
     def restore(self, version: int, reason: str) -> int:
         """Bring back the rows of an earlier version, as a new version; nothing in between is lost.
@@ -215,6 +205,20 @@ class SampleStore:
             ArtefactError: There is no table.
         """
         return _history(self._open())
+
+    def _write(self, table: DeltaTable | None, rows: pa.Table, metadata: dict[str, Any]) -> int:
+        parent = None if table is None else table.version()
+        with _conflicts_explained(self._uri):
+            write_deltalake(
+                self._uri if table is None else table,
+                rows,
+                mode="error" if table is None else "overwrite",
+                configuration=_KEEP_FOR_GOOD if table is None else None,
+                target_file_size=_ONE_FILE,
+                writer_properties=WriterProperties(compression="ZSTD", max_row_group_size=_ROWS_A_GROUP),
+                commit_properties=_properties(parent, metadata),
+            )
+        return 0 if parent is None else parent + 1
 
     def _open(self, version: int | None = None) -> DeltaTable:
         try:

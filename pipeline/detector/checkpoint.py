@@ -103,12 +103,13 @@ def load_card(models: Folder, model_id: str) -> ModelCard:
         raise ArtefactError(f"{folder.path(CARD)}: expected a model card, got {fault}") from fault
 
 
-def load_model(models: Folder, model_id: str) -> Detector:
+def load_model(models: Folder, model_id: str, training: TrainingSettings | None = None) -> Detector:
     """Read a model.
 
     Args:
         models: The folder of models.
         model_id: Which.
+        training: What its losses look like from now on; as it was trained by default.
 
     Returns:
         The detector, in evaluation mode.
@@ -123,7 +124,7 @@ def load_model(models: Folder, model_id: str) -> Detector:
         raise ArtefactError(
             f"{folder.path(WEIGHTS)}: these are not the bytes that were written. Restore or retrain it."
         )
-    detector = Detector(card.detector, card.labels, card.training, pretrained=False)
+    detector = Detector(card.detector, card.labels, training or card.training, pretrained=False)
     try:
         detector.load_state_dict(load_tensors(weights))
     except (SafetensorError, RuntimeError) as fault:
@@ -150,6 +151,14 @@ def promote(models: Folder, model_id: str) -> None:
     """
     load_card(models, model_id)
     models.write_json(CHAMPION, {"model_id": model_id})
+
+
+def reinstate(models: Folder, model_id: str | None) -> None:
+    """Go back to an earlier champion, or to none."""
+    if model_id is None:
+        models.remove(CHAMPION)
+    else:
+        promote(models, model_id)
 
 
 def list_models(models: Folder) -> dict[str, ModelCard]:

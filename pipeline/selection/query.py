@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from pipeline.records import QUEUE_SCHEMA, Fate, TaskKind
 from pipeline.selection.diversity import diverse
@@ -75,48 +74,64 @@ def expected_worth(pool: Pool, weights: Mapping[str, float], misses_without_prop
     )
 
 
-def choose_queue(pool: Pool, worth: Worth, settings: QuerySettings) -> pa.Table:
-    """Choose and rank the images to ask about.
+def choose_images(pool: Pool, worth: Worth, settings: QuerySettings) -> list[str]:
+    """Choose the images to ask about.
 
     Args:
-        pool: The candidates.
-        worth: Of each.
+        pool: The candidates and how many may be asked about.
+        worth: Of each candidate.
         settings: The strategy and the limits.
+
+    Returns:
+        Image ids, best first; at most `pool.budget`, with at most `settings.boxes` machine boxes.
+    """
+    ours = settings.strategy == "crosscheck"
+    value = worth.value if ours else RIVALS[settings.strategy](pool)
+    ranked = np.lexsort((np.array(pool.image_ids, dtype=str), -value))
+    if ours:
+        shortlist = np.sort(ranked[: pool.budget * settings.shortlist_factor])
+        embeddings = pool.embed([pool.image_ids[index] for index in shortlist])
+        kept = shortlist[diverse(embeddings, value[shortlist], pool.budget, pool.seed)]
+        ranked = ranked[np.isin(ranked, kept)]
+    ranked = ranked[: pool.budget]
+    if settings.boxes is not None:
+        ranked = ranked[np.cumsum(_shown(pool)[ranked]) <= settings.boxes]
+    return [pool.image_ids[index] for index in ranked]
+
+
+def queue_table(pool: Pool, worth: Worth, kinds: Mapping[str, TaskKind]) -> pa.Table:
+    """Rank images that wait for an answer, and say why each was chosen.
+
+    Args:
+        pool: Holds at least these images.
+        worth: Of each image of the pool.
+        kinds: What each is asked for, by image id.
 
     Returns:
         Columns of `QUEUE_SCHEMA`, best first.
     """
-    ours = settings.strategy == "crosscheck"
-    value = worth.value if ours else RIVALS[settings.strategy](pool)
-    ranked = np.lexsort((np.array(pool.image_ids), -value))
-    if ours:
-        shortlist = np.sort(ranked[: pool.budget * settings.shortlist_factor])
-        kept = shortlist[diverse(pool.embeddings[shortlist], value[shortlist], pool.budget, pool.seed)]
-        ranked = ranked[np.isin(ranked, kept)]
-    shown, _ = pool.by_image((pool.selection["fate"].to_numpy(zero_copy_only=False) != Fate.DROP.value).astype(float))
-    chosen = _within_budget(ranked[: pool.budget], shown, settings.boxes)
-    examples = _examples(pool.selection, {pool.image_ids[index] for index in chosen})
+    shown, examples = _shown(pool), _examples(pool.selection, set(kinds))
+    position = {image_id: index for index, image_id in enumerate(pool.image_ids)}
+    ranked = sorted(kinds, key=lambda image_id: (-worth.value[position[image_id]], image_id))
     rows = [
         {
-            "image_id": (image_id := pool.image_ids[index]),
+            "image_id": image_id,
             "rank": rank,
-            "value": value[index],
+            "value": worth.value[index := position[image_id]],
             "expected_corrections": worth.corrections[index],
             "expected_misses": worth.misses[index],
-            "boxes": int(shown[index]),
-            "kind": TaskKind.ASK.value,
-            "reason": _reason(examples.get(image_id, []), worth.misses[index]),
+            "boxes": int(shown[index]) if kinds[image_id] is TaskKind.ASK else 0,
+            "kind": kinds[image_id].value,
+            "reason": _reason(kinds[image_id], examples.get(image_id, []), worth.misses[index]),
         }
-        for rank, index in enumerate(chosen)
+        for rank, image_id in enumerate(ranked)
     ]
     return pa.Table.from_pylist(rows, schema=QUEUE_SCHEMA)
 
 
-def _within_budget(ranked: NDArray[np.int64], shown: Values, boxes: int | None) -> list[int]:
-    if boxes is None:
-        return [int(index) for index in ranked]
-    fits = np.cumsum(shown[ranked]) <= boxes
-    return [int(index) for index in ranked[fits]]
+def _shown(pool: Pool) -> Values:
+    """float[K]: boxes that a person would see on each image."""
+    return pool.by_image((pool.selection["fate"].to_numpy(zero_copy_only=False) != Fate.DROP.value).astype(float))[0]
 
 
 def _examples(selection: pa.Table, image_ids: set[str]) -> dict[str, list[str]]:
@@ -140,7 +155,9 @@ def _in_words(row: dict[str, object]) -> str:
     return f"{text} found again in {found} of {checks} hosts"
 
 
-def _reason(examples: list[str], misses: float) -> str:
+def _reason(kind: TaskKind, examples: list[str], misses: float) -> str:
+    if kind is not TaskKind.ASK:
+        return "please draw every object"  # anything more would tell what the machine thinks
     if not examples:
         return f"nothing proposed here; {misses:.1f} objects expected"
     likely = f"; {misses:.1f} likely misses" if misses >= 0.5 else ""

@@ -23,7 +23,7 @@ class Pool:
     Attributes:
         selection: Proposals of the pool with evidence and verdict.
         image_ids: Every image that may be asked about, those without proposals too.
-        embeddings: float[K, D] of the images.
+        embed: Gives float[k, D] for some of the images; asked only for those that matter.
         seed: The settings' seed.
         cycle: From 0.
         budget: How many images may be asked about.
@@ -31,7 +31,7 @@ class Pool:
 
     selection: pa.Table
     image_ids: list[str]
-    embeddings: NDArray[np.float64]
+    embed: Callable[[list[str]], NDArray[np.float64]]
     seed: int
     cycle: int
     budget: int
@@ -85,11 +85,12 @@ def core_set(pool: Pool) -> Values:
     values = np.zeros(count)
     if count == 0:
         return values
-    nearest = np.linalg.norm(pool.embeddings - pool.embeddings.mean(0), axis=1)
+    embeddings = pool.embed(pool.image_ids)
+    nearest = np.linalg.norm(embeddings - embeddings.mean(0), axis=1)
     for rank in range(min(pool.budget, count)):
         chosen = int(np.argmax(np.where(values > 0, -np.inf, nearest)))
         values[chosen] = count - rank
-        nearest = np.minimum(nearest, np.linalg.norm(pool.embeddings - pool.embeddings[chosen], axis=1))
+        nearest = np.minimum(nearest, np.linalg.norm(embeddings - embeddings[chosen], axis=1))
     return values
 
 

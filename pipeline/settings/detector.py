@@ -105,6 +105,7 @@ class TrainingSettings(Section):
     cache_mb: int = Field(default=2048, ge=0, description="memory for decoded training images")
     checkpoint_every_steps: int = Field(default=100, ge=1)
     pseudo_share: Share = Field(default=0.5, description="most of a batch that pseudo-labelled images may fill")
+    gate_tolerance: Share = Field(default=0.01, description="a new champion may be worse on val by so much mAP")
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=0.5)
     mixup: MixupSettings = MixupSettings()
     focal: FocalSettings = FocalSettings()

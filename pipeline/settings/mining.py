@@ -19,7 +19,7 @@ class MiningSettings(Section):
     hosts: int = Field(default=4, ge=1, le=64, description="pastes a proposal, each into another host where possible")
     margin: float = Field(default=0.25, ge=0.0, le=2.0, description="context cut with the object, share of its sides")
     window: float = Field(
-        default=1.0,
+        default=0.2,
         ge=0.0,
         le=100.0,
         description="host context round the paste, share of its sides; large values take the whole host",

@@ -181,7 +181,7 @@ def test_remote_pictures_are_read(tmp_path):
         inspect_image("memory://b.jpg", LIMIT)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     suffix=st.sampled_from(["jpg", "png", "gif", "tif", "webp", "bmp"]),
     cut=st.floats(0, 1),

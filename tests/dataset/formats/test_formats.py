@@ -54,7 +54,7 @@ def objects(one):
     return sorted((part.label, *part.xyxy) for part in one.boxes)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(boxes=some_boxes())
 @pytest.mark.parametrize("path", [["coco"], ["yolo"], ["voc"], ["coco", "yolo", "voc"], ["voc", "yolo", "coco"]])
 def test_boxes_survive_a_journey(images, tmp_path, path, boxes):

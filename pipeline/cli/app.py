@@ -1,0 +1,210 @@
+"""The commands. Heavy libraries are imported inside them, so that help is quick."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.cli import demo, models, versions
+from pipeline.cli.console import (
+    AsJson,
+    Config,
+    Overrides,
+    explained,
+    progress_bars,
+    settings_from,
+    show_table,
+    tell,
+)
+from pipeline.cli.under_way import under_way
+
+DEFAULT_CONFIG = Path("configs/demo.yaml")
+
+app = typer.Typer(
+    name="crosscheck",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help=(
+        "Semi-supervised active learning for object detection.\n\n"
+        "A *cycle* harvests what people answered, fine-tunes the detector, checks its boxes across images, and decides "
+        "for each box whether it is written as a pseudo-label, asked about, or dropped.\n\n"
+        "Try `crosscheck demo`. With your own data: write a settings file (copy one from configs/), then "
+        "`crosscheck import`, then `crosscheck cycle` as often as you like."
+    ),
+)
+app.add_typer(versions.app, name="versions")
+app.add_typer(models.app, name="models")
+app.command("demo")(demo.demo)
+
+
+@app.command("import")
+@explained
+def import_(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Import pictures and labels that are new in the configured sources.
+
+    What the sample table knows is left as it is, so that the command can be repeated. Bad pictures are quarantined and
+    listed; an unknown label refuses the whole import.
+    """
+    from pipeline.stages.cycle import only_one
+    from pipeline.stages.importing import import_sources
+
+    settings = settings_from(config, overrides)
+    with only_one(settings), progress_bars() as progress:
+        told = import_sources(settings, datetime.now(UTC), progress)
+    if not as_json and told["issues"]:
+        rows = [(one["uri"], one["problem"], one["detail"], one["action"]) for one in told["issues"]]
+        show_table("What was found", ["file", "problem", "detail", "action"], rows)
+    counts = ", ".join(f"{count} {state}" for state, count in told["images"].items()) or "nothing new"
+    tell(told, as_json, f"Dataset version {told['version']}: {counts}.", "Next: crosscheck cycle")
+
+
+@app.command()
+@explained
+def cycle(
+    config: Config = DEFAULT_CONFIG,
+    overrides: Overrides = None,
+    discard: Annotated[bool, typer.Option("--discard", help="Drop the unfinished cycle instead.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a whole cycle as a Prefect flow; one that was killed goes on where it was.
+
+    The flow runs in this process and reports to the Prefect server that PREFECT_API_URL names, or to a temporary one.
+    On a schedule, use the deployment instead: see the README.
+    """
+    settings = settings_from(config, overrides)
+    if discard:
+        from pipeline.stages.cycle import discard_cycle
+
+        number = discard_cycle(settings)
+        tell({"discarded": number}, as_json, f"Cycle {number} is discarded. Next: crosscheck cycle")
+        return
+    told = run_cycle(config, overrides)
+    tell(told, as_json, told["summary"], told["report"])
+
+
+def run_cycle(config: Path, overrides: list[str] | None) -> dict[str, Any]:
+    """Run the flow `cycle` in this process, with progress bars."""
+    from flows.cycle import cycle as cycle_flow
+    from flows.progress import listening
+
+    with progress_bars() as progress, listening(progress):
+        told: dict[str, Any] = cycle_flow(str(config), list(overrides or []))
+    return told
+
+
+@app.command()
+@explained
+def finetune(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Train a candidate from the champion, evaluate it, and promote it unless it is worse on val."""
+    from pipeline.stages.finetune import finetune as train
+    from pipeline.stages.finetune import gate
+
+    with under_way(config, overrides) as (current, progress):
+        training, metrics = train(current, progress), gate(current)
+    tell(
+        {"training": training, "metrics": metrics},
+        as_json,
+        f"Model {training['candidate']}: {training['steps']} steps, {training['images_per_s']:.1f} images a second.",
+        f"{'Promoted' if metrics['promoted'] else 'Not promoted'}: {metrics['why']}.",
+        "Next: crosscheck mine",
+    )
+
+
+@app.command()
+@explained
+def mine(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Check the champion's boxes across images and decide the fate of each."""
+    from pipeline.stages.mine import mine as check
+    from pipeline.stages.select import select
+
+    with under_way(config, overrides) as (current, progress):
+        mining, selected = check(current, progress), select(current)
+    tell(
+        {"mining": mining, "select": selected},
+        as_json,
+        f"{mining['proposals']} proposals in {mining['images']} images, {mining['pastes']} pastes on "
+        f"{mining['canvases']} canvases.",
+        f"Dataset version {selected['version']}: {selected['pseudo_boxes']} pseudo-labels in "
+        f"{selected['pseudo_images']} images, {selected['queued']} images to ask about.",
+        "Next: crosscheck push",
+    )
+
+
+@app.command()
+@explained
+def push(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Push the images that wait for an answer to whoever labels; pushing again adds nothing."""
+    from pipeline.settings import Secrets
+    from pipeline.stages.backend import labeling_backend
+    from pipeline.stages.push import push as ask
+
+    with under_way(config, overrides) as (current, progress):
+        told = ask(current, labeling_backend(current.settings, Secrets().label_studio_api_key), progress)
+    refused = [f"Refused {image_id[:12]}: {reason}" for image_id, reason in told["refused"].items()]
+    tell(told, as_json, f"{told['created']} tasks created, {told['existing']} were there already.", *refused)
+
+
+@app.command()
+@explained
+def harvest(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Take in what people answered since the last time, as a dataset version."""
+    from pipeline.settings import Secrets
+    from pipeline.stages.backend import labeling_backend
+    from pipeline.stages.cycle import only_one
+    from pipeline.stages.harvest import harvest_now
+
+    settings = settings_from(config, overrides)
+    with only_one(settings), progress_bars() as progress:
+        backend = labeling_backend(settings, Secrets().label_studio_api_key)
+        told = harvest_now(settings, backend, None, progress)
+    notes = [f"{who}: {problem}" for who, problem in told["notes"]]
+    tell(told, as_json, f"{told['answered']} images answered, {told['skipped']} skipped.", *notes)
+
+
+@app.command()
+@explained
+def evaluate(
+    config: Config = DEFAULT_CONFIG,
+    overrides: Overrides = None,
+    model: Annotated[str | None, typer.Option(help="Model id; the champion by default.")] = None,
+    split: Annotated[str, typer.Option(help="val or test.")] = "test",
+    as_json: AsJson = False,
+) -> None:
+    """Measure average precision of a model on a labelled split."""
+    from dataclasses import asdict
+
+    from pipeline.stages.finetune import evaluate_model
+
+    metrics = evaluate_model(settings_from(config, overrides), model, split)
+    if not as_json:
+        rows = [
+            (label, f"{one['ap']:.3f}", f"{one['ap50']:.3f}", int(one["n"])) for label, one in metrics.per_class.items()
+        ]
+        show_table("Average precision by class", ["class", "AP", "AP50", "true boxes"], rows)
+    tell(asdict(metrics), as_json, f"mAP {metrics.map:.3f}, AP50 {metrics.map50:.3f} on {metrics.images} images.")
+
+
+@app.command()
+@explained
+def report(
+    config: Config = DEFAULT_CONFIG,
+    overrides: Overrides = None,
+    number: Annotated[int | None, typer.Option("--cycle", help="Which cycle; the last one by default.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the page of a cycle and the index anew; the last line is the page's path."""
+    from pipeline.errors import ArtefactError
+    from pipeline.stages.cycle import load_cycle
+    from pipeline.stages.report import report as write
+    from pipeline.workspace import Workspace
+
+    settings = settings_from(config, overrides)
+    numbers = Workspace(settings.workspace).cycles()
+    if not numbers:
+        raise ArtefactError(f"Expected a cycle in {settings.workspace}, found none. Run `crosscheck cycle` first.")
+    told = write(load_cycle(settings.workspace, max(numbers) if number is None else number))
+    tell(told, as_json, told["summary"], told["report"])

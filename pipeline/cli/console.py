@@ -1,0 +1,104 @@
+"""What the commands share: options, output for people and for programs, progress bars, errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from pipeline.errors import PipelineError
+from pipeline.settings import Settings, load_settings
+
+OUT, ERR = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
+
+Config = Annotated[
+    Path, typer.Option("--config", "-c", help="Settings file; see configs/ for examples.", show_default=True)
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", "-s", help="Overrides one setting: section.key=value, as often as needed.", show_default=False
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def explained(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn faults that are expected into one message and exit code 1, without a stack trace."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except (PipelineError, ValueError) as fault:
+            ERR.print(f"[bold red]error:[/] {fault}", markup=True)
+            raise typer.Exit(1) from fault
+
+    return run
+
+
+def settings_from(config: Path, overrides: list[str] | None) -> Settings:
+    """Load settings as the options give them."""
+    return load_settings(config, overrides or [])
+
+
+def tell(values: Any, as_json: bool, *lines: str) -> None:
+    """Print an outcome.
+
+    Args:
+        values: For programs.
+        as_json: Whether a program reads.
+        lines: For people.
+    """
+    if as_json:
+        OUT.print_json(json.dumps(values, default=str))
+        return
+    for line in lines:
+        OUT.print(line, markup=False)
+
+
+def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table for people."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    OUT.print(table)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar on standard error for each thing a stage does.
+
+    Yields:
+        The callback that stages tell of their progress.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=ERR) as bars:
+        tasks: dict[str, Any] = {}
+
+        def progress(what: str, done: int, total: int) -> None:
+            task = tasks.get(what)
+            if task is None or bars.tasks[task].finished:
+                task = tasks[what] = bars.add_task(what)
+            bars.update(task, completed=done, total=total)
+
+        yield progress

@@ -1,0 +1,64 @@
+"""`crosscheck models`: what was trained, and which one is in use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.console import AsJson, Config, Overrides, explained, settings_from, show_table, tell
+
+DEFAULT_CONFIG = Path("configs/demo.yaml")
+ModelId = Annotated[str, typer.Argument(help="Model id, see `crosscheck models list`.")]
+
+app = typer.Typer(no_args_is_help=True, help="List models, show one, or make one the champion.")
+
+
+@app.command("list")
+@explained
+def list_(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """List every model with its origin and average precision; the champion is marked."""
+    from pipeline.detector.checkpoint import champion_id, list_models
+    from pipeline.workspace import Workspace
+
+    models = Workspace(settings_from(config, overrides).workspace).models
+    champion, cards = champion_id(models), list_models(models)
+    if as_json:
+        tell({"champion": champion, "models": {name: card.to_json() for name, card in cards.items()}}, True)
+        return
+    rows = [
+        (
+            f"{name} *" if name == champion else name,
+            card.cycle,
+            card.dataset_version,
+            card.parent_id,
+            *(f"{card.metrics[split]['map']:.3f}" if split in card.metrics else None for split in ("val", "test")),
+        )
+        for name, card in sorted(cards.items(), key=lambda item: item[1].cycle)
+    ]
+    show_table("Models (* champion)", ["model", "cycle", "version", "parent", "val mAP", "test mAP"], rows)
+
+
+@app.command()
+@explained
+def show(model: ModelId, config: Config = DEFAULT_CONFIG, overrides: Overrides = None) -> None:
+    """Show everything that is known of a model, as JSON."""
+    from pipeline.detector.checkpoint import load_card
+    from pipeline.workspace import Workspace
+
+    tell(load_card(Workspace(settings_from(config, overrides).workspace).models, model).to_json(), True)
+
+
+@app.command()
+@explained
+def promote(model: ModelId, config: Config = DEFAULT_CONFIG, overrides: Overrides = None) -> None:
+    """Make a model the champion: the next cycle mines with it and fine-tunes from it. Also the way back."""
+    from pipeline.detector.checkpoint import promote as make_champion
+    from pipeline.stages.cycle import only_one
+    from pipeline.workspace import Workspace
+
+    settings = settings_from(config, overrides)
+    with only_one(settings):
+        make_champion(Workspace(settings.workspace).models, model)
+    tell({"champion": model}, False, f"{model} is the champion.")

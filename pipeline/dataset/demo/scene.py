@@ -1,0 +1,74 @@
+"""One picture of a bench: what lies where, what is seen of it, and the exact boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+
+from pipeline.dataset.demo.bench import draw_bench
+from pipeline.dataset.demo.camera import Pixels, photograph
+from pipeline.dataset.demo.catalog import choose_things
+from pipeline.dataset.demo.pile import Part, Pile
+from pipeline.dataset.demo.relief import Grid, View
+from pipeline.dataset.demo.shading import Light, Patch, render
+
+WIDTH, HEIGHT = 320, 240
+"""Size of every picture in pixels."""
+
+_TRIES = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A picture and its truth.
+
+    Attributes:
+        pixels: What the camera stores, `[HEIGHT, WIDTH, 3]`.
+        parts: Every labeled part, lowest first.
+    """
+
+    pixels: Pixels
+    parts: tuple[Part, ...]
+
+
+def draw_scene(difficulty: float, rng: Generator) -> Scene:
+    """Compose and photograph one bench.
+
+    Args:
+        difficulty: Scales clutter, overlap, light and noise, 0 to 1.
+        rng: Drives everything; the same state gives the same picture.
+
+    Returns:
+        The picture and its parts; no parts at all in about one picture of 25.
+    """
+    light = Light(
+        azimuth=rng.uniform(0, 2 * np.pi),
+        elevation=rng.uniform(0.6, 1.25),
+        ambient=rng.uniform(0.25, 0.55),
+        strip=rng.uniform(0, 2 * np.pi),
+        hardness=rng.uniform(0, 1),
+    )
+    pile = Pile(draw_bench(WIDTH, HEIGHT, difficulty, rng), light)
+    zoom, tilt, tilt_axis = rng.uniform(0.8, 1.35), rng.uniform(0.84, 1.0), rng.uniform(0, np.pi)
+    for kind in choose_things(difficulty, rng):
+        view = View(rng.uniform(*kind.half_length_px) * zoom, rng.uniform(0, 2 * np.pi), tilt, tilt_axis)
+        grid = Grid(view)
+        patch = render(kind.draw(grid, rng), grid.pixel, light, rng)
+        place = _find_place(pile, patch, difficulty, rng)
+        if place:
+            pile.put(patch, *place, kind.label, lift_px=rng.uniform(1.5, 4.0) * zoom)
+    return Scene(photograph(pile.canvas, light, difficulty, rng), pile.parts())
+
+
+def _find_place(pile: Pile, patch: Patch, difficulty: float, rng: Generator) -> tuple[int, int] | None:
+    """Left and top where nothing below is hidden too much; mostly clear of parts; None where there is no room."""
+    height, width = patch.alpha.shape
+    most = 0.6 if rng.random() < 0.6 * difficulty else 0.02
+    for _ in range(_TRIES):
+        left = int(rng.integers(-width // 2, WIDTH - width // 2))
+        top = int(rng.integers(-height // 2, HEIGHT - height // 2))
+        if pile.overlap(patch, left, top) <= most and pile.fits(patch, left, top):
+            return left, top
+    return None

@@ -1,0 +1,199 @@
+"""What comes back: a task's annotations as answers, with everything odd about them in words.
+
+Nothing here raises for what a person did, and nothing is dropped without a note.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from pipeline.labeling.agreement import sources_of
+from pipeline.labeling.label_studio.payload import REGION
+from pipeline.labeling.rectangles import read_rectangle
+from pipeline.records import Answer, Box, Region, Source, make_box_id
+
+Note = tuple[str, str]
+Json = Mapping[str, Any]
+
+_ORIGINS = {"prediction": Source.ACCEPTED, "prediction-changed": Source.CORRECTED}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One annotation as an answer.
+
+    Attributes:
+        answer: What the person said.
+        notes: What could not be read: (image id, problem).
+    """
+
+    answer: Answer
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads annotations.
+
+    Attributes:
+        labels: Class names that count.
+        accepted_iou: A machine box changed less than this counts as accepted.
+        people: E-mail addresses of users by id.
+    """
+
+    labels: frozenset[str]
+    accepted_iou: float
+    people: Mapping[int, str]
+
+    def read(self, task: Json) -> list[Reading] | Note:
+        """Read all annotations of one task.
+
+        Args:
+            task: As the server states it, with `data`, `predictions` and `annotations`.
+
+        Returns:
+            A reading an annotation; or, for a task that is not ours, a note (task, problem).
+        """
+        picture = _Picture.of(task)
+        if picture is None:
+            missing = "expected image_id, width and height in its data: was it made by hand? Its answers are left out"
+            return (f"task {task.get('id')}", missing)
+        shown = _shown_boxes(task, picture)
+        return [self._reading(annotation, picture, shown) for annotation in task.get("annotations") or []]
+
+    def _reading(self, annotation: Json, picture: _Picture, shown: Mapping[str, Box]) -> Reading:
+        skipped = bool(annotation.get("was_cancelled"))
+        drawing = _Drawing(picture, str(annotation["id"]))
+        for region in [] if skipped else annotation.get("result") or []:
+            drawing.add(region, self.labels)
+        created = datetime.fromisoformat(annotation["created_at"])
+        annotator = self._annotator(annotation.get("completed_by"))
+        sources = self._sources(drawing, shown)
+        boxes = [
+            replace(box, source=source, annotator=annotator, created_at=created)
+            for box, source in zip(drawing.boxes, sources, strict=True)
+        ]
+        answer = Answer(
+            image_id=picture.image_id,
+            annotation_id=drawing.annotation_id,
+            annotator=annotator,
+            skipped=skipped,
+            boxes=tuple(boxes),
+            created_at=created,
+            updated_at=datetime.fromisoformat(annotation["updated_at"]),
+            lead_time_s=annotation.get("lead_time"),
+            notes=tuple(drawing.repairs),
+            ignore=tuple(drawing.ignore),
+        )
+        problems = (f"annotation {answer.annotation_id}, {problem}" for problem in drawing.problems)
+        return Reading(answer, tuple((picture.image_id, problem) for problem in problems))
+
+    def _sources(self, drawing: _Drawing, shown: Mapping[str, Box]) -> list[Source]:
+        begun = [place for place, region in enumerate(drawing.regions) if _name(region) in shown]
+        # Without its prediction on the task, the page's own word is all there is about where a box began.
+        sources = [_ORIGINS.get(str(region.get("origin")), Source.HUMAN) for region in drawing.regions]
+        pairs = [(drawing.boxes[place], shown[_name(drawing.regions[place])]) for place in begun]
+        judged = sources_of([drawn for drawn, _ in pairs], [machine for _, machine in pairs], self.accepted_iou)
+        for place, source in zip(begun, judged, strict=True):
+            sources[place] = source
+        return sources
+
+    def _annotator(self, person: Any) -> str:
+        if isinstance(person, Mapping):
+            return str(person.get("email") or f"user {person.get('id')}")
+        return self.people.get(person) or f"user {person}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    image_id: str
+    width: int
+    height: int
+
+    @classmethod
+    def of(cls, task: Json) -> _Picture | None:
+        data = task.get("data") or {}
+        image_id, width, height = (data.get(name) for name in ("image_id", "width", "height"))
+        if not (isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0):
+            return None
+        return cls(image_id, width, height) if isinstance(image_id, str) and image_id else None
+
+
+class _Drawing:
+    """The regions of one annotation, as they are read."""
+
+    def __init__(self, picture: _Picture, annotation_id: str) -> None:
+        self.annotation_id = annotation_id
+        self.boxes: list[Box] = []
+        self.regions: list[Json] = []
+        self.ignore: list[Region] = []
+        self.repairs: list[str] = []
+        self.problems: list[str] = []
+        self._picture = picture
+
+    def add(self, region: Json, labels: frozenset[str]) -> None:
+        name = f"region {_name(region)}"
+        if region.get("type") != REGION or not isinstance(region.get("value"), Mapping):
+            self.problems.append(f"{name}: expected a labeled rectangle, got {region.get('type')!r}; left out")
+            return
+        box, notes = _box(region, self._picture, self.annotation_id)
+        if box is None:
+            self.problems += [f"{name}: {note}; left out" for note in notes]
+            return
+        self.repairs += [f"{name}: {note}" for note in notes]
+        if box.label not in labels:
+            # An object that the page shows and the class list lacks must not be learnt as background.
+            self.ignore.append(Region(*box.xyxy, reason="unknown_label"))
+            self.problems.append(f"{name}: expected one of {sorted(labels)}, got {box.label!r}; kept as ignored region")
+        elif any(box.box_id == other.box_id for other in self.boxes):
+            self.repairs.append(f"{name}: the same box a second time; left out")
+        else:
+            self.boxes.append(box)
+            self.regions.append(region)
+
+
+def _name(region: Json) -> str:
+    return str(region.get("id"))
+
+
+def _box(region: Json, picture: _Picture, origin: str) -> tuple[Box | None, list[str]]:
+    value = region["value"]
+    reading = read_rectangle(value, picture.width, picture.height, region.get("image_rotation") or 0)
+    notes = list(reading.notes)
+    drawn_on = (region.get("original_width"), region.get("original_height"))
+    if drawn_on not in {(None, None), (picture.width, picture.height)}:
+        notes.append(
+            f"expected a picture of {picture.width} x {picture.height}, drawn on {drawn_on[0]} x {drawn_on[1]}; "
+            f"read by percent. Was the file replaced?"
+        )
+    if reading.corners is None:
+        return None, notes
+    names = value.get(REGION)
+    label = "+".join(map(str, names)) if isinstance(names, list) else ""
+    x1, y1, x2, y2 = np.asarray(reading.corners, dtype=np.float32).tolist()
+    return Box(
+        make_box_id(picture.image_id, label, (x1, y1, x2, y2), origin),
+        x1,
+        y1,
+        x2,
+        y2,
+        label,
+        Source.HUMAN,
+        annotation_id=origin,
+    ), notes
+
+
+def _shown_boxes(task: Json, picture: _Picture) -> dict[str, Box]:
+    """The machine's boxes by region id."""
+    shown = {}
+    for prediction in task.get("predictions") or []:
+        for region in prediction.get("result") or []:
+            box, _ = _box(region, picture, "")
+            if box is not None:
+                shown[_name(region)] = box
+    return shown

@@ -1,0 +1,90 @@
+"""Label Studio behind the one interface."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+import httpx
+from filelock import FileLock, Timeout
+from pydantic import SecretStr
+
+from pipeline.errors import RemoteError
+from pipeline.labeling.backend import Harvest, Progress, PushResult
+from pipeline.labeling.label_studio.client import Client
+from pipeline.labeling.label_studio.harvest import harvest_answers
+from pipeline.labeling.label_studio.push import push_tasks
+from pipeline.records import Task
+from pipeline.settings.labeling import LabelStudioSettings
+from pipeline.workspace import Folder
+
+
+class LabelStudioBackend:
+    """Asks people through Label Studio and collects what they say.
+
+    Two pushes never run at once from one workspace on a local disk: a lock file refuses the second. Pushers that share
+    no disk may overlap; each then takes back the tasks that it made for an image which another has made one for before,
+    so that every image ends with one task.
+
+    Args:
+        settings: The server, the project, how pictures are shown.
+        labels: Class names.
+        token: Personal access token or legacy token; kept out of every message.
+        accepted_iou: A machine box changed less than this counts as accepted, 0 to 1.
+        folder: Where the lock file lies.
+        transport: How requests travel; the network by default.
+
+    Raises:
+        RemoteError: The token has expired.
+    """
+
+    def __init__(
+        self,
+        settings: LabelStudioSettings,
+        labels: Sequence[str],
+        token: SecretStr,
+        accepted_iou: float,
+        folder: Folder,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._client = Client(settings.url, token, settings.timeout_s, transport)
+        self._settings = settings
+        self._labels = tuple(labels)
+        self._accepted_iou = accepted_iou
+        self._folder = folder
+
+    def __repr__(self) -> str:
+        """The server and the project, never the token."""
+        return f"LabelStudioBackend({self._settings.url!r}, {self._settings.project!r})"
+
+    def push(self, tasks: Sequence[Task], progress: Progress | None = None) -> PushResult:
+        """Ask about images, best first. Pushing an image again adds nothing.
+
+        Raises:
+            RemoteError: The server is down or refuses, or another push is under way; what was pushed before stays
+                pushed, and the next push adds the rest.
+        """
+        try:
+            with self._lock():
+                return push_tasks(self._client, self._settings, self._labels, tasks, progress)
+        except Timeout as fault:
+            raise RemoteError(
+                f"Expected to be the only push to {self._settings.project!r}, another is under way. Wait for its end."
+            ) from fault
+
+    def harvest(self, watermark: str | None = None, progress: Progress | None = None) -> Harvest:
+        """Collect answers that are new or changed since a watermark; all of them for None.
+
+        Raises:
+            RemoteError: The server is down or refuses.
+            ValueError: The watermark is not from Label Studio.
+        """
+        return harvest_answers(self._client, self._settings, self._labels, self._accepted_iou, watermark, progress)
+
+    def _lock(self) -> FileLock | nullcontext[None]:
+        place = Path(self._folder.path("push.lock"))
+        if "://" in self._folder.uri:
+            return nullcontext()
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(place, timeout=0)

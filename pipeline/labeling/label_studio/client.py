@@ -1,0 +1,261 @@
+"""The only door to the Label Studio SDK: plain records in and out, bounded retries, faults a person can act on.
+
+Retries wait for nothing but the network. A call that only reads, or that sets what is set already, is tried again
+after any broken connection; a call that makes something is tried again only where the server surely did nothing, so
+that a lost reply never makes a thing twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar, cast
+
+import httpx
+import stamina
+from label_studio_sdk import LabelStudio
+from label_studio_sdk.core.api_error import ApiError
+from label_studio_sdk.core.parse_error import ParsingError
+from label_studio_sdk.label_interface.interface import LabelInterface
+from pydantic import SecretStr
+
+from pipeline.errors import RemoteError
+
+Json = dict[str, Any]
+Result = TypeVar("Result")
+
+_ATTEMPTS = 5
+_FIRST_WAIT_S = 0.5
+_LONGEST_WAIT_S = 8.0
+_NOT_DONE = frozenset({429, 503})
+_PERHAPS_DONE = frozenset({502, 504})
+_DETAIL_LENGTH = 600
+_PROJECTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some tasks of a listing.
+
+    Attributes:
+        tasks: As the server states them.
+        left: Tasks of the listing that come after these.
+    """
+
+    tasks: list[Json]
+    left: int
+
+
+class Client:
+    """A session with one server.
+
+    Args:
+        url: Where the server answers.
+        token: Personal access token or legacy token.
+        timeout_s: Longest wait for one reply.
+        transport: How requests travel; the network by default.
+
+    Every method raises `RemoteError` when the server is down or refuses. No message holds the token.
+    """
+
+    def __init__(
+        self, url: str, token: SecretStr, timeout_s: float, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._token = token
+        # The SDK loses a path in the address when it trades the token, unless a slash ends it.
+        self._sdk: Any = self._attempt(
+            "read the token",
+            lambda: LabelStudio(
+                base_url=f"{self.url}/",
+                api_key=token.get_secret_value(),
+                max_retries=0,
+                httpx_client=httpx.Client(timeout=timeout_s, follow_redirects=True, transport=transport),
+            ),
+        )
+
+    def __repr__(self) -> str:
+        """The address, never the token."""
+        return f"Client({self.url!r})"
+
+    def projects(self, title: str) -> list[Json]:
+        """Projects of exactly this title."""
+        # The server finds titles that contain this one; iterating the SDK's pager would ask on until a page is empty.
+        page = self._read("list projects", lambda: self._sdk.projects.list(title=title, page_size=_PROJECTS))
+        return [_plain(project) for project in page.items or [] if project.title == title]
+
+    def create_project(self, **fields: Any) -> Json:
+        """Make a project and give it back."""
+        return _plain(self._make("create the project", lambda: self._sdk.projects.create(**fields)))
+
+    def update_project(self, project: int, **fields: Any) -> None:
+        """Set some of a project's fields."""
+        self._read(f"update project {project}", lambda: self._sdk.projects.update(id=project, **fields))
+
+    def check_config(self, project: int, label_config: str) -> None:
+        """Have the server compare a label configuration with the annotations and drafts of a project.
+
+        The server takes a configuration that lacks labels in use without a word when it is merely set.
+        """
+        self._read(
+            f"change the labels of project {project}",
+            lambda: self._sdk.projects.validate_label_config(id=project, label_config=label_config),
+        )
+
+    def views(self, project: int) -> list[Json]:
+        """The Data Manager's tabs of a project."""
+        found = self._read("list views", lambda: self._sdk.views.list(project=project))
+        return [_plain(view) for view in found]
+
+    def create_view(self, project: int, data: Json) -> None:
+        """Add a tab to the Data Manager."""
+        self._make("create a view", lambda: self._sdk.views.create(project=project, data=data))
+
+    def local_storages(self, project: int) -> list[str]:
+        """Folders of the server that a project may show pictures from."""
+        found = self._read("list storages", lambda: self._sdk.import_storage.local.list(project=project))
+        return [storage.path for storage in found if storage.path]
+
+    def create_local_storage(self, project: int, path: str, title: str) -> None:
+        """Let a project show pictures from a folder of the server."""
+        self._make(
+            f"connect the folder {path}",
+            lambda: self._sdk.import_storage.local.create(project=project, path=path, title=title, use_blob_urls=True),
+        )
+
+    def import_tasks(self, project: int, tasks: Sequence[Json]) -> list[int]:
+        """Add tasks with their predictions and give back the new ids, in order."""
+        reply = self._make(
+            f"import {len(tasks)} tasks",
+            lambda: self._sdk.projects.import_tasks(project, request=list(tasks), return_task_ids=True),
+        )
+        made = list(_plain(reply).get("task_ids") or [])
+        if len(made) != len(tasks):
+            raise RemoteError(
+                f"Label Studio at {self.url}: expected {len(tasks)} new tasks, got {len(made)}. Push again."
+            )
+        return made
+
+    def delete_task(self, task: int) -> None:
+        """Remove a task; it may be gone already."""
+        self._read(f"delete task {task}", lambda: self._delete(task))
+
+    def tasks(
+        self, project: int, filters: Sequence[Json] = (), page_size: int = 1000, include: Sequence[str] = ()
+    ) -> Iterator[Page]:
+        """List tasks by ascending id.
+
+        Each page asks for ids above the last one seen, so that a task which changes meanwhile is never missed.
+
+        Args:
+            project: The project.
+            filters: All of these must hold, as the Data Manager writes them.
+            page_size: Tasks a page.
+            include: Fields to fetch; none for all of them, annotations and predictions included.
+
+        Yields:
+            Pages; none for an empty listing.
+        """
+        last = 0
+        while True:
+            above = {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": last}
+            query = {"filters": {"conjunction": "and", "items": [above, *filters]}, "ordering": ["tasks:id"]}
+            wanted = {"include": list(include)} if include else {"fields": "all"}
+            page = self._read("list tasks", partial(self._page, project, query, page_size, wanted))
+            if not page.tasks:
+                return
+            yield page
+            if not page.left:
+                return
+            last = page.tasks[-1]["id"]
+
+    def people(self) -> dict[int, str]:
+        """E-mail addresses of users by id."""
+        found = self._read("list users", lambda: self._sdk.users.list())
+        return {person.id: person.email for person in found if person.id is not None and person.email}
+
+    def _page(self, project: int, query: Json, page_size: int, wanted: Json) -> Page:
+        pager = self._sdk.tasks.list(project=project, query=json.dumps(query), page_size=page_size, **wanted)
+        tasks = [_plain(task) for task in pager.items or []]
+        return Page(tasks, pager.response.total - len(tasks))
+
+    def _delete(self, task: int) -> None:
+        try:
+            self._sdk.tasks.delete(id=str(task))
+        except ApiError as fault:
+            if fault.status_code != httpx.codes.NOT_FOUND:
+                raise
+
+    def _read(self, doing: str, call: Callable[[], Result]) -> Result:
+        return self._attempt(doing, call, _NOT_DONE | _PERHAPS_DONE, (httpx.TransportError,))
+
+    def _make(self, doing: str, call: Callable[[], Result]) -> Result:
+        return self._attempt(doing, call, _NOT_DONE, (httpx.ConnectError, httpx.ConnectTimeout))
+
+    def _attempt(
+        self,
+        doing: str,
+        call: Callable[[], Result],
+        codes: frozenset[int] = frozenset(),
+        broken: tuple[type[httpx.TransportError], ...] = (),
+    ) -> Result:
+        def may_help(fault: Exception) -> bool:
+            return isinstance(fault, broken) or (isinstance(fault, ApiError) and fault.status_code in codes)
+
+        retrying = stamina.RetryingCaller(
+            attempts=_ATTEMPTS, timeout=None, wait_initial=_FIRST_WAIT_S, wait_max=_LONGEST_WAIT_S
+        )
+        try:
+            return retrying(may_help, call)
+        except (ApiError, ParsingError, httpx.HTTPError) as fault:
+            text = self._explain(doing, fault).replace(self._token.get_secret_value(), "[token]")
+        # Raised outside of the handler: the SDK's fault holds the request with its token, and must not travel along.
+        raise RemoteError(text)
+
+    def _explain(self, doing: str, fault: ApiError | ParsingError | httpx.HTTPError) -> str:
+        what = f"Label Studio at {self.url}: could not {doing}"
+        if isinstance(fault, httpx.HTTPError):
+            return (
+                f"{what}: {type(fault).__name__}, {fault}. Is the server running, and is labeling.label_studio.url "
+                f"right? `make label-studio` starts one on this machine."
+            )
+        status = fault.status_code
+        if status == httpx.codes.UNAUTHORIZED:
+            return (
+                f"{what}: it refuses the token (401). Copy a valid access token from the account page of "
+                f"Label Studio into the environment variable LABEL_STUDIO_API_KEY."
+            )
+        if status == httpx.codes.FORBIDDEN:
+            return f"{what}: the token's user may not (403). Use the token of a user who may manage the project."
+        return f"{what}: got {status}: {_detail(fault.body)}"
+
+
+def prediction_checker(label_config: str) -> Callable[[Json], list[str]]:
+    """Build the check that a prediction must pass before it is sent.
+
+    The server itself takes unknown labels and drops broken predictions without a word.
+
+    Args:
+        label_config: Of the project.
+
+    Returns:
+        A function that gives what is wrong with a prediction; an empty list for nothing.
+    """
+    interface = LabelInterface(label_config)
+
+    def faults(prediction: Json) -> list[str]:
+        return [str(fault) for fault in interface.validate_prediction(prediction, return_errors=True)]
+
+    return faults
+
+
+def _plain(item: Any) -> Json:
+    return cast(Json, item.model_dump(mode="json"))
+
+
+def _detail(body: Any) -> str:
+    if isinstance(body, Mapping):
+        body = body.get("validation_errors") or body.get("detail") or body
+    return (body if isinstance(body, str) else json.dumps(body, default=str))[:_DETAIL_LENGTH]

@@ -1,0 +1,151 @@
+"""Answers on their way back: what is new or changed since the last harvest, a page at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pipeline.labeling.backend import Harvest, Progress
+from pipeline.labeling.label_studio.answers import Note, Reader, Reading
+from pipeline.labeling.label_studio.client import Client
+from pipeline.labeling.label_studio.project import find_project
+from pipeline.records import Answer
+from pipeline.settings.labeling import LabelStudioSettings
+
+Json = dict[str, Any]
+
+_ANSWERED = ("total_annotations", "cancelled_annotations")
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """How far harvests came, by the server's clock.
+
+    A task's time is set before its change can be seen, so each harvest looks back a little; what it has given
+    already within that time is remembered here and not given again.
+
+    Attributes:
+        updated_at: Latest change that was seen; None before the first harvest.
+        given: Annotations given within the overlap before it: time of change by id.
+    """
+
+    updated_at: datetime | None = None
+    given: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, text: str | None) -> Watermark:
+        """Read what `write` wrote; None or an empty text is before the first harvest.
+
+        Raises:
+            ValueError: The text is no watermark of this backend.
+        """
+        if not text:
+            return cls()
+        try:
+            values = json.loads(text)
+            return cls(datetime.fromisoformat(values["updated_at"]), dict(values["given"]))
+        except (ValueError, KeyError, TypeError) as fault:
+            raise ValueError(
+                f"Expected the watermark of an earlier Label Studio harvest, got {text[:80]!r}. Harvest once without."
+            ) from fault
+
+    def write(self) -> str:
+        """Write it as text; empty before the first harvest."""
+        if self.updated_at is None:
+            return ""
+        return json.dumps({"updated_at": self.updated_at.isoformat(), "given": dict(self.given)}, sort_keys=True)
+
+    def is_new(self, answer: Answer, overlap: timedelta) -> bool:
+        """Tell whether an answer was not given before."""
+        if self.updated_at is None:
+            return True
+        return answer.updated_at > self.updated_at - overlap and (
+            self.given.get(answer.annotation_id) != answer.updated_at.isoformat()
+        )
+
+    def after(self, seen: Sequence[Answer], latest: datetime | None, overlap: timedelta) -> Watermark:
+        """The watermark after a harvest.
+
+        Args:
+            seen: Every answer of the listing, given now or before.
+            latest: Latest change of a task in the listing.
+            overlap: How far the next harvest looks back.
+        """
+        reached = max(filter(None, [self.updated_at, latest]), default=None)
+        if reached is None:
+            return self
+        recent = {answer.annotation_id: answer.updated_at for answer in seen if answer.updated_at > reached - overlap}
+        return Watermark(reached, {number: recent[number].isoformat() for number in sorted(recent)})
+
+
+def harvest_answers(
+    client: Client,
+    settings: LabelStudioSettings,
+    labels: Sequence[str],
+    accepted_iou: float,
+    watermark: str | None = None,
+    progress: Progress | None = None,
+) -> Harvest:
+    """Collect answers that are new or changed.
+
+    Args:
+        client: The server.
+        settings: Which project, page size and overlap.
+        labels: Class names.
+        accepted_iou: A machine box changed less than this counts as accepted.
+        watermark: Of the last harvest; None for all answers.
+        progress: Called with (tasks read, tasks in all) after every page.
+
+    Returns:
+        Answers, oldest change first, and the next watermark; nothing where the project does not exist yet.
+
+    Raises:
+        RemoteError: The server is down or refuses.
+        ValueError: The watermark is not from Label Studio.
+    """
+    before = Watermark.read(watermark)
+    project = find_project(client, settings.project)
+    if project is None:
+        return Harvest((), before.write())
+    overlap = timedelta(seconds=settings.overlap_s)
+    tasks = _changed_tasks(client, int(project["id"]), before, settings, progress)
+    reader = Reader(frozenset(labels), accepted_iou, client.people() if tasks else {})
+    foreign: list[Note] = []
+    seen: list[Reading] = []
+    for task in tasks.values():
+        found = reader.read(task)
+        if isinstance(found, list):
+            seen += found
+        else:
+            foreign.append(found)
+    latest = max((datetime.fromisoformat(task["updated_at"]) for task in tasks.values()), default=None)
+    new = [reading for reading in seen if before.is_new(reading.answer, overlap)]
+    new.sort(key=lambda reading: (reading.answer.updated_at, reading.answer.annotation_id))
+    return Harvest(
+        tuple(reading.answer for reading in new),
+        before.after([reading.answer for reading in seen], latest, overlap).write(),
+        (*foreign, *(note for reading in new for note in reading.notes)),
+    )
+
+
+def _changed_tasks(
+    client: Client, project: int, watermark: Watermark, settings: LabelStudioSettings, progress: Progress | None
+) -> dict[int, Json]:
+    since = []
+    if watermark.updated_at is not None:
+        start = watermark.updated_at - timedelta(seconds=settings.overlap_s)
+        # The server reads this one format and answers 500 to every other.
+        text = start.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        since = [{"filter": "filter:tasks:updated_at", "operator": "greater", "type": "Datetime", "value": text}]
+    tasks: dict[int, Json] = {}
+    # Skips are counted apart from answers, and the server joins filters by one word only.
+    for count in _ANSWERED:
+        some = {"filter": f"filter:tasks:{count}", "operator": "greater", "type": "Number", "value": 0}
+        for page in client.tasks(project, [some, *since], settings.page_size):
+            tasks |= {task["id"]: task for task in page.tasks}
+            if progress is not None:
+                progress(len(tasks), len(tasks) + page.left)
+    return tasks

@@ -1,0 +1,72 @@
+"""What is sent: a task with the machine's boxes as its one prediction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pipeline.labeling.label_studio.project import CONTROL, MODEL_VERSION, PICTURE
+from pipeline.labeling.rectangles import to_percent
+from pipeline.records import Task, TaskKind
+
+REGION = "rectanglelabels"
+
+
+def task_payload(task: Task, address: str) -> dict[str, Any]:
+    """Write a task as the server imports it.
+
+    The queue serves tasks without a prediction after all others, so a task that shows no boxes (audit, blind) carries
+    a prediction without regions.
+
+    Args:
+        task: What people are asked.
+        address: Where the page finds the picture.
+
+    Returns:
+        `data` and `predictions`, JSON-safe. The ids of the boxes are the ids of the regions.
+    """
+    shown = task.boxes if task.kind is TaskKind.ASK else ()
+    data = {
+        "image": address,
+        "image_id": task.image_id,
+        "value": float(task.value),
+        "reason": task.reason,
+        "kind": str(task.kind),
+        "cycle": task.cycle,
+        "model_id": task.model_id,
+        "width": task.width,
+        "height": task.height,
+    }
+    percent = to_percent(np.array([box.xyxy for box in shown], dtype=np.float64), task.width, task.height)
+    regions = [
+        {
+            "id": box.box_id,
+            "type": REGION,
+            "from_name": CONTROL,
+            "to_name": PICTURE,
+            "original_width": task.width,
+            "original_height": task.height,
+            "image_rotation": 0,
+            "score": box.score,
+            "value": {"x": x, "y": y, "width": width, "height": height, "rotation": 0, REGION: [box.label]},
+        }
+        for box, (x, y, width, height) in zip(shown, percent.tolist(), strict=True)
+    ]
+    prediction = {"model_version": MODEL_VERSION, "score": queue_score(task.value), "result": regions}
+    return {"data": data, "predictions": [prediction]}
+
+
+def queue_score(value: float) -> float:
+    """Turn the value of asking into the prediction score that gives a task its place.
+
+    The queue serves the lowest score first, and scores must lie between 0 and 1 while values need not:
+    `(1 - value / (1 + |value|)) / 2`.
+
+    Args:
+        value: Higher = ask sooner, any finite number.
+
+    Returns:
+        0 to 1, lower = served sooner.
+    """
+    return (1.0 - value / (1.0 + abs(value))) / 2.0

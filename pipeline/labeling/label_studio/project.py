@@ -1,0 +1,138 @@
+"""The project in Label Studio: found by its title or made, and kept in shape."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+from typing import Any
+from xml.etree import ElementTree as Xml
+
+from pipeline.errors import RemoteError
+from pipeline.labeling.label_studio.client import Client
+
+CONTROL = "label"
+PICTURE = "image"
+
+MODEL_VERSION = "crosscheck"
+"""All predictions carry this one name: the queue serves only tasks whose prediction has the project's model version,
+so with a name a model, tasks of an earlier model would wait for ever. The model itself stands in the task's data."""
+
+VIEW = "crosscheck: best first"
+INSTRUCTION = """\
+<p>Draw one tight, upright box round every object of a listed class, also round objects that are cut by the edge of the
+picture or partly hidden.</p>
+<p>Boxes drawn by the model are a proposal: delete wrong ones, drag inexact ones, correct wrong labels, add what is
+missing. The line above the picture says why it was chosen.</p>
+<p>A picture without any object is submitted empty: that is an answer too. Skip a picture only when nobody could
+answer it.</p>"""
+
+_HOTKEYS = "1234567890"
+_GOLDEN_TURN = 0.618033988749895
+
+
+def label_config(labels: Sequence[str]) -> str:
+    """Write the label configuration.
+
+    A label's colour and hotkey follow from its place in the list, so they stay when labels are added at its end.
+
+    Args:
+        labels: Class names, at least one.
+
+    Returns:
+        XML: the reason on top, the picture, a rectangle tool for each label; digits select the first ten.
+    """
+    view = Xml.Element("View")
+    Xml.SubElement(view, "Header", value="$reason", size="5")
+    Xml.SubElement(view, "Image", name=PICTURE, value="$image", zoom="true", zoomControl="true")
+    control = Xml.SubElement(view, "RectangleLabels", name=CONTROL, toName=PICTURE, canRotate="false")
+    for place, label in enumerate(labels):
+        tag = Xml.SubElement(control, "Label", value=label, background=_colour(place))
+        if place < len(_HOTKEYS):
+            tag.set("hotkey", _HOTKEYS[place])
+    Xml.indent(view)
+    return Xml.tostring(view, encoding="unicode")
+
+
+def find_project(client: Client, title: str) -> dict[str, Any] | None:
+    """Look a project up by its title.
+
+    Returns:
+        The project, None where there is none.
+
+    Raises:
+        RemoteError: Several projects have this title.
+    """
+    found = client.projects(title)
+    if len(found) > 1:
+        ids = ", ".join(str(project["id"]) for project in found)
+        raise RemoteError(
+            f"Label Studio at {client.url}: expected one project called {title!r}, got {len(found)} (ids {ids}). "
+            f"Rename the others, or set labeling.label_studio.project to another title."
+        )
+    return found[0] if found else None
+
+
+def ensure_project(client: Client, title: str, labels: Sequence[str]) -> int:
+    """Find the project or make it, and give it the shape that the queue needs.
+
+    Args:
+        client: The server.
+        title: Of the project.
+        labels: Class names; labels that the project has beside these are removed unless annotations use them.
+
+    Returns:
+        The project's id.
+
+    Raises:
+        RemoteError: A label that annotations use is not among `labels`, or the server refuses.
+    """
+    shape = {
+        "label_config": label_config(labels),
+        "expert_instruction": INSTRUCTION,
+        "show_instruction": True,
+        "sampling": "Uncertainty sampling",
+        "show_collab_predictions": True,
+    }
+    project = find_project(client, title)
+    if project is None:
+        project = client.create_project(title=title, model_version=MODEL_VERSION, **shape)
+    number = int(project["id"])
+    changes = {name: value for name, value in shape.items() if project.get(name) != value}
+    if "label_config" in changes:
+        _refuse_lost_labels(client, number, title, label_config(labels))
+    if changes:
+        client.update_project(number, **changes)
+    if VIEW not in {(view.get("data") or {}).get("title") for view in client.views(number)}:
+        client.create_view(
+            number, {"title": VIEW, "type": "list", "target": "tasks", "ordering": ["-tasks:data.value"]}
+        )
+    return number
+
+
+def show_predictions(client: Client, title: str) -> None:
+    """Have a project that holds tasks draw their predictions and order the queue by them.
+
+    The server takes a model version for an existing project only when a prediction carries it.
+
+    Args:
+        client: The server.
+        title: Of the project.
+    """
+    project = find_project(client, title)
+    if project is not None and project.get("model_version") != MODEL_VERSION:
+        client.update_project(int(project["id"]), model_version=MODEL_VERSION)
+
+
+def _refuse_lost_labels(client: Client, project: int, title: str, config: str) -> None:
+    try:
+        client.check_config(project, config)
+    except RemoteError as fault:
+        raise RemoteError(
+            f"{fault}. Project {title!r} has annotations or drafts that data.labels does not cover: add their labels "
+            f"to data.labels again, or choose another project by labeling.label_studio.project."
+        ) from fault
+
+
+def _colour(place: int) -> str:
+    rgb = colorsys.hsv_to_rgb((place * _GOLDEN_TURN) % 1.0, 0.85, 0.9)
+    return "#" + "".join(f"{round(channel * 255):02x}" for channel in rgb)

@@ -1,0 +1,114 @@
+"""Tasks on their way to people: checked, then imported best first, each image once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pipeline.labeling.backend import Progress, PushResult
+from pipeline.labeling.label_studio.client import Client, prediction_checker
+from pipeline.labeling.label_studio.payload import task_payload
+from pipeline.labeling.label_studio.pictures import connect_folders, picture_address
+from pipeline.labeling.label_studio.project import ensure_project, label_config, show_predictions
+from pipeline.records import Task
+from pipeline.settings.labeling import LabelStudioSettings
+
+Payload = dict[str, Any]
+
+
+def push_tasks(
+    client: Client,
+    settings: LabelStudioSettings,
+    labels: Sequence[str],
+    tasks: Sequence[Task],
+    progress: Progress | None = None,
+) -> PushResult:
+    """Add a task for every image that has none.
+
+    Args:
+        client: The server.
+        settings: Which project, and how pictures are shown.
+        labels: Class names.
+        tasks: Questions in any order; may be empty.
+        progress: Called with (images done, images in all) after every batch.
+
+    Returns:
+        Which images got a task, which had one, and which were refused and why.
+
+    Raises:
+        RemoteError: The server is down or refuses; the next push adds what this one did not.
+    """
+    project = ensure_project(client, settings.project, labels)
+    payloads, refused = _prepare(tasks, settings, prediction_checker(label_config(labels)))
+    known = _tasks_by_image(client, project)
+    missing = {image: payload for image, payload in payloads.items() if image not in known}
+    uris = {task.image_id: task.uri for task in tasks}
+    connect_folders(client, project, [uris[image] for image in missing], settings)
+    done = len(tasks) - len(missing)
+    made: dict[int, str] = {}
+    for batch in _batches(list(missing), settings.page_size):
+        made |= zip(client.import_tasks(project, [missing[image] for image in batch]), batch, strict=True)
+        done += len(batch)
+        if progress is not None:
+            progress(done, len(tasks))
+    if made:
+        show_predictions(client, settings.project)
+    doubled = _withdraw_doubles(client, project, made)
+    return PushResult(
+        created=tuple(image for image in made.values() if image not in doubled),
+        existing=tuple(image for image in payloads if image not in missing or image in doubled),
+        refused=refused,
+    )
+
+
+def _prepare(
+    tasks: Sequence[Task], settings: LabelStudioSettings, faults_of: Callable[[Payload], list[str]]
+) -> tuple[dict[str, Payload], dict[str, str]]:
+    payloads: dict[str, Payload] = {}
+    refused: dict[str, str] = {}
+    for task in sorted(tasks, key=lambda task: (-task.value, task.image_id)):
+        try:
+            _expect_sound(task)
+            payload = task_payload(task, picture_address(task.uri, settings))
+        except ValueError as fault:
+            refused[task.image_id] = str(fault)
+            continue
+        faults = faults_of(payload["predictions"][0])
+        if faults:
+            refused[task.image_id] = "; ".join(faults)
+        else:
+            payloads.setdefault(task.image_id, payload)
+    return payloads, refused
+
+
+def _expect_sound(task: Task) -> None:
+    if task.width < 1 or task.height < 1:
+        raise ValueError(f"expected a picture with a width and a height, got {task.width} x {task.height}")
+    if not math.isfinite(task.value):
+        raise ValueError(f"expected a finite value of asking, got {task.value}")
+
+
+def _tasks_by_image(client: Client, project: int) -> Mapping[str, int]:
+    """The oldest task of every image."""
+    known: dict[str, int] = {}
+    for page in client.tasks(project, include=("id", "data")):
+        for task in page.tasks:
+            image = task["data"].get("image_id")
+            if isinstance(image, str):
+                known.setdefault(image, task["id"])
+    return known
+
+
+def _withdraw_doubles(client: Client, project: int, made: Mapping[int, str]) -> set[str]:
+    """Take back own tasks whose image got an older one from a pusher on another machine meanwhile."""
+    oldest = _tasks_by_image(client, project) if made else {}
+    doubles = {task: image for task, image in made.items() if oldest.get(image, task) != task}
+    for task in doubles:
+        client.delete_task(task)
+    return set(doubles.values())
+
+
+def _batches(images: list[str], size: int) -> Iterator[list[str]]:
+    for start in range(0, len(images), size):
+        yield images[start : start + size]

@@ -1,0 +1,260 @@
+"""The simulated annotator: the only holder of the hidden boxes.
+
+It gives away what a person would give: answers about pictures that it was asked about, the boxes of the few pictures
+that a project starts with, and, for the report of an experiment, counts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import torch
+from pydantic import TypeAdapter
+
+from pipeline.boxes import as_boxes, intersection_over_first
+from pipeline.dataset.formats.entry import ImportResult
+from pipeline.errors import LeakError
+from pipeline.labeling.backend import Harvest, Progress, PushResult
+from pipeline.labeling.hidden import HiddenLabels
+from pipeline.labeling.mistakes import claim, draw
+from pipeline.matching import match_boxes
+from pipeline.records import Answer, Box, Sample, Split, State, Task, make_box_id
+from pipeline.seeds import numpy_generator
+from pipeline.settings import DataSettings, SimulatedSettings
+from pipeline.workspace import Folder
+
+ANNOTATOR = "simulated"
+
+_QUEUE = "simulated_queue.json"
+_TASKS = TypeAdapter(tuple[Task, ...])
+_IGNORED_SHARE = 0.5
+
+
+class SimulatedAnnotator:
+    """Answers as a person would who knows the true boxes and sometimes errs.
+
+    An answer depends on the seed, the picture and what was shown, never on the order of questions or the clock.
+
+    Args:
+        settings: Where the hidden labels lie, and how often it errs and skips.
+        data: Class names and bounds.
+        accepted_iou: A machine box that fits so well is left as it is, 0 to 1.
+        seed: Of the project.
+        folder: Where the questions and the list of pictures (without boxes) are kept.
+    """
+
+    def __init__(
+        self, settings: SimulatedSettings, data: DataSettings, accepted_iou: float, seed: int, folder: Folder
+    ) -> None:
+        self._hidden = HiddenLabels(settings, data, folder)
+        self._settings = settings
+        self._labels = data.labels
+        self._accepted_iou = accepted_iou
+        self._seed = seed
+        self._folder = folder
+
+    def opening(self, now: datetime) -> ImportResult:
+        """Give the pictures of the hidden file to a project that begins.
+
+        Args:
+            now: Creation time of the boxes that are given away, UTC.
+
+        Returns:
+            Every picture as a pool sample without boxes, but for `start` that are drawn by the seed, come with their
+            boxes for training and hold every class where that is possible. Pictures that cannot be read or whose
+            hidden labels cannot be used are quarantined. Issues about boxes are told of given ones alone.
+
+        Raises:
+            DataError: The hidden file is missing or malformed, or has a label that is not among the class names.
+            RemoteError: The storage of the pictures cannot be reached.
+        """
+        found = self._hidden.everything(now)
+        given = self._choose_start([sample for sample in found.samples if sample.state is State.LABELED])
+        samples = tuple(
+            sample
+            if sample.image_id in given or sample.state is State.QUARANTINED
+            else replace(sample, split=Split.POOL, state=State.POOL, boxes=(), ignore=())
+            for sample in found.samples
+        )
+        hidden = {sample.uri for sample in samples if sample.state is State.POOL}
+        told = (issue for issue in found.issues if not (issue.uri in hidden and issue.problem.startswith("box_")))
+        return ImportResult(samples, tuple(told))
+
+    def push(self, tasks: Sequence[Task], progress: Progress | None = None) -> PushResult:
+        """Take questions, best first. Asking about a picture again adds nothing.
+
+        Args:
+            tasks: Each with `asked_at`, the time that its answer will bear.
+            progress: Called once, at the end.
+
+        Returns:
+            New, known, and refused pictures: those that the hidden file does not have.
+
+        Raises:
+            ValueError: A task has no `asked_at`.
+        """
+        timeless = [task.image_id for task in tasks if task.asked_at is None]
+        if timeless:
+            raise ValueError(f"Expected tasks with asked_at for the simulated annotator, {timeless[0]} has none")
+        queue, pictures = self._queue(), self._hidden.pictures()
+        known = {task.image_id for task in queue}
+        best_first = sorted(tasks, key=lambda task: (-task.value, task.image_id))
+        new = {task.image_id: task for task in best_first if task.image_id in pictures and task.image_id not in known}
+        if new:
+            self._folder.write_bytes(_QUEUE, _TASKS.dump_json((*queue, *new.values())))
+        if progress is not None:
+            progress(len(tasks), len(tasks))
+        reason = f"expected a picture that {self._hidden.place} has labels for, got another"
+        return PushResult(
+            created=tuple(new),
+            existing=tuple(task.image_id for task in best_first if task.image_id in known),
+            refused={task.image_id: reason for task in tasks if task.image_id not in pictures},
+        )
+
+    def harvest(self, watermark: str | None = None, progress: Progress | None = None) -> Harvest:
+        """Answer what was asked since a watermark; everything for None.
+
+        Args:
+            watermark: Of the harvest before.
+            progress: Called once, at the end.
+
+        Returns:
+            An answer a question, in the order of asking.
+
+        Raises:
+            DataError: The hidden file is missing or malformed.
+            ValueError: The watermark is from another backend.
+        """
+        queue = self._queue()
+        new = queue[_answered(watermark) :]
+        answers = self.answers([task.image_id for task in new])
+        if progress is not None:
+            progress(len(new), len(new))
+        return Harvest(answers, json.dumps({"answered": len(queue)}))
+
+    def answers(self, image_ids: Sequence[str]) -> tuple[Answer, ...]:
+        """Answer about pictures that were asked about.
+
+        Raises:
+            LeakError: A picture was never pushed, so its boxes stay hidden.
+        """
+        asked = {task.image_id: task for task in self._queue()}
+        leaked = [image_id for image_id in image_ids if image_id not in asked]
+        if leaked:
+            raise LeakError(
+                f"Expected pictures that were pushed, got {leaked[0]} and {len(leaked) - 1} more that were not. "
+                f"Hidden boxes are shown for answers alone: push the picture first."
+            )
+        truth = self._hidden.of(image_ids)
+        return tuple(self._answer(asked[image_id], truth.get(image_id)) for image_id in image_ids)
+
+    def grade(self, boxes: Mapping[str, Sequence[Box]], iou: float) -> dict[str, tuple[int, int]]:
+        """Count how many boxes are right, for the report of an experiment; nothing else leaves.
+
+        Args:
+            boxes: The machine's boxes by `image_id`.
+            iou: A right box overlaps a true one of its class at least so much; each true box makes one right.
+
+        Returns:
+            (boxes, right ones) by label. Wrong boxes that lie by half in a crowd or a difficult object do not count,
+            nor do those in pictures whose labels cannot be used.
+
+        Raises:
+            ValueError: The hidden file does not have one of the pictures.
+        """
+        foreign = boxes.keys() - self._hidden.pictures().keys()
+        if foreign:
+            raise ValueError(f"Expected pictures of {self._hidden.place}, got {min(foreign)}, which it lacks")
+        counts: Counter[str] = Counter()
+        right: Counter[str] = Counter()
+        for image_id, sample in self._hidden.of(boxes).items():
+            for box, is_right in self._judged(boxes[image_id], sample, iou):
+                counts[box.label] += 1
+                right[box.label] += is_right
+        return {label: (counts[label], right[label]) for label in self._labels if counts[label]}
+
+    def _answer(self, task: Task, truth: Sample | None) -> Answer:
+        assert task.asked_at is not None, "push lets no task in without it"
+        generator = numpy_generator(self._seed, "simulated answer", task.image_id)
+        annotation_id = f"{ANNOTATOR}-{task.image_id[:16]}"
+        skipped = truth is None or generator.random() < self._settings.skip_rate
+        boxes: list[Box] = []
+        if truth is not None and not skipped:
+            drawn = draw(truth.boxes, task, self._labels, self._settings.error_rate, generator)
+            boxes = claim(drawn, task.boxes, self._accepted_iou)
+        return Answer(
+            image_id=task.image_id,
+            annotation_id=annotation_id,
+            annotator=ANNOTATOR,
+            skipped=skipped,
+            boxes=tuple(_signed(box, task.image_id, annotation_id, task.asked_at) for box in boxes),
+            created_at=task.asked_at,
+            updated_at=task.asked_at,
+            notes=() if truth is not None else ("the hidden labels of this picture cannot be used",),
+            ignore=() if truth is None or skipped else truth.ignore,
+        )
+
+    def _judged(self, boxes: Sequence[Box], truth: Sample, iou: float) -> list[tuple[Box, bool]]:
+        number = {label: index for index, label in enumerate(self._labels, 1)}
+        corners = as_boxes([box.xyxy for box in boxes])
+        matched = match_boxes(
+            corners,
+            torch.tensor([number[box.label] for box in boxes], dtype=torch.int64),
+            torch.tensor([_sureness(box) for box in boxes]),
+            as_boxes([box.xyxy for box in truth.boxes]),
+            torch.tensor([number[box.label] for box in truth.boxes], dtype=torch.int64),
+            iou,
+        )
+        regions = as_boxes([region.xyxy for region in truth.ignore])
+        ignored = (intersection_over_first(corners, regions) >= _IGNORED_SHARE).any(1)
+        rows = zip(boxes, (matched >= 0).tolist(), ignored.tolist(), strict=True)
+        return [(box, is_right) for box, is_right, is_ignored in rows if is_right or not is_ignored]
+
+    def _choose_start(self, samples: Sequence[Sample]) -> set[str]:
+        order = numpy_generator(self._seed, "simulated start").permutation(len(samples))
+        shuffled = [samples[place] for place in order]
+        spread = Counter(label for sample in samples for label in _labels(sample))
+        chosen: dict[str, Sample] = {}
+        for label in sorted(spread, key=lambda label: (spread[label], label)):
+            if not any(label in _labels(sample) for sample in chosen.values()):
+                first = next(sample for sample in shuffled if label in _labels(sample))
+                chosen[first.image_id] = first
+        for sample in shuffled:
+            chosen.setdefault(sample.image_id, sample)
+        return set(list(chosen)[: self._settings.start])
+
+    def _queue(self) -> tuple[Task, ...]:
+        return _TASKS.validate_json(self._folder.read_bytes(_QUEUE)) if self._folder.exists(_QUEUE) else ()
+
+
+def _labels(sample: Sample) -> set[str]:
+    return {box.label for box in sample.boxes}
+
+
+def _sureness(box: Box) -> float:
+    return box.p_correct if box.p_correct is not None else box.score or 0.0
+
+
+def _signed(box: Box, image_id: str, annotation_id: str, asked_at: datetime) -> Box:
+    return replace(
+        box,
+        box_id=make_box_id(image_id, box.label, box.xyxy, annotation_id),
+        annotation_id=annotation_id,
+        annotator=ANNOTATOR,
+        created_at=asked_at,
+    )
+
+
+def _answered(watermark: str | None) -> int:
+    if not watermark:
+        return 0
+    try:
+        return int(json.loads(watermark)["answered"])
+    except (ValueError, KeyError, TypeError) as fault:
+        raise ValueError(
+            f"Expected the watermark of a simulated harvest, got {watermark[:80]!r}. Harvest once without."
+        ) from fault

@@ -1,0 +1,160 @@
+"""What the stages of a cycle did, as records: one class a JSON file, fields named as its keys; see also `measures`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.errors import ArtefactError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """`cycle.json`: how a cycle began.
+
+    Attributes:
+        cycle: Its number, from 0.
+        opened_at: When, in UTC.
+        settings_digest: Hash of the settings it runs with.
+        seed: Drives every random choice.
+        name: Name of the project.
+    """
+
+    cycle: int
+    opened_at: datetime
+    settings_digest: str
+    seed: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one version changed against its parent.
+
+    Attributes:
+        images: Images by transition of their state, `"pool->queued": n`.
+        added: Boxes added, by source.
+        removed: Boxes removed, by source.
+        added_labels: Boxes added, by label.
+        removed_labels: Boxes removed, by label.
+    """
+
+    images: Mapping[str, int] = field(default_factory=dict)
+    added: Mapping[str, int] = field(default_factory=dict)
+    removed: Mapping[str, int] = field(default_factory=dict)
+    added_labels: Mapping[str, int] = field(default_factory=dict)
+    removed_labels: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One dataset version.
+
+    Attributes:
+        number: Its number in the store.
+        parent: The version it was made from; None for the first.
+        timestamp: When it was committed, in UTC.
+        reason: Why, in a few words.
+        cycle: The cycle that made it; None outside a cycle.
+        model_id: The model whose boxes it took in; None for none.
+        counts: `{"images": {state: n}, "splits": {...}, "boxes": {source: n}, "labels": {label: n}}`.
+        details: Whatever else the commit's metadata holds.
+        change: Against the parent; None where it is not known.
+    """
+
+    number: int
+    parent: int | None
+    timestamp: datetime
+    reason: str
+    cycle: int | None = None
+    model_id: str | None = None
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+    change: Change | None = None
+
+    def count(self, group: str, name: str | None = None) -> int:
+        """Number of things of one name in a group of `counts`, or of all of them; 0 where not counted."""
+        counts = self.counts.get(group, {})
+        return sum(counts.values()) if name is None else counts.get(name, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Harvest:
+    """`harvest.json`: what people answered since the cycle before.
+
+    Attributes:
+        answered: Images answered, empty ones included.
+        skipped: Images that people declined.
+        empty: Images answered "nothing here".
+        boxes: Boxes in the answers, by source.
+        hours: Time that people spent; None where unknown.
+        annotators: Images answered, by person.
+        notes: What was wrong with an answer: (image or task, problem).
+    """
+
+    answered: int
+    skipped: int = 0
+    empty: int = 0
+    boxes: Mapping[str, int] = field(default_factory=dict)
+    hours: float | None = None
+    annotators: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """`select.json`: the version that took the pseudo-labels in and how many boxes met which fate."""
+
+    version: int
+    pseudo_images: int
+    pseudo_boxes: int
+    queued: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """`push.json`: tasks created, tasks that were there already, and refused images with the reason."""
+
+    created: int
+    existing: int
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MiningCost:
+    """What cross-image validation cost: proposals, pastes, canvases, forward passes, and seconds by step."""
+
+    proposals: int
+    pastes: int
+    canvases: int
+    passes: int
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+def read_artefact(kind: type[T], values: object, origin: str) -> T:
+    """Make a record from decoded JSON; keys that the record does not have are left out.
+
+    Args:
+        kind: A class of this module or of `measures`, or a container of one such as `dict[str, AuditCount]`.
+        values: The decoded JSON.
+        origin: The file, named in the error.
+
+    Returns:
+        The record.
+
+    Raises:
+        ArtefactError: A key is missing or a value has the wrong type; the message names each.
+    """
+    adapter: TypeAdapter[T] = TypeAdapter(kind)
+    try:
+        return adapter.validate_python(values)
+    except ValidationError as fault:
+        found = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in fault.errors())
+        raise ArtefactError(f"{origin}: expected {kind}, got {found}. Run the stage that makes it again.") from fault

@@ -1,0 +1,153 @@
+"""Figures as inline SVG: drawn by matplotlib, inked with the page's own colours so that they follow light and dark."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from markupsafe import Markup, escape
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from pipeline.report.contents import Turn, measured
+from pipeline.report.measures import Calibration, Training
+
+_INKS = {
+    "#000001": "var(--ink)",
+    "#000002": "var(--quiet)",
+    "#000003": "var(--line)",
+    "#000004": "var(--first)",
+    "#000005": "var(--second)",
+    "#000006": "var(--page)",
+}
+_INK, _QUIET, _LINE, _FIRST, _SECOND, _PAGE = _INKS
+_STYLE: dict[Any, Any] = {
+    "axes.edgecolor": _LINE,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.labelcolor": _QUIET,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "font.size": 9,
+    "grid.color": _LINE,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "svg.fonttype": "none",
+    "text.color": _INK,
+    "text.parse_math": False,
+    "xtick.color": _QUIET,
+    "ytick.color": _QUIET,
+}
+_SIZE_IN = (5.2, 3.1)
+_TICKS = 8
+_FEW_CYCLES = 40
+_ASIDE = {"val": -0.006, "test": 0.006}
+"""Share of the axis by which a split's points stand aside, so that their intervals do not hide each other."""
+
+
+def ap_by_cycle(turns: Sequence[Turn]) -> Markup:
+    """Mean AP on val and test by cycle, with intervals where there are any; hollow where not promoted.
+
+    Args:
+        turns: Ascending; those without metrics leave a gap.
+
+    Returns:
+        An SVG element; empty where no turn has metrics.
+    """
+    if not any(turn.gate for turn in turns):
+        return Markup("")
+    with mpl.rc_context(_STYLE):
+        figure, axes = _canvas()
+        for split, color, marker in (("val", _FIRST, "s"), ("test", _SECOND, "o")):
+            _ap_line(axes, turns, split, color, marker)
+        shown = [turns[place] for place in _spread(len(turns))]
+        axes.set_xticks([turn.cycle for turn in shown], [f"{turn.cycle}\n{turn.labeled_images:,}" for turn in shown])
+        axes.set_xlabel("cycle, and below it the images labeled by people")
+        axes.set_ylabel("mAP")
+        figure.legend(loc="outside upper left", ncols=2)
+        return _svg(figure, "ap-by-cycle", "mAP on val and test by cycle; the table beside it has the numbers")
+
+
+def reliability(calibration: Calibration) -> Markup:
+    """Share of right boxes against predicted probability, for confidence and for the fused, calibrated score.
+
+    Returns:
+        An SVG element; empty where no bins were measured.
+    """
+    if not any(calibration.reliability.get(name) for name in ("confidence", "crosscheck")):
+        return Markup("")
+    with mpl.rc_context(_STYLE):
+        figure, axes = _canvas()
+        axes.plot([0, 1], [0, 1], color=_QUIET, linewidth=1, linestyle=":", label="perfectly calibrated")
+        for name, color, marker in (("confidence", _FIRST, "s"), ("crosscheck", _SECOND, "o")):
+            bins = np.array(calibration.reliability.get(name, ()), dtype=float).reshape(-1, 3)
+            sizes = 12 + 90 * bins[:, 2] / max(bins[:, 2].max(initial=0), 1)
+            axes.plot(bins[:, 0], bins[:, 1], color=color, linewidth=1)
+            axes.scatter(bins[:, 0], bins[:, 1], s=sizes, color=color, marker=marker, label=name)
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="predicted p(correct)", ylabel="share right")
+        figure.legend(loc="outside upper left", ncols=3)
+        return _svg(figure, "reliability", "Share of right boxes against predicted probability, held-back boxes")
+
+
+def training_curve(training: Training) -> Markup:
+    """Loss by training step.
+
+    Returns:
+        An SVG element; empty where no step was logged.
+    """
+    if not training.curve:
+        return Markup("")
+    with mpl.rc_context(_STYLE):
+        figure, axes = _canvas()
+        axes.plot([step.step for step in training.curve], [step.loss for step in training.curve], color=_SECOND)
+        axes.set(xlabel="step", ylabel="loss")
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(_TICKS, integer=True))
+        first, last = training.curve[0], training.curve[-1]
+        told = f"Training loss from {first.loss:.3f} at step {first.step} to {last.loss:.3f} at step {last.step}"
+        return _svg(figure, "training-curve", told)
+
+
+def _ap_line(axes: Axes, turns: Sequence[Turn], split: str, color: str, marker: str) -> None:
+    points = measured(turns, split)
+    aside = _ASIDE[split] * len(turns)
+    places = np.array([turn.cycle + aside for turn, _ in points])
+    levels = np.array([metrics.map for _, metrics in points])
+    size = 6 if len(turns) <= _FEW_CYCLES else 2.5
+    style: dict[str, Any] = {"color": color, "marker": marker, "markersize": size}
+    axes.plot(places, levels, **style, markerfacecolor=color, label=f"{split} mAP")
+    refused = np.array([not (turn.gate and turn.gate.promoted) for turn, _ in points], dtype=bool)
+    axes.plot(places[refused], levels[refused], **style, markerfacecolor=_PAGE, linestyle="none")
+    known = np.array([metrics.interval is not None for _, metrics in points], dtype=bool)
+    ends = np.array([metrics.interval for _, metrics in points if metrics.interval], dtype=float).reshape(-1, 2)
+    axes.vlines(places[known], ends[:, 0], ends[:, 1], color=color, linewidth=1)
+
+
+def _spread(total: int) -> list[int]:
+    """Places of at most `_TICKS` ticks among so many, first and last included."""
+    return [int(place) for place in np.unique(np.linspace(0, total - 1, min(total, _TICKS)).round())]
+
+
+def _canvas() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=_SIZE_IN, layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _svg(figure: Figure, name: str, told: str) -> Markup:
+    buffer = io.StringIO()
+    unsigned = {"Creator": None, "Date": None, "Format": None, "Type": None}
+    with mpl.rc_context({"svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", metadata=unsigned, transparent=True)
+    text = buffer.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r' xmlns(:xlink)?="[^"]*"', "", text).replace("xlink:href", "href")
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
+    text = re.sub("|".join(_INKS), lambda match: _INKS[match.group()], text)
+    opening = f'<svg role="img" aria-label="{escape(told)}" class="figure"'
+    return Markup(text.replace("<svg", opening, 1))

@@ -1,0 +1,149 @@
+"""The pages as HTML: one self-contained file each, every text escaped, nothing fetched from anywhere."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pipeline.report import data_tables, figures, model_tables, story, wording
+from pipeline.report.artefacts import Version
+from pipeline.report.cells import Table, numbers_table, text_table
+from pipeline.report.contents import CycleContents, IndexContents, page_name
+from pipeline.report.gallery import galleries
+from pipeline.report.pictures import Album, ReadPicture
+from pipeline.settings.report import ReportSettings
+
+_CYCLES_SHOWN = 12
+_VERSIONS_SHOWN = 200
+_QUEUE_SHOWN = 25
+
+
+def render_cycle(contents: CycleContents, read_picture: ReadPicture, settings: ReportSettings) -> str:
+    """Write the page of one cycle.
+
+    Args:
+        contents: The cycle; what is None or empty is said to be missing.
+        read_picture: Gives the pixels of a URI, at most so many pixels long; a picture that it cannot read
+            (`ImageFault` or `OSError`) becomes a tile that says why.
+        settings: How many pictures, how large.
+
+    Returns:
+        HTML, the same bytes for the same contents and pictures; save it as `page_name(cycle)`.
+    """
+    parts = _model(contents) | _data(contents) | _people(contents, read_picture) | _run(contents)
+    return (
+        _environment()
+        .get_template("cycle.html")
+        .render(
+            contents=contents,
+            turn=contents.turn,
+            headline=story.headline(contents.turns),
+            facts=story.facts(contents),
+            attention=story.attention(contents),
+            galleries=galleries(contents, read_picture, settings),
+            **parts,
+        )
+    )
+
+
+def render_index(contents: IndexContents) -> str:
+    """Write the page of the project: every cycle, every version and the data as they are now.
+
+    Returns:
+        HTML, the same bytes for the same contents; save it as `index.html` beside the pages of the cycles.
+    """
+    latest = contents.versions[-1] if contents.versions else None
+    return (
+        _environment()
+        .get_template("index.html")
+        .render(
+            contents=contents,
+            headline=story.headline(contents.turns) if contents.turns else "",
+            latest=latest,
+            now=_counts(latest) if latest else (),
+            progress=model_tables.progress(contents.turns, len(contents.turns), contents.pages),
+            ap_figure=figures.ap_by_cycle(contents.turns),
+            effort=data_tables.effort(contents.turns, len(contents.turns)),
+            versions=data_tables.versions(contents.versions, _VERSIONS_SHOWN),
+            class_sources=data_tables.class_sources(contents.class_sources),
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("pipeline.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {"words": wording, "page_name": page_name}
+    return environment
+
+
+def _counts(version: Version) -> tuple[Table, ...]:
+    groups = (("images", "Images by state"), ("splits", "Images by split"), ("boxes", "Boxes by source"))
+    return tuple(
+        numbers_table(title, title.split()[-1].capitalize(), "Number", version.counts.get(name, {}))
+        for name, title in groups
+    )
+
+
+def _model(contents: CycleContents) -> dict[str, Any]:
+    calibration = contents.calibration
+    return {
+        "progress": model_tables.progress(contents.turns, _CYCLES_SHOWN),
+        "ap_figure": figures.ap_by_cycle(contents.turns),
+        "splits": model_tables.splits(contents.turn.gate) if contents.turn.gate else None,
+        "classes": model_tables.classes(contents.turns),
+        "certificates": model_tables.certificates(contents),
+        "evidence": model_tables.evidence(calibration) if calibration else None,
+        "reliability": figures.reliability(calibration) if calibration else "",
+    }
+
+
+def _data(contents: CycleContents) -> dict[str, Any]:
+    own = [version for version in contents.versions if version.cycle == contents.opening.cycle]
+    return {
+        "versions": data_tables.versions(own, _VERSIONS_SHOWN),
+        "class_sources": data_tables.class_sources(contents.class_sources),
+        "issues": data_tables.issues(contents.issues),
+    }
+
+
+def _people(contents: CycleContents, read_picture: ReadPicture) -> dict[str, Any]:
+    first = contents.queue.sort_by("rank").slice(0, _QUEUE_SHOWN)["image_id"].to_pylist()
+    harvest = contents.harvest
+    refused = contents.push.refused if contents.push else {}
+    album = Album(read_picture, contents.samples, [*first, *refused])
+    return {
+        "effort": data_tables.effort(contents.turns, _CYCLES_SHOWN),
+        "queue": data_tables.queue(contents.queue, album, _QUEUE_SHOWN),
+        "annotators": numbers_table(
+            "Images answered, by person", "Person", "Images", harvest.annotators if harvest else {}
+        ),
+        "drawn": numbers_table("Boxes answered, by source", "Source", "Boxes", harvest.boxes if harvest else {}),
+        "notes": text_table(
+            "Answers that needed repair or could not be read",
+            ("Image or task", "Problem"),
+            harvest.notes if harvest else (),
+        ),
+        "refused": text_table(
+            "Images that could not be pushed",
+            ("File", "Why"),
+            ((album.uri(image_id), why) for image_id, why in refused.items()),
+        ),
+    }
+
+
+def _run(contents: CycleContents) -> dict[str, Any]:
+    training, mining = contents.training, contents.mining
+    return {
+        "training_curve": figures.training_curve(training) if training else "",
+        "stages": data_tables.stages("Time by stage", contents.stage_seconds),
+        "mining_steps": data_tables.stages("Time of mining by step", mining.seconds if mining else {}),
+    }

@@ -1,0 +1,204 @@
+"""Fine-tuning from the champion, evaluation and the gate."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from pipeline.dataset.store import SampleStore
+from pipeline.detector.build import Detector, build_detector
+from pipeline.detector.checkpoint import (
+    ModelCard,
+    champion_id,
+    load_card,
+    load_model,
+    promote,
+    record_metrics,
+    save_model,
+)
+from pipeline.detector.evaluate import Metrics, evaluate
+from pipeline.detector.loader import BatchPlan, TrainingImages
+from pipeline.detector.predict import Predictor
+from pipeline.detector.train import CHECKPOINT, TrainingResult, fine_tune
+from pipeline.errors import ArtefactError, DataError
+from pipeline.records import Sample, Split, State
+from pipeline.seeds import derive_seed
+from pipeline.settings import Settings
+from pipeline.stages.cycle import Cycle, Progress, silent
+from pipeline.workspace import Workspace
+
+
+def training_samples(store: SampleStore) -> list[Sample]:
+    """Images to learn from: labelled training images and pseudo-labelled ones of the pool."""
+    labeled = store.samples(states=[State.LABELED], splits=[Split.TRAIN])
+    return labeled + store.samples(states=[State.PSEUDO])
+
+
+def labeled_samples(store: SampleStore, split: Split) -> list[Sample]:
+    """Images of a split that people have labelled."""
+    return store.samples(states=[State.LABELED], splits=[split])
+
+
+def finetune(cycle: Cycle, progress: Progress = silent) -> dict[str, Any]:
+    """Train a candidate from the champion, or from pretrained weights for the first; a killed run goes on.
+
+    Args:
+        cycle: The cycle.
+        progress: Told after every step.
+
+    Returns:
+        `training.json`: the candidate's id and what the run was like.
+
+    Raises:
+        DataError: No image to learn from.
+    """
+    made = cycle.once("training", lambda: _train(cycle, progress))
+    cycle.folder.remove(CHECKPOINT)
+    return made
+
+
+def _train(cycle: Cycle, progress: Progress) -> dict[str, Any]:
+    settings, models = cycle.settings, cycle.workspace.models
+    parent, version = champion_id(models), cycle.store.version()
+    samples = training_samples(cycle.store)
+    if not samples:
+        raise DataError(f"Expected labelled training images in {cycle.store.uri}, found none. Import some first.")
+    seed = derive_seed(settings.seed, "cycle", cycle.number) % 2**31
+    detector = _starting_point(settings, parent, cycle, seed)
+    images = TrainingImages(
+        samples,
+        settings.data.labels,
+        settings.detector.image_size_px,
+        settings.data.max_image_pixels,
+        settings.training.cache_mb,
+    )
+    held_back = labeled_samples(cycle.store, Split.VAL)
+    result = fine_tune(
+        detector,
+        BatchPlan(images, settings.training, seed),
+        settings.training,
+        seed=seed,
+        checkpoints=cycle.folder,
+        identity=f"{settings.digest()} {seed} {version} {parent}",
+        evaluate=lambda model: _evaluate(settings, model, held_back).map,
+        progress=lambda done, total, _line: progress("fine-tuning", done, total),
+    )
+    card = ModelCard(
+        settings.data.labels, settings.detector, settings.training, version, parent, cycle.number, settings.seed
+    )
+    model_id = save_model(models, detector, card)
+    return {"candidate": model_id, "parent": parent, "dataset_version": version, **_describe(result, settings, samples)}
+
+
+def _starting_point(settings: Settings, parent: str | None, cycle: Cycle, seed: int) -> Detector:
+    if parent is None:
+        return build_detector(settings.detector, settings.data.labels, settings.training, seed)
+    card = load_card(cycle.workspace.models, parent)
+    if card.labels != settings.data.labels or card.detector != settings.detector:
+        # Other classes or another network: nothing of the champion fits.
+        return build_detector(settings.detector, settings.data.labels, settings.training, seed)
+    return load_model(cycle.workspace.models, parent, settings.training)
+
+
+def _describe(result: TrainingResult, settings: Settings, samples: list[Sample]) -> dict[str, Any]:
+    pseudo = sum(sample.state is State.PSEUDO for sample in samples)
+    return {
+        "steps": result.steps,
+        "train_seconds": round(result.seconds, 3),
+        "images_per_s": round(result.images_per_s, 3),
+        "curve": result.curve,
+        "stopped_early": result.stopped_early,
+        "labeled_images": len(samples) - pseudo,
+        "pseudo_images": pseudo,
+        "faults": result.faults,
+        "settings": settings.training.model_dump(mode="json"),
+    }
+
+
+def _evaluate(settings: Settings, detector: Detector, samples: list[Sample]) -> Metrics:
+    predictor = Predictor(detector, "fp32", settings.training.accelerator, settings.mining.batch_size)
+    return evaluate(
+        predictor, samples, max_pixels=settings.data.max_image_pixels, threads=settings.mining.decode_threads
+    )
+
+
+def evaluate_model(settings: Settings, model_id: str | None, split: str) -> Metrics:
+    """Measure a model on a labelled split.
+
+    Args:
+        settings: The project.
+        model_id: Which; the champion for None.
+        split: `val` or `test`.
+
+    Returns:
+        Average precision.
+
+    Raises:
+        ArtefactError: There is no such model.
+        ValueError: Another split.
+    """
+    if split not in {Split.VAL, Split.TEST}:
+        raise ValueError(f"Expected split val or test, got {split!r}")
+    workspace = Workspace(settings.workspace)
+    model_id = model_id or champion_id(workspace.models)
+    if model_id is None:
+        raise ArtefactError("Expected a champion to evaluate, found none. Run `crosscheck finetune` first.")
+    samples = labeled_samples(SampleStore(workspace.samples_uri), Split(split))
+    return _evaluate(settings, load_model(workspace.models, model_id), samples)
+
+
+def gate(cycle: Cycle) -> dict[str, Any]:
+    """Evaluate the candidate and make it champion unless it is worse on val.
+
+    Returns:
+        `metrics.json`: average precision on val and test, and the verdict.
+    """
+    made = cycle.once("metrics", lambda: _judge(cycle))
+    if made["promoted"]:
+        promote(cycle.workspace.models, made["candidate"])
+    return made
+
+
+def _judge(cycle: Cycle) -> dict[str, Any]:
+    settings, models = cycle.settings, cycle.workspace.models
+    training = cycle.artefact("training")
+    candidate, champion = training["candidate"], training["parent"]
+    detector = load_model(models, candidate)
+    held_back = labeled_samples(cycle.store, Split.VAL)
+    val, test = (
+        _evaluate(settings, detector, samples) for samples in (held_back, labeled_samples(cycle.store, Split.TEST))
+    )
+    before = _evaluate(settings, load_model(models, champion), held_back) if champion else None
+    record_metrics(models, candidate, {"val": asdict(val), "test": asdict(test)})
+    promoted, why = verdict(val, before, settings.training.gate_tolerance)
+    return {
+        "candidate": candidate,
+        "champion": champion,
+        "promoted": promoted,
+        "why": why,
+        "val": asdict(val),
+        "test": asdict(test),
+        "champion_val": asdict(before) if before else None,
+    }
+
+
+def verdict(candidate: Metrics, champion: Metrics | None, tolerance: float) -> tuple[bool, str]:
+    """Decide whether a candidate replaces the champion.
+
+    Args:
+        candidate: On val.
+        champion: On the same images; None for the first model.
+        tolerance: The candidate may be worse by so much mAP.
+
+    Returns:
+        The decision and its reason.
+    """
+    if champion is None:
+        return True, "the first model"
+    if candidate.boxes == 0:
+        return True, "nothing on val to compare by"
+    gap = candidate.map - champion.map
+    comparison = f"val mAP {candidate.map:.3f} against the champion's {champion.map:.3f}"
+    if gap < -tolerance:
+        return False, f"{comparison}: worse by more than {tolerance:g}"
+    return True, comparison

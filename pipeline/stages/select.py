@@ -1,0 +1,164 @@
+"""The fate of every proposal, the queue for people, and the dataset version that takes both in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline.mining.consistency import gather_evidence
+from pipeline.records import (
+    PROPOSAL_SCHEMA,
+    Fate,
+    Sample,
+    Split,
+    State,
+    TaskKind,
+    samples_from_table,
+)
+from pipeline.seeds import derive_seed, numpy_generator
+from pipeline.selection.decide import boxes_of, decide, pseudo_images, unsure_regions
+from pipeline.selection.diversity import image_embeddings
+from pipeline.selection.query import choose_images, class_weights, expected_worth, queue_table
+from pipeline.selection.rivals import Pool
+from pipeline.stages.calibration import calibrate, held_back
+from pipeline.stages.cycle import Cycle
+from pipeline.stages.finetune import labeled_samples
+from pipeline.stages.mine import MINED_STATES
+
+
+def select(cycle: Cycle) -> dict[str, Any]:
+    """Decide, then commit.
+
+    What is decided is written before it is committed, and read back when the stage runs again: the commit changes the
+    very states that the decision starts from.
+
+    Returns:
+        `select.json`: the version and what it took in. The tables go to `selection.parquet` and `queue.parquet`.
+    """
+    cycle.once("decision", lambda: _decide(cycle))
+    return cycle.once("select", lambda: _commit(cycle))
+
+
+def _decide(cycle: Cycle) -> dict[str, Any]:
+    known = held_back(cycle)
+    calibrator, certificates = calibrate(cycle, known)
+    plain = [name for name in PROPOSAL_SCHEMA.names if name != "embedding"]
+    proposals = cycle.folder.read_table("proposals.parquet", plain)
+    evidence = gather_evidence(proposals, cycle.folder.read_table("checks.parquet"))
+    selection = decide(evidence, calibrator.predict(evidence), certificates, cycle.settings.selection)
+    cycle.folder.write_table("selection.parquet", selection)
+    queue = _queue(cycle, selection, known.misses_without_proposals)
+    cycle.folder.write_table("queue.parquet", queue)
+    return {"waiting": len(queue), "fates": dict(Counter(selection["fate"].to_pylist()))}
+
+
+def _queue(cycle: Cycle, selection: pa.Table, misses_without_proposals: float) -> pa.Table:
+    """Images that wait already, and new ones within the budget."""
+    settings = cycle.settings.selection
+    states = cycle.store.table(columns=["image_id", "state"], states=MINED_STATES, splits=[Split.POOL])
+    unread = {fault[0] for fault in cycle.artefact("mining")["faults"]}
+    state = {row["image_id"]: row["state"] for row in states.to_pylist() if row["image_id"] not in unread}
+    waiting = [image_id for image_id, one in state.items() if one == State.QUEUED]
+    budget = max(0, settings.query.images - len(waiting))
+
+    def pool(image_ids: list[str], images: int) -> Pool:
+        seed = derive_seed(cycle.settings.seed, "query", cycle.number)
+        return Pool(selection, image_ids, partial(_embed, cycle, selection), seed, cycle.number, images)
+
+    weights = class_weights(_class_counts(cycle), settings.query.rare_class_power)
+    audits = _draw_audits(cycle, selection, set(waiting), budget)
+    free = pool([one for one in state if one not in waiting and one not in audits], budget - len(audits))
+    chosen = choose_images(free, expected_worth(free, weights, misses_without_proposals), settings.query)
+    everyone = pool(list(state), 0)
+    kinds = {
+        **_kinds_before(cycle, waiting),
+        **dict.fromkeys(audits, TaskKind.AUDIT),
+        **dict.fromkeys(chosen, TaskKind.ASK),
+    }
+    return queue_table(everyone, expected_worth(everyone, weights, misses_without_proposals), kinds)
+
+
+def _draw_audits(cycle: Cycle, selection: pa.Table, waiting: set[str], budget: int) -> list[str]:
+    """Some of the images that would be pseudo-labelled, at random; people draw them without seeing the boxes."""
+    sure = sorted(pseudo_images(selection, waiting, None))
+    count = min(len(sure), round(budget * cycle.settings.selection.audit_share))
+    drawn = numpy_generator(cycle.settings.seed, "audit", cycle.number).choice(len(sure), count, replace=False)
+    return [sure[index] for index in sorted(drawn.tolist())]
+
+
+def _kinds_before(cycle: Cycle, waiting: list[str]) -> dict[str, TaskKind]:
+    """What images that still wait were asked for."""
+    kinds = dict.fromkeys(waiting, TaskKind.ASK)
+    if waiting and cycle.number > 0:
+        before = cycle.workspace.cycle(cycle.number - 1).read_table("queue.parquet", ["image_id", "kind"])
+        kinds.update({row["image_id"]: TaskKind(row["kind"]) for row in before.to_pylist() if row["image_id"] in kinds})
+    return kinds
+
+
+def _embed(cycle: Cycle, selection: pa.Table, image_ids: list[str]) -> NDArray[np.float64]:
+    rows = pc.field("image_id").isin(image_ids)
+    vectors = cycle.folder.read_table("proposals.parquet", ["image_id", "embedding"], rows)
+    weights = selection.filter(rows)["p_correct"].to_numpy().astype(np.float64)
+    return image_embeddings(vectors, weights, image_ids)
+
+
+def _class_counts(cycle: Cycle) -> dict[str, int]:
+    boxes = Counter(box.label for sample in labeled_samples(cycle.store, Split.TRAIN) for box in sample.boxes)
+    return {label: boxes[label] for label in cycle.settings.data.labels}
+
+
+def _commit(cycle: Cycle) -> dict[str, Any]:
+    selection = cycle.folder.read_table("selection.parquet")
+    queued = set(cycle.folder.read_table("queue.parquet", ["image_id"])["image_id"].to_pylist())
+    pseudo = pseudo_images(selection, queued, cycle.settings.selection.max_pseudo_images)
+    rows = cycle.store.table(states=MINED_STATES, splits=[Split.POOL])
+    changed = _changed(cycle, samples_from_table(rows), selection, queued, set(pseudo))
+    version = cycle.store.commit(
+        changed,
+        reason=f"cycle {cycle.number}: pseudo-labels and queue",
+        key=f"cycle {cycle.number} {cycle.opened_at.isoformat()} select",
+        cycle=cycle.number,
+        model_id=str(cycle.artefact("mining")["model_id"]),
+        settings_digest=cycle.settings.digest(),
+    )
+    sure = selection.filter((pc.field("fate") == Fate.PSEUDO.value) & pc.field("image_id").isin(pseudo))
+    by_class = Counter(sure["label"].to_pylist())
+    return {
+        "version": version,
+        "pseudo_images": len(pseudo),
+        "pseudo_boxes": len(sure),
+        "queued": len(queued),
+        "dropped": selection["fate"].to_pylist().count(Fate.DROP.value),
+        "pseudo_by_class": dict(sorted(by_class.items())),
+    }
+
+
+def _changed(
+    cycle: Cycle, samples: list[Sample], selection: pa.Table, queued: set[str], pseudo: set[str]
+) -> list[Sample]:
+    """Rows that the selection gives another state or other boxes."""
+    sure = boxes_of(selection.filter(pc.field("image_id").isin(list(pseudo))), Fate.PSEUDO, cycle.opened_at)
+    unsure = boxes_of(selection.filter(pc.field("image_id").isin(list(pseudo))), Fate.ASK, cycle.opened_at)
+    unread = {image_id: reason for image_id, _uri, reason in cycle.artefact("mining")["faults"]}
+
+    def decided(sample: Sample) -> Sample:
+        bare = replace(sample, boxes=(), ignore=(), cycle=cycle.number)
+        if sample.image_id in unread:
+            return replace(bare, state=State.QUARANTINED, note=unread[sample.image_id])
+        if sample.image_id in queued:
+            return replace(bare, state=State.QUEUED)
+        if sample.image_id in pseudo:
+            boxes = tuple(sure[sample.image_id])
+            regions = unsure_regions(unsure.get(sample.image_id, []))
+            return replace(bare, state=State.PSEUDO, boxes=boxes, ignore=regions)
+        return replace(bare, state=State.POOL)
+
+    pairs = ((sample, decided(sample)) for sample in samples)
+    return [new for old, new in pairs if (old.state, old.boxes, old.ignore) != (new.state, new.boxes, new.ignore)]

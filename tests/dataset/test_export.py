@@ -1,0 +1,142 @@
+import json
+
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from pipeline.dataset.export import ExportResult, export
+from pipeline.dataset.formats import read_entries
+from pipeline.dataset.store import SampleStore
+from pipeline.errors import ArtefactError, DataError
+from pipeline.records import Region, Source, Split, State
+from pipeline.workspace import Folder
+from tests.builders import box, sample
+from tests.dataset.pictures import save, scene
+
+LABELS = ("bolt", "nut")
+
+
+@pytest.fixture
+def store(tmp_path):
+    images = tmp_path / "images"
+    uris = {
+        name: save(images / f"{name}.jpg", scene(n, (320, 240)))
+        for n, name in enumerate(["a", "sub/b", "c", "d", "e", "f"])
+    }
+    guess = box(label="nut", source=Source.PSEUDO, score=0.5)
+    samples = [
+        sample("a", box(), box(60, 60, 90, 90, "nut"), uri=uris["a"]),
+        sample("b", uri=uris["sub/b"]),
+        sample("c", box(), uri=uris["c"], split=Split.TEST, ignore=(Region(1, 2, 9, 9, "crowd"),)),
+        sample("d", guess, uri=uris["d"], split=Split.POOL, state=State.PSEUDO),
+        sample("e", uri=uris["e"], split=Split.POOL, state=State.POOL),
+        sample("f", box(), uri=uris["f"], state=State.QUARANTINED),
+    ]
+    table = SampleStore(str(tmp_path / "samples"))
+    table.commit(samples, reason="r", key="k")
+    return table
+
+
+def write(store, folder, format_name="coco", **options):
+    return export(store, None, format_name, Folder(folder), LABELS, **options)
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_labeled_images_are_exported_where_they_lie(store, tmp_path):
+    result = write(store, tmp_path / "out")
+    assert result == ExportResult(f"{tmp_path}/images", {"train": 2, "test": 1}, {"train": 2, "test": 1}, 0)
+    assert files(tmp_path / "out") == ["test.json", "train.json"]
+    train = json.loads((tmp_path / "out/train.json").read_text())
+    assert sorted(image["file_name"] for image in train["images"]) == ["a.jpg", "sub/b.jpg"]
+    entries = read_entries("coco", str(tmp_path / "out/train.json"), result.pictures)
+    assert sorted(len(entry.boxes) for entry in entries) == [0, 2]
+
+
+def test_pseudo_labels_belong_to_train(store, tmp_path):
+    result = write(store, tmp_path / "out", include_pseudo=True, splits=[Split.TRAIN])
+    assert (result.images, result.boxes) == ({"train": 3}, {"train": 3})
+    train = json.loads((tmp_path / "out/train.json").read_text())
+    assert sorted(one["source"] for one in train["annotations"]) == ["import", "import", "pseudo"]
+
+
+@pytest.mark.parametrize(
+    ("format_name", "expected"),
+    [
+        ("coco", ["test.json", "train.json"]),
+        ("yolo", ["data.yaml", "labels/test/c.txt", "labels/train/a.txt", "labels/train/b.txt"]),
+        ("voc", ["annotations/test/c.xml", "annotations/train/a.xml", "annotations/train/b.xml"]),
+    ],
+)
+def test_pictures_are_copied_when_asked(store, tmp_path, format_name, expected):
+    out = tmp_path / "out"
+    result = write(store, out, format_name, copy_pictures=True)
+    copies = ["images/test/c.jpg", "images/train/a.jpg", "images/train/b.jpg"]
+    assert files(out) == sorted([*expected, *copies])
+    assert (out / "images/train/a.jpg").read_bytes() == (tmp_path / "images/a.jpg").read_bytes()
+    assert result.pictures == f"{out}/images"
+    annotations = {"coco": "train.json", "yolo": "labels/train", "voc": "annotations/train"}[format_name]
+    entries = list(read_entries(format_name, str(out / annotations), f"{result.pictures}/train"))
+    assert sorted(entry.uri for entry in entries) == [f"{out}/images/train/a.jpg", f"{out}/images/train/b.jpg"]
+    assert result.lost_regions == (1 if format_name == "yolo" else 0)
+
+
+def test_copies_with_one_name_get_their_own(tmp_path):
+    one, other = save(tmp_path / "x" / "a.jpg", scene(1)), save(tmp_path / "y" / "a.png", scene(2))
+    store = SampleStore(str(tmp_path / "samples"))
+    samples = [sample("one", uri=one), sample("other", uri=other)]
+    store.commit(samples, reason="r", key="k")
+    write(store, tmp_path / "out", "yolo", copy_pictures=True)
+    names = [f"a-{samples[0].image_id[:16]}.jpg", f"a-{samples[1].image_id[:16]}.png"]
+    assert files(tmp_path / "out" / "images") == sorted(f"train/{name}" for name in names)
+
+
+@pytest.mark.parametrize(("format_name", "fits"), [("coco", True), ("yolo", False), ("voc", False)])
+def test_pictures_that_would_share_a_label_file(tmp_path, format_name, fits):
+    store = SampleStore(str(tmp_path / "samples"))
+    store.commit([sample("one", uri="/x/a.jpg"), sample("other", uri="/x/a.png")], reason="r", key="k")
+    if fits:
+        assert write(store, tmp_path / "out", format_name).images == {"train": 2}
+        return
+    with pytest.raises(DataError, match="Expected a label file a picture, got several pictures for a"):
+        write(store, tmp_path / "out", format_name)
+
+
+def test_remote_pictures(tmp_path):
+    MemoryFileSystem().pipe("/set/a.jpg", b"bytes")
+    store = SampleStore(str(tmp_path / "samples"))
+    store.commit(
+        [sample("a", uri="memory:///set/a.jpg"), sample("b", uri="memory:///set/x/b.jpg")], reason="r", key="k"
+    )
+    assert write(store, tmp_path / "out").pictures == "memory:///set"
+    with pytest.raises(DataError, match=r"Expected a file at memory:///set/x/b\.jpg, found none"):
+        write(store, tmp_path / "out", copy_pictures=True)
+
+
+@pytest.mark.parametrize("other", ["s3://bucket/b.jpg", "s3://other/b.jpg"])
+def test_pictures_without_a_common_folder_need_copies(tmp_path, other):
+    store = SampleStore(str(tmp_path / "samples"))
+    first = "s3://bucket/a.jpg" if "other" in other else "/data/a.jpg"
+    store.commit([sample("a", uri=first), sample("b", uri=other)], reason="r", key="k")
+    with pytest.raises(DataError, match=r"Expected pictures with a folder in common, .* Export with copies"):
+        write(store, tmp_path / "out")
+
+
+def test_nothing_to_export_is_an_error(store, tmp_path):
+    with pytest.raises(DataError, match=r"Expected labeled images in val of .*, found none"):
+        write(store, tmp_path / "out", splits=[Split.VAL])
+    with pytest.raises(DataError, match="Expected labeled or pseudo images in val"):
+        write(store, tmp_path / "out", splits=[Split.VAL], include_pseudo=True)
+
+
+def test_labels_that_are_not_known_any_more(store, tmp_path):
+    with pytest.raises(DataError, match=r"Expected labels among bolt, the version also holds nut\. Add them"):
+        export(store, None, "coco", Folder(tmp_path / "out"), ["bolt"])
+
+
+def test_an_old_version_can_be_exported(store, tmp_path):
+    store.commit([sample("z", uri=f"{tmp_path}/images/z.jpg")], reason="r", key="2")
+    assert export(store, 0, "coco", Folder(tmp_path / "out"), LABELS).images == {"train": 2, "test": 1}
+    with pytest.raises(ArtefactError, match="Expected a dataset version from 0 to 1, got 7"):
+        export(store, 7, "coco", Folder(tmp_path / "out"), LABELS)

@@ -1,0 +1,153 @@
+import re
+from datetime import UTC, datetime
+
+import pytest
+
+from pipeline.labeling.label_studio.answers import Reader
+from pipeline.labeling.label_studio.payload import task_payload
+from tests.builders import box, image_id, task
+
+READER = Reader(frozenset({"bolt", "nut"}), accepted_iou=0.9, people={1: "ann@example.com"})
+MACHINE = (box(32, 24, 96, 96, score=0.6), box(160, 120, 240, 200, "nut", score=0.3))
+
+
+def pushed(*annotations, **data):
+    sent = task_payload(task("one", *MACHINE), "/a.jpg")
+    return {"id": 17, **sent, "data": {**sent["data"], **data}, "annotations": list(annotations)}
+
+
+def annotation(*regions, **fields):
+    times = {"created_at": "2026-01-02T03:04:05.000006Z", "updated_at": "2026-01-03T03:04:05.000006Z"}
+    return {"id": 5, "completed_by": 1, "result": list(regions), "lead_time": 2.5, **times, **fields}
+
+
+def region(place=None, **value):
+    known = pushed()["predictions"][0]["result"]
+    base = known[place] if place is not None else {**known[0], "id": "drawn"}
+    return {**base, "value": {**base["value"], **value}}
+
+
+def read(*regions, **fields):
+    (reading,) = READER.read(pushed(annotation(*regions, **fields)))
+    return reading
+
+
+def test_no_annotations_give_no_answers():
+    assert READER.read(pushed()) == []
+
+
+def test_an_empty_annotation_is_a_true_negative():
+    answer = read().answer
+    assert (answer.image_id, answer.annotation_id, answer.annotator) == (image_id("one"), "5", "ann@example.com")
+    assert (answer.skipped, answer.boxes, answer.lead_time_s) == (False, (), 2.5)
+    assert answer.created_at == datetime(2026, 1, 2, 3, 4, 5, 6, UTC)
+    assert answer.updated_at == datetime(2026, 1, 3, 3, 4, 5, 6, UTC)
+
+
+def test_a_skip_brings_no_boxes_whatever_was_drawn():
+    answer = read(region(0), was_cancelled=True).answer
+    assert (answer.skipped, answer.boxes) == (True, ())
+
+
+@pytest.mark.parametrize("result", [None, []])
+def test_a_missing_result_is_empty(result):
+    assert read(result=result).answer.boxes == ()
+
+
+@pytest.mark.parametrize(
+    ("drawn", "source"),
+    [
+        (region(0), "accepted"),
+        (region(1), "accepted"),
+        (region(0, x=10.5), "accepted"),
+        (region(0, x=12.0), "corrected"),
+        (region(0, rectanglelabels=["nut"]), "corrected"),
+        (region(), "human"),
+        (region() | {"origin": "manual"}, "human"),
+        (region() | {"origin": "prediction"}, "accepted"),
+        (region() | {"origin": "prediction-changed"}, "corrected"),
+        (region(0, x=50.0) | {"origin": "prediction"}, "corrected"),
+    ],
+)
+def test_source_of_a_box(drawn, source):
+    (found,) = read(drawn).answer.boxes
+    assert str(found.source) == source
+    assert (found.annotation_id, found.annotator) == ("5", "ann@example.com")
+    assert found.created_at == datetime(2026, 1, 2, 3, 4, 5, 6, UTC)
+    assert (found.score, found.model_id) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("who", "name"),
+    [
+        (1, "ann@example.com"),
+        (9, "user 9"),
+        (None, "user None"),
+        ({"id": 3, "email": "b@example.com"}, "b@example.com"),
+    ],
+)
+def test_annotator(who, name):
+    assert read(completed_by=who).answer.annotator == name
+
+
+@pytest.mark.parametrize(
+    ("odd", "note"),
+    [
+        (region(x=95.0, width=10.0), "region drawn: reached beyond the picture"),
+        (region(x=50.0, rotation=45), 'region drawn: turned by 45 degrees.*raw value.*"rotation": 45'),
+        (region() | {"image_rotation": 90}, "turned by 90 degrees; read for the unturned picture"),
+        (region() | {"original_width": 640}, "expected a picture of 320 x 240, drawn on 640 x 240"),
+    ],
+)
+def test_repairs_keep_the_box_and_are_noted_on_the_answer(odd, note):
+    reading = read(odd)
+    assert len(reading.answer.boxes) == 1
+    assert reading.notes == ()
+    assert len(reading.answer.notes) == 1
+    assert re.search(note, reading.answer.notes[0])
+
+
+def test_the_same_box_twice_is_kept_once():
+    answer = read(region(), region() | {"id": "copy"}).answer
+    assert len(answer.boxes) == 1
+    assert answer.notes == ("region copy: the same box a second time; left out",)
+
+
+@pytest.mark.parametrize(
+    ("odd", "note"),
+    [
+        ({"id": "p", "type": "polygonlabels", "value": {"points": []}}, "region p: expected a labeled rectangle"),
+        ({"type": "relation", "from_id": "a", "to_id": "b"}, "got 'relation'; left out"),
+        ({}, "region None: expected a labeled rectangle, got None"),
+        (region() | {"value": None}, "expected a labeled rectangle"),
+        (region(width=0), "expected a width and a height above 0"),
+        (region(x="left"), "expected numbers"),
+        (region(x=200), "no area inside the picture; left out"),
+    ],
+)
+def test_a_broken_region_is_noted_and_the_others_stay(odd, note):
+    reading = read(region(0), odd)
+    assert len(reading.answer.boxes) == 1
+    assert reading.answer.ignore == ()
+    assert {where for where, _ in reading.notes} == {image_id("one")}
+    assert reading.notes[0][1].startswith("annotation 5, region ")
+    assert note in " ".join(text for _, text in reading.notes)
+
+
+@pytest.mark.parametrize(
+    ("names", "got"), [(["gear"], "'gear'"), ([], "''"), (None, "''"), (["bolt", "nut"], "'bolt+nut'")]
+)
+def test_an_unknown_label_becomes_an_ignored_region_with_a_note(names, got):
+    reading = read(region(0), region(rectanglelabels=names))
+    assert [b.label for b in reading.answer.boxes] == ["bolt"]
+    assert [(r.xyxy, r.reason) for r in reading.answer.ignore] == [((32, 24, 96, 96), "unknown_label")]
+    assert f"expected one of ['bolt', 'nut'], got {got}; kept as ignored region" in reading.notes[0][1]
+
+
+@pytest.mark.parametrize(
+    "data", [{"image_id": None}, {"image_id": 5}, {"image_id": ""}, {"width": "320"}, {"height": 0}, {"width": None}]
+)
+def test_a_task_that_is_not_ours_is_a_note(data):
+    where, problem = READER.read(pushed(annotation(region()), **data))
+    assert where == "task 17"
+    assert "expected image_id, width and height" in problem

@@ -1,0 +1,29 @@
+from xml.etree import ElementTree as Xml
+
+import pytest
+
+from pipeline.labeling.label_studio.client import prediction_checker
+from pipeline.labeling.label_studio.project import label_config
+
+
+def tags(labels):
+    return [dict(tag.attrib) for tag in Xml.fromstring(label_config(labels)).iter("Label")]
+
+
+@pytest.mark.parametrize("labels", [("bolt",), ("bolt", "nut"), ('a & b <c> "d"', "größe", "two words")])
+def test_labels_come_back_from_the_configuration(labels):
+    assert tuple(tag["value"] for tag in tags(labels)) == labels
+
+
+def test_colours_and_hotkeys_stay_when_labels_are_added_at_the_end():
+    names = [f"part {number}" for number in range(30)]
+    assert tags(names)[:12] == tags(names[:12])
+    assert [tag.get("hotkey") for tag in tags(names)[:12]] == [*"1234567890", None, None]
+    assert len({tag["background"] for tag in tags(names)}) == 30
+
+
+def test_the_configuration_passes_the_sdks_own_check():
+    check = prediction_checker(label_config(("bolt", 'a & b "c"')))
+    value = {"x": 0, "y": 0, "width": 100, "height": 100, "rotation": 0, "rectanglelabels": ['a & b "c"']}
+    region = {"id": "1", "type": "rectanglelabels", "from_name": "label", "to_name": "image", "value": value}
+    assert check({"model_version": "crosscheck", "score": 0.5, "result": [region]}) == []

@@ -1,0 +1,108 @@
+"""The pages in a real browser: nothing complains, nothing is fetched, nothing is wider than a phone."""
+
+import shutil
+
+import pytest
+
+from pipeline.report import IndexContents, render_cycle, render_index
+from pipeline.settings import ReportSettings
+from tests.report.builders import cycle_contents, reader, scenes
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: no chromium, chromium-browser or google-chrome"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reports")
+    known = scenes(20)
+    contents = cycle_contents(known)
+    pages = {
+        "cycle-0002.html": render_cycle(contents, reader(known), ReportSettings(gallery_images=4)),
+        "index.html": render_index(
+            IndexContents("workshop", contents.turns, contents.versions, contents.class_sources, frozenset({2}))
+        ),
+    }
+    for name, html in pages.items():
+        (folder / name).write_text(html)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["cycle-0002.html", "index.html"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1280])
+def test_pages_are_quiet_offline_and_fit(browser, files, name, scheme, width):
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    complaints, requests = [], []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda fault: complaints.append(str(fault)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto((files / name).as_uri())
+    assert complaints == []
+    assert [url for url in requests if not url.startswith("data:")] == [(files / name).as_uri()]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 26)")
+    page.close()
+
+
+def test_the_index_leads_to_the_cycle_and_back(browser, files):
+    page = browser.new_page()
+    page.goto((files / "index.html").as_uri())
+    page.click("tbody a")
+    assert page.url.endswith("cycle-0002.html")
+    page.click("header a >> nth=0")
+    assert page.url.endswith("index.html")
+    page.close()
+
+
+def test_a_picture_enlarges_by_keyboard_and_boxes_can_be_hidden(browser, files):
+    page = browser.new_page(viewport={"width": 1000, "height": 800})
+    page.goto((files / "cycle-0002.html").as_uri())
+    frame = page.locator("#asked .frame").first
+    small = frame.bounding_box()["width"]
+    page.locator("#asked summary").first.focus()
+    page.keyboard.press("Enter")
+    assert frame.bounding_box()["width"] > 2 * small
+    page.keyboard.press("Enter")
+    assert frame.bounding_box()["width"] == small
+    mark = page.locator("#asked .mark").first
+    assert mark.is_visible()
+    page.uncheck("#boxes-asked")
+    assert not mark.is_visible()
+    page.close()
+
+
+def test_boxes_lie_on_the_picture_where_they_should(browser, files):
+    page = browser.new_page(viewport={"width": 1000, "height": 800})
+    page.goto((files / "cycle-0002.html").as_uri())
+    frame = page.locator("#dropped .frame").first
+    outer, inner = frame.bounding_box(), frame.locator(".mark").first.bounding_box()
+    left = float(frame.locator(".mark").first.evaluate("mark => parseFloat(mark.style.left)"))
+    assert inner["x"] - outer["x"] == pytest.approx(outer["width"] * left / 100, abs=1)
+    assert inner["y"] + inner["height"] <= outer["y"] + outer["height"] + 1
+    page.close()
+
+
+def test_printing_fits_the_paper(browser, files):
+    page = browser.new_page(viewport={"width": 720, "height": 1000}, color_scheme="dark")
+    page.emulate_media(media="print", color_scheme="dark")
+    page.goto((files / "cycle-0002.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= 720
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.close()

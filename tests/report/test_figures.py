@@ -1,0 +1,80 @@
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+
+import pytest
+
+from pipeline.report import Turn
+from pipeline.report.figures import ap_by_cycle, reliability, training_curve
+from pipeline.report.measures import Calibration, Step, Training
+from tests.report.builders import MOMENT, calibration, gate, turns
+
+TRAINING = Training(steps=20, seconds=1, images_per_s=2, curve=(Step(0, 1.5), Step(10, 0.75), Step(20, 0.5)))
+FIGURES = {
+    "ap": lambda: ap_by_cycle(turns(3)),
+    "reliability": lambda: reliability(calibration()),
+    "training": lambda: training_curve(TRAINING),
+}
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        ap_by_cycle([]),
+        ap_by_cycle([Turn(cycle=0, opened_at=MOMENT)]),
+        reliability(Calibration(boxes=0)),
+        reliability(Calibration(boxes=9, reliability={"confidence": (), "other": ((0.5, 0.5, 9),)})),
+        training_curve(replace(TRAINING, curve=())),
+    ],
+)
+def test_without_numbers_there_is_no_figure(figure):
+    assert figure == ""
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_are_well_formed_and_need_nothing_from_outside(name):
+    svg = str(FIGURES[name]())
+    root = ElementTree.fromstring(svg)
+    assert root.tag == "svg"
+    assert root.get("role") == "img"
+    assert root.get("aria-label")
+    assert "http" not in svg
+    ids = re.findall(r'\bid="([^"]*)"', svg)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'href="#([^"]*)"|url\(#([^)]*)\)', svg)) <= {
+        pair for one in ids for pair in ((one, ""), ("", one))
+    }
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_follow_light_and_dark(name):
+    svg = FIGURES[name]()
+    assert "#00000" not in svg
+    assert {"var(--quiet)", "var(--line)", "var(--second)"} <= set(re.findall(r"var\(--\w+\)", svg))
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_same_numbers_give_the_same_bytes(name):
+    assert FIGURES[name]() == FIGURES[name]()
+
+
+def test_figures_of_one_page_share_no_ids():
+    found = [set(re.findall(r'\bid="([^"]*)"', draw())) for draw in FIGURES.values()]
+    assert sum(map(len, found)) == len(set.union(*found))
+
+
+def test_the_axis_tells_cycles_and_labeled_images():
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>|<tspan[^>]*>([^<]*)</tspan>", ap_by_cycle(turns(3)))
+    shown = {text for pair in texts for text in pair}
+    assert {"0", "1", "2", "24", "34", "44", "val mAP", "test mAP"} <= shown
+
+
+def test_a_point_that_was_not_promoted_is_hollow():
+    history = turns(2)
+    held = replace(history[1], gate=gate(1, 0.3, promoted=False))
+    assert "var(--page)" not in ap_by_cycle(history)
+    assert "var(--page)" in ap_by_cycle((history[0], held))
+
+
+def test_a_year_of_nights_stays_small():
+    assert len(ap_by_cycle(turns(365))) < 300_000

@@ -1,0 +1,265 @@
+import hashlib
+import re
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipeline.records import ImportIssue
+from pipeline.report import IndexContents, page_name, render_cycle, render_index
+from pipeline.report.artefacts import Harvest, Push, Version
+from pipeline.report.measures import AuditCount, Certificates
+from pipeline.settings import ReportSettings
+from tests.report.builders import (
+    ISSUES,
+    MOMENT,
+    cycle_contents,
+    first_cycle,
+    gate,
+    opening,
+    queue_table,
+    reader,
+    scenes,
+    turns,
+    versions,
+)
+from tests.report.reading import Page
+
+KNOWN = scenes(30)
+CONTENTS = cycle_contents(KNOWN)
+INDEX = IndexContents("workshop parts", CONTENTS.turns, CONTENTS.versions, CONTENTS.class_sources, frozenset({0, 1, 2}))
+FEW = ReportSettings(gallery_images=4, picture_px=96)
+PAGES = {
+    "full": lambda: render_cycle(CONTENTS, reader(KNOWN), FEW),
+    "first": lambda: render_cycle(first_cycle(), reader([]), FEW),
+    "no model": lambda: render_cycle(
+        replace(CONTENTS, turns=(*CONTENTS.turns[:-1], replace(CONTENTS.turn, gate=None))), reader(KNOWN), FEW
+    ),
+    "held": lambda: render_cycle(
+        replace(CONTENTS, turns=(*CONTENTS.turns[:-1], replace(CONTENTS.turn, gate=gate(2, 0.3, False, test=None)))),
+        reader(KNOWN),
+        FEW,
+    ),
+    "nothing certified": lambda: render_cycle(
+        replace(CONTENTS, certificates=Certificates(0.95, 0.95), selected=None, audit=None, calibration=None),
+        reader(KNOWN),
+        FEW,
+    ),
+    "no pool left": lambda: render_cycle(_without_pool(), reader([]), FEW),
+    "no pictures": lambda: render_cycle(CONTENTS, reader([]), FEW),
+    "index": lambda: render_index(INDEX),
+    "empty index": lambda: render_index(IndexContents("workshop parts")),
+}
+
+
+def _without_pool():
+    empty = {name: getattr(CONTENTS, name).slice(0, 0) for name in ("selection", "queue", "checks")}
+    last = replace(CONTENTS.versions[-1], counts={"images": {"labeled": 240}})
+    return replace(CONTENTS, versions=(*CONTENTS.versions[:-1], last), push=None, mining=None, **empty)
+
+
+@pytest.fixture(scope="module")
+def pages():
+    return {name: render() for name, render in PAGES.items()}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_well_formed(pages, name):
+    html = pages[name]
+    page = Page(html)
+    assert html.startswith("<!doctype html>")
+    assert [one.attributes["lang"] for one in page.all("html")] == ["en"]
+    assert page.all("title")[0].text
+    assert len(page.all("h1")) == 1
+    ids = page.values("id")
+    assert len(ids) == len(set(ids))
+    assert {target[1:] for target in page.values("href") if target.startswith("#")} <= set(ids)
+    assert set(page.values("for")) <= set(ids)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_needs_nothing_from_outside(pages, name):
+    page = Page(pages[name])
+    targets = [value for attribute in ("src", "href", "srcset", "action", "data") for value in page.values(attribute)]
+    assert all(re.match(r"data:|#|(index|cycle-\d{4})\.html$", target) for target in targets)
+    assert not page.all("script")
+    style = page.all("style")[0].text
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_can_be_read_without_seeing_it(pages, name):
+    page = Page(pages[name])
+    assert all(image.attributes.get("alt") for image in page.all("img"))
+    assert all(cell.attributes.get("scope") in {"row", "col"} for cell in page.all("th"))
+    assert len(page.all("caption")) == len(page.all("table"))
+    levels = [int(one.tag[1]) for one in page.elements if re.fullmatch("h[1-6]", one.tag)]
+    assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
+
+
+def test_every_table_row_has_a_cell_a_column(pages):
+    for html in pages.values():
+        page = Page(html)
+        for caption in page.all("caption"):
+            header, *rows = page.table(caption.text)
+            assert all(len(row) == len(header) for row in rows), caption.text
+
+
+def test_the_numbers_shown_are_the_numbers_given(pages):
+    page = Page(pages["full"])
+    assert page.all("h1")[0].text.startswith(
+        "Cycle 2: test mAP 0.412 (+0.051 since cycle 0) with 44 human-labeled images"
+    )
+    by_cycle = {row[0]: row for row in page.table("Precision and what it cost")[1:]}
+    for turn in CONTENTS.turns:
+        row = by_cycle[str(turn.cycle)]
+        assert row[1:4] == [f"{turn.labeled_images:,}", f"{turn.labeled_boxes:,}", f"{turn.pseudo_boxes:,}"]
+        assert row[4].startswith(f"{turn.gate.val.map:.3f} [")
+        assert row[5].startswith(f"{turn.gate.test.map:.3f} [")
+    by_class = {row[0]: row for row in page.table("Average precision of each class")[1:]}
+    for label, one in CONTENTS.turn.gate.test.per_class.items():
+        assert by_class[label][1:3] == [str(one.n), f"{one.ap:.3f}"]
+    sources = {row[0]: row for row in page.table("Boxes by class and by who")[1:]}
+    for label, one in CONTENTS.class_sources.items():
+        assert sources[label][1] == str(sum(one.values()))
+        assert sources[label][3:] == [
+            str(one.get(name, 0)) for name in ("import", "human", "accepted", "corrected", "pseudo")
+        ]
+    scores = {row[0]: row for row in page.table("Measured on 1,000 held-back")[1:]}
+    for name, one in CONTENTS.calibration.evidence.items():
+        assert scores[name][1].startswith(f"{one.auroc:.3f}")
+    promised = {row[0]: row for row in page.table("Certificates")[1:]}
+    for label, one in CONTENTS.certificates.classes.items():
+        assert promised[label][3] == f"{one.right} of {one.boxes}"
+    asked = page.table("The queue")[1:]
+    for row, given in zip(asked, CONTENTS.queue.to_pylist(), strict=True):
+        assert (row[0], row[3], row[5]) == (str(given["rank"] + 1), given["reason"], f"{given['value']:.3f}")
+
+
+def test_every_faulty_file_and_refused_image_is_on_the_page():
+    many = tuple(
+        ImportIssue(f"/pictures/{place}.jpg", "unreadable", "truncated", "quarantined") for place in range(900)
+    )
+    contents = replace(first_cycle(), issues=many, push=_refusing(KNOWN[0].image_id, "abc"), samples=CONTENTS.samples)
+    page = Page(render_cycle(contents, reader([]), FEW))
+    assert {row[0] for row in page.table("Every file with a problem")[1:]} == {one.uri for one in many}
+    assert page.table("Images that could not be pushed")[1:] == [[KNOWN[0].uri, "too large"], ["abc", "too large"]]
+
+
+def _refusing(*image_ids):
+    return Push(0, 0, dict.fromkeys(image_ids, "too large"))
+
+
+def test_what_is_known_only_in_a_simulation_says_so(pages):
+    assert "only because this is a simulation" in pages["full"]
+    assert "simulation" not in pages["nothing certified"]
+
+
+def test_only_the_versions_of_the_cycle_are_on_its_page(pages):
+    assert [row[0] for row in Page(pages["full"]).table("Dataset versions")[1:]] == ["4", "3"]
+    assert [row[0] for row in Page(pages["index"]).table("Dataset versions")[1:]] == ["4", "3", "2", "1", "0"]
+
+
+def test_the_index_links_to_the_pages_of_the_cycles(pages):
+    assert set(Page(pages["index"]).values("href")) >= {page_name(cycle) for cycle in range(3)}
+
+
+def test_large_tables_are_cut_with_a_count():
+    known = scenes(60)
+    contents = cycle_contents(known)
+    contents = replace(contents, queue=queue_table(known, 60))
+    page = Page(render_cycle(contents, reader(known), FEW))
+    assert len(page.table("The queue")) == 26
+    assert "25 of 60 images shown; all in queue.parquet." in "".join(one.text for one in page.all("p"))
+
+
+HOSTILE = "\"><script>alert(1)</script>'&<img src=x onerror=alert(2)>{{ 7*7 }}"
+
+
+def test_hostile_text_stays_text():
+    known = [replace(scene, uri=f"{HOSTILE}{place}.jpg") for place, scene in enumerate(scenes(6))]
+    contents = cycle_contents(known)
+    renamed = {name: _with_text(getattr(contents, name)) for name in ("selection", "queue")}
+    one = contents.certificates.classes["bolt"]
+    hostile = replace(
+        contents,
+        **renamed,
+        opening=opening(name=HOSTILE),
+        turns=(
+            *turns(2, labels=(HOSTILE,)),
+            replace(contents.turn, gate=gate(2, 0.4, False, (HOSTILE,), why=HOSTILE, candidate=HOSTILE)),
+        ),
+        versions=(Version(0, None, MOMENT, HOSTILE, 2, HOSTILE, {"images": {HOSTILE: 1}}),),
+        class_sources={HOSTILE: {HOSTILE: 1}},
+        harvest=Harvest(1, boxes={HOSTILE: 1}, annotators={HOSTILE: 1}, notes=((HOSTILE, HOSTILE),)),
+        certificates=Certificates(0.95, 0.95, {HOSTILE: replace(one, certified=False, needed=HOSTILE)}),
+        audit={HOSTILE: AuditCount(9, 1)},
+        push=Push(0, 0, {HOSTILE: HOSTILE}),
+        issues=(ImportIssue(HOSTILE, HOSTILE, HOSTILE, HOSTILE), *ISSUES),
+        stage_seconds={HOSTILE: 1.0},
+        settings_yaml=HOSTILE,
+        commands=(HOSTILE,),
+    )
+    index = IndexContents(HOSTILE, hostile.turns, hostile.versions, hostile.class_sources)
+    for html in (
+        render_cycle(hostile, reader(known), FEW),
+        render_cycle(hostile, reader([]), FEW),
+        render_index(index),
+    ):
+        page = Page(html)
+        assert not page.all("script")
+        assert not any("onerror" in element.attributes for element in page.elements)
+        assert all(image.attributes["src"].startswith("data:image/jpeg;base64,") for image in page.all("img"))
+        assert HOSTILE in "".join(page.all("body")[0].texts)
+        assert "49" not in page.all("title")[0].text
+
+
+def _with_text(table):
+    for name in ("label", "reason"):
+        if name in table.column_names:
+            place = table.column_names.index(name)
+            table = table.set_column(place, name, pa.array([HOSTILE] * table.num_rows, pa.string()))
+    return table
+
+
+def test_the_same_contents_give_the_same_bytes(pages):
+    for name in ("full", "index"):
+        assert hashlib.sha256(PAGES[name]().encode()).digest() == hashlib.sha256(pages[name].encode()).digest()
+
+
+def test_default_galleries_stay_small():
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (96, 128, 3)).astype(np.uint8)
+
+    def read(uri, longest_side_px):
+        return np.asarray(noise).repeat(longest_side_px // 128, 0).repeat(longest_side_px // 128, 1)
+
+    assert len(render_cycle(cycle_contents(scenes(60)), read, ReportSettings())) < 6_000_000
+
+
+def _luminance(color):
+    channels = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize(
+    ("text", "ground"),
+    [(text, ground) for text in ("ink", "quiet", "link") for ground in ("page", "panel")]
+    + [(tone, f"{tone}-page") for tone in ("good", "bad", "warn", "note")],
+)
+def test_text_has_contrast(pages, scheme, text, ground):
+    found = [value for name, value in re.findall(r"--([\w-]+): (#[0-9a-f]{6})", pages["full"]) if name == text]
+    below = [value for name, value in re.findall(r"--([\w-]+): (#[0-9a-f]{6})", pages["full"]) if name == ground]
+    bright, dark = sorted((_luminance(found[scheme]), _luminance(below[scheme])), reverse=True)
+    assert (bright + 0.05) / (dark + 0.05) >= 4.5
+
+
+def test_versions_of_no_cycle_are_left_to_the_index():
+    imported = replace(versions(1)[0], cycle=None)
+    page = Page(render_cycle(first_cycle(versions=(imported,)), reader([]), FEW))
+    assert page.table("Dataset versions") == []
