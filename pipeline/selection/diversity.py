@@ -44,8 +44,8 @@ def diverse(embeddings: NDArray[np.float64], values: NDArray[np.float64], count:
     Returns:
         int[count], indices, ascending; all of them where `count` is K or more.
     """
-    if count >= len(embeddings):
-        return np.arange(len(embeddings))
+    if not 0 < count < len(embeddings):
+        return np.arange(min(count, len(embeddings)))
     best_first = np.argsort(-values, kind="stable")
     _, best_of_each = np.unique(embeddings[best_first], axis=0, return_index=True)
     if len(best_of_each) <= count:  # one of each kind, then repeated kinds by value

@@ -52,7 +52,7 @@ def test_sums_equal_a_naive_loop(seed):
     ids = [f"p{number}" for number in range(30)]
     drawn = [
         (ids[number], float(score) * (score > 0.3), float(iou) * (score > 0.3))
-        for number, score, iou in zip(random.integers(0, 25, 200), random.random(200), random.random(200))
+        for number, score, iou in zip(random.integers(0, 25, 200), random.random(200), random.random(200), strict=True)
     ]
     frame = pd.DataFrame(drawn, columns=["id", "score", "iou"])
     evidence = gather_evidence(proposals(*ids), checks(*drawn)).to_pandas()

@@ -1,4 +1,5 @@
 from dataclasses import fields
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -158,9 +159,9 @@ def test_object_in_target_in_window_in_host(given_box, margin, window, seed):
     pastes = draw([corners], into=hosts, margin=margin, window=window, scale_jitter=0.4, seed=seed)
     lowest = [torch.zeros(4, 2), pastes.window[:, :2], pastes.target[:, :2], pastes.object[:, :2] + 1e-3]
     highest = [torch.tensor([50, 70]), pastes.window[:, 2:], pastes.target[:, 2:], pastes.object[:, 2:] - 1e-3]
-    for outer, inner in zip(lowest, lowest[1:], strict=False):
+    for outer, inner in pairwise(lowest):
         assert (outer <= inner).all()
-    for outer, inner in zip(highest, highest[1:], strict=False):
+    for outer, inner in pairwise(highest):
         assert (outer >= inner).all()
 
 

@@ -106,7 +106,8 @@ def test_agreement_is_the_mean_over_views():
         """Sees nothing where the first column of the picture is dark."""
 
         def __call__(self, images):
-            return [one if image[0, 0, 0] > 50 else found() for one, image in zip(super().__call__(images), images)]
+            seen = zip(super().__call__(images), images, strict=True)
+            return [one if image[0, 0, 0] > 50 else found() for one, image in seen]
 
     pixels = scene(*SQUARES)
     pixels[:, -1] = 0

@@ -17,7 +17,6 @@ from pipeline.settings import DetectorSettings, MiningSettings
 from tests.mining.placed import placed
 from tests.mining.squares import SquareFinder, empty_hosts, picture
 
-
 # The rule
 
 

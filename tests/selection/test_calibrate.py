@@ -160,7 +160,7 @@ def test_an_unknown_class_is_pooled():
 
 
 def test_boxes_of_one_picture_never_teach_each_other():
-    """Features that tell pictures apart and say nothing else: learnt by heart they look good, out of fold they do not."""
+    """Features that only tell pictures apart: learnt by heart they look good, out of fold they do not."""
     random = np.random.default_rng(1)
     right = np.repeat(random.permutation(np.arange(20) % 2 == 0), 20)
     evidence, _, _ = drawn_evidence(400, per_image=20)
