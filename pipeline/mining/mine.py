@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,7 +66,7 @@ class Miner:
         self._max_pixels = max_pixels
         self._seed = seed
 
-    def mine(self, refs: Sequence[ImageRef]) -> Mined:
+    def mine(self, refs: Iterable[ImageRef]) -> Mined:
         """Propose and check.
 
         Args:

@@ -97,9 +97,9 @@ def draw_pastes(
     crop = _outward(clip(grow(boxes, settings.margin), *size))
     sides = (crop[:, 2:] - crop[:, :2]).float()[:, None].expand(count, each, 2)
     jitter = torch.from_numpy(random.uniform(-settings.scale_jitter, settings.scale_jitter, (count, each))).float()
-    room = (hosts.sizes[host] * LARGEST_SHARE / sides).amin(-1)
-    factor = torch.minimum(1 + jitter, room)
-    target_sides = (sides * factor[..., None]).round().clamp(min=2).long()
+    largest = (hosts.sizes[host] * LARGEST_SHARE).floor().clamp(min=1)
+    factor = torch.minimum(1 + jitter, (largest / sides).amin(-1))
+    target_sides = (sides * factor[..., None]).round().clamp(min=1).long()
     origin = _choose_places(target_sides, labels, host, hosts, settings, random)
     target = torch.cat([origin, origin + target_sides], dim=-1)
     exact = target_sides / sides

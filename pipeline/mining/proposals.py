@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pad
 from torchvision.ops import box_iou
 
 from pipeline.boxes import scale
+from pipeline.detector.augment import FILL
 from pipeline.detector.predict import Detections, Predictor
+from pipeline.detector.stream import STRIDE
 from pipeline.settings.mining import View
 
 SAME_PLACE_IOU = 0.6
@@ -100,8 +102,12 @@ def best_match_scores(wanted: Detections, seen: Detections) -> Tensor:
 
 def _changed(images: Tensor, view: View) -> Tensor:
     if "smaller" in view:
-        images = interpolate(images.float(), scale_factor=SMALLER, mode="bilinear", antialias=True).to(torch.uint8)
-    return images.flip(-1) if "flip" in view else images
+        shrunk = interpolate(images.float(), scale_factor=SMALLER, mode="bilinear", antialias=True)
+        images = shrunk.round().to(torch.uint8)
+    if "flip" in view:
+        images = images.flip(-1)
+    height, width = images.shape[-2:]
+    return pad(images, (0, -width % STRIDE, 0, -height % STRIDE), value=FILL)
 
 
 def _restored(seen: Detections, view: View, width: int) -> Detections:

@@ -56,7 +56,7 @@ def gate_loss(class_scores: Tensor) -> Tensor:
         Tensor[N]: `-sum_c log(p_c if p_c > 0.5 else 1 - p_c)`, higher = less sure.
     """
     agreed = torch.where(class_scores > 0.5, class_scores, 1 - class_scores)
-    return -agreed.clamp(min=1e-12).log().sum(1)
+    return -agreed.log().sum(1)
 
 
 def gamma(cycle: int) -> float:

@@ -117,8 +117,9 @@ def _match(
     """Hold the detections of a batch of canvases against its pastes, and write down the hits."""
     tiles = [(number, tile) for number, canvas in enumerate(batch) for tile in canvas]
     rows = torch.tensor([tile.index for _, tile in tiles])
-    to_canvas = torch.tensor([[tile.x + _FAR * number, tile.y] for number, tile in tiles]) - pastes.window[rows, :2]
-    objects = shift(pastes.object[rows].double(), to_canvas.double())
+    places = torch.tensor([[tile.x + _FAR * number, tile.y] for number, tile in tiles], dtype=torch.float64)
+    to_canvas = places - pastes.window[rows, :2]
+    objects = shift(pastes.object[rows].double(), to_canvas)
     offsets = torch.cat([torch.full((len(one),), _FAR * number) for number, one in enumerate(detections)]).double()
     boxes = shift(torch.cat([one.boxes for one in detections]).double(), torch.stack([offsets, offsets * 0], dim=1))
     scores = torch.cat([one.scores for one in detections])
@@ -133,4 +134,4 @@ def _match(
     found.hit[rows] = True
     found.score[rows] = best_score[hit]
     found.iou[rows] = overlap[hit, best].float()
-    found.boxes[rows] = shift(boxes[best], -to_canvas[hit].double()).float()
+    found.boxes[rows] = shift(boxes[best], -to_canvas[hit]).float()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
@@ -75,7 +76,7 @@ class Calibrator:
         labels = evidence["label"].to_pylist()
         offsets = np.array([self.offsets.get(label, 0.0) for label in labels], dtype=np.float64)
         logits = standardised @ np.array(self.weights) + self.intercept + offsets
-        return np.asarray(1 / (1 + np.exp(-logits)))
+        return np.asarray(expit(logits))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` reads them back."""
@@ -105,7 +106,7 @@ def feature_matrix(evidence: pa.Table, features: Sequence[str] = FEATURES) -> ND
     width, height = column("x2") - column("x1"), column("y2") - column("y1")
     score = column("score").clip(_EDGE, 1 - _EDGE)
     derived = {
-        "score_logit": np.log(score / (1 - score)),
+        "score_logit": logit(score),
         "log_side": 0.5 * np.log((width * height).clip(1)),
         "log_aspect": np.log(width.clip(1) / height.clip(1)),
     }
@@ -143,7 +144,7 @@ def fit_calibrator(
         share = (right.sum() + 1) / (len(right) + 2)
         flat = (0.0,) * len(names)
         ones = (1.0,) * len(names)
-        return Calibrator(names, flat, ones, flat, float(np.log(share / (1 - share))), {}, len(right), model_id)
+        return Calibrator(names, flat, ones, flat, float(logit(share)), {}, len(right), model_id)
     matrix = feature_matrix(evidence, names)
     center, spread = matrix.mean(0), matrix.std(0)
     spread = np.where(spread > 0, spread, 1.0)

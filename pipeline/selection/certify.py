@@ -108,6 +108,7 @@ def _uncertified(
     if boxes < least:
         needed = f"at least {least} held-back boxes of this class, all right; there are {boxes}"
     else:
-        top = int(hits[_with_ties(scores, least) - 1])
-        needed = f"a precision over {target:g} among the surest {least} held-back boxes; {top} of them are right"
+        surest = _with_ties(scores, least)
+        top = int(hits[surest - 1])
+        needed = f"a precision over {target:g} among the surest {surest} held-back boxes; {top} of them are right"
     return Certificate(label, False, None, boxes, right, None, needed)

@@ -38,18 +38,19 @@ def diverse(embeddings: NDArray[np.float64], values: NDArray[np.float64], count:
     Args:
         embeddings: float[K, D].
         values: float[K], 0 and up.
-        count: How many; at most K.
+        count: How many.
         seed: The settings' seed.
 
     Returns:
-        int[count], indices, ascending.
+        int[count], indices, ascending; all of them where `count` is K or more.
     """
-    if count >= len(embeddings):
-        return np.arange(len(embeddings))
+    if not 0 < count < len(embeddings):
+        return np.arange(min(count, len(embeddings)))
+    best_first = np.argsort(-values, kind="stable")
+    _, best_of_each = np.unique(embeddings[best_first], axis=0, return_index=True)
+    if len(best_of_each) <= count:  # one of each kind, then repeated kinds by value
+        repeated = np.delete(best_first, best_of_each)[: count - len(best_of_each)]
+        return np.sort(np.concatenate([best_first[best_of_each], repeated]))
     state = derive_seed(seed, "diversity") % 2**32
-    weights = values + 1e-6
-    distinct = len(np.unique(embeddings, axis=0))
-    if distinct <= count:  # nothing to tell them apart by
-        return np.sort(np.argsort(-values, kind="stable")[:count])
-    _, chosen = kmeans_plusplus(embeddings, count, sample_weight=weights, random_state=state)
+    _, chosen = kmeans_plusplus(embeddings, count, sample_weight=values + 1e-6, random_state=state)
     return np.sort(np.asarray(chosen, dtype=np.int64))

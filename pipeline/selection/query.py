@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,7 +83,8 @@ def choose_images(pool: Pool, worth: Worth, settings: QuerySettings) -> list[str
         settings: The strategy and the limits.
 
     Returns:
-        Image ids, best first; at most `pool.budget`, with at most `settings.boxes` machine boxes.
+        Image ids, best first, equals by id; at most `pool.budget`, with at most `settings.boxes` machine boxes. An
+        image with more boxes than are left is passed over, so that it does not block the others.
     """
     ours = settings.strategy == "crosscheck"
     value = worth.value if ours else RIVALS[settings.strategy](pool)
@@ -93,10 +94,17 @@ def choose_images(pool: Pool, worth: Worth, settings: QuerySettings) -> list[str
         embeddings = pool.embed([pool.image_ids[index] for index in shortlist])
         kept = shortlist[diverse(embeddings, value[shortlist], pool.budget, pool.seed)]
         ranked = ranked[np.isin(ranked, kept)]
-    ranked = ranked[: pool.budget]
-    if settings.boxes is not None:
-        ranked = ranked[np.cumsum(_shown(pool)[ranked]) <= settings.boxes]
-    return [pool.image_ids[index] for index in ranked]
+    left = np.inf if settings.boxes is None else settings.boxes
+    return [pool.image_ids[index] for index in _within_budget(ranked.tolist(), _shown(pool), pool.budget, left)]
+
+
+def _within_budget(ranked: Sequence[int], shown: Values, images: int, boxes: float) -> list[int]:
+    chosen: list[int] = []
+    for index in ranked:
+        if len(chosen) < images and shown[index] <= boxes:
+            chosen.append(index)
+            boxes -= shown[index]
+    return chosen
 
 
 def queue_table(pool: Pool, worth: Worth, kinds: Mapping[str, TaskKind]) -> pa.Table:
@@ -159,6 +167,6 @@ def _reason(kind: TaskKind, examples: list[str], misses: float) -> str:
     if kind is not TaskKind.ASK:
         return "please draw every object"  # anything more would tell what the machine thinks
     if not examples:
-        return f"nothing proposed here; {misses:.1f} objects expected"
+        return f"no likely box here; {misses:.1f} objects expected"
     likely = f"; {misses:.1f} likely misses" if misses >= 0.5 else ""
     return "; ".join(examples) + likely

@@ -29,7 +29,9 @@ class MiningSettings(Section):
         default="least_covered", description="where in the host: off its boxes, or anywhere"
     )
     places_tried: int = Field(default=16, ge=1, le=1000, description="random places among which the best is taken")
-    hit_iou: Share = Field(default=0.6, description="a re-detection overlaps the paste at least so much")
+    hit_iou: float = Field(
+        default=0.6, gt=0.0, le=1.0, description="a re-detection overlaps the paste at least so much"
+    )
     hit_score: Share = Field(default=0.05, description="a re-detection has at least this confidence")
     views: tuple[View, ...] = Field(
         default=("flip", "smaller"), description="changed views of the own image to compare with; none: []"

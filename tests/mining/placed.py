@@ -1,0 +1,39 @@
+"""Pastes put by hand."""
+
+from __future__ import annotations
+
+import torch
+
+from pipeline.mining.paste import Pastes
+
+
+def placed(*rows, hosts, context=None):
+    """Pastes without margin and jitter.
+
+    Args:
+        rows: `(source, (x1, y1, x2, y2), label number, host, (x, y))`, whole pixels.
+        hosts: Where they go.
+        context: Host pixels shown on each side; None shows the whole host.
+    """
+    source, box, label, host, place = (list(column) for column in zip(*rows, strict=True)) if rows else ([],) * 5
+    crop = torch.tensor(box, dtype=torch.int64).reshape(-1, 4)
+    origin = torch.tensor(place, dtype=torch.int64).reshape(-1, 2)
+    host = torch.tensor(host, dtype=torch.int64)
+    target = torch.cat([origin, origin + crop[:, 2:] - crop[:, :2]], dim=1)
+    whole = torch.cat([torch.zeros_like(origin), hosts.sizes[host]], dim=1)
+    reach = torch.tensor([-1, -1, 1, 1]) * (10_000 if context is None else context)
+    window = torch.cat(
+        [torch.maximum(target + reach, whole)[:, :2], torch.minimum(target + reach, whole)[:, 2:]], dim=1
+    )
+    return Pastes(
+        source=torch.tensor(source, dtype=torch.int64),
+        proposal=torch.arange(len(rows)),
+        label=torch.tensor(label, dtype=torch.int64),
+        host=host,
+        class_free=torch.ones(len(rows), dtype=torch.bool),
+        crop=crop,
+        target=target,
+        object=target.float(),
+        window=window,
+        scale=torch.ones(len(rows)),
+    )

@@ -1,0 +1,93 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.detector.augment import FILL
+from pipeline.mining.canvas import GAP_PX, Tile, draw_canvas, in_batches, pack_windows
+
+CANVAS_PX = 64
+SIZES = st.lists(st.tuples(st.integers(1, 90), st.integers(1, 90)), max_size=40)
+
+
+def test_no_windows_need_no_canvas():
+    assert pack_windows([], CANVAS_PX) == []
+
+
+def occupied(tiles, sizes, gap):
+    """int[H, W]: how many windows claim each pixel of a canvas, each with a gap to its right and below."""
+    claims = np.zeros((300, 300), dtype=int)
+    for tile in tiles:
+        width, height = sizes[tile.index]
+        claims[tile.y : tile.y + height + gap, tile.x : tile.x + width + gap] += 1
+    return claims
+
+
+@settings(max_examples=60, deadline=None)
+@given(SIZES)
+def test_every_window_lies_once_inside_a_canvas_with_room_round_it(sizes):
+    canvases = pack_windows(sizes, CANVAS_PX)
+    assert Counter(tile.index for tiles in canvases for tile in tiles) == Counter(range(len(sizes)))
+    for tiles in canvases:
+        assert occupied(tiles, sizes, GAP_PX).max() == 1
+        reach = max(max(tile.x + sizes[tile.index][0], tile.y + sizes[tile.index][1]) for tile in tiles)
+        assert reach <= CANVAS_PX or len(tiles) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((40, 40), [[0, 1, 2]]),
+        ((60, 60), [[0], [1, 2]]),
+        ((61, 5), [[0], [1, 2]]),
+        ((5, 61), [[0], [1, 2]]),
+        ((64, 64), [[0], [1, 2]]),
+        ((200, 10), [[0], [1, 2]]),
+    ],
+    ids=["leaves room", "just fits", "too wide", "too high", "a whole host", "wider than the canvas"],
+)
+def test_a_window_that_is_too_large_lies_alone(size, expected):
+    canvases = pack_windows([size, (8, 8), (8, 8)], CANVAS_PX)
+    assert sorted(sorted(tile.index for tile in tiles) for tiles in canvases) == expected
+
+
+def test_small_windows_share_canvases():
+    assert len(pack_windows([(12, 12)] * 32, CANVAS_PX)) == 2
+
+
+def test_packing_repeats_itself():
+    sizes = [(10 + i % 7, 12 + i % 5) for i in range(50)]
+    assert pack_windows(sizes, CANVAS_PX) == pack_windows(sizes, CANVAS_PX)
+
+
+@settings(max_examples=30, deadline=None)
+@given(SIZES.filter(len), st.integers(0, 9))
+def test_windows_are_found_unchanged_at_their_place(sizes, seed):
+    random = np.random.default_rng(seed)
+    windows = [random.integers(0, 256, (height, width, 3), dtype=np.uint8) for width, height in sizes]
+    for tiles in pack_windows(sizes, CANVAS_PX):
+        canvas = draw_canvas(tiles, windows)
+        for tile in tiles:
+            width, height = sizes[tile.index]
+            np.testing.assert_array_equal(
+                canvas[tile.y : tile.y + height, tile.x : tile.x + width], windows[tile.index]
+            )
+        between = occupied(tiles, sizes, gap=0)[: canvas.shape[0], : canvas.shape[1]] == 0
+        assert (canvas[between] == FILL).all()
+
+
+def test_a_canvas_is_just_large_enough():
+    windows = [np.zeros((5, 7, 3), dtype=np.uint8), np.zeros((3, 4, 3), dtype=np.uint8)]
+    assert draw_canvas([Tile(0, 0, 0), Tile(1, 11, 9)], windows).shape == (12, 15, 3)
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "lengths"), [(0, 4, []), (3, 4, [3]), (4, 4, [4]), (5, 4, [4, 1]), (2, 1, [1, 1])]
+)
+def test_batches(count, size, lengths):
+    canvases = [[Tile(index, 0, 0)] for index in range(count)]
+    batches = list(in_batches(canvases, size))
+    assert [len(batch) for batch in batches] == lengths
+    assert [canvas for batch in batches for canvas in batch] == canvases

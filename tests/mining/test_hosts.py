@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+import torch
+
+from pipeline.errors import DataError
+from pipeline.mining.hosts import hosts_from_pictures, load_hosts
+from pipeline.settings import MiningSettings
+from tests.builders import box, sample
+from tests.mining.squares import LABELS, picture, save_picture
+
+
+def labeled(folder, name, *squares, size=(64, 48), seed=0):
+    """A picture file and its sample."""
+    ref = save_picture(folder, name, picture(*squares, size=size, seed=seed))
+    boxes = [box(*corners, label=LABELS[label - 1]) for *corners, label, _ in squares]
+    return sample(name, *boxes, uri=ref.uri, width=ref.width, height=ref.height)
+
+
+def load(samples, *, seed=0, faults=None, size=64, **settings):
+    return load_hosts(
+        samples,
+        LABELS,
+        image_size_px=size,
+        max_pixels=1_000_000,
+        settings=MiningSettings(**settings),
+        seed=seed,
+        faults=[] if faults is None else faults,
+    )
+
+
+def test_no_labeled_picture_is_an_error():
+    with pytest.raises(DataError, match="Expected labelled images to paste into, found none"):
+        load([])
+
+
+def test_a_host_without_boxes(tmp_path):
+    hosts = load([labeled(tmp_path, "one")])
+    assert len(hosts) == 1
+    assert hosts.boxes.shape == (1, 1, 4)
+    assert hosts.labels.tolist() == [[0]]
+    assert not hosts.holds.any()
+
+
+def test_hosts_know_their_pixels_boxes_and_classes(tmp_path):
+    full = labeled(tmp_path, "a", (4, 6, 20, 18, 2, 200), (30, 6, 40, 18, 3, 200))
+    hosts = load([full, labeled(tmp_path, "b")])
+    row = hosts.image_ids.index(full.image_id)
+    np.testing.assert_array_equal(
+        hosts.pictures[row], picture((4, 6, 20, 18, 2, 200), (30, 6, 40, 18, 3, 200), size=(64, 48))
+    )
+    assert hosts.sizes[row].tolist() == [64, 48]
+    assert hosts.boxes[row].tolist() == [[4, 6, 20, 18], [30, 6, 40, 18]]
+    assert hosts.labels.tolist()[row] == [2, 3]
+    assert hosts.labels.tolist()[1 - row] == [0, 0]
+    assert hosts.holds[row].tolist() == [False, False, True, True]
+    assert hosts.holds[1 - row].tolist() == [False] * 4
+
+
+def test_boxes_are_carried_to_input_pixels_and_back(tmp_path):
+    hosts = load([labeled(tmp_path, "a", (16, 40, 80, 100, 1, 200), size=(128, 200))], size=50)
+    assert hosts.sizes.tolist() == [[32, 50]]
+    assert hosts.pictures[0].shape == (50, 32, 3)
+    assert hosts.to_original.tolist() == [[4, 4]]
+    assert hosts.boxes[0].tolist() == [[4, 10, 20, 25]]
+    torch.testing.assert_close(hosts.boxes[0, 0] * hosts.to_original[0].repeat(2), torch.tensor([16.0, 40, 80, 100]))
+
+
+def test_sides_that_do_not_divide_keep_their_own_factor(tmp_path):
+    hosts = load([labeled(tmp_path, "a", (0, 0, 101, 33, 1, 200), size=(101, 33))], size=50)
+    assert hosts.sizes.tolist() == [[50, 16]]
+    torch.testing.assert_close(hosts.boxes[0, 0], torch.tensor([0.0, 0, 50, 16]))
+
+
+def test_a_picture_that_cannot_be_read_is_left_out_and_told(tmp_path):
+    good, bad = labeled(tmp_path, "good", seed=1), labeled(tmp_path, "bad", seed=2)
+    (tmp_path / "bad.png").write_bytes(b"")
+    faults = []
+    assert load([good, bad], faults=faults).image_ids == [good.image_id]
+    assert [ref for ref, _ in faults] == [bad.ref]
+    with pytest.raises(DataError, match="none that can be read"):
+        load([bad])
+
+
+def test_the_order_of_the_samples_does_not_matter(tmp_path):
+    samples = [labeled(tmp_path, name, seed=seed) for seed, name in enumerate("abcde")]
+    assert load(samples).image_ids == load(samples[::-1]).image_ids == sorted(one.image_id for one in samples)
+
+
+def test_a_limited_number_is_drawn_by_the_seed(tmp_path):
+    samples = [labeled(tmp_path, f"{seed}", seed=seed) for seed in range(12)]
+
+    def drawn(seed):
+        return load(samples, seed=seed, max_hosts_cached=4).image_ids
+
+    assert len(set(drawn(0))) == 4
+    assert drawn(0) == drawn(0)
+    assert drawn(0) == sorted(drawn(0))
+    assert len({tuple(drawn(seed)) for seed in range(5)}) > 1
+
+
+def test_pictures_and_samples_stay_side_by_side():
+    samples = [sample("a", box(0, 0, 8, 8, label="nut"), width=16, height=16), sample("b", width=32, height=16)]
+    pictures = [picture(size=(16, 16)), picture(size=(16, 8))]
+    hosts = hosts_from_pictures(samples, pictures, LABELS)
+    assert hosts.image_ids == [one.image_id for one in samples]
+    assert hosts.holds[:, 3].tolist() == [True, False]
+    assert hosts.to_original.tolist() == [[1, 1], [2, 2]]

@@ -1,0 +1,167 @@
+import numpy as np
+import pytest
+import torch
+
+from pipeline.mining.validate import Cost, redetect
+from pipeline.settings import MiningSettings
+from tests.mining.placed import placed
+from tests.mining.squares import SquareFinder, empty_hosts, found, host_set, picture
+
+OBJECT = (20, 16, 32, 26)
+
+
+def check(pastes, sources, hosts, *, finder=None, cost=None, **settings):
+    return redetect(finder or SquareFinder(), pastes, sources, hosts, MiningSettings(**settings), cost or Cost())
+
+
+def test_no_pastes_cost_nothing():
+    finder, cost = SquareFinder(), Cost()
+    seen = check(placed(hosts=empty_hosts()), [], empty_hosts(), finder=finder, cost=cost)
+    assert len(seen.hit) == len(seen.score) == len(seen.iou) == len(seen.boxes) == 0
+    assert finder.shapes == []
+    assert cost == Cost(0, 0, 0)
+
+
+# Hits and misses
+
+
+@pytest.mark.parametrize(
+    ("painted", "label", "settings", "score", "iou"),
+    [
+        ((*OBJECT, 1, 204), 1, {}, 0.8, 1.0),
+        ((20, 16, 32, 24, 1, 204), 1, {}, 0.8, 0.8),
+        ((20, 16, 32, 22, 1, 204), 1, {"hit_iou": 0.6}, 0.8, 0.6),
+        ((20, 16, 32, 22, 1, 204), 1, {"hit_iou": 0.61}, 0.0, 0.0),
+        ((20, 16, 26, 26, 1, 204), 1, {}, 0.0, 0.0),
+        ((*OBJECT, 2, 204), 1, {}, 0.0, 0.0),
+        ((*OBJECT, 1, 204), 2, {}, 0.0, 0.0),
+        ((*OBJECT, 1, 204), 1, {"hit_score": 0.8}, 0.8, 1.0),
+        ((*OBJECT, 1, 204), 1, {"hit_score": 0.81}, 0.0, 0.0),
+        ((2, 2, 8, 8, 1, 204), 1, {}, 0.0, 0.0),
+    ],
+    ids=[
+        "found again",
+        "found, a little smaller",
+        "just enough overlap",
+        "not quite enough overlap",
+        "half the size",
+        "another class",
+        "a label that is not there",
+        "just sure enough",
+        "not quite sure enough",
+        "nothing was under the box",
+    ],
+)
+def test_what_counts_as_found_again(painted, label, settings, score, iou):
+    hosts = empty_hosts(1)
+    seen = check(placed((0, OBJECT, label, 0, (40, 5)), hosts=hosts), [picture(painted)], hosts, **settings)
+    assert seen.hit.tolist() == [score > 0]
+    assert seen.score.tolist() == pytest.approx([score])
+    assert seen.iou.tolist() == pytest.approx([iou])
+    assert seen.boxes.isnan().all().item() == (score == 0)
+
+
+def test_an_object_of_the_host_is_not_the_paste():
+    squares = ((2, 2, 14, 12, 1, 250), (40, 30, 52, 40, 1, 250))
+    hosts = host_set((picture(*squares), squares))
+    seen = check(placed((0, OBJECT, 1, 0, (20, 18)), hosts=hosts), [picture()], hosts)
+    assert seen.hit.tolist() == [False]
+
+
+def test_the_surest_of_several_detections_counts():
+    class Fixed(SquareFinder):
+        def __call__(self, images):
+            boxes = [[10, 10, 30, 30], [10, 10, 30, 28], [11, 10, 30, 30], [10, 10, 30, 30]]
+            return [found(boxes, [0.3, 0.9, 0.5, 0.95], [1, 1, 1, 2]) for _ in images]
+
+    hosts = empty_hosts(1)
+    pastes = placed((0, (0, 0, 20, 20), 1, 0, (10, 10)), hosts=hosts)
+    seen = check(pastes, [picture()], hosts, finder=Fixed())
+    assert seen.score.tolist() == pytest.approx([0.9])
+    assert seen.iou.tolist() == pytest.approx([0.9])
+    assert seen.boxes.tolist() == [[10, 10, 30, 28]]
+
+
+# Many at once
+
+SCENE = [
+    (2 + 12 * i, 4 + 11 * j, 10 + 12 * i, 12 + 11 * j, 1 + (i + j) % 3, 120 + 7 * (4 * i + j))
+    for i in range(5)
+    for j in range(4)
+]
+"""Twenty objects, each of its own brightness."""
+
+
+def many_pastes(hosts, context=4, wrong=()):
+    """Every object of the scene into two hosts; those in `wrong` are cut from an empty picture instead."""
+    rows = [
+        (int(index in wrong), corners, label, host, (8 + 2 * index, 9 + host))
+        for index, (*corners, label, _) in enumerate(SCENE)
+        for host in (0, 1)
+    ]
+    return placed(*rows, hosts=hosts, context=context)
+
+
+SCORES = torch.tensor([brightness / 255 for *_, brightness in SCENE for _ in range(2)])
+
+
+def test_pastes_of_one_class_on_a_canvas_do_not_take_each_others_detection():
+    hosts, cost = empty_hosts(2), Cost()
+    wrong = set(range(0, 20, 3))
+    pastes = many_pastes(hosts, wrong=wrong)
+    seen = check(pastes, [picture(*SCENE), picture()], hosts, cost=cost, finder=SquareFinder(256))
+    assert cost.canvases == 1
+    expected = torch.tensor([index // 2 not in wrong for index in range(40)])
+    assert torch.equal(seen.hit, expected)
+    torch.testing.assert_close(seen.score, SCORES * expected)
+    torch.testing.assert_close(seen.boxes[expected], pastes.object[expected], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("context", [0, 4, None], ids=["bare", "small windows", "whole hosts"])
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+@pytest.mark.parametrize("canvas_px", [64, 100, 300])
+def test_verdicts_do_not_depend_on_the_canvas_or_the_batch(canvas_px, batch_size, context):
+    hosts = empty_hosts(2)
+    pastes = many_pastes(hosts, context)
+    seen = check(pastes, [picture(*SCENE)], hosts, finder=SquareFinder(canvas_px, batch_size))
+    assert seen.hit.all()
+    torch.testing.assert_close(seen.score, SCORES)
+    torch.testing.assert_close(seen.iou, torch.ones(40))
+    torch.testing.assert_close(seen.boxes, pastes.object, rtol=0, atol=0)
+
+
+def test_boxes_are_exact_in_a_batch_of_many_canvases():
+    hosts, cost, odd = empty_hosts(1), Cost(), (20, 16, 33, 27)
+    rows = [(0, odd, 1, 0, (7 + number % 30, 7 + number % 20)) for number in range(900)]
+    pastes = placed(*rows, hosts=hosts, context=7)
+    seen = check(pastes, [picture((*odd, 1, 200))], hosts, finder=SquareFinder(64, 300), cost=cost)
+    assert (cost.canvases, cost.passes) == (225, 1)
+    torch.testing.assert_close(seen.boxes, pastes.object, rtol=0, atol=0)
+    torch.testing.assert_close(seen.iou, torch.ones(900))
+
+
+def test_cost_is_counted_up():
+    hosts, finder, cost = empty_hosts(2), SquareFinder(64, batch_size=4), Cost()
+    for _ in range(2):
+        check(many_pastes(hosts, context=None), [picture(*SCENE)], hosts, finder=finder, cost=cost)
+    assert cost == Cost(pastes=80, canvases=80, passes=20)
+    assert finder.shapes == [(4, 3, 64, 64)] * 20
+
+
+def test_packing_saves_passes():
+    hosts, cost = empty_hosts(2), Cost()
+    check(many_pastes(hosts, context=4), [picture(*SCENE)], hosts, finder=SquareFinder(64), cost=cost)
+    assert cost.pastes >= 6 * cost.canvases
+
+
+def test_boxes_keep_parts_of_a_pixel():
+    class Shifted(SquareFinder):
+        def __call__(self, images):
+            return [
+                found(one.boxes + 0.25, one.scores, one.labels) if len(one) else one for one in super().__call__(images)
+            ]
+
+    hosts = empty_hosts(2)
+    pastes = many_pastes(hosts)
+    seen = check(pastes, [picture(*SCENE)], hosts, finder=Shifted(128))
+    np.testing.assert_allclose(seen.boxes, pastes.object + 0.25, atol=1e-5)

@@ -1,0 +1,84 @@
+"""Tables of proposals with evidence, made by hand or drawn from a model that is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from scipy.special import expit
+
+from pipeline.records import EVIDENCE_FIELDS, PROPOSAL_SCHEMA, SELECTION_SCHEMA
+
+EVIDENCE_SCHEMA = pa.schema([*PROPOSAL_SCHEMA, *EVIDENCE_FIELDS])
+
+ORDINARY = {
+    "image_id": "i0",
+    "x1": 10.0,
+    "y1": 20.0,
+    "x2": 50.0,
+    "y2": 60.0,
+    "label": "bolt",
+    "score": 0.5,
+    "entropy": 0.6,
+    "runner_up": 0.1,
+    "agreement": 0.4,
+    "embedding": [1.0, 0.0],
+    "model_id": "m1",
+    "consistency": 0.5,
+    "hit_fraction": 0.5,
+    "mean_iou": 0.8,
+    "spread": 0.2,
+    "checks": 4,
+}
+JUDGED = {"p_correct": 0.5, "threshold": None, "fate": "ask", "reason": "below_threshold"}
+
+
+def evidence_of(*rows):
+    """Proposals with evidence; each row is a dict of what is not ordinary about it."""
+    return _table(rows, ORDINARY, EVIDENCE_SCHEMA)
+
+
+def selection_of(*rows):
+    """Proposals with their verdicts."""
+    return _table(rows, {**ORDINARY, **JUDGED}, SELECTION_SCHEMA)
+
+
+def _table(rows, ordinary, schema):
+    whole = [{"proposal_id": f"p{number}", **ordinary, **row} for number, row in enumerate(rows)]
+    columns = [pa.array([row[field.name] for row in whole], field.type) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def with_columns(table, **columns):
+    """The same table with some columns replaced."""
+    for name, values in columns.items():
+        index = table.schema.get_field_index(name)
+        table = table.set_column(index, table.schema.field(name), pa.array(values, table.schema.field(name).type))
+    return table
+
+
+WEIGHTS = {"score": 4.0, "consistency": 3.0, "agreement": -2.0}
+INTERCEPT = -2.0
+
+
+def drawn_evidence(count, seed=0, *, per_image=10, shift=None, labels=("bolt",)):
+    """Draw proposals whose probability of being right is a known logistic function of their evidence.
+
+    Args:
+        count: How many.
+        seed: Of the draw.
+        per_image: Proposals an image.
+        shift: Added to the logit of a class, by label.
+        labels: Classes, drawn evenly.
+
+    Returns:
+        The evidence, bool[N] whether each is right, and float[N] the true probability.
+    """
+    random = np.random.default_rng(seed)
+    drawn = {name: random.random(count) for name in WEIGHTS}
+    label = random.choice(np.array(labels, dtype=object), count)
+    logits = INTERCEPT + sum(weight * drawn[name] for name, weight in WEIGHTS.items())
+    logits = logits + np.array([(shift or {}).get(one, 0.0) for one in label])
+    p_true = expit(logits)
+    images = [f"i{number // per_image:05d}" for number in range(count)]
+    table = with_columns(evidence_of(*[{}] * count), **drawn, label=label, image_id=images)
+    return table, random.random(count) < p_true, p_true
