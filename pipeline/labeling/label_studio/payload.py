@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.labeling.label_studio.project import CONTROL, MODEL_VERSION, PICTURE
+from pipeline.labeling.label_studio.page import CONTROL, PICTURE
+from pipeline.labeling.label_studio.project import MODEL_VERSION
 from pipeline.labeling.rectangles import to_percent
 from pipeline.records import Task, TaskKind
 

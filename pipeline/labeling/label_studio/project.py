@@ -2,55 +2,16 @@
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Sequence
 from typing import Any
-from xml.etree import ElementTree as Xml
 
 from pipeline.errors import RemoteError
 from pipeline.labeling.label_studio.client import Client
-
-CONTROL = "label"
-PICTURE = "image"
+from pipeline.labeling.label_studio.page import INSTRUCTION, VIEW, label_config
 
 MODEL_VERSION = "crosscheck"
 """All predictions carry this one name: the queue serves only tasks whose prediction has the project's model version,
 so with a name a model, tasks of an earlier model would wait for ever. The model itself stands in the task's data."""
-
-VIEW = "crosscheck: best first"
-INSTRUCTION = """\
-<p>Draw one tight, upright box round every object of a listed class, also round objects that are cut by the edge of the
-picture or partly hidden.</p>
-<p>Boxes drawn by the model are a proposal: delete wrong ones, drag inexact ones, correct wrong labels, add what is
-missing. The line above the picture says why it was chosen.</p>
-<p>A picture without any object is submitted empty: that is an answer too. Skip a picture only when nobody could
-answer it.</p>"""
-
-_HOTKEYS = "1234567890"
-_GOLDEN_TURN = 0.618033988749895
-
-
-def label_config(labels: Sequence[str]) -> str:
-    """Write the label configuration.
-
-    A label's colour and hotkey follow from its place in the list, so they stay when labels are added at its end.
-
-    Args:
-        labels: Class names, at least one.
-
-    Returns:
-        XML: the reason on top, the picture, a rectangle tool for each label; digits select the first ten.
-    """
-    view = Xml.Element("View")
-    Xml.SubElement(view, "Header", value="$reason", size="5")
-    Xml.SubElement(view, "Image", name=PICTURE, value="$image", zoom="true", zoomControl="true")
-    control = Xml.SubElement(view, "RectangleLabels", name=CONTROL, toName=PICTURE, canRotate="false")
-    for place, label in enumerate(labels):
-        tag = Xml.SubElement(control, "Label", value=label, background=_colour(place))
-        if place < len(_HOTKEYS):
-            tag.set("hotkey", _HOTKEYS[place])
-    Xml.indent(view)
-    return Xml.tostring(view, encoding="unicode")
 
 
 def find_project(client: Client, title: str) -> dict[str, Any] | None:
@@ -102,10 +63,8 @@ def ensure_project(client: Client, title: str, labels: Sequence[str]) -> int:
         _refuse_lost_labels(client, number, title, label_config(labels))
     if changes:
         client.update_project(number, **changes)
-    if VIEW not in {(view.get("data") or {}).get("title") for view in client.views(number)}:
-        client.create_view(
-            number, {"title": VIEW, "type": "list", "target": "tasks", "ordering": ["-tasks:data.value"]}
-        )
+    if VIEW["title"] not in {(view.get("data") or {}).get("title") for view in client.views(number)}:
+        client.create_view(number, VIEW)
     return number
 
 
@@ -131,8 +90,3 @@ def _refuse_lost_labels(client: Client, project: int, title: str, config: str) -
             f"{fault}. Project {title!r} has annotations or drafts that data.labels does not cover: add their labels "
             f"to data.labels again, or choose another project by labeling.label_studio.project."
         ) from fault
-
-
-def _colour(place: int) -> str:
-    rgb = colorsys.hsv_to_rgb((place * _GOLDEN_TURN) % 1.0, 0.85, 0.9)
-    return "#" + "".join(f"{round(channel * 255):02x}" for channel in rgb)

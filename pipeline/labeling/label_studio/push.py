@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.labeling.backend import Progress, PushResult
 from pipeline.labeling.label_studio.client import Client, prediction_checker
+from pipeline.labeling.label_studio.page import label_config
 from pipeline.labeling.label_studio.payload import task_payload
 from pipeline.labeling.label_studio.pictures import connect_folders, picture_address
-from pipeline.labeling.label_studio.project import ensure_project, label_config, show_predictions
+from pipeline.labeling.label_studio.project import ensure_project, show_predictions
 from pipeline.records import Task
 from pipeline.settings.labeling import LabelStudioSettings
 
@@ -31,7 +32,7 @@ def push_tasks(
         settings: Which project, and how pictures are shown.
         labels: Class names.
         tasks: Questions in any order; may be empty.
-        progress: Called with (images done, images in all) after every batch.
+        progress: Called with (new tasks made, new tasks in all) after every batch.
 
     Returns:
         Which images got a task, which had one, and which were refused and why.
@@ -40,34 +41,32 @@ def push_tasks(
         RemoteError: The server is down or refuses; the next push adds what this one did not.
     """
     project = ensure_project(client, settings.project, labels)
-    payloads, refused = _prepare(tasks, settings, prediction_checker(label_config(labels)))
     known = _tasks_by_image(client, project)
-    missing = {image: payload for image, payload in payloads.items() if image not in known}
-    uris = {task.image_id: task.uri for task in tasks}
-    connect_folders(client, project, [uris[image] for image in missing], settings)
-    done = len(tasks) - len(missing)
+    best_first = sorted(tasks, key=lambda task: (-task.value, task.image_id))
+    new = {task.image_id: task for task in best_first if task.image_id not in known}
+    payloads, refused = _prepare(new.values(), settings, prediction_checker(label_config(labels)))
+    connect_folders(client, project, [new[image].uri for image in payloads], settings)
     made: dict[int, str] = {}
-    for batch in _batches(list(missing), settings.page_size):
-        made |= zip(client.import_tasks(project, [missing[image] for image in batch]), batch, strict=True)
-        done += len(batch)
+    for batch in _batches(list(payloads), settings.page_size):
+        made |= zip(client.import_tasks(project, [payloads[image] for image in batch]), batch, strict=True)
         if progress is not None:
-            progress(done, len(tasks))
+            progress(len(made), len(payloads))
     if made:
         show_predictions(client, settings.project)
     doubled = _withdraw_doubles(client, project, made)
     return PushResult(
         created=tuple(image for image in made.values() if image not in doubled),
-        existing=tuple(image for image in payloads if image not in missing or image in doubled),
+        existing=tuple(task.image_id for task in best_first if task.image_id in known or task.image_id in doubled),
         refused=refused,
     )
 
 
 def _prepare(
-    tasks: Sequence[Task], settings: LabelStudioSettings, faults_of: Callable[[Payload], list[str]]
+    tasks: Iterable[Task], settings: LabelStudioSettings, faults_of: Callable[[Payload], list[str]]
 ) -> tuple[dict[str, Payload], dict[str, str]]:
     payloads: dict[str, Payload] = {}
     refused: dict[str, str] = {}
-    for task in sorted(tasks, key=lambda task: (-task.value, task.image_id)):
+    for task in tasks:
         try:
             _expect_sound(task)
             payload = task_payload(task, picture_address(task.uri, settings))
@@ -78,7 +77,7 @@ def _prepare(
         if faults:
             refused[task.image_id] = "; ".join(faults)
         else:
-            payloads.setdefault(task.image_id, payload)
+            payloads[task.image_id] = payload
     return payloads, refused
 
 

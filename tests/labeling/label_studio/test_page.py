@@ -3,7 +3,7 @@ from xml.etree import ElementTree as Xml
 import pytest
 
 from pipeline.labeling.label_studio.client import prediction_checker
-from pipeline.labeling.label_studio.project import label_config
+from pipeline.labeling.label_studio.page import label_config
 
 
 def tags(labels):
