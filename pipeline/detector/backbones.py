@@ -39,6 +39,22 @@ class Normalization:
 IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
+class TopLevels(LastLevelP6P7):  # type: ignore[misc]
+    """P6 and P7 of the pyramid, always in float32.
+
+    On CPUs the bfloat16 gradient of a strided convolution over a single column, which P6 of a narrow picture is,
+    comes back as memory that nobody has written.
+    """
+
+    def forward(self, p: list[Tensor], c: list[Tensor], names: list[str]) -> tuple[list[Tensor], list[str]]:
+        """Add the two levels; as torchvision's."""
+        with torch.autocast(p[-1].device.type, enabled=False):
+            levels: tuple[list[Tensor], list[str]] = super().forward(
+                [level.float() for level in p], [level.float() for level in c], names
+            )
+        return levels
+
+
 class PyramidBackbone(nn.Module):
     """Feature maps at strides 8, 16 and 32, a feature pyramid (arXiv 1612.03144), and P6 and P7 on top.
 
@@ -51,7 +67,7 @@ class PyramidBackbone(nn.Module):
     def __init__(self, body: nn.Module, channels: list[int], out_channels: int) -> None:
         super().__init__()
         self.body = body
-        self.fpn = FeaturePyramidNetwork(channels, out_channels, extra_blocks=LastLevelP6P7(out_channels, out_channels))
+        self.fpn = FeaturePyramidNetwork(channels, out_channels, extra_blocks=TopLevels(out_channels, out_channels))
         self.out_channels = out_channels
 
     def forward(self, images: Tensor) -> OrderedDict[str, Tensor]:
@@ -117,7 +133,7 @@ def _torchvision_backbone(
     if settings.weights == "packaged":
         raise ValueError(f"weights 'packaged' exist for {PACKAGED_BACKBONE!r} alone, got {settings.backbone!r}")
     weights = get_model_weights(name).DEFAULT if pretrained and settings.weights == "imagenet" else None
-    one_stage = {"returned_layers": [2, 3, 4], "extra_blocks": LastLevelP6P7(256, 256)}
+    one_stage = {"returned_layers": [2, 3, 4], "extra_blocks": TopLevels(256, 256)}
     backbone = resnet_fpn_backbone(
         backbone_name=name,
         weights=weights,

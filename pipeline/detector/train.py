@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -217,6 +218,9 @@ class _Run:
             return
         data = checkpoints.read_bytes(CHECKPOINT)
         try:
+            torn = zipfile.ZipFile(io.BytesIO(data)).testzip()
+            if torn is not None:
+                raise ValueError(f"a wrong checksum of {torn}")
             state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
             if state["identity"] == self.identity:
                 self._load(state)

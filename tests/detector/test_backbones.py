@@ -156,3 +156,21 @@ def test_backbones_that_cannot_be(values, message):
 def test_a_model_without_numbers_of_its_own_gets_imagenets():
     _, normalization = build_backbone(settings("torchvision:resnet18"), frozen_stages=0)
     assert normalization == IMAGENET
+
+
+@pytest.mark.parametrize("size", [(64, 32), (32, 64), (160, 64)])
+def test_a_narrow_picture_teaches_in_half_precision_what_it_teaches_in_full(size):
+    torch.manual_seed(0)
+    backbone, _ = build_backbone(settings(), frozen_stages=0)
+    pixels = torch.randn(1, 3, *size).contiguous(memory_format=torch.channels_last)
+
+    def gradient(enabled):
+        backbone.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            levels = backbone.to(memory_format=torch.channels_last)(pixels)
+        sum(level.float().square().mean() for level in levels.values()).backward()
+        return backbone.fpn.extra_blocks.p7.weight.grad.clone()
+
+    expected = gradient(False)
+    for _ in range(10):
+        assert (gradient(True) - expected).abs().max() <= 0.05 * expected.abs().max()
