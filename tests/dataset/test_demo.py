@@ -91,7 +91,7 @@ def test_nearly_all_chosen_parts_find_a_place_and_all_classes_occur(demo):
     assert 4 < len(labels) / demo.counts.total < 5.5
 
 
-@pytest.mark.parametrize(("difficulty", "clutter"), [(0.0, 1.0), (0.5, 4.5), (1.0, 8.0)])
+@pytest.mark.parametrize(("difficulty", "clutter"), [(0.0, 0.5), (0.5, 3.0), (1.0, 5.5)])
 def test_things_keep_the_stated_balance(difficulty, clutter):
     rng = np.random.default_rng(0)
     scenes = [[kind.label for kind in choose_things(difficulty, rng)] for _ in range(4000)]
@@ -245,23 +245,23 @@ def test_every_specimen_fits_its_grid_and_fills_its_size(kind):
         assert 25 < np.hypot(*patch.alpha.shape) < 2 * 25 * 1.5
 
 
-def square(side=10, telling=10):
-    mask = np.ones((side, side), bool)
+def rectangle(width, height, telling=None):
+    mask = np.ones((height, width), bool)
     known = mask.copy()
-    known[:, telling:] = False
-    return Patch(np.full((side, side, 3), 0.5, np.float32), mask.astype(np.float32), mask, known)
+    known[:, telling:] = telling is None
+    return Patch(np.full((height, width, 3), 0.5, np.float32), mask.astype(np.float32), mask, known)
 
 
 @pytest.mark.parametrize(
     ("patch", "left", "fits"),
     [
-        (square(), 20, True),
-        (square(), -5, True),
-        (square(), -6, False),
-        (square(), WIDTH - 5, True),
-        (square(), WIDTH - 4, False),
-        (square(telling=2), -2, False),
-        (square(telling=2), WIDTH - 5, True),
+        (rectangle(10, 10), 20, True),
+        (rectangle(10, 10), -5, True),
+        (rectangle(10, 10), -6, False),
+        (rectangle(10, 10), WIDTH - 5, True),
+        (rectangle(10, 10), WIDTH - 4, False),
+        (rectangle(10, 10, telling=2), -2, False),
+        (rectangle(10, 10, telling=2), WIDTH - 5, True),
     ],
 )
 def test_a_part_lies_half_inside_with_half_of_what_tells_its_class(patch, left, fits):
@@ -275,8 +275,17 @@ def test_a_part_lies_half_inside_with_half_of_what_tells_its_class(patch, left, 
 )
 def test_no_part_is_hidden_too_much(telling, left, fits):
     pile = Pile(np.zeros((HEIGHT, WIDTH, 3), np.float32), LIGHT)
-    pile.put(square(telling=telling), 50, 20, "bolt", lift_px=2)
-    assert pile.fits(square(), left, 20) is fits
+    pile.put(rectangle(10, 10, telling), 50, 20, "bolt", lift_px=2)
+    assert pile.fits(rectangle(10, 10), left, 20) is fits
     if fits:
-        pile.put(square(), left, 20, "", lift_px=2)
+        pile.put(rectangle(10, 10), left, 20, "", lift_px=2)
         assert pile.parts()[0].mask.sum() >= MIN_VISIBLE * 100
+
+
+@pytest.mark.parametrize(("peeping", "seen"), [(0, (0, 20, 70, 90)), (5, (0, 20, 70, 90)), (40, (0, 20, 130, 90))])
+def test_specks_beyond_a_cover_do_not_widen_a_box(peeping, seen):
+    pile = Pile(np.zeros((HEIGHT, WIDTH, 3), np.float32), LIGHT)
+    bar, cover = rectangle(90 + peeping, 70), rectangle(20, 70)
+    pile.put(bar, 0, 20, "bolt", lift_px=2)
+    pile.put(cover, 70, 20, "", lift_px=2)
+    assert pile.parts()[0].box == seen

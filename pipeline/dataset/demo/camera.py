@@ -33,10 +33,10 @@ def photograph(canvas: Canvas, light: Light, harshness: float, rng: Generator) -
     height, width = canvas.shape[:2]
     lit = canvas * _falloff(height, width, light, harshness, rng)[..., None]
     lit *= np.exp(rng.normal(0, 0.02 + 0.11 * harshness, 3)).astype(np.float32)
-    lit *= np.float32(np.clip(0.22 / lit.mean(), 0.6, 1.8) * np.exp(rng.normal(0, 0.1 + 0.25 * harshness)))
-    sharp = cv2.GaussianBlur(lit, (0, 0), 0.35 + min(rng.exponential(0.1 + 0.6 * harshness), 1.3))
+    lit *= np.float32(np.clip(0.22 / lit.mean(), 0.6, 1.8) * np.exp(rng.normal(0, 0.1 + 0.2 * harshness)))
+    sharp = cv2.GaussianBlur(lit, (0, 0), 0.35 + min(rng.exponential(0.1 + 0.4 * harshness), 1.3))
     grain = rng.standard_normal(sharp.shape, np.float32)
-    noise = np.float32(rng.uniform(0.002, 0.006 + 0.05 * harshness))
+    noise = np.float32(rng.uniform(0.002, 0.006 + 0.04 * harshness))
     noisy = sharp + grain * noise * np.sqrt(np.clip(sharp, 0, 1) + np.float32(0.02))
     return _tone(noisy)
 

@@ -69,7 +69,7 @@ def choose_things(difficulty: float, rng: Generator) -> list[Kind]:
     Returns:
         Clutter and parts in the order in which they are laid down: 1 to 9 parts, or none in one picture of 25.
     """
-    things = _choose(CLUTTER, rng.poisson(1 + 7 * difficulty), rng)
+    things = _choose(CLUTTER, rng.poisson(0.5 + 5 * difficulty), rng)
     if rng.random() >= _EMPTY_SHARE:
         things += _choose(PARTS, 1 + rng.binomial(_MOST_PARTS - 1, rng.uniform(0.1, 0.8)), rng)
     return [things[number] for number in rng.permutation(len(things))]

@@ -134,5 +134,5 @@ def _bent_line(rng: Generator, points: int, curl: float) -> NDArray[np.float64]:
     heading = np.cumsum(np.repeat(rng.normal(0, curl / 6, 6), points // 6) / (points / 12))
     line = np.cumsum(np.stack([np.cos(heading), np.sin(heading)], 1), 0)
     line -= line.mean(0)
-    scaled: NDArray[np.float64] = line / np.abs(line).max() * 0.9
+    scaled: NDArray[np.float64] = line / np.linalg.norm(line, axis=1).max() * 0.95
     return scaled

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.dataset.demo import materials
 from pipeline.dataset.demo.materials import Material, pick_metal
-from pipeline.dataset.demo.relief import Grid, Layer, Plane, bevel, polygon, rod, slab
+from pipeline.dataset.demo.relief import SUPERSAMPLING, Grid, Layer, Plane, bevel, polygon, rod, slab
 
 
 def draw_gear(grid: Grid, rng: Generator) -> list[Layer]:
@@ -78,7 +78,7 @@ def draw_wire(grid: Grid, radius: float, stuff: Material, shade: float, lines: l
 
     Args:
         grid: Where to draw.
-        radius: Half its thickness.
+        radius: Half its thickness; drawn no thinner than a picture pixel, or it would fall between pixels.
         stuff: What it is made of.
         shade: Light that reaches it, 1 = all.
         lines: Points of each piece in the object's frame, `[N, 2]`.
@@ -87,6 +87,7 @@ def draw_wire(grid: Grid, radius: float, stuff: Material, shade: float, lines: l
         All pieces as one layer.
     """
     distance = grid.distance_to(*lines)
+    radius = max(radius, 0.6 * SUPERSAMPLING * grid.pixel)
     return Layer(grid.cover(distance - np.float32(radius)), rod(distance, radius), stuff, shade)
 
 
@@ -128,6 +129,6 @@ def _old_key(grid: Grid, metal: Material, rng: Generator) -> list[Layer]:
     notch = slab(grid.u - rng.uniform(0.62, 0.74), grid.v - 0.28, 0.035, 0.1)
     plate = np.maximum(bit, -notch)
     return [
+        Layer(grid.cover(distance - 0.07), rod(distance, 0.07), metal, telling=False),
         Layer(grid.cover(plate), bevel(plate, 0.04), metal),
-        Layer(grid.cover(distance - 0.07), rod(distance, 0.07), metal),
     ]

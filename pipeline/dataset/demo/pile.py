@@ -19,6 +19,7 @@ MIN_INSIDE = 0.5
 """Least share of a part, and of what tells its class, that lies inside the picture."""
 
 _NOBODY = -1
+_SPECK_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class Part:
 
     Attributes:
         label: Its class.
-        mask: Its visible pixels, the picture's height and width, at least one of them True.
+        mask: Its visible pixels, the picture's height and width, at least one of them True; without the specks
+            that peep out beyond a thing that covers it, which nobody would take for the part.
     """
 
     label: str
@@ -115,7 +117,7 @@ class Pile:
 
     def parts(self) -> tuple[Part, ...]:
         """The labeled parts with their visible pixels, lowest first."""
-        return tuple(Part(label, self._owner == number) for number, label in enumerate(self._labels))
+        return tuple(Part(label, _without_specks(self._owner == number)) for number, label in enumerate(self._labels))
 
     def _whole(self) -> NDArray[np.int64]:
         return np.array(self._areas, np.int64).reshape(-1, 2).T
@@ -140,3 +142,12 @@ class Pile:
         dark = np.maximum(contact, thrown * np.float32(1 - light.ambient))
         spot = Spot.of(self._owner.shape, dark.shape, left - margin, top - margin)
         self.canvas[spot.picture] *= 1 - dark[spot.patch][..., None]
+
+
+def _without_specks(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Drop pieces under a tenth of the largest; pieces a few pixels apart, as of thin wire, count as one."""
+    joined = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    _, pieces = cv2.connectedComponents(joined)
+    areas = np.bincount(pieces[mask])
+    kept: NDArray[np.bool_] = (areas >= _SPECK_SHARE * areas.max())[pieces]
+    return mask & kept

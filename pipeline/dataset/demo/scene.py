@@ -51,7 +51,7 @@ def draw_scene(difficulty: float, rng: Generator) -> Scene:
         hardness=rng.uniform(0, 1),
     )
     pile = Pile(draw_bench(WIDTH, HEIGHT, difficulty, rng), light)
-    zoom, tilt, tilt_axis = rng.uniform(0.8, 1.35), rng.uniform(0.84, 1.0), rng.uniform(0, np.pi)
+    zoom, tilt, tilt_axis = rng.uniform(0.95, 1.6), rng.uniform(0.84, 1.0), rng.uniform(0, np.pi)
     for kind in choose_things(difficulty, rng):
         view = View(rng.uniform(*kind.half_length_px) * zoom, rng.uniform(0, 2 * np.pi), tilt, tilt_axis)
         grid = Grid(view)
@@ -65,7 +65,7 @@ def draw_scene(difficulty: float, rng: Generator) -> Scene:
 def _find_place(pile: Pile, patch: Patch, difficulty: float, rng: Generator) -> tuple[int, int] | None:
     """Left and top where nothing below is hidden too much; mostly clear of parts; None where there is no room."""
     height, width = patch.alpha.shape
-    most = 0.6 if rng.random() < 0.6 * difficulty else 0.02
+    most = 0.6 if rng.random() < 0.5 * difficulty else 0.02
     for _ in range(_TRIES):
         left = int(rng.integers(-width // 2, WIDTH - width // 2))
         top = int(rng.integers(-height // 2, HEIGHT - height // 2))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -69,6 +69,8 @@ def render(layers: list[Layer], pixel: float, light: Light, rng: Generator) -> P
     Returns:
         The patch, trimmed to what the object covers.
     """
+    window = _bounds(layers)
+    layers = [_cut(layer, window) for layer in layers]
     height, width = (side // SUPERSAMPLING for side in layers[0].coverage.shape)
     color = np.zeros((height, width, 3), np.float32)
     alpha = np.zeros((height, width), np.float32)
@@ -82,10 +84,8 @@ def render(layers: list[Layer], pixel: float, light: Light, rng: Generator) -> P
         color += _reduce(glint * layer.coverage)[..., None]
         alpha += cover * (1 - alpha)
         telling += cover * (layer.telling - telling)
-    rows, columns = np.flatnonzero(alpha.any(1)), np.flatnonzero(alpha.any(0))
-    trim = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    mask = alpha[trim] >= _OPAQUE
-    return Patch(color[trim], alpha[trim], mask, mask & (telling[trim] >= _OPAQUE))
+    mask = alpha >= _OPAQUE
+    return Patch(color, alpha, mask, mask & (telling >= _OPAQUE))
 
 
 def value_noise(shape: tuple[int, ...], cells: tuple[int, int], rng: Generator) -> Plane:
@@ -101,6 +101,19 @@ def value_noise(shape: tuple[int, ...], cells: tuple[int, int], rng: Generator) 
     """
     coarse = rng.uniform(-1, 1, cells).astype(np.float32)
     return cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC).clip(-1, 1)
+
+
+def _bounds(layers: list[Layer]) -> tuple[slice, slice]:
+    """The fine pixels, in whole picture pixels, that hold everything."""
+    covered = np.maximum.reduce([layer.coverage for layer in layers]) > 0
+    rows, columns = (np.flatnonzero(covered.any(axis)) // SUPERSAMPLING for axis in (1, 0))
+    spans = [slice(index[0] * SUPERSAMPLING, (index[-1] + 1) * SUPERSAMPLING) for index in (rows, columns)]
+    return spans[0], spans[1]
+
+
+def _cut(layer: Layer, window: tuple[slice, slice]) -> Layer:
+    shade = layer.shade if isinstance(layer.shade, float) else layer.shade[window]
+    return replace(layer, coverage=layer.coverage[window], height=layer.height[window], shade=shade)
 
 
 def _light_layer(
