@@ -29,7 +29,9 @@ def test_generators_repeat_and_leave_the_global_streams_alone():
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002
     before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    assert torch.equal(torch.rand(3, generator=torch_generator(1, "a")), torch.rand(3, generator=torch_generator(1, "a")))
+    assert torch.equal(
+        torch.rand(3, generator=torch_generator(1, "a")), torch.rand(3, generator=torch_generator(1, "a"))
+    )
     np.testing.assert_array_equal(numpy_generator(1, "a").random(3), numpy_generator(1, "a").random(3))
     assert torch.equal(before[0], torch.get_rng_state())
     np.testing.assert_array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002

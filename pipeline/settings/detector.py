@@ -43,7 +43,9 @@ class DetectorSettings(Section):
     def _fcos_groups_channels(self) -> "DetectorSettings":
         of_torchvision = self.backbone.startswith("torchvision:")  # has 256, whatever is set
         if self.architecture == "fcos" and not of_torchvision and (self.fpn_channels % 32 or self.fpn_channels < 64):
-            raise ValueError(f"fcos normalises in 32 groups: expected fpn_channels 64, 96, ..., got {self.fpn_channels}")
+            raise ValueError(
+                f"fcos normalises in 32 groups: expected fpn_channels 64, 96, ..., got {self.fpn_channels}"
+            )
         return self
 
 

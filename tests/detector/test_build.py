@@ -9,7 +9,17 @@ from pipeline.boxes import as_boxes
 from pipeline.detector.build import BoxEmbedder, Detector, build_detector
 from pipeline.detector.losses import triplet_loss
 from pipeline.settings import TripletSettings
-from tests.detector.small import ARCHITECTURES, LABELS, detector, differing, network, noise, target, training, weights_of
+from tests.detector.small import (
+    ARCHITECTURES,
+    LABELS,
+    detector,
+    differing,
+    network,
+    noise,
+    target,
+    training,
+    weights_of,
+)
 
 BOXES = [(4.0, 4.0, 24.0, 30.0), (30.0, 8.0, 60.0, 40.0), (10.0, 36.0, 30.0, 60.0), (34.0, 42.0, 50.0, 62.0)]
 

@@ -171,9 +171,7 @@ def test_what_a_box_of_no_weight_says_has_no_influence(architecture):
 
     def learnt(label, weight):
         boxes = [ONE, TWO, (4, 40, 24, 60)]
-        return gradients(
-            model, images, [target(boxes, [1, 2, label], [1.0, 1.0, weight]), target([ONE, TWO], [1, 2])]
-        )
+        return gradients(model, images, [target(boxes, [1, 2, label], [1.0, 1.0, weight]), target([ONE, TWO], [1, 2])])
 
     one, other = learnt(1, 0.0), learnt(2, 0.0)
     assert one.keys() == other.keys()

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torchvision
-from torchvision.models.detection import fcos_resnet50_fpn, fasterrcnn_resnet50_fpn, retinanet_resnet50_fpn
+from torchvision.models.detection import fasterrcnn_resnet50_fpn, fcos_resnet50_fpn, retinanet_resnet50_fpn
 from torchvision.models.detection.image_list import ImageList
 
 from pipeline.detector import networks
@@ -92,7 +92,7 @@ def official_weights(architecture, classes=91):
     return model
 
 
-@pytest.fixture()
+@pytest.fixture
 def offered(monkeypatch):
     """Puts weights in the place of torchvision's download."""
 

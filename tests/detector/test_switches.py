@@ -36,7 +36,7 @@ def train(tmp_path_factory):
     folder = tmp_path_factory.mktemp("switches")
     samples = scenes(folder)
 
-    @functools.lru_cache(maxsize=None)
+    @functools.cache
     def run(architecture, frozen):
         settings = training(steps=2, batch_size=3, **dict(frozen))
         model = detector(architecture, settings=settings)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -87,7 +88,7 @@ def test_learning_rate_factor(step, steps, warmup, expected):
 
 def test_the_learning_rate_never_leaps():
     factors = [learning_rate_factor(step, 100, 0.1) for step in range(101)]
-    assert all(abs(one - other) < 0.1 for one, other in zip(factors, factors[1:], strict=False))
+    assert all(abs(one - other) < 0.1 for one, other in itertools.pairwise(factors))
     assert max(factors) == factors[10] == 1.0
 
 
@@ -273,15 +274,15 @@ def test_half_precision_keeps_weights_and_true_boxes_in_full(tmp_path, samples):
     made = plan(samples, settings)
     fine_tune(model, made, settings, seed=0, checkpoints=Folder(tmp_path), identity="run")
     assert body == [torch.bfloat16] * 4
-    assert seen == [{"boxes": torch.float32, "labels": torch.int64, "weights": torch.float32, "ignore": torch.float32}] * 4
+    assert (
+        seen == [{"boxes": torch.float32, "labels": torch.int64, "weights": torch.float32, "ignore": torch.float32}] * 4
+    )
     assert {tensor.dtype for tensor in model.state_dict().values() if tensor.is_floating_point()} == {torch.float32}
 
 
 def test_clipping_bounds_what_a_wild_step_does(tmp_path, samples):
     """AdamW forgets the length of a gradient, its running mean does not: a clipped first step weighs less later."""
-    free, tight = (
-        Run(tmp_path, samples, training(steps=3, clip_norm=norm), name=str(norm)) for norm in (1e6, 1e-4)
-    )
+    free, tight = (Run(tmp_path, samples, training(steps=3, clip_norm=norm), name=str(norm)) for norm in (1e6, 1e-4))
     for run in (free, tight):
         run.start()
     assert BIAS in differing(free.weights(), tight.weights())
@@ -353,5 +354,3 @@ def test_looking_does_not_change_the_run(tmp_path, samples, ema_decay):
     for run in (plain, looked):
         run.start()
     assert differing(plain.weights(), looked.weights()) == []
-
-

@@ -23,15 +23,15 @@ def test_two_cycles_learn_from_answers_and_from_the_machine(two_cycles):
     store = SampleStore(workspace.samples_uri)
     reasons = [one.reason for one in store.history()]
     assert reasons == [
-        "import of 30 images",
+        "import of 34 images",
         "cycle 0: pseudo-labels and queue",
         "harvest of 3 answered images",
         "cycle 1: pseudo-labels and queue",
     ]
     counts = [one.counts["images"] for one in store.history()]
-    assert counts[0] == {"labeled": 18, "pool": 12}
+    assert counts[0] == {"labeled": 22, "pool": 12}
     assert counts[1]["queued"] == 3
-    assert counts[2]["labeled"] == 21
+    assert counts[2]["labeled"] == 25
     assert counts[3]["queued"] == 3
     sources = {box.source for sample in store.samples() for box in sample.boxes}
     assert Source.IMPORT in sources

@@ -64,7 +64,11 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(dotted, hint):
         ("training.learning_rate", float("nan"), r"training.learning_rate: .*finite number"),
         ("training.mixup", {"start": 0.8, "end": 0.2}, r"expected mixup.start <= mixup.end, got 0.8 > 0.2"),
         ("detector.architecture", "yolo", r"'retinanet', 'fcos' or 'faster_rcnn', got 'yolo'"),
-        ("detector", {"weights": "coco"}, r"'torchvision:resnet50' and head_convs 4, got 'tf_efficientnet_lite0' and 2"),
+        (
+            "detector",
+            {"weights": "coco"},
+            r"'torchvision:resnet50' and head_convs 4, got 'tf_efficientnet_lite0' and 2",
+        ),
         ("detector", {"architecture": "fcos", "fpn_channels": 80}, r"expected fpn_channels 64, 96, ..., got 80"),
         ("data.labels", [], r"data.labels: .* at least 1 item"),
         ("data.labels", ["bolt", ""], r"data.labels.1: .* at least 1 character"),
@@ -74,7 +78,11 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(dotted, hint):
         ("data.sources", [{**SOURCE, "split": "pool"}], r"labels of the pool are never imported"),
         ("labeling.backend", "simulated", r"backend 'simulated' expects a section labeling.simulated"),
         ("labeling.label_studio", {}, r"'local_files' expects document_root"),
-        ("labeling.label_studio", {"pictures": "url", "url": "localhost:8080"}, r"labeling.label_studio.url: .*pattern"),
+        (
+            "labeling.label_studio",
+            {"pictures": "url", "url": "localhost:8080"},
+            r"labeling.label_studio.url: .*pattern",
+        ),
         ("training", 5, r"training: .*valid dictionary"),
     ],
 )
@@ -94,7 +102,9 @@ def test_every_fault_is_named_at_once():
 
 
 def test_what_is_missing_is_named():
-    with pytest.raises(SettingsError, match=r"name: Field required\n.*workspace: Field required\n.*data: Field required"):
+    with pytest.raises(
+        SettingsError, match=r"name: Field required\n.*workspace: Field required\n.*data: Field required"
+    ):
         parse_settings({}, "parts.yaml")
 
 
@@ -144,7 +154,7 @@ def test_a_file_that_is_no_settings_file(tmp_path, text, message):
 def test_a_file_that_is_no_text(tmp_path):
     path = tmp_path / "settings.yaml"
     path.write_bytes(b"name: \xff\xfe\xfa")
-    with pytest.raises(SettingsError, match="expected YAML, got .*utf-8"):
+    with pytest.raises(SettingsError, match=r"expected YAML, got .*utf-8"):
         load_settings(path)
 
 

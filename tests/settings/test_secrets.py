@@ -41,7 +41,7 @@ def test_a_token_in_a_settings_file_is_refused_without_printing_it():
         "data": {"labels": ["bolt"]},
         "labeling": {"label_studio": {"api_key": TOKEN, "pictures": "url"}},
     }
-    with pytest.raises(SettingsError, match="labeling.label_studio.api_key: unknown key") as fault:
+    with pytest.raises(SettingsError, match=r"labeling\.label_studio\.api_key: unknown key") as fault:
         parse_settings(values, "parts.yaml")
     assert TOKEN not in str(fault.value)
     assert TOKEN not in "".join(traceback.format_exception(fault.value))
