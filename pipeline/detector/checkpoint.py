@@ -96,11 +96,15 @@ def load_card(models: Folder, model_id: str) -> ModelCard:
     """
     folder = models.folder(model_id)
     if not folder.exists(CARD):
-        raise ArtefactError(f"Expected model {model_id} at {folder.uri}, found none. `crosscheck models` lists them.")
+        raise ArtefactError(
+            f"Expected model {model_id} at {folder.uri}, found none. `crosscheck models list` tells which there are."
+        )
     try:
         return ModelCard.from_json(folder.read_json(CARD))
     except (KeyError, TypeError, ValueError) as fault:
-        raise ArtefactError(f"{folder.path(CARD)}: expected a model card, got {fault}") from fault
+        raise ArtefactError(
+            f"{folder.path(CARD)}: expected a model card, got {fault}. Restore or retrain it."
+        ) from fault
 
 
 def load_model(models: Folder, model_id: str, training: TrainingSettings | None = None) -> Detector:
@@ -124,7 +128,10 @@ def load_model(models: Folder, model_id: str, training: TrainingSettings | None 
         raise ArtefactError(
             f"{folder.path(WEIGHTS)}: these are not the bytes that were written. Restore or retrain it."
         )
-    detector = Detector(card.detector, card.labels, training or card.training, pretrained=False)
+    try:
+        detector = Detector(card.detector, card.labels, training or card.training, pretrained=False)
+    except ValueError as fault:
+        raise ArtefactError(f"{folder.path(CARD)}: expected a network that can be built, got {fault}") from fault
     try:
         detector.load_state_dict(load_tensors(weights))
     except (SafetensorError, RuntimeError) as fault:
@@ -139,8 +146,19 @@ def record_metrics(models: Folder, model_id: str, metrics: dict[str, Any]) -> No
 
 
 def champion_id(models: Folder) -> str | None:
-    """The model in use, None before the first."""
-    return str(models.read_json(CHAMPION)["model_id"]) if models.exists(CHAMPION) else None
+    """The model in use, None before the first.
+
+    Raises:
+        ArtefactError: The pointer is damaged.
+    """
+    if not models.exists(CHAMPION):
+        return None
+    try:
+        return str(models.read_json(CHAMPION)["model_id"])
+    except (KeyError, TypeError) as fault:
+        raise ArtefactError(
+            f"{models.path(CHAMPION)}: expected a model id, got {fault}. `crosscheck models promote` writes it anew."
+        ) from fault
 
 
 def promote(models: Folder, model_id: str) -> None:

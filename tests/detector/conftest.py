@@ -4,7 +4,7 @@ import pytest
 import torch
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="package")
 def _one_thread():
     """Tiny networks gain nothing from threads, and threads beside other busy processes collapse."""
     threads = torch.get_num_threads()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from pipeline.boxes import as_boxes
 from pipeline.detector.build import Detector, build_detector
 from pipeline.detector.heads import Target
 from pipeline.detector.loader import BatchPlan, TrainingImages
+from pipeline.detector.predict import Detections
 from pipeline.records import Box, Sample, State
 from pipeline.settings import (
     AugmentSettings,
@@ -132,3 +134,24 @@ def differing(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -
     """Names of the tensors that are not the same bit for bit."""
     assert first.keys() == second.keys()
     return [name for name in first if not torch.equal(first[name], second[name])]
+
+
+class Scripted:
+    """Stands in for `Predictor`: says what it is told to, picture after picture, whatever it sees."""
+
+    def __init__(
+        self, answers: list[Detections], labels=LABELS, image_size_px: int = SIZE, batch_size: int = 4
+    ) -> None:
+        self.detector = SimpleNamespace(settings=SimpleNamespace(image_size_px=image_size_px), labels=labels)
+        self.batch_size = batch_size
+        self._answers = iter(answers)
+
+    def __call__(self, images: torch.Tensor) -> list[Detections]:
+        return [next(self._answers) for _ in images]
+
+
+def said(*rows: tuple[tuple[float, float, float, float], float, int]) -> Detections:
+    """Detections from `(corners, score, label number)`; the embedding repeats the score."""
+    scores = torch.tensor([score for _, score, _ in rows], dtype=torch.float32)
+    numbers = torch.tensor([number for *_, number in rows], dtype=torch.int64)
+    return Detections(as_boxes([corners for corners, *_ in rows]), scores, numbers, scores[:, None].expand(-1, 8))

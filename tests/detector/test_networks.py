@@ -160,3 +160,24 @@ def test_coco_weights_that_do_not_fit_are_refused(offered):
     offered(weights)
     with pytest.raises(ArtefactError, match=r"all but the class layers, found none for \['backbone.fpn.inner_blocks"):
         build_detector(coco("retinanet"), ["bolt"], training())
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_coco_weights_are_read_from_torchs_folder(architecture, tmp_path, monkeypatch):
+    """Where the file lies from an earlier download, or was put by hand, nothing is downloaded."""
+    names = {
+        "retinanet": "retinanet_resnet50_fpn_coco-eeacb38b.pth",
+        "fcos": "fcos_resnet50_fpn_coco-99b0c9b7.pth",
+        "faster_rcnn": "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
+    }
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, *_, **__: pytest.fail(f"downloads {url}"))
+    path = tmp_path / "hub" / "checkpoints" / names[architecture]
+    path.parent.mkdir(parents=True)
+    weights = official_weights(architecture).state_dict()
+    torch.save(weights, path)
+    model = build_detector(coco(architecture), ["bolt", "nut"], training())
+    path.unlink()  # 150 MB
+    for name, tensor in model.network.state_dict().items():
+        if "cls" not in name and "predictor" not in name:
+            assert torch.equal(tensor, weights[name]), name
