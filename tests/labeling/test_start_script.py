@@ -1,6 +1,5 @@
 """Starting and stopping the server: the process is looked after, whatever happens, and the secrets are kept."""
 
-import os
 import signal
 import socket
 import stat
