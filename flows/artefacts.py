@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 
-from pipeline.stages.report import progress_figure, summary
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 
 from pipeline.stages.cycle import Cycle
+from pipeline.stages.report import progress_figure, summary
 
 
 def show_report(cycle: Cycle) -> None:

@@ -226,7 +226,7 @@ class WeightedRoIHeads(RoIHeads):  # type: ignore[misc]
         self, logits: Tensor, predicted: Tensor, labels: Tensor, deltas: Tensor, weights: Tensor
     ) -> dict[str, Tensor]:
         is_object = labels > 0
-        per_class = predicted.reshape(len(predicted), -1, 4)[is_object, labels[is_object]]
+        per_class = predicted.reshape(len(predicted), logits.shape[1], 4)[is_object, labels[is_object]]
         distance = F.smooth_l1_loss(per_class, deltas[is_object], beta=1 / 9, reduction="none").sum(1)
         return {
             "classification": softmax_loss(logits, labels, weights, self.training_settings.label_smoothing),

@@ -1,6 +1,5 @@
 """Starting and stopping the server: the process is looked after, whatever happens, and the secrets are kept."""
 
-import os
 import signal
 import socket
 import stat
@@ -112,11 +111,11 @@ def test_a_killed_parent_leaves_no_server_behind(fake, tmp_path):
 
 
 def test_the_server_stops_when_the_block_fails(fake, tmp_path):
-    children = []
+    before, children = set(psutil.Process().children()), []
 
     def fail():
         with running(fake, tmp_path / "state", tmp_path, free_port()):
-            children.extend(psutil.Process(os.getpid()).children())
+            children.extend(set(psutil.Process().children()) - before)
             raise RuntimeError("of the test")
 
     with pytest.raises(RuntimeError, match="of the test"):
