@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import torch
 import yaml
 from PIL import Image
 
@@ -68,17 +66,13 @@ def _picture(random: np.random.Generator) -> tuple[npt.NDArray[np.uint8], list[t
     return pixels, boxes
 
 
-def write_config(folder: Path, data: Path, **sections: Any) -> Path:
+def write_config(folder: Path, pictures: Path, **sections: Any) -> Path:
     """Write settings for a project on the tiny set whose workspace is `folder/workspace`."""
-    sources = [
-        {"split": split, "format": "coco", "images": str(data / name), "annotations": str(data / f"{name}.json")}
-        for split, name in (("train", "labeled"), ("val", "val"), ("test", "test"))
-    ]
     values: dict[str, Any] = {
         "name": "tiny",
         "seed": 5,
         "workspace": str(folder / "workspace"),
-        "data": {"labels": list(LABELS), "sources": sources},
+        "data": {"labels": list(LABELS), "sources": labeled_sources(pictures)},
         "detector": {"image_size_px": 128, "fpn_channels": 16, "embedding_dim": 8, "score_floor": 0.01},
         "training": {"steps": 30, "batch_size": 4, "checkpoint_every_steps": 6, "learning_rate": 0.003,
                      "accelerator": "cpu", "gate_tolerance": 1.0},
@@ -87,7 +81,7 @@ def write_config(folder: Path, data: Path, **sections: Any) -> Path:
         "selection": {"target_precision": 0.5, "confidence": 0.8, "min_class_boxes": 5, "query": {"images": 3}},
         "labeling": {
             "backend": "simulated",
-            "simulated": {"annotations": str(data / "hidden.json"), "images": str(data / "pool")},
+            "simulated": {"annotations": str(pictures / "hidden.json"), "images": str(pictures / "pool")},
         },
     }  # fmt: skip
     for name, changes in sections.items():
@@ -98,9 +92,26 @@ def write_config(folder: Path, data: Path, **sections: Any) -> Path:
     return path
 
 
+def labeled_sources(pictures: Path) -> list[dict[str, str]]:
+    """The tiny set's labelled images; those of the pool are brought by whoever knows their boxes."""
+    return [
+        {
+            "split": split,
+            "format": "coco",
+            "images": str(pictures / name),
+            "annotations": str(pictures / f"{name}.json"),
+        }
+        for split, name in (("train", "labeled"), ("val", "val"), ("test", "test"))
+    ]
+
+
+def pool_source(pictures: Path) -> dict[str, str]:
+    """The pool's images as a project has them that asks people."""
+    return {"split": "pool", "format": "images", "images": str(pictures / "pool")}
+
+
 def run_cycles(config: Path, cycles: int = 1) -> Settings:
     """Run whole cycles without Prefect, stage by stage, until so many are finished."""
-    torch.set_num_threads(1)
     settings = load_settings(config)
     workspace = Workspace(settings.workspace)
     while sum(workspace.cycle(number).exists("done.json") for number in workspace.cycles()) < cycles:
@@ -122,7 +133,6 @@ def run_cycles(config: Path, cycles: int = 1) -> Settings:
 
 def run_in_child(config: str, cycles: int) -> None:
     """`run_cycles` for a process that is about to be killed; its output is not wanted."""
-    os.environ["OMP_NUM_THREADS"] = "1"
     run_cycles(Path(config), cycles)
 
 

@@ -14,7 +14,7 @@ from pipeline.dataset.store import SampleStore
 from pipeline.records import State
 from pipeline.workspace import Workspace
 from tests.dataset.pictures import exif, save, scene, torn
-from tests.end_to_end.project import run_cycles, write_config
+from tests.end_to_end.project import labeled_sources, run_cycles, write_config
 
 REFUSED = ("unreadable.jpg", "zero.jpg", "torn.jpg")
 UNUSUAL = ("cmyk.jpg", "grey16.png", "huge.jpg", "rotated.jpg")
@@ -43,10 +43,8 @@ def finished(tiny_data, tmp_path_factory):
     sizes = {"width": 128, "height": 96}
     coco["images"] += [{"id": 100, "file_name": "noise.jpg", **sizes}, {"id": 101, "file_name": "gone.jpg", **sizes}]
     (data / "labeled.json").write_text(json.dumps(coco))
-    path = write_config(folder, data)
-    extra = {"split": "pool", "format": "images", "images": str(folder / "arrivals")}
-    path.write_text(path.read_text().replace("sources:\n", f"sources:\n  - {json.dumps(extra)}\n"))
-    return run_cycles(path)
+    arrivals = {"split": "pool", "format": "images", "images": str(folder / "arrivals")}
+    return run_cycles(write_config(folder, data, data={"sources": [*labeled_sources(data), arrivals]}))
 
 
 def test_what_cannot_be_decoded_is_quarantined_and_the_rest_takes_part(finished):

@@ -1,4 +1,10 @@
+"""What all tests share. One thread each: what is tested is small, and idle threads only get in the way."""
+
 from __future__ import annotations
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 

@@ -1,0 +1,104 @@
+"""A Prefect server of the tests' own, never the one that a developer uses."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+PREFECT = Path(sys.executable).with_name("prefect")
+PROJECT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Prefect:
+    """A server and the environment in which commands talk to it."""
+
+    url: str
+    environment: dict[str, str]
+    logs: Path
+
+    def run(self, *arguments: str, folder: Path = PROJECT, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        """Run a `prefect` command to its end, with nobody at the keyboard."""
+        return subprocess.run(
+            [PREFECT, *arguments], cwd=folder, env=self.environment, stdin=subprocess.DEVNULL, timeout=timeout,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    @contextmanager
+    def background(self, name: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a `prefect` command until the block ends."""
+        with (self.logs / f"{name}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [PREFECT, *arguments], cwd=PROJECT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+            try:
+                yield process
+            finally:
+                os.killpg(process.pid, signal.SIGTERM)
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+
+    def get(self, path: str) -> dict:
+        """Ask the server's API."""
+        return httpx.get(f"{self.url}{path}").raise_for_status().json()
+
+    def find(self, path: str, **query: object) -> list[dict]:
+        """Filter over the server's API."""
+        return httpx.post(f"{self.url}{path}", json=query).raise_for_status().json()
+
+
+@pytest.fixture(scope="session")
+def prefect(tmp_path_factory) -> Iterator[Prefect]:
+    home = tmp_path_factory.mktemp("prefect")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/api"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment |= {
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": url,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "OMP_NUM_THREADS": "1",
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
+    server = Prefect(url, environment, home)
+    with server.background("server", "server", "start", "--host", "127.0.0.1", "--port", str(port)) as process:
+        deadline = time.monotonic() + 120
+        while not _answers(url):
+            log = (home / "server.log").read_text()
+            assert process.poll() is None, f"the Prefect server ended: {log}"
+            assert time.monotonic() < deadline, f"the Prefect server does not answer: {log}"
+            time.sleep(0.3)
+        yield server
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", timeout=2).is_success
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.fixture
+def here(prefect) -> Iterator[Prefect]:
+    """Flows that a test calls run in its own process and report to the tests' server."""
+    with temporary_settings({PREFECT_API_URL: prefect.url}):
+        yield prefect

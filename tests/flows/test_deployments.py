@@ -1,0 +1,67 @@
+"""The deployments, as the README has them: a real server, a real worker, no git and no prompt."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from pipeline.dataset.store import SampleStore
+from pipeline.settings import load_settings
+from pipeline.workspace import Workspace
+from tests.end_to_end.project import write_config
+
+
+@pytest.fixture(scope="module")
+def deployed(prefect):
+    """Every deployment of `prefect.yaml` made, and a worker at work."""
+    made = prefect.run("work-pool", "create", "local", "--type", "process", "--overwrite")
+    assert made.returncode == 0, made.stdout + made.stderr
+    made = prefect.run("--no-prompt", "deploy", "--all")
+    assert made.returncode == 0, made.stdout + made.stderr
+    with prefect.background("worker", "worker", "start", "--pool", "local"):
+        yield prefect
+
+
+def run(prefect, deployment, config):
+    """Run a deployment and wait for it; returns the flow run as the server has it."""
+    done = prefect.run(
+        "--no-prompt", "deployment", "run", deployment, "--param", f"config={config}", "--watch", timeout=500
+    )
+    told = done.stdout + done.stderr
+    worker = (prefect.logs / "worker.log").read_text()[-4000:]
+    assert done.returncode == 0, f"{told}\n{worker}"
+    number = re.search(r"UUID: ([0-9a-f-]{36})", told)
+    assert number, told
+    return prefect.get(f"/flow_runs/{number[1]}")
+
+
+def test_the_schedule_is_nightly_and_one_cycle_runs_at_a_time(deployed):
+    nightly = deployed.get("/deployments/name/cycle/nightly")
+    (schedule,) = nightly["schedules"]
+    assert schedule["active"]
+    assert schedule["schedule"]["cron"] == "0 2 * * *"
+    assert nightly["global_concurrency_limit"]["limit"] == 1
+    assert nightly["concurrency_options"]["collision_strategy"] == "ENQUEUE"
+    assert nightly["parameters"] == {"config": "configs/production.yaml"}
+    names = {entry["name"] for entry in deployed.find("/flows/filter")}
+    assert names == {"cycle", "harvest", "finetune", "mine", "push", "report"}
+
+
+def test_a_cycle_by_its_deployment(deployed, tiny_data, tmp_path):
+    config = write_config(tmp_path, tiny_data)
+    flow_run = run(deployed, "cycle/nightly", config)
+    assert flow_run["state"]["type"] == "COMPLETED"
+    workspace = Workspace(load_settings(config).workspace)
+    assert workspace.cycle(0).exists("done.json")
+    assert workspace.reports.names() == ["cycle-0000.html", "index.html"]
+
+    tasks = deployed.find("/task_runs/filter", flow_runs={"id": {"any_": [flow_run["id"]]}})
+    stages = ("import", "harvest", "finetune", "gate", "mine", "select", "push", "grade", "report")
+    assert {task["name"].rsplit("-", 1)[0] for task in tasks} == set(stages)
+    artefacts = deployed.find("/artifacts/filter", flow_runs={"id": {"any_": [flow_run["id"]]}})
+    assert {artefact["type"] for artefact in artefacts} == {"progress", "markdown", "table", "image"}
+
+    # Between cycles, what was answered comes in by a flow of its own.
+    run(deployed, "harvest/hourly", config)
+    assert SampleStore(workspace.samples_uri).history()[-1].reason == "harvest of 3 answered images"
