@@ -1,4 +1,7 @@
-"""A Prefect server of the tests' own, never the one that a developer uses."""
+"""A Prefect server of the tests' own, never the one that a developer uses.
+
+Commands reach it by their environment, and flows that a test calls by the settings of this process.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 PREFECT = Path(sys.executable).with_name("prefect")
@@ -63,7 +68,7 @@ class Prefect:
         return httpx.post(f"{self.url}{path}", json=query).raise_for_status().json()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def prefect(tmp_path_factory) -> Iterator[Prefect]:
     home = tmp_path_factory.mktemp("prefect")
     with socket.socket() as free:
@@ -87,7 +92,11 @@ def prefect(tmp_path_factory) -> Iterator[Prefect]:
             assert process.poll() is None, f"the Prefect server ended: {log}"
             assert time.monotonic() < deadline, f"the Prefect server does not answer: {log}"
             time.sleep(0.3)
-        yield server
+        with temporary_settings({PREFECT_API_URL: url}):
+            yield server
+            # What flows in this process have logged goes out before the server stops.
+            APILogWorker.instance().drain()
+            EventsWorker.drain_all()
 
 
 def _answers(url: str) -> bool:
@@ -95,10 +104,3 @@ def _answers(url: str) -> bool:
         return httpx.get(f"{url}/health", timeout=2).is_success
     except httpx.HTTPError:
         return False
-
-
-@pytest.fixture
-def here(prefect) -> Iterator[Prefect]:
-    """Flows that a test calls run in its own process and report to the tests' server."""
-    with temporary_settings({PREFECT_API_URL: prefect.url}):
-        yield prefect

@@ -24,7 +24,7 @@ from tests.end_to_end.project import labeled_sources, pool_source, selected, wri
 CROSSCHECK = Path(sys.executable).with_name("crosscheck")
 
 
-def test_stage_by_stage_is_a_cycle(here, tiny_data, tmp_path):
+def test_stage_by_stage_is_a_cycle(prefect, tiny_data, tmp_path):
     config = str(write_config(tmp_path / "stages", tiny_data))
     trained = flows.stages.finetune(config)
     assert trained["cycle"] == 0
@@ -42,11 +42,11 @@ def test_stage_by_stage_is_a_cycle(here, tiny_data, tmp_path):
         cycle(config)
 
 
-def test_a_killed_cycle_finds_the_results_of_what_was_finished(here, tiny_data, tmp_path):
+def test_a_killed_cycle_finds_the_results_of_what_was_finished(prefect, tiny_data, tmp_path):
     config = write_config(tmp_path / "killed", tiny_data)
     command = [CROSSCHECK, "cycle", "--config", config]
     folder = Workspace(load_settings(config).workspace).cycle(0)
-    process = subprocess.Popen(command, env=here.environment, start_new_session=True, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=prefect.environment, start_new_session=True, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not folder.exists("metrics.json"):
         assert process.poll() is None, "the cycle ended before it could be killed"
@@ -56,12 +56,12 @@ def test_a_killed_cycle_finds_the_results_of_what_was_finished(here, tiny_data, 
     process.wait()
     assert not folder.exists("done.json")
 
-    done = subprocess.run(command, env=here.environment, timeout=300, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=prefect.environment, timeout=300, capture_output=True, text=True, check=True)
     report = done.stdout.strip().splitlines()[-1]
     assert Path(report).name == "cycle-0000.html"
     assert Path(report).is_file()
-    runs = here.find("/flow_runs/filter", sort="START_TIME_DESC", limit=1)
-    tasks = here.find("/task_runs/filter", flow_runs={"id": {"any_": [runs[0]["id"]]}})
+    runs = prefect.find("/flow_runs/filter", sort="START_TIME_DESC", limit=1)
+    tasks = prefect.find("/task_runs/filter", flow_runs={"id": {"any_": [runs[0]["id"]]}})
     states = {task["name"].rsplit("-", 1)[0]: task["state_name"] for task in tasks}
     assert [states[name] for name in ("import", "harvest", "finetune")] == ["Cached"] * 3
     assert states["report"] == "Completed"
@@ -71,7 +71,7 @@ def test_a_killed_cycle_finds_the_results_of_what_was_finished(here, tiny_data, 
     assert selected(load_settings(whole), 0) == selected(load_settings(config), 0)
 
 
-def test_a_server_that_is_down_is_tried_again_and_the_cycle_goes_on(here, tiny_data, tmp_path, monkeypatch):
+def test_a_server_that_is_down_is_tried_again_and_the_cycle_goes_on(prefect, tiny_data, tmp_path, monkeypatch):
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", "not-a-real-token")
     config = write_config(
         tmp_path,
@@ -88,7 +88,7 @@ def test_a_server_that_is_down_is_tried_again_and_the_cycle_goes_on(here, tiny_d
         told = cycle(str(config))
     folder = Workspace(load_settings(config).workspace).cycle(0)
     assert "127.0.0.1:9" in folder.read_json("push.json")["failed"]
-    tasks = here.find("/task_runs/filter", sort="END_TIME_DESC", limit=9)
+    tasks = prefect.find("/task_runs/filter", sort="END_TIME_DESC", limit=9)
     attempts = {task["name"].rsplit("-", 1)[0]: task["run_count"] for task in tasks}
     assert attempts["push"] == 4
     assert attempts["finetune"] == 1
@@ -98,7 +98,7 @@ def test_a_server_that_is_down_is_tried_again_and_the_cycle_goes_on(here, tiny_d
 
 
 @pytest.mark.filterwarnings("ignore:Logger 'prefect.task_runs' attempted to send logs")
-def test_only_a_network_that_failed_is_tried_again(here):
+def test_only_a_network_that_failed_is_tried_again(prefect):
     def attempts(fault: Exception) -> int:
         made = []
 
