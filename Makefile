@@ -7,9 +7,6 @@ LABEL_STUDIO_PORT ?= 8080
 # Pictures below this folder can be shown; each project still opens only the folders that it needs.
 LABEL_STUDIO_DOCUMENT_ROOT ?= $(CURDIR)
 
-# Two torch threads beside other busy processes collapse when idle threads spin.
-export OMP_WAIT_POLICY = PASSIVE
-export GOMP_SPINCOUNT = 0
 export NO_ALBUMENTATIONS_UPDATE = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export DO_NOT_TRACK = 1
