@@ -18,7 +18,6 @@ from flows.tasks import (
     import_task,
     in_workspace,
     mine_task,
-    push_task,
     report_task,
     select_task,
 )
@@ -36,12 +35,6 @@ def finetune(config: str, overrides: list[str] | None = None) -> dict[str, Any]:
 def mine(config: str, overrides: list[str] | None = None) -> dict[str, Any]:
     """Mine the pool with the champion and decide every proposal's fate."""
     return _run(config, overrides, [mine_task, select_task])
-
-
-@flow(name="push")
-def push(config: str, overrides: list[str] | None = None) -> dict[str, Any]:
-    """Ask people about the images that wait."""
-    return _run(config, overrides, [push_task])
 
 
 @flow(name="report")

@@ -10,6 +10,7 @@ import typer
 
 from pipeline.cli import demo, models, versions
 from pipeline.cli.console import (
+    DEFAULT_CONFIG,
     AsJson,
     Config,
     Overrides,
@@ -19,9 +20,7 @@ from pipeline.cli.console import (
     show_table,
     tell,
 )
-from pipeline.cli.under_way import under_way
-
-DEFAULT_CONFIG = Path("configs/demo.yaml")
+from pipeline.cli.under_way import under_way, with_annotators
 
 app = typer.Typer(
     name="crosscheck",
@@ -138,12 +137,10 @@ def mine(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: 
 @explained
 def push(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Push the images that wait for an answer to whoever labels; pushing again adds nothing."""
-    from pipeline.settings import Secrets
-    from pipeline.stages.backend import labeling_backend
-    from pipeline.stages.push import push as ask
+    from pipeline.stages.push import push_now
 
-    with under_way(config, overrides) as (current, progress):
-        told = ask(current, labeling_backend(current.settings, Secrets().label_studio_api_key), progress)
+    with with_annotators(config, overrides) as (settings, backend, progress):
+        told = push_now(settings, backend, progress)
     refused = [f"Refused {image_id[:12]}: {reason}" for image_id, reason in told["refused"].items()]
     tell(told, as_json, f"{told['created']} tasks created, {told['existing']} were there already.", *refused)
 
@@ -152,14 +149,9 @@ def push(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: 
 @explained
 def harvest(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Take in what people answered since the last time, as a dataset version."""
-    from pipeline.settings import Secrets
-    from pipeline.stages.backend import labeling_backend
-    from pipeline.stages.cycle import only_one
     from pipeline.stages.harvest import harvest_now
 
-    settings = settings_from(config, overrides)
-    with only_one(settings), progress_bars() as progress:
-        backend = labeling_backend(settings, Secrets().label_studio_api_key)
+    with with_annotators(config, overrides) as (settings, backend, progress):
         told = harvest_now(settings, backend, None, progress)
     notes = [f"{who}: {problem}" for who, problem in told["notes"]]
     tell(told, as_json, f"{told['answered']} images answered, {told['skipped']} skipped.", *notes)

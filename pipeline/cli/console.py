@@ -11,6 +11,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -19,6 +20,7 @@ from pipeline.settings import Settings, load_settings
 
 OUT, ERR = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
 
+DEFAULT_CONFIG = Path("configs/demo.yaml")
 Config = Annotated[
     Path, typer.Option("--config", "-c", help="Settings file; see configs/ for examples.", show_default=True)
 ]
@@ -42,7 +44,7 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except (PipelineError, ValueError) as fault:
-            ERR.print(f"[bold red]error:[/] {fault}", markup=True)
+            ERR.print(f"[bold red]error:[/] {escape(str(fault))}")
             raise typer.Exit(1) from fault
 
     return run
@@ -74,7 +76,7 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[objec
     for name in columns:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
+        table.add_row(*("" if value is None else escape(str(value)) for value in row))
     OUT.print(table)
 
 

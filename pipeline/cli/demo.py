@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.console import OUT, AsJson, explained, progress_bars, settings_from, tell
+from pipeline.cli.console import DEFAULT_CONFIG, OUT, AsJson, explained, progress_bars, settings_from, tell
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
-
-CONFIG = Path("configs/demo.yaml")
 
 
 @explained
 def demo(
     cycles: Annotated[int, typer.Option(help="Full cycles after the opening one.", min=0, max=100)] = 2,
-    config: Annotated[Path, typer.Option("--config", "-c", help="Settings of the demo.")] = CONFIG,
+    config: Annotated[Path, typer.Option("--config", "-c", help="Settings of the demo.")] = DEFAULT_CONFIG,
     data: Annotated[Path, typer.Option(help="Where the pictures are generated.")] = Path("data/demo"),
     overrides: Annotated[list[str] | None, typer.Option("--set", "-s", help="section.key=value")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin again: drops the demo's workspace first.")] = False,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.cli.console import AsJson, Config, Overrides, explained, settings_from, show_table, tell
+from pipeline.cli.console import DEFAULT_CONFIG, AsJson, Config, Overrides, explained, settings_from, show_table, tell
 
-DEFAULT_CONFIG = Path("configs/demo.yaml")
 ModelId = Annotated[str, typer.Argument(help="Model id, see `crosscheck models list`.")]
 
 app = typer.Typer(no_args_is_help=True, help="List models, show one, or make one the champion.")

@@ -1,8 +1,8 @@
-"""The cycle that the commands of single stages work on."""
+"""What the commands of single stages work on: the cycle under way, or the annotators."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,14 +11,30 @@ from typing import TYPE_CHECKING
 from pipeline.cli.console import progress_bars, settings_from
 
 if TYPE_CHECKING:
-    from pipeline.stages.cycle import Cycle
+    from pipeline.labeling.backend import LabelingBackend
+    from pipeline.settings import Settings
+    from pipeline.stages.cycle import Cycle, Progress
 
 
 @contextmanager
-def under_way(config: Path, overrides: list[str] | None) -> Iterator[tuple[Cycle, Callable[[str, int, int], None]]]:
+def under_way(config: Path, overrides: list[str] | None) -> Iterator[tuple[Cycle, Progress]]:
     """The cycle under way, or the next one, alone in its workspace and with progress bars."""
     from pipeline.stages.cycle import only_one, open_cycle
 
     settings = settings_from(config, overrides)
     with only_one(settings), progress_bars() as progress:
         yield open_cycle(settings, datetime.now(UTC)), progress
+
+
+@contextmanager
+def with_annotators(
+    config: Path, overrides: list[str] | None
+) -> Iterator[tuple[Settings, LabelingBackend | None, Progress]]:
+    """The project's annotators, alone in its workspace and with progress bars; the token is in the environment."""
+    from pipeline.settings import Secrets
+    from pipeline.stages.backend import labeling_backend
+    from pipeline.stages.cycle import only_one
+
+    settings = settings_from(config, overrides)
+    with only_one(settings), progress_bars() as progress:
+        yield settings, labeling_backend(settings, Secrets().label_studio_api_key), progress

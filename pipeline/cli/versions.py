@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pipeline.cli.console import AsJson, Config, Overrides, explained, settings_from, show_table, tell
+from pipeline.cli.console import DEFAULT_CONFIG, AsJson, Config, Overrides, explained, settings_from, show_table, tell
 from pipeline.records import Split
 
 if TYPE_CHECKING:
     from pipeline.dataset.store import SampleStore
     from pipeline.settings import Settings
 
-DEFAULT_CONFIG = Path("configs/demo.yaml")
 Number = Annotated[int, typer.Argument(help="Version number, see `crosscheck versions list`.", min=0)]
 
 app = typer.Typer(no_args_is_help=True, help="List, show, compare, export and restore dataset versions.")
@@ -60,7 +59,7 @@ def show(
 
     history = {one.number: one for one in _store(settings_from(config, overrides)).history()}
     if version not in history:
-        raise ArtefactError(f"Expected a version from 0 to {max(history)}, got {version}.")
+        raise ArtefactError(f"Expected a dataset version from 0 to {max(history)}, got {version}.")
     one = history[version]
     origin = {name: getattr(one, name) for name in ("parent", "cycle", "model_id", "settings_digest")}
     tell(

@@ -70,9 +70,7 @@ class Cycle:
         """
         name = f"{stage}.json"
         if not self.folder.exists(name):
-            began = time.monotonic()
-            made = run()
-            self.folder.write_json(name, {**made, "seconds": round(time.monotonic() - began, 3)})
+            self.folder.write_json(name, timed(run))
         artefact: dict[str, Any] = self.folder.read_json(name)
         return artefact
 
@@ -90,6 +88,13 @@ class Cycle:
     def previous(self, stage: str) -> dict[str, Any] | None:
         """What a stage wrote in the cycle before this one; None in the first."""
         return load_cycle(self.settings.workspace, self.number - 1).artefact(stage) if self.number else None
+
+
+def timed(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Run a stage; what it gives, with the `seconds` it took."""
+    began = time.monotonic()
+    made = run()
+    return {**made, "seconds": round(time.monotonic() - began, 3)}
 
 
 def open_cycle(settings: Settings, now: datetime) -> Cycle:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.errors import ArtefactError
 from pipeline.labeling.backend import LabelingBackend
 from pipeline.records import Fate, Sample, State, Task, TaskKind
 from pipeline.selection.decide import boxes_of
-from pipeline.stages.cycle import Cycle, Progress, silent
+from pipeline.settings import Settings
+from pipeline.stages.cycle import Cycle, Progress, load_cycle, silent, timed
+from pipeline.workspace import Workspace
+
+ARTEFACT, QUEUE, SELECTION = "push.json", "queue.parquet", "selection.parquet"
 
 
 def push(cycle: Cycle, backend: LabelingBackend | None, progress: Progress = silent) -> dict[str, Any]:
@@ -36,6 +41,32 @@ def push_failed(cycle: Cycle, reason: str) -> dict[str, Any]:
     return cycle.once("push", lambda: {"created": 0, "existing": 0, "refused": {}, "failed": reason})
 
 
+def push_now(settings: Settings, backend: LabelingBackend | None, progress: Progress = silent) -> dict[str, Any]:
+    """Push what the last selection queued, whether its cycle has ended or not; pushing again adds nothing.
+
+    Args:
+        settings: The project.
+        backend: Who answers; None pushes nothing.
+        progress: Told while it goes on.
+
+    Returns:
+        What this push did, and the `cycle`. It becomes `push.json` where the cycle has not pushed, or could not.
+
+    Raises:
+        ArtefactError: Nothing was ever selected.
+        RemoteError: The service is down or refuses.
+    """
+    workspace = Workspace(settings.workspace)
+    numbers = [number for number in workspace.cycles() if workspace.cycle(number).exists(QUEUE)]
+    if not numbers:
+        raise ArtefactError(f"Expected a queue in {workspace.uri}, found none. Run `crosscheck mine` first.")
+    cycle = load_cycle(settings.workspace, max(numbers))
+    told = timed(lambda: _push(cycle, backend, progress))
+    if not cycle.folder.exists(ARTEFACT) or "failed" in cycle.folder.read_json(ARTEFACT):
+        cycle.folder.write_json(ARTEFACT, told)
+    return {"cycle": cycle.number, **told}
+
+
 def _push(cycle: Cycle, backend: LabelingBackend | None, progress: Progress) -> dict[str, Any]:
     if backend is None:
         return {"created": 0, "existing": 0, "refused": {}}
@@ -46,7 +77,7 @@ def _push(cycle: Cycle, backend: LabelingBackend | None, progress: Progress) -> 
 def queued_tasks(cycle: Cycle) -> list[Task]:
     """Tasks for every queued image, best first, with the boxes that a person may see."""
     samples = {sample.image_id: sample for sample in cycle.store.samples(states=[State.QUEUED])}
-    selection = cycle.folder.read_table("selection.parquet")
+    selection = cycle.folder.read_table(SELECTION)
     shown = [boxes_of(selection, fate, cycle.opened_at) for fate in (Fate.PSEUDO, Fate.ASK)]
     model_id = str(cycle.artefact("mining")["model_id"])
 
@@ -67,5 +98,5 @@ def queued_tasks(cycle: Cycle) -> list[Task]:
             asked_at=cycle.opened_at,
         )
 
-    queue = cycle.folder.read_table("queue.parquet").to_pylist()
+    queue = cycle.folder.read_table(QUEUE).to_pylist()
     return [task(row, samples[row["image_id"]]) for row in queue if row["image_id"] in samples]

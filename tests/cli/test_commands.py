@@ -1,0 +1,158 @@
+"""Commands on a project after its first cycle: what people read, what programs parse, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.project import write_config
+
+
+def test_versions_are_listed_with_their_reasons(told, crosscheck, project):
+    assert [one["reason"] for one in told("versions", "list")] == [
+        "import of 34 images",
+        "cycle 0: pseudo-labels and queue",
+    ]
+    assert "import of 34 images" in crosscheck("versions", "list", config=project).stdout
+
+
+def test_a_version_is_shown(told, crosscheck, project):
+    assert told("versions", "show", 0)["counts"]["images"] == {"labeled": 22, "pool": 12}
+    text = crosscheck("versions", "show", 1, config=project).stdout
+    assert "Version 1, committed" in text
+    assert "3 queued" in text
+    assert "cycle: 0" in text
+
+
+def test_two_versions_are_compared(told, crosscheck, project):
+    assert told("versions", "diff", 0, 1)["boxes"]["added"]["by_source"].keys() <= {"pseudo"}
+    assert "3 pool->queued" in crosscheck("versions", "diff", 0, 1, config=project).stdout
+    assert "Nothing changed." in crosscheck("versions", "diff", 1, 1, config=project).stdout
+
+
+@pytest.mark.parametrize(("kind", "file"), [("coco", "train.json"), ("yolo", "data.yaml"), ("voc", "*.xml")])
+def test_a_version_is_exported(told, tmp_path, kind, file):
+    written = told("versions", "export", 0, "--format", kind, "--to", tmp_path)
+    assert sum(written["images"].values()) == 22
+    assert list(tmp_path.rglob(file))
+
+
+def test_a_version_is_restored_as_a_new_one(told):
+    before = told("versions", "list")
+    made = told("versions", "restore", 0, "--reason", "a test")
+    after = told("versions", "list")
+    assert made == {"version": len(before), "restored": 0}
+    assert [one["reason"] for one in after[len(before) :]] == ["a test"]
+    assert after[-1]["counts"] == before[0]["counts"]
+    told("versions", "restore", len(before) - 1)
+
+
+def test_models_are_listed_and_shown_and_promoted(told, crosscheck, project):
+    listed = told("models", "list")
+    champion = listed["champion"]
+    assert list(listed["models"]) == [champion]
+    assert f"{champion} *" in crosscheck("models", "list", config=project).stdout
+    shown = json.loads(crosscheck("models", "show", champion, config=project).stdout)
+    assert shown == listed["models"][champion]
+    assert f"{champion} is the champion" in crosscheck("models", "promote", champion, config=project).stdout
+
+
+def test_the_champion_is_evaluated_as_it_was_in_its_cycle(told, crosscheck, project):
+    again = told("evaluate", "--split", "val")
+    model = told("models", "list")
+    assert again["map"] == model["models"][model["champion"]]["metrics"]["val"]["map"]
+    assert "Average precision by class" in crosscheck("evaluate", config=project).stdout
+
+
+def test_a_report_is_written_anew(told, crosscheck, project):
+    path = Path(told("report")["report"])
+    path.unlink()
+    assert crosscheck("report", "--cycle", 0, config=project).stdout.splitlines()[-1] == str(path)
+    assert path.is_file()
+
+
+def test_importing_again_changes_nothing(told, crosscheck, project):
+    versions = told("versions", "list")
+    assert told("import")["images"] == {}
+    assert "nothing new" in crosscheck("import", config=project).stdout
+    assert told("versions", "list") == versions
+
+
+def test_a_cycle_stage_by_stage(told):
+    answered = told("harvest")
+    assert answered["answered"] == 3
+    training = told("finetune", "--set", "training.steps=2")["training"]
+    assert training["steps"] == 2
+    assert training["labeled_images"] == 11
+    mined = told("mine", "--set", "training.steps=2")
+    assert mined["mining"]["pastes"] > 0
+    assert mined["select"]["queued"] == 3
+    pushed = told("push")
+    assert (pushed["cycle"], pushed["created"]) == (1, 3)
+    pushed = told("push")
+    assert (pushed["created"], pushed["existing"]) == (0, 3)
+
+
+def test_a_cycle_is_discarded(told, crosscheck, project):
+    assert told("cycle", "--discard") == {"discarded": 1}
+    refused = crosscheck("cycle", "--discard", config=project)
+    assert refused.exit_code == 1
+    assert "Expected an unfinished cycle to discard, found none" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("versions", "show", 99), "Expected a dataset version from 0 to"),
+        (("versions", "diff", 0, 99), "Expected a dataset version from 0 to"),
+        (("versions", "restore", 99), "Expected a dataset version from 0 to"),
+        (("models", "show", "none"), "none"),
+        (("models", "promote", "none"), "none"),
+        (("evaluate", "--model", "none"), "none"),
+        (("evaluate", "--split", "train"), "Expected split val or test, got 'train'"),
+        (("report", "--cycle", 7), "7"),
+        (("import", "--set", "training.step=3"), "did you mean 'steps'?"),
+        (("import", "--set", "training.steps=[3]"), "training.steps"),
+        (("import", "--set", "steps"), "Expected section.key=value"),
+    ],
+    ids=lambda value: "-".join(map(str, value)) if isinstance(value, tuple) else "",
+)
+def test_what_cannot_be_is_refused_in_one_message(crosscheck, project, arguments, message):
+    refused = crosscheck(*arguments, config=project)
+    assert refused.exit_code == 1
+    assert refused.stdout == ""
+    assert refused.stderr.lstrip().startswith("error:")
+    assert message in refused.stderr
+
+
+def test_brackets_in_a_message_are_shown_as_they_are(crosscheck, tmp_path):
+    refused = crosscheck("import", config=tmp_path / "[bold]settings[/].yaml")
+    assert refused.exit_code == 1
+    assert "[bold]settings[/].yaml" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("versions", "list"),
+        ("versions", "show", "0"),
+        ("models", "show", "x"),
+        ("evaluate",),
+        ("report",),
+        ("mine",),
+        ("push",),
+    ],
+    ids=" ".join,
+)
+def test_before_anything_was_imported_the_next_step_is_named(crosscheck, tiny_data, tmp_path, arguments):
+    refused = crosscheck(*arguments, config=write_config(tmp_path, tiny_data))
+    assert refused.exit_code == 1
+    assert refused.stderr.lstrip().startswith("error: ")
+    assert "Traceback" not in refused.output
+
+
+def test_no_models_yet(crosscheck, tiny_data, tmp_path):
+    listed = crosscheck("models", "list", "--json", config=write_config(tmp_path, tiny_data))
+    assert json.loads(listed.stdout) == {"champion": None, "models": {}}

@@ -1,0 +1,61 @@
+"""Help is there for every command, is quick, and teaches."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from pipeline.cli.app import app
+
+ROOT = typer.main.get_command(app)
+COMMANDS = (
+    "cycle",
+    "demo",
+    "evaluate",
+    "finetune",
+    "harvest",
+    "import",
+    "mine",
+    "models",
+    "push",
+    "report",
+    "versions",
+)
+
+
+def walk(command, path=()):
+    yield path, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from walk(inner, (*path, name))
+
+
+ALL = dict(walk(ROOT))
+
+
+def test_the_commands():
+    assert tuple(sorted(ROOT.commands)) == COMMANDS
+    assert sorted(ALL["versions",].commands) == ["diff", "export", "list", "restore", "show"]
+    assert sorted(ALL["models",].commands) == ["list", "promote", "show"]
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_every_command_and_option_is_explained(path, crosscheck):
+    assert len(ALL[path].help) > 30
+    assert crosscheck(*path, "--help").exit_code == 0
+    unexplained = [one.name for one in ALL[path].params if one.param_type_name == "option" and not one.help]
+    assert unexplained == []
+
+
+def test_the_way_to_begin(crosscheck):
+    text = crosscheck("--help").stdout
+    assert "crosscheck demo" in text
+    assert "crosscheck import" in text
+
+
+def test_help_waits_for_no_heavy_library():
+    code = "import sys, pipeline.cli.app; print(*({'torch', 'prefect', 'deltalake'} & set(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == ""
