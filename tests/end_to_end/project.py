@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import yaml
 from PIL import Image
+from pydantic import SecretStr
 
 from pipeline.dataset.store import SampleStore
 from pipeline.settings import Settings, load_settings
@@ -110,14 +111,14 @@ def pool_source(pictures: Path) -> dict[str, str]:
     return {"split": "pool", "format": "images", "images": str(pictures / "pool")}
 
 
-def run_cycles(config: Path, cycles: int = 1) -> Settings:
+def run_cycles(config: Path, cycles: int = 1, token: SecretStr | None = None) -> Settings:
     """Run whole cycles without Prefect, stage by stage, until so many are finished."""
     settings = load_settings(config)
     workspace = Workspace(settings.workspace)
     while sum(workspace.cycle(number).exists("done.json") for number in workspace.cycles()) < cycles:
         with only_one(settings):
             cycle = open_cycle(settings, datetime.now(UTC))
-            backend = labeling_backend(settings, None)
+            backend = labeling_backend(settings, token)
             import_new(cycle)
             harvest(cycle, backend)
             finetune(cycle)
