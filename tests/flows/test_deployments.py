@@ -15,10 +15,13 @@ from tests.end_to_end.project import write_config
 @pytest.fixture(scope="module")
 def deployed(prefect):
     """Every deployment of `prefect.yaml` made, and a worker at work."""
-    made = prefect.run("work-pool", "create", "local", "--type", "process", "--overwrite")
-    assert made.returncode == 0, made.stdout + made.stderr
-    made = prefect.run("--no-prompt", "deploy", "--all")
-    assert made.returncode == 0, made.stdout + made.stderr
+    for command in (
+        ("work-pool", "create", "local", "--type", "process", "--overwrite"),
+        ("work-pool", "set-concurrency-limit", "local", "1"),
+        ("--no-prompt", "deploy", "--all"),
+    ):
+        made = prefect.run(*command)
+        assert made.returncode == 0, made.stdout + made.stderr
     with prefect.background("worker", "worker", "start", "--pool", "local"):
         yield prefect
 
@@ -44,6 +47,7 @@ def test_the_schedule_is_nightly_and_one_cycle_runs_at_a_time(deployed):
     assert nightly["global_concurrency_limit"]["limit"] == 1
     assert nightly["concurrency_options"]["collision_strategy"] == "ENQUEUE"
     assert nightly["parameters"] == {"config": "configs/production.yaml"}
+    assert deployed.get("/work_pools/local")["concurrency_limit"] == 1
     names = {entry["name"] for entry in deployed.find("/flows/filter")}
     assert names == {"cycle", "harvest", "finetune", "mine", "push", "report"}
 
