@@ -14,3 +14,14 @@ from tests.end_to_end import project
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory):
     return project.generate(tmp_path_factory.mktemp("tiny") / "data")
+
+
+ONE_SERVER = ("flows", "label_studio")
+"""Folders whose tests share a server."""
+
+
+def pytest_collection_modifyitems(items):
+    """Keep what shares a server, or else a file, in one of the processes that run side by side."""
+    for item in items:
+        folder = item.path.parent
+        item.add_marker(pytest.mark.xdist_group(str(folder if folder.name in ONE_SERVER else item.path)))

@@ -86,6 +86,7 @@ class CycleContents:
         calibration: Every score on held-back boxes.
         certificates: The promise for each class.
         selected: How many boxes met which fate.
+        blind_audit: Pseudo-labels of all cycles that people found, by label, when asked without seeing them.
         audit: Pseudo-labels against hidden truth by label; None outside a simulation.
         push: What was sent to people.
         issues: Everything found wrong with files.
@@ -109,6 +110,7 @@ class CycleContents:
     calibration: Calibration | None = None
     certificates: Certificates | None = None
     selected: Selected | None = None
+    blind_audit: Mapping[str, AuditCount] = field(default_factory=dict)
     audit: Mapping[str, AuditCount] | None = None
     push: Push | None = None
     issues: tuple[ImportIssue, ...] = ()

@@ -172,7 +172,7 @@ class Certificates:
 
 @dataclass(frozen=True, slots=True)
 class AuditCount:
-    """Pseudo-labels of one class held against hidden truth: how many, and how many are right."""
+    """Pseudo-labels of one class held against what is true: how many, and how many are right."""
 
     boxes: int
     right: int

@@ -9,11 +9,13 @@ import pyarrow as pa
 from pipeline.records import Fate
 from pipeline.report.cells import Badge, Cell, Column, Link, Table
 from pipeline.report.contents import CycleContents, Turn, measured, page_name
-from pipeline.report.measures import Calibration, Certificate, Evidence, Gate
+from pipeline.report.measures import AuditCount, Calibration, Certificate, Evidence, Gate
 from pipeline.report.wording import NOTHING, change, count, cut, difference, moment, share, short_id, with_interval
 
 _EVIDENCE_ORDER = ("confidence", "consistency", "agreement", "product", "crosscheck")
 _CLASSES_SHOWN = 30
+_BLIND = "pseudo-labels of all cycles so far that people found when asked without seeing them, with a 95 % interval"
+_TRUTH = "simulation only: this cycle's pseudo-labels against hidden truth, with a 95 % interval"
 
 
 def progress(turns: Sequence[Turn], most: int, pages: frozenset[int] = frozenset()) -> Table:
@@ -130,17 +132,25 @@ def certificates(contents: CycleContents) -> Table:
     """What is promised for the pseudo-labels of each class, beside what was found and what became of its boxes.
 
     Returns:
-        A row a class; the column "Precision found" only in a simulation.
+        A row a class; the precision that people found once they were asked blindly, the true one in a simulation.
     """
     promised = contents.certificates.classes if contents.certificates else {}
     fates = count_fates(contents.selection)
+    audits = [
+        (Column(name, hint=hint), counts)
+        for name, hint, counts in (
+            ("Blind audit", _BLIND, contents.blind_audit),
+            ("Precision found", _TRUTH, contents.audit),
+        )
+        if counts
+    ]
     columns = (
         Column("Class", numeric=False),
         Column("Certificate", numeric=False),
         Column("Threshold", hint="on p(correct)"),
         Column("Held-back boxes right", hint="right boxes of all held-back boxes above the threshold"),
         Column("Certified precision", hint="lower bound"),
-        *_found_column(contents),
+        *(column for column, _ in audits),
         Column("Pseudo-labels"),
         Column("Asked"),
         Column("Dropped"),
@@ -150,11 +160,11 @@ def certificates(contents: CycleContents) -> Table:
         (
             label,
             *_promise(promised.get(label)),
-            *_found(contents, label),
+            *(_found(counts.get(label)) for _, counts in audits),
             *(count(fates.get(label, {}).get(fate, 0)) for fate in (Fate.PSEUDO, Fate.ASK, Fate.DROP)),
             (promised[label].needed or "") if label in promised else "",
         )
-        for label in sorted({*promised, *fates, *(contents.audit or {})})
+        for label in sorted({*promised, *fates, *(label for _, counts in audits for label in counts)})
     )
     return Table("Certificates, and what became of the boxes of each class", columns, rows)
 
@@ -216,15 +226,7 @@ def _promise(one: Certificate | None) -> tuple[Cell, ...]:
     return (badge, share(one.threshold), f"{count(one.right)} of {count(one.boxes)}", share(one.lower_bound))
 
 
-def _found_column(contents: CycleContents) -> tuple[Column, ...]:
-    hint = "simulation only: pseudo-labels against hidden truth, with a 95 % interval"
-    return () if contents.audit is None else (Column("Precision found", hint=hint),)
-
-
-def _found(contents: CycleContents, label: str) -> tuple[str, ...]:
-    if contents.audit is None:
-        return ()
-    one = contents.audit.get(label)
+def _found(one: AuditCount | None) -> str:
     if one is None or not one.boxes:
-        return (NOTHING,)
-    return (f"{with_interval(one.precision, one.interval)} ({count(one.right)} of {count(one.boxes)})",)
+        return NOTHING
+    return f"{with_interval(one.precision, one.interval)} ({count(one.right)} of {count(one.boxes)})"

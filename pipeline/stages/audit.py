@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,6 +43,15 @@ def audited(settings: Settings, answers: Sequence[Answer]) -> dict[str, dict[str
             count["boxes"] += 1
             count["right"] += int(hit)
     return counts
+
+
+def add_audits(audits: Sequence[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
+    """Sums of counts by label."""
+    labels = sorted({label for one in audits for label in one})
+    return {
+        label: {key: sum(one.get(label, {}).get(key, 0) for one in audits) for key in ("boxes", "right")}
+        for label in labels
+    }
 
 
 def _drawn(workspace: Workspace, answers: Sequence[Answer]) -> list[Sample]:

@@ -17,7 +17,7 @@ from pipeline.labeling.backend import Harvest, LabelingBackend
 from pipeline.labeling.merge import merge_answers
 from pipeline.records import Answer
 from pipeline.settings import Settings
-from pipeline.stages.audit import audited
+from pipeline.stages.audit import add_audits, audited
 from pipeline.stages.cycle import Cycle, Progress, silent
 from pipeline.workspace import Folder, Workspace
 
@@ -150,15 +150,7 @@ def _since_last_cycle(cycle: Cycle) -> dict[str, Any]:
         **{key: sum(one[key] for one in new) for key in ("answered", "skipped", "empty")},
         **{key: dict(sum((Counter(one[key]) for one in new), Counter())) for key in ("boxes", "annotators")},
         "hours": sum(hours) if hours else None,
-        "audit": _add_audits([one["audit"] for one in new]),
+        "audit": add_audits([one["audit"] for one in new]),
         "notes": [note for one in new for note in one["notes"]],
         "harvests": len(numbers),
-    }
-
-
-def _add_audits(audits: list[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
-    labels = sorted({label for one in audits for label in one})
-    return {
-        label: {key: sum(one.get(label, {}).get(key, 0) for one in audits) for key in ("boxes", "right")}
-        for label in labels
     }

@@ -22,6 +22,7 @@ from pipeline.report.measures import AuditCount, Calibration, Certificates, Gate
 from pipeline.report.page import render_cycle, render_index
 from pipeline.report.summary import summary_line, summary_markdown, summary_rows
 from pipeline.settings import Settings, dump_settings
+from pipeline.stages.audit import add_audits
 from pipeline.stages.cycle import OPENING, SETTINGS, Cycle, load_cycle
 from pipeline.workspace import Folder, Workspace
 
@@ -96,13 +97,12 @@ def contents(cycle: Cycle) -> CycleContents:
         calibration=_artefact(folder, "calibration", Calibration),
         certificates=_artefact(folder, "certificates", Certificates),
         selected=_artefact(folder, "select", Selected),
+        blind_audit=_blind_audit(cycle),
         audit=read_artefact(dict[str, AuditCount], audit, folder.path("audit.json")) if audit else None,
         push=_artefact(folder, "push", Push),
         issues=(*(ImportIssue(**issue) for issue in imported["issues"]), *_unreadable(mining)),
         stage_seconds=_seconds(folder),
-        mining=read_artefact(MiningCost, {**mining, "seconds": mining["step_seconds"]}, "mining.json")
-        if mining
-        else None,
+        mining=_cost(mining),
         samples=samples,
         **{name: table for name, table in tables.items() if table is not None},
         settings_yaml=dump_settings(cycle.settings),
@@ -174,6 +174,13 @@ def _change(cycle: Cycle, stored: StoredVersion) -> Change | None:
     added, removed = told["boxes"]["added"], told["boxes"]["removed"]
     images = {**told["images"]["states"], **{f"new->{state}": n for state, n in told["images"]["added"].items()}}
     return Change(images, added["by_source"], removed["by_source"], added["by_label"], removed["by_label"])
+
+
+def _blind_audit(cycle: Cycle) -> dict[str, AuditCount]:
+    """What people have said of pseudo-labels that they did not see, in every cycle so far."""
+    folders = (cycle.workspace.cycle(number) for number in cycle.workspace.cycles() if number <= cycle.number)
+    harvests = [folder.read_json("harvest.json") for folder in folders if folder.exists("harvest.json")]
+    return {label: AuditCount(**one) for label, one in add_audits([one["audit"] for one in harvests]).items()}
 
 
 def _training(folder: Folder) -> Training | None:

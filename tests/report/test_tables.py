@@ -249,6 +249,15 @@ def test_certificates_stand_beside_the_precision_found_in_a_simulation_only():
     assert all(len(row) == len(table.columns) for table in (simulated, real) for row in table.rows)
 
 
+def test_what_people_found_blindly_stands_beside_the_promise():
+    contents = replace(cycle_contents(scenes(30)), audit=None, blind_audit={"bolt": AuditCount(8, 6)})
+    table = certificates(contents)
+    rows = {row[0]: row for row in table.rows}
+    assert table.columns[5].title == "Blind audit"
+    assert rows["bolt"][5] == "0.750 [0.349–0.968] (6 of 8)"
+    assert rows["gear"][5] == "–"
+
+
 def test_fates_without_certificates_are_still_counted():
     contents = replace(cycle_contents(scenes(30)), certificates=None, audit=None)
     fates = count_fates(contents.selection)
