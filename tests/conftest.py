@@ -20,6 +20,7 @@ ONE_SERVER = ("flows", "label_studio")
 """Folders whose tests share a server."""
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in a hook of the same name
 def pytest_collection_modifyitems(items):
     """Keep what shares a server, or else a file, in one of the processes that run side by side."""
     for item in items:

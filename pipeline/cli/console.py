@@ -12,6 +12,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -20,6 +21,7 @@ from pipeline.settings import Settings, load_settings
 
 OUT, ERR = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
 
+ANY_WIDTH = 10_000
 DEFAULT_CONFIG = Path("configs/demo.yaml")
 Config = Annotated[
     Path, typer.Option("--config", "-c", help="Settings file; see configs/ for examples.", show_default=True)
@@ -71,12 +73,14 @@ def tell(values: Any, as_json: bool, *lines: str) -> None:
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table for people."""
+    """Print a table for people; where no terminal is, for instance in a pipe, a row stays one line."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
     for name in columns:
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*("" if value is None else escape(str(value)) for value in row))
+    if not OUT.is_terminal:
+        table.width = Measurement.get(OUT, OUT.options.update(max_width=ANY_WIDTH), table).maximum
     OUT.print(table)
 
 
