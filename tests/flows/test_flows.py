@@ -48,7 +48,7 @@ def test_a_killed_cycle_finds_the_results_of_what_was_finished(prefect, tiny_dat
     command = [CROSSCHECK, "cycle", "--config", config]
     folder = Workspace(load_settings(config).workspace).cycle(0)
     process = subprocess.Popen(command, env=prefect.environment, start_new_session=True, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not folder.exists("metrics.json"):
         assert process.poll() is None, "the cycle ended before it could be killed"
         assert time.monotonic() < deadline
