@@ -37,7 +37,7 @@ demo: install ## generate images and run two full cycles on them; the last line 
 	$(BIN)/crosscheck demo
 
 test: install label-studio-install ## every test but the slow ones
-	$(BIN)/python -m pytest -m 'not slow' --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -m 'not slow' --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 test-slow: install label-studio-install ## the tests that take over a minute
 	$(BIN)/python -m pytest -m slow

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import PurePosixPath
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.end_to_end import project
 
@@ -20,9 +22,13 @@ ONE_SERVER = ("flows", "label_studio")
 """Folders whose tests share a server."""
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in a hook of the same name
-def pytest_collection_modifyitems(items):
-    """Keep what shares a server, or else a file, in one of the processes that run side by side."""
-    for item in items:
-        folder = item.path.parent
-        item.add_marker(pytest.mark.xdist_group(str(folder if folder.name in ONE_SERVER else item.path)))
+class ByFile(LoadScopeScheduling):
+    """Keeps the tests of a file, or of a folder that shares a server, in one of the processes side by side."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = PurePosixPath(nodeid.partition("::")[0])
+        return str(file.parent if file.parent.name in ONE_SERVER else file)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return ByFile(config, log)

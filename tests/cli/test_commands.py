@@ -80,7 +80,7 @@ def test_importing_again_changes_nothing(told, crosscheck, project):
     assert told("versions", "list") == versions
 
 
-def test_a_cycle_stage_by_stage(told):
+def test_a_cycle_stage_by_stage_and_discarded(told, crosscheck, project):
     answered = told("harvest")
     assert answered["answered"] == 3
     training = told("finetune", "--set", "training.steps=2")["training"]
@@ -94,8 +94,6 @@ def test_a_cycle_stage_by_stage(told):
     pushed = told("push")
     assert (pushed["created"], pushed["existing"]) == (0, 3)
 
-
-def test_a_cycle_is_discarded(told, crosscheck, project):
     assert told("cycle", "--discard") == {"discarded": 1}
     refused = crosscheck("cycle", "--discard", config=project)
     assert refused.exit_code == 1
