@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -20,7 +19,7 @@ from pipeline.cli.console import (
     show_table,
     tell,
 )
-from pipeline.cli.under_way import under_way, with_annotators
+from pipeline.cli.under_way import run_cycle, under_way, with_annotators
 
 app = typer.Typer(
     name="crosscheck",
@@ -83,16 +82,6 @@ def cycle(
         return
     told = run_cycle(config, overrides)
     tell(told, as_json, told["summary"], told["report"])
-
-
-def run_cycle(config: Path, overrides: list[str] | None) -> dict[str, Any]:
-    """Run the flow `cycle` in this process, with progress bars."""
-    from flows.cycle import cycle as cycle_flow
-    from flows.progress import listening
-
-    with progress_bars() as progress, listening(progress):
-        told: dict[str, Any] = cycle_flow(str(config), list(overrides or []))
-    return told
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli.console import DEFAULT_CONFIG, OUT, AsJson, explained, progress_bars, settings_from, tell
+from pipeline.cli.under_way import run_cycle
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -28,7 +29,6 @@ def demo(
     learns from them and from pseudo-labels, and asks again. A demo that was killed goes on where it was. The last
     line is the path of the report.
     """
-    from pipeline.cli.app import run_cycle
     from pipeline.dataset.demo import generate_demo
 
     settings = settings_from(config, overrides)

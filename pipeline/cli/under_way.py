@@ -1,4 +1,4 @@
-"""What the commands of single stages work on: the cycle under way, or the annotators."""
+"""What commands run or work on: a whole cycle, the cycle under way, or the annotators."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.console import progress_bars, settings_from
 
@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     from pipeline.labeling.backend import LabelingBackend
     from pipeline.settings import Settings
     from pipeline.stages.cycle import Cycle, Progress
+
+
+def run_cycle(config: Path, overrides: list[str] | None) -> dict[str, Any]:
+    """Run the flow `cycle` in this process, with progress bars."""
+    from flows.cycle import cycle as cycle_flow
+    from flows.progress import listening
+
+    with progress_bars() as progress, listening(progress):
+        told: dict[str, Any] = cycle_flow(str(config), list(overrides or []))
+    return told
 
 
 @contextmanager

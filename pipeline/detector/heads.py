@@ -92,13 +92,20 @@ def _classification_loss(logits: Tensor, expected: AnchorTargets, settings: Trai
     return focal_loss(logits[counts], one_hot, expected.weights[counts], settings.focal)
 
 
-def _without_background(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Let nothing be found of the class 0: torchvision's one-stage heads have a column for it that no box teaches."""
-    outputs["cls_logits"][..., 0] = -torch.inf
-    return outputs
+class _NoBackground:
+    """Lets nothing be found of the class 0: torchvision's one-stage heads have a column for it that no box teaches."""
+
+    training: bool
+
+    def forward(self, features: list[Tensor]) -> dict[str, Tensor]:
+        """What torchvision's head tells of every anchor or point; at inference, no score for the class 0."""
+        outputs: dict[str, Tensor] = super().forward(features)  # type: ignore[misc]
+        if not self.training:
+            outputs["cls_logits"][..., 0] = -torch.inf
+        return outputs
 
 
-class WeightedRetinaNetHead(RetinaNetHead):  # type: ignore[misc]
+class WeightedRetinaNetHead(_NoBackground, RetinaNetHead):  # type: ignore[misc]
     """RetinaNet's head (arXiv 1708.02002) with weighted, ignorable targets.
 
     Sums are divided by the total weight of matched anchors in the batch, where torchvision divides image by image;
@@ -106,11 +113,6 @@ class WeightedRetinaNetHead(RetinaNetHead):  # type: ignore[misc]
     """
 
     training_settings = TrainingSettings()
-
-    def forward(self, features: list[Tensor]) -> dict[str, Tensor]:
-        """Class scores and box coordinates of every anchor; as torchvision's."""
-        outputs: dict[str, Tensor] = super().forward(features)
-        return outputs if self.training else _without_background(outputs)
 
     def compute_loss(
         self, targets: list[Target], head_outputs: dict[str, Tensor], anchors: list[Tensor], matched_idxs: list[Tensor]
@@ -128,15 +130,10 @@ class WeightedRetinaNetHead(RetinaNetHead):  # type: ignore[misc]
         return {"classification": classification / total, "box": regression / total}
 
 
-class WeightedFCOSHead(FCOSHead):  # type: ignore[misc]
+class WeightedFCOSHead(_NoBackground, FCOSHead):  # type: ignore[misc]
     """FCOS's head (arXiv 1904.01355) with weighted, ignorable targets."""
 
     training_settings = TrainingSettings()
-
-    def forward(self, features: list[Tensor]) -> dict[str, Tensor]:
-        """Class scores, box coordinates and centerness of every point; as torchvision's."""
-        outputs: dict[str, Tensor] = super().forward(features)
-        return outputs if self.training else _without_background(outputs)
 
     def compute_loss(
         self, targets: list[Target], head_outputs: dict[str, Tensor], anchors: list[Tensor], matched_idxs: list[Tensor]
