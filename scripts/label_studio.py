@@ -225,7 +225,8 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status: 0 after Ctrl-C, 1 when the server could not be used.
     """
     given = _parse(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stop in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs start with SIGINT ignored
+        signal.signal(stop, signal.default_int_handler)
     print("Label Studio is starting; the first start takes about a minute.", flush=True)
     try:
         with running(given.executable, given.folder, given.document_root, given.port) as server:
@@ -238,7 +239,8 @@ def main(arguments: list[str] | None = None) -> int:
                 f"  Ctrl-C stops it.",
                 flush=True,
             )
-            signal.pause()
+            while True:  # signal.pause() would sleep through a signal that came just before it
+                time.sleep(1.0)
     except KeyboardInterrupt:
         print("Label Studio is stopped.")
         return 0
