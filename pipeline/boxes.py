@@ -6,7 +6,17 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_area, clip_boxes_to_image
 
-__all__ = ["as_boxes", "clip", "grow", "intersection", "intersection_over_first", "is_valid", "scale", "shift"]
+__all__ = [
+    "as_boxes",
+    "clip",
+    "grow",
+    "intersection",
+    "intersection_over_first",
+    "is_valid",
+    "outward",
+    "scale",
+    "shift",
+]
 
 
 def as_boxes(rows: object) -> Tensor:
@@ -109,6 +119,18 @@ def intersection(first: Tensor, second: Tensor) -> Tensor:
     top_left = torch.maximum(first[:, None, :2], second[None, :, :2])
     bottom_right = torch.minimum(first[:, None, 2:], second[None, :, 2:])
     return (bottom_right - top_left).clamp(min=0).prod(-1)
+
+
+def outward(boxes: Tensor) -> Tensor:
+    """Whole pixels that hold boxes.
+
+    Args:
+        boxes (Tensor[N, 4]): in `(x1, y1, x2, y2)`, pixels.
+
+    Returns:
+        Tensor[N, 4]: int64.
+    """
+    return torch.cat([boxes[:, :2].floor(), boxes[:, 2:].ceil()], dim=1).long()
 
 
 def intersection_over_first(first: Tensor, second: Tensor) -> Tensor:

@@ -297,6 +297,19 @@ SAMPLE_SCHEMA = pa.schema(
 )
 """A row an image: the columns of the sample table, in order."""
 
+NEIGHBOUR_FIELDS = [
+    ("duplicate_iou", pa.float32()),
+    ("conflict_iou", pa.float32()),
+    ("covered", pa.float32()),
+    ("covering", pa.float32()),
+    ("votes", pa.float32()),
+    ("rank", pa.float32()),
+    ("crowd", pa.float32()),
+    ("best_score", pa.float32()),
+    ("class_score", pa.float32()),
+]
+"""What the other proposals of the same image say of one, see `pipeline.mining.proposals.Neighbours`."""
+
 PROPOSAL_SCHEMA = pa.schema(
     [
         ("proposal_id", pa.string()),
@@ -306,14 +319,17 @@ PROPOSAL_SCHEMA = pa.schema(
         ("score", pa.float32()),
         ("entropy", pa.float32()),
         ("runner_up", pa.float32()),
+        *NEIGHBOUR_FIELDS,
         ("agreement", pa.float32()),
+        ("agreement_iou", pa.float32()),
         ("embedding", pa.list_(pa.float32())),
         ("model_id", pa.string()),
     ]
 )
 """A row a proposal. Corners in pixels of its own image. `score` higher = more likely right; `entropy` of the
 class scores in nats, higher = less sure; `runner_up` the best score of another class at the same place; `agreement`
-under flipped and rescaled views of its own image, 0 to 1, null where not measured; `embedding` unit length."""
+the score with which it is found again when it is cut out of its own image and mirrored, 0 for a miss, and
+`agreement_iou` how well it is found there, both null where not measured; `embedding` unit length."""
 
 CHECK_SCHEMA = pa.schema(
     [

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import demo, models, versions
+from pipeline.cli import bench, demo, models, versions
 from pipeline.cli.console import (
     DEFAULT_CONFIG,
     AsJson,
@@ -36,6 +36,7 @@ app = typer.Typer(
 )
 app.add_typer(versions.app, name="versions")
 app.add_typer(models.app, name="models")
+app.add_typer(bench.app, name="bench")
 app.command("demo")(demo.demo)
 
 

@@ -39,6 +39,13 @@ class PictureBatch:
     images: Tensor
     sizes: list[tuple[int, int]]
 
+    def pictures(self) -> list[NDArray[np.uint8]]:
+        """Each picture without its padding, uint8[H, W, 3]."""
+        cut = zip(self.images, self.sizes, strict=True)
+        return [
+            np.ascontiguousarray(image[:, :height, :width].permute(1, 2, 0).numpy()) for image, (height, width) in cut
+        ]
+
     def to_original(self, index: int, boxes: Tensor) -> Tensor:
         """Carry boxes of one picture from input pixels to its own pixels.
 
@@ -51,6 +58,19 @@ class PictureBatch:
         """
         ref, (height, width) = self.refs[index], self.sizes[index]
         return scale(boxes, ref.width / width, ref.height / height)
+
+    def to_input(self, index: int, boxes: Tensor) -> Tensor:
+        """Carry boxes of one picture from its own pixels to input pixels.
+
+        Args:
+            index: Which picture.
+            boxes (Tensor[N, 4]): in `(x1, y1, x2, y2)`, pixels of the original.
+
+        Returns:
+            Tensor[N, 4]: in input pixels.
+        """
+        ref, (height, width) = self.refs[index], self.sizes[index]
+        return scale(boxes, width / ref.width, height / ref.height)
 
 
 def stack_pictures(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:

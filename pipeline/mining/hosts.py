@@ -86,8 +86,7 @@ def load_hosts(
         threads=settings.decode_threads,
         faults=faults,
     ):
-        for image, ref, (height, width) in zip(batch.images, batch.refs, batch.sizes, strict=True):
-            pictures[ref.image_id] = np.ascontiguousarray(image[:, :height, :width].permute(1, 2, 0).numpy())
+        pictures.update(zip((ref.image_id for ref in batch.refs), batch.pictures(), strict=True))
     if not pictures:
         raise DataError("Expected labelled images to paste into, found none that can be read; import some")
     return hosts_from_pictures([known[image_id] for image_id in pictures], list(pictures.values()), labels)

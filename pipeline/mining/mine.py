@@ -1,10 +1,11 @@
-"""Mining: proposals of a stream of pictures, each checked in other pictures, in parts of bounded size."""
+"""Mining: proposals of a stream of pictures, the doubtful ones checked in other pictures, in parts of bounded size."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -16,13 +17,28 @@ from pipeline.detector.predict import Detections, Predictor, detect_pictures
 from pipeline.detector.stream import Fault, PictureBatch
 from pipeline.mining.hosts import Hosts
 from pipeline.mining.paste import Pastes, draw_pastes
-from pipeline.mining.proposals import class_scores, view_agreement
-from pipeline.mining.validate import Cost, Redetections, redetect
-from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA, ImageRef
+from pipeline.mining.proposals import Neighbours, class_scores, look_around
+from pipeline.mining.validate import Cost, Redetections, redetect, redetect_alone
+from pipeline.records import CHECK_SCHEMA, NEIGHBOUR_FIELDS, PROPOSAL_SCHEMA, ImageRef
 from pipeline.seeds import numpy_generator
 from pipeline.settings import MiningSettings
 
 CLASS_FREE_IMAGE, CLASS_FREE_REGION = "class_free_image", "class_free_region"
+
+
+class Gate(Protocol):
+    """Tells which proposals are worth what another check costs."""
+
+    def climbs(self, proposals: pa.Table) -> NDArray[np.bool_]:
+        """Which of them another check may still change the fate of.
+
+        Args:
+            proposals: Columns of `PROPOSAL_SCHEMA`; those without `agreement` were not checked yet, the others are
+                about to be pasted.
+
+        Returns:
+            bool[N].
+        """
 
 
 @dataclass
@@ -33,8 +49,8 @@ class Mined:
         proposals: Columns of `PROPOSAL_SCHEMA`.
         checks: Columns of `CHECK_SCHEMA`.
         faults: Pictures that could not be read.
-        cost: Pastes, canvases and passes of the checks.
-        seconds: By stage: `detect`, `views`, `check`.
+        cost: Windows, canvases and passes of the checks.
+        seconds: By stage: `detect`, `alone`, `paste`.
     """
 
     proposals: pa.Table
@@ -53,7 +69,8 @@ class Miner:
         model_id: Written to every proposal.
         settings: How proposals are chosen and checked.
         max_pixels: A larger picture is refused.
-        seed: The settings' seed; what is drawn for a picture depends on it and on the picture's id alone.
+        seed: The settings' seed; what is drawn for a picture depends on it, on the picture's id and on which of its
+            proposals are checked.
     """
 
     def __init__(
@@ -66,11 +83,12 @@ class Miner:
         self._max_pixels = max_pixels
         self._seed = seed
 
-    def mine(self, refs: Iterable[ImageRef]) -> Mined:
+    def mine(self, refs: Iterable[ImageRef], gate: Gate | None = None) -> Mined:
         """Propose and check.
 
         Args:
             refs: Pictures; those of one shape are put side by side, which wastes no padding.
+            gate: Tells which proposals are shown alone and, of these, which are pasted; every one without it.
 
         Returns:
             Proposals and checks; a picture without proposals has no row.
@@ -86,23 +104,26 @@ class Miner:
             faults=mined.faults,
         )
         clock = _Clock(mined.seconds)
-        for batch, found in stream:
-            found = [self._kept(one) for one in found]
+        for batch, detections in stream:
+            found = [self._kept(one) for one in detections]
+            table = self._proposal_table(batch, found)
             clock.lap("detect")
-            agreement = view_agreement(self._predictor, batch.images, found, self._settings.views)
-            clock.lap("views")
-            proposals.append(self._proposal_table(batch, found, agreement))
-            checks.append(self._check_table(batch, found, mined.cost))
-            clock.lap("check")
+            table, shown = self._look_alone(batch, found, table, gate, mined.cost)
+            proposals.append(table)
+            clock.lap("alone")
+            doubtful = shown if gate is None else shown & gate.climbs(table)
+            checks.append(self._paste(batch, found, table, doubtful, mined.cost))
+            clock.lap("paste")
         mined.proposals, mined.checks = pa.concat_tables(proposals), pa.concat_tables(checks)
         return mined
 
     def _kept(self, found: Detections) -> Detections:
         return found[found.scores >= self._settings.proposal_score][: self._settings.proposals_per_image]
 
-    def _proposal_table(self, batch: PictureBatch, found: list[Detections], agreement: list[Tensor]) -> pa.Table:
+    def _proposal_table(self, batch: PictureBatch, found: list[Detections]) -> pa.Table:
         labels = self._predictor.detector.labels
         scores = [class_scores(one, len(labels)) for one in found]
+        neighbours = Neighbours.join([look_around(one) for one in found])
         boxes = torch.cat([batch.to_original(index, one.boxes) for index, one in enumerate(found)])
         embeddings = torch.cat([one.embeddings for one in found])
         columns = {
@@ -113,18 +134,35 @@ class Miner:
             "score": torch.cat([one.scores for one in found]).numpy(),
             "entropy": torch.cat([one.entropy for one in scores]).numpy(),
             "runner_up": torch.cat([one.runner_up for one in scores]).numpy(),
-            "agreement": torch.cat(agreement).numpy() if self._settings.views else None,
+            **{name: getattr(neighbours, name).numpy() for name, _ in NEIGHBOUR_FIELDS},
+            "agreement": None,
+            "agreement_iou": None,
             "embedding": pa.FixedSizeListArray.from_arrays(embeddings.numpy().ravel(), embeddings.shape[1]),
             "model_id": [self._model_id] * len(boxes),
         }
         return _table(columns, PROPOSAL_SCHEMA, len(boxes))
 
-    def _check_table(self, batch: PictureBatch, found: list[Detections], cost: Cost) -> pa.Table:
-        pastes = self._draw(batch, found)
+    def _look_alone(
+        self, batch: PictureBatch, found: list[Detections], proposals: pa.Table, gate: Gate | None, cost: Cost
+    ) -> tuple[pa.Table, NDArray[np.bool_]]:
+        """Fill in `agreement`, and tell where."""
+        shown = np.ones(len(proposals), dtype=np.bool_) if gate is None else gate.climbs(proposals)
+        seen = redetect_alone(self._predictor, _chosen(found, shown), batch.pictures(), self._settings, cost)
+        for name, values in (("agreement", seen.score), ("agreement_iou", seen.iou)):
+            column = np.full(len(proposals), np.nan, dtype=np.float32)
+            column[shown] = values.numpy()
+            place = proposals.schema.get_field_index(name)
+            proposals = proposals.set_column(place, proposals.schema.field(place), pa.array(column, from_pandas=True))
+        return proposals, shown
+
+    def _paste(
+        self, batch: PictureBatch, found: list[Detections], proposals: pa.Table, chosen: NDArray[np.bool_], cost: Cost
+    ) -> pa.Table:
+        pastes = self._draw(batch, _chosen(found, chosen))
         if pastes is None:
             return CHECK_SCHEMA.empty_table()
-        seen = redetect(self._predictor, pastes, _pictures(batch), self._hosts, self._settings, cost)
-        return self._rows(pastes, seen, np.array(_proposal_ids(batch, found)))
+        seen = redetect(self._predictor, pastes, batch.pictures(), self._hosts, self._settings, cost)
+        return self._rows(pastes, seen, proposals["proposal_id"].to_numpy(zero_copy_only=False)[chosen])
 
     def _draw(self, batch: PictureBatch, found: list[Detections]) -> Pastes | None:
         parts, first = [], 0
@@ -159,6 +197,12 @@ class Miner:
         return _table(columns, CHECK_SCHEMA, len(pastes))
 
 
+def _chosen(found: list[Detections], chosen: NDArray[np.bool_]) -> list[Detections]:
+    """Some of the proposals of each picture; `chosen` goes through all pictures."""
+    parts = torch.split(torch.from_numpy(chosen), [len(one) for one in found])
+    return [one[part] for one, part in zip(found, parts, strict=True)]
+
+
 class _Clock:
     """Adds up the seconds between laps."""
 
@@ -175,12 +219,6 @@ class _Clock:
 def _proposal_ids(batch: PictureBatch, found: list[Detections]) -> list[str]:
     pairs = zip(batch.refs, found, strict=True)
     return [f"{ref.image_id[:20]}.{rank:03d}" for ref, one in pairs for rank in range(len(one))]
-
-
-def _pictures(batch: PictureBatch) -> list[NDArray[np.uint8]]:
-    """Each picture without its padding, uint8[H, W, 3]."""
-    cut = zip(batch.images, batch.sizes, strict=True)
-    return [np.ascontiguousarray(image[:, :height, :width].permute(1, 2, 0).numpy()) for image, (height, width) in cut]
 
 
 def _corner_columns(boxes: Tensor, prefix: str = "") -> dict[str, NDArray[np.float32]]:

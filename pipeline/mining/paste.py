@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.boxes import clip, grow
+from pipeline.boxes import clip, grow, outward
 from pipeline.mining.hosts import Hosts
 from pipeline.settings import MiningSettings
 
@@ -94,7 +94,7 @@ def draw_pastes(
     """
     count, each = len(boxes), settings.hosts
     host, class_free = _choose_hosts(labels, hosts, each, random)
-    crop = _outward(clip(grow(boxes, settings.margin), *size))
+    crop = outward(clip(grow(boxes, settings.margin), *size))
     sides = (crop[:, 2:] - crop[:, :2]).float()[:, None].expand(count, each, 2)
     jitter = torch.from_numpy(random.uniform(-settings.scale_jitter, settings.scale_jitter, (count, each))).float()
     largest = (hosts.sizes[host] * LARGEST_SHARE).floor().clamp(min=1)
@@ -157,11 +157,6 @@ def _windows(target: Tensor, sizes: Tensor, ratio: float) -> Tensor:
     context = ((target[:, 2:] - target[:, :2]) * ratio).long().clamp(min=SMALLEST_WINDOW_PX)
     top_left = (target[:, :2] - context).clamp(min=0)
     return torch.cat([top_left, torch.minimum(target[:, 2:] + context, sizes)], dim=1)
-
-
-def _outward(boxes: Tensor) -> Tensor:
-    """Whole pixels that hold the boxes."""
-    return torch.cat([boxes[:, :2].floor(), boxes[:, 2:].ceil()], dim=1).long()
 
 
 def render_window(

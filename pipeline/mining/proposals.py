@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, pad
 from torchvision.ops import box_iou
 
-from pipeline.boxes import scale
-from pipeline.detector.augment import FILL
-from pipeline.detector.predict import Detections, Predictor
-from pipeline.detector.stream import STRIDE
-from pipeline.settings.mining import View
+from pipeline.boxes import intersection_over_first
+from pipeline.detector.predict import Detections
 
 SAME_PLACE_IOU = 0.6
 """Detections that overlap so much speak of the same thing."""
-SMALLER = 0.75
-"""How much a rescaled view is smaller."""
+SAME_OBJECT_IOU = 0.3
+"""Boxes of one class that overlap so much may be of one object."""
 
 
 @dataclass(frozen=True)
@@ -60,58 +57,66 @@ def class_scores(found: Detections, num_classes: int) -> ClassScores:
     return ClassScores(torch.special.entr(shares).sum(1), runner_up)
 
 
-def view_agreement(
-    predictor: Predictor, images: Tensor, found: list[Detections], views: tuple[View, ...]
-) -> list[Tensor]:
-    """Detect again in changed views of the same pictures.
+@dataclass(frozen=True)
+class Neighbours:
+    """What the other proposals of its picture say of each of N proposals.
+
+    A detector leaves several boxes on one object and few boxes in a picture that it does not understand; both tell
+    right boxes from wrong ones, and cost nothing.
+
+    Attributes:
+        duplicate_iou: Tensor[N], largest overlap with a surer box of its class.
+        conflict_iou: Tensor[N], largest overlap with a surer box of another class.
+        covered: Tensor[N], largest share of it that lies in a surer box of its class.
+        covering: Tensor[N], largest share of a surer box of its class that lies in it.
+        votes: Tensor[N], scores of the other boxes of its class that overlap it, summed.
+        rank: Tensor[N], how many proposals of the picture are surer.
+        crowd: Tensor[N], how many proposals the picture has.
+        best_score: Tensor[N], of the picture.
+        class_score: Tensor[N], scores of its class in the picture, summed.
+    """
+
+    duplicate_iou: Tensor
+    conflict_iou: Tensor
+    covered: Tensor
+    covering: Tensor
+    votes: Tensor
+    rank: Tensor
+    crowd: Tensor
+    best_score: Tensor
+    class_score: Tensor
+
+    @staticmethod
+    def join(parts: Sequence[Neighbours]) -> Neighbours:
+        """Those of several pictures in one, in order."""
+        return Neighbours(*(torch.cat([getattr(part, one.name) for part in parts]) for one in fields(Neighbours)))
+
+
+def look_around(found: Detections) -> Neighbours:
+    """Compare the proposals of one picture with each other.
 
     Args:
-        predictor: The detector.
-        images (Tensor[B, 3, H, W]): uint8.
-        found: Detections an image, in input pixels.
-        views: Which changes; none gives 0 everywhere.
+        found: Detections of one picture, best first.
 
     Returns:
-        Tensor[N] an image: mean over views of the best score of the same class at the same place, 0 for a miss;
-        higher = more likely right.
+        What they say of each other.
     """
-    totals = [torch.zeros(len(one)) for one in found]
-    for view in views:
-        seen = predictor(_changed(images, view))
-        for total, original, one in zip(totals, found, seen, strict=True):
-            total += best_match_scores(original, _restored(one, view, int(images.shape[-1])))
-    return [total / max(1, len(views)) for total in totals]
+    count, scores = len(found), found.scores
+    same = found.labels[:, None] == found.labels
+    surer = torch.ones(count, count, dtype=torch.bool).tril(-1)
+    iou, inside = box_iou(found.boxes, found.boxes), intersection_over_first(found.boxes, found.boxes)
 
+    def largest(values: Tensor, among: Tensor) -> Tensor:
+        return (values * among).amax(1) if count else scores
 
-def best_match_scores(wanted: Detections, seen: Detections) -> Tensor:
-    """Best score among detections of the same class at the same place.
-
-    Args:
-        wanted: N detections.
-        seen: M detections in the same pixels.
-
-    Returns:
-        Tensor[N], 0 where nothing matches.
-    """
-    if len(seen) == 0:
-        return torch.zeros(len(wanted))
-    matches = (box_iou(wanted.boxes, seen.boxes) >= SAME_PLACE_IOU) & (wanted.labels[:, None] == seen.labels)
-    best: Tensor = (matches * seen.scores).amax(1)
-    return best
-
-
-def _changed(images: Tensor, view: View) -> Tensor:
-    if "smaller" in view:
-        shrunk = interpolate(images.float(), scale_factor=SMALLER, mode="bilinear", antialias=True)
-        images = shrunk.round().to(torch.uint8)
-    if "flip" in view:
-        images = images.flip(-1)
-    height, width = images.shape[-2:]
-    return pad(images, (0, -width % STRIDE, 0, -height % STRIDE), value=FILL)
-
-
-def _restored(seen: Detections, view: View, width: int) -> Detections:
-    boxes = scale(seen.boxes, 1 / SMALLER, 1 / SMALLER) if "smaller" in view else seen.boxes
-    if "flip" in view:
-        boxes = torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], dim=1)
-    return Detections(boxes, seen.scores, seen.labels, seen.embeddings)
+    return Neighbours(
+        duplicate_iou=largest(iou, same & surer),
+        conflict_iou=largest(iou, ~same & surer),
+        covered=largest(inside, same & surer),
+        covering=largest(inside.T, same & surer),
+        votes=(scores * (same & (iou > SAME_OBJECT_IOU))).sum(1) - scores,
+        rank=torch.arange(count, dtype=torch.float32),
+        crowd=torch.full((count,), float(count)),
+        best_score=scores[:1].expand(count),
+        class_score=(scores * same).sum(1),
+    )

@@ -129,9 +129,10 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class MiningCost:
-    """What cross-image validation cost: proposals, pastes, canvases, forward passes, and seconds by step."""
+    """What checks cost: proposals, those shown alone, pastes, canvases, forward passes, and seconds by step."""
 
     proposals: int
+    cuts: int
     pastes: int
     canvases: int
     passes: int

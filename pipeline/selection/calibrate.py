@@ -1,4 +1,4 @@
-"""p(correct): a small calibrated model over everything that is known of a proposal."""
+"""p(correct): a small calibrated model over what is known of a proposal."""
 
 from __future__ import annotations
 
@@ -11,34 +11,46 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GroupKFold
 
 from pipeline.errors import ArtefactError
+from pipeline.records import NEIGHBOUR_FIELDS
 
-FEATURES = (
+CHEAP = (
     "score_logit",
-    "consistency",
-    "hit_fraction",
-    "mean_iou",
-    "spread",
-    "agreement",
     "entropy",
     "runner_up",
     "log_side",
     "log_aspect",
+    *(name for name, _ in NEIGHBOUR_FIELDS),
 )
+"""Features that the detection itself gives."""
+ALONE = ("agreement", "agreement_iou")
+"""Features of a proposal that was shown alone."""
+PASTED = ("consistency", "hit_fraction", "mean_iou", "spread")
+"""Features of a proposal that was pasted."""
+
+STRENGTHS = (0.003, 0.01, 0.03, 0.1)
+"""Inverse strengths of the ridge penalty among which cross-validation chooses."""
+KNOTS = (0.25, 0.5, 0.75)
+"""Quantiles of a feature at which its slope may change."""
+_INNER_FOLDS = 5
 _EDGE = 1e-4
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Fold = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 @dataclass(frozen=True)
 class Calibrator:
-    """A logistic model on standardised features, with an offset for each class that has enough boxes.
+    """A logistic model whose slope in each feature may change at the feature's quartiles.
 
     Attributes:
         features: Names of the features it looks at.
-        center: Subtracted from each feature.
-        scale: Each feature is divided by it.
-        weights: Of each standardised feature.
+        knots: Of each feature, ascending.
+        weights: A weight for each feature and one for each of its knots, feature by feature.
         intercept: Of the model.
         offsets: Added for boxes of a class; classes without an entry are pooled.
         boxes: How many boxes it was fitted on.
@@ -46,19 +58,18 @@ class Calibrator:
     """
 
     features: tuple[str, ...]
-    center: tuple[float, ...]
-    scale: tuple[float, ...]
+    knots: tuple[tuple[float, ...], ...]
     weights: tuple[float, ...]
     intercept: float
     offsets: dict[str, float]
     boxes: int
     model_id: str
 
-    def predict(self, evidence: pa.Table) -> NDArray[np.float64]:
+    def predict(self, evidence: pa.Table) -> Floats:
         """Probability of being right.
 
         Args:
-            evidence: Proposals with their evidence.
+            evidence: Proposals with the evidence that the features need.
 
         Returns:
             float[N], 0 to 1, higher = more likely right.
@@ -72,11 +83,10 @@ class Calibrator:
                 f"Expected proposals of model {self.model_id}, for which this calibration was made, got those of "
                 f"{sorted(others)}. Calibrate again for that model."
             )
-        standardised = (feature_matrix(evidence, self.features) - self.center) / self.scale
         labels = evidence["label"].to_pylist()
         offsets = np.array([self.offsets.get(label, 0.0) for label in labels], dtype=np.float64)
-        logits = standardised @ np.array(self.weights) + self.intercept + offsets
-        return np.asarray(expit(logits))
+        bent = _bend(feature_matrix(evidence, self.features), self.knots)
+        return np.asarray(expit(bent @ np.array(self.weights) + self.intercept + offsets))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` reads them back."""
@@ -85,11 +95,12 @@ class Calibrator:
     @staticmethod
     def from_json(values: dict[str, Any]) -> Calibrator:
         """Read what `to_json` wrote."""
-        lists = {name: tuple(values[name]) for name in ("features", "center", "scale", "weights")}
-        return Calibrator(**{**values, **lists})
+        knots = tuple(tuple(one) for one in values["knots"])
+        lists = {name: tuple(values[name]) for name in ("features", "weights")}
+        return Calibrator(**{**values, **lists, "knots": knots})
 
 
-def feature_matrix(evidence: pa.Table, features: Sequence[str] = FEATURES) -> NDArray[np.float64]:
+def feature_matrix(evidence: pa.Table, features: Sequence[str]) -> Floats:
     """Lay features out in columns.
 
     Args:
@@ -100,7 +111,7 @@ def feature_matrix(evidence: pa.Table, features: Sequence[str] = FEATURES) -> ND
         float[N, F].
     """
 
-    def column(name: str) -> NDArray[np.float64]:
+    def column(name: str) -> Floats:
         return np.asarray(np.nan_to_num(evidence[name].to_numpy(zero_copy_only=False).astype(np.float64)))
 
     width, height = column("x2") - column("x1"), column("y2") - column("y1")
@@ -110,24 +121,18 @@ def feature_matrix(evidence: pa.Table, features: Sequence[str] = FEATURES) -> ND
         "log_side": 0.5 * np.log((width * height).clip(1)),
         "log_aspect": np.log(width.clip(1) / height.clip(1)),
     }
-    matrix: NDArray[np.float64] = np.stack(
-        [derived[name] if name in derived else column(name) for name in features], axis=1
-    )
-    return matrix
+    columns = [derived[name] if name in derived else column(name) for name in features]
+    return np.stack(columns, axis=1) if columns else np.zeros((len(evidence), 0))
 
 
 def fit_calibrator(
-    evidence: pa.Table,
-    right: NDArray[np.bool_],
-    *,
-    min_class_boxes: int,
-    features: Sequence[str] = FEATURES,
-    model_id: str,
+    evidence: pa.Table, right: Flags, *, min_class_boxes: int, features: Sequence[str], model_id: str
 ) -> Calibrator:
     """Fit p(correct) on proposals whose truth is known.
 
-    With fewer than two right or two wrong boxes there is nothing to learn from: every box then gets the share of
-    right ones, `(right + 1) / (boxes + 2)`.
+    The strength of the penalty is the one with the least log loss on pictures that were left out. With fewer than two
+    right or two wrong boxes there is nothing to learn from: every box then gets the share of right ones,
+    `(right + 1) / (boxes + 2)`.
 
     Args:
         evidence: Proposals in labelled pictures that the detector was not trained on.
@@ -139,62 +144,76 @@ def fit_calibrator(
     Returns:
         The fitted model.
     """
-    names = tuple(features)
+    names, matrix = tuple(features), feature_matrix(evidence, features)
     if min(right.sum(), (~right).sum()) < 2:
         share = (right.sum() + 1) / (len(right) + 2)
-        flat = (0.0,) * len(names)
-        ones = (1.0,) * len(names)
-        return Calibrator(names, flat, ones, flat, float(logit(share)), {}, len(right), model_id)
-    matrix = feature_matrix(evidence, names)
-    center, spread = matrix.mean(0), matrix.std(0)
-    spread = np.where(spread > 0, spread, 1.0)
+        bare = ((),) * len(names)
+        return Calibrator(names, bare, (0.0,) * len(names), float(logit(share)), {}, len(right), model_id)
+    knots = tuple(_knots(column) for column in matrix.T)
     labels = evidence["label"].to_numpy(zero_copy_only=False)
     known, counts = np.unique(labels, return_counts=True)
     own = [str(label) for label, count in zip(known, counts, strict=True) if count >= min_class_boxes]
-    indicators = np.stack([labels == label for label in own], axis=1) if own else np.zeros((len(labels), 0))
-    model = LogisticRegression(C=1.0, max_iter=1000).fit(np.hstack([(matrix - center) / spread, indicators]), right)
-    weights = model.coef_[0]
+    columns = np.hstack([_bend(matrix, knots), *((labels == label)[:, None] for label in own)])
+    center, varies = columns.mean(0), np.ptp(columns, axis=0) > 0
+    spread = np.where(varies, columns.std(0), 1.0)
+    standardised = (columns - center) / spread
+    strength = _best_strength(standardised, right, folds_of(evidence, _INNER_FOLDS))
+    model = _logistic(strength).fit(standardised, right)
+    weights = model.coef_[0] / spread
+    bends = columns.shape[1] - len(own)
     return Calibrator(
         names,
-        tuple(center.tolist()),
-        tuple(spread.tolist()),
-        tuple(weights[: len(names)].tolist()),
-        float(model.intercept_[0]),
-        dict(zip(own, weights[len(names) :].tolist(), strict=True)),
+        knots,
+        tuple(weights[:bends].tolist()),
+        float(model.intercept_[0] - weights @ center),
+        dict(zip(own, weights[bends:].tolist(), strict=True)),
         len(right),
         model_id,
     )
 
 
-def out_of_fold(
-    evidence: pa.Table,
-    right: NDArray[np.bool_],
-    *,
-    folds: int,
-    min_class_boxes: int,
-    features: Sequence[str] = FEATURES,
-    model_id: str,
-) -> NDArray[np.float64]:
-    """p(correct) of each box from a model that has not seen its picture.
+def folds_of(evidence: pa.Table, folds: int) -> list[Fold]:
+    """Deal proposals to folds, those of one picture together.
 
     Args:
-        evidence: As for `fit_calibrator`.
-        right: bool[N].
-        folds: Pictures are dealt to so many; fewer where there are fewer pictures.
-        min_class_boxes: As for `fit_calibrator`.
-        features: As for `fit_calibrator`.
-        model_id: As for `fit_calibrator`.
+        evidence: Proposals.
+        folds: How many; fewer where there are fewer pictures, and none with a single picture.
 
     Returns:
-        float[N]; with a single picture its own fit serves, which flatters it.
+        Rows to fit on and rows that are left out, a pair a fold.
     """
     images = evidence["image_id"].to_numpy(zero_copy_only=False)
     folds = min(folds, len(np.unique(images)))
-    common: dict[str, Any] = {"min_class_boxes": min_class_boxes, "features": features, "model_id": model_id}
-    if folds < 2:
-        return fit_calibrator(evidence, right, **common).predict(evidence)
-    predicted = np.zeros(len(right))
-    for fitted, held_back in GroupKFold(folds).split(right, right, images):
-        model = fit_calibrator(evidence.take(fitted), right[fitted], **common)
-        predicted[held_back] = model.predict(evidence.take(held_back))
-    return predicted
+    return list(GroupKFold(folds).split(images, groups=images)) if folds >= 2 else []
+
+
+def _knots(column: Floats) -> tuple[float, ...]:
+    """Quantiles inside the range; a feature that hardly varies has none."""
+    inside = np.unique(np.quantile(column, KNOTS))
+    return tuple(inside[(inside > column.min()) & (inside < column.max())].tolist())
+
+
+def _bend(matrix: Floats, knots: Sequence[Sequence[float]]) -> Floats:
+    """Each feature, and how far it lies beyond each of its knots."""
+    pairs = zip(matrix.T, knots, strict=True)
+    parts = [np.column_stack([one, np.maximum(one[:, None] - np.array(places), 0)]) for one, places in pairs]
+    return np.hstack([matrix[:, :0], *parts])
+
+
+def _logistic(strength: float) -> LogisticRegression:
+    return LogisticRegression(C=strength, max_iter=3000)
+
+
+def _best_strength(columns: Floats, right: Flags, folds: list[Fold]) -> float:
+    """The strength that predicts pictures best that were left out; the strongest penalty where none can be."""
+    usable = [(fitted, left_out) for fitted, left_out in folds if 0 < right[fitted].sum() < len(fitted)]
+
+    def loss(strength: float) -> float:
+        total = 0.0
+        for fitted, left_out in usable:
+            model = _logistic(strength).fit(columns[fitted], right[fitted])
+            p_correct = model.predict_proba(columns[left_out])[:, 1]
+            total += log_loss(right[left_out], p_correct, normalize=False, labels=[False, True])
+        return total
+
+    return min(STRENGTHS, key=loss)

@@ -7,9 +7,6 @@ from pydantic import Field
 from pipeline.settings.base import Section, Share
 from pipeline.settings.detector import Precision
 
-View = Literal["flip", "smaller", "flip_smaller"]
-"""A changed view of a picture: mirrored, at three quarters of the size, or both."""
-
 
 class MiningSettings(Section):
     """Which boxes are pasted where, and what counts as found again."""
@@ -33,8 +30,12 @@ class MiningSettings(Section):
         default=0.6, gt=0.0, le=1.0, description="a re-detection overlaps the paste at least so much"
     )
     hit_score: Share = Field(default=0.05, description="a re-detection has at least this confidence")
-    views: tuple[View, ...] = Field(
-        default=("flip", "smaller"), description="changed views of the own image to compare with; none: []"
+    budget: float | None = Field(
+        default=0.25,
+        ge=0.0,
+        le=1000.0,
+        description="checks of an image cost about so many detection passes, spent where they can change what becomes "
+        "of a box; none: every box that they can change is checked",
     )
     batch_size: int = Field(default=16, ge=1, le=1024, description="images or canvases a forward pass")
     precision: Precision = "bf16"

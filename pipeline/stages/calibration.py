@@ -8,18 +8,23 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 from numpy.typing import NDArray
 
+from pipeline.boxes import as_boxes
+from pipeline.errors import ArtefactError
 from pipeline.matching import mark_right
 from pipeline.mining.consistency import gather_evidence
+from pipeline.mining.validate import prices
 from pipeline.records import Sample, Split
-from pipeline.selection.calibrate import Calibrator, fit_calibrator, out_of_fold
 from pipeline.selection.certify import Certificate, certify_class
+from pipeline.selection.ladder import Ladder, fit_ladder, out_of_fold
 from pipeline.selection.quality import measure
+from pipeline.settings import MiningSettings
 from pipeline.stages.cycle import Cycle
 from pipeline.stages.finetune import labeled_samples
 
-CALIBRATOR = "calibrator.json"
+LADDER = "calibration.json"
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,13 @@ class HeldBack:
     evidence: pa.Table
     right: NDArray[np.bool_]
     samples: list[Sample]
+
+    def prices(self, settings: MiningSettings) -> NDArray[np.float64]:
+        """What each check of each proposal costs, float[N, 2], see `pipeline.mining.validate.prices`."""
+        size = {sample.image_id: (sample.width, sample.height) for sample in self.samples}
+        sizes = torch.tensor([size[image_id] for image_id in self.evidence["image_id"].to_pylist()]).reshape(-1, 2)
+        corners = [self.evidence[name].to_numpy() for name in ("x1", "y1", "x2", "y2")]
+        return prices(as_boxes(np.stack(corners, axis=1)), sizes, settings).double().numpy()
 
     @property
     def misses_without_proposals(self) -> float:
@@ -55,18 +67,23 @@ def held_back(cycle: Cycle) -> HeldBack:
     return HeldBack(evidence, mark_right(evidence, samples, cycle.settings.selection.match_iou), samples)
 
 
-def calibrate(cycle: Cycle, known: HeldBack) -> tuple[Calibrator, dict[str, Certificate]]:
-    """Fit p(correct), measure it out of fold, and certify thresholds.
+def calibrate(cycle: Cycle, model_id: str) -> Ladder:
+    """Fit p(correct) on the held-back proposals, measure it out of fold, and certify thresholds.
 
-    Writes `calibration.json` and `certificates.json`, and keeps the calibrator with the model.
+    Writes `calibration.json` and `certificates.json`, and keeps the ladder with the model.
+
+    Args:
+        cycle: The cycle; its held-back images are mined.
+        model_id: The detector that they were mined with.
 
     Returns:
-        The calibrator and the certificates by class name.
+        What gives the pool's proposals their p(correct), and tells which of them are checked.
     """
-    settings, model_id = cycle.settings.selection, str(cycle.artefact("mining")["model_id"])
-    common: dict[str, Any] = {"min_class_boxes": settings.min_class_boxes, "model_id": model_id}
-    p_correct = out_of_fold(known.evidence, known.right, folds=settings.folds, **common)
-    calibrator = fit_calibrator(known.evidence, known.right, **common)
+    settings, known = cycle.settings.selection, held_back(cycle)
+    given = (known.evidence, known.right, known.prices(cycle.settings.mining), settings)
+    common: dict[str, Any] = {"budget": cycle.settings.mining.budget, "model_id": model_id}
+    p_correct, with_all = out_of_fold(*given, **common)
+    ladder = fit_ladder(*given, **common)
     labels = known.evidence["label"].to_numpy(zero_copy_only=False)
     certificates = {
         label: certify_class(
@@ -78,13 +95,34 @@ def calibrate(cycle: Cycle, known: HeldBack) -> tuple[Calibrator, dict[str, Cert
         )
         for label in cycle.settings.data.labels
     }
-    cycle.workspace.models.folder(model_id).write_json(CALIBRATOR, calibrator.to_json())
-    cycle.folder.write_json("calibration.json", _measures(cycle, known, p_correct))
-    cycle.folder.write_json("certificates.json", _promises(cycle, certificates))
-    return calibrator, certificates
+    cycle.workspace.models.folder(model_id).write_json(LADDER, ladder.to_json())
+    cycle.folder.write_json("calibration.json", _measures(cycle, known, p_correct, with_all))
+    cycle.folder.write_json("certificates.json", _promises(cycle, certificates, model_id))
+    return ladder
 
 
-def _measures(cycle: Cycle, known: HeldBack, p_correct: NDArray[np.float64]) -> dict[str, Any]:
+def load_calibration(cycle: Cycle) -> tuple[Ladder, dict[str, Certificate]]:
+    """Read what `calibrate` wrote for the model that this cycle mined with.
+
+    Returns:
+        The ladder and the certificates by class name.
+
+    Raises:
+        ArtefactError: Nothing was calibrated, or the certificates are another model's.
+    """
+    model_id, promised = str(cycle.artefact("mining")["model_id"]), cycle.folder.read_json("certificates.json")
+    if promised["model_id"] != model_id:
+        raise ArtefactError(
+            f"Expected certificates for model {model_id} in cycle {cycle.number}, got those of "
+            f"{promised['model_id']}. Calibrate again: drop the cycle with `crosscheck cycle --discard`."
+        )
+    certificates = {label: Certificate(**one) for label, one in promised["classes"].items()}
+    return Ladder.from_json(cycle.workspace.models.folder(model_id).read_json(LADDER)), certificates
+
+
+def _measures(
+    cycle: Cycle, known: HeldBack, p_correct: NDArray[np.float64], with_all: NDArray[np.float64]
+) -> dict[str, Any]:
     """Every score beside ours, on the same boxes."""
     if len(p_correct) == 0:
         return {"boxes": 0, "evidence": {}, "reliability": {}}
@@ -97,6 +135,7 @@ def _measures(cycle: Cycle, known: HeldBack, p_correct: NDArray[np.float64]) -> 
         "consistency": consistency,
         "product": confidence * consistency,
         "agreement": agreement,
+        "all evidence": with_all,
         "crosscheck": p_correct,
     }
     images = known.evidence["image_id"].to_numpy(zero_copy_only=False)
@@ -109,7 +148,12 @@ def _measures(cycle: Cycle, known: HeldBack, p_correct: NDArray[np.float64]) -> 
     return {"boxes": len(p_correct), "evidence": measured, "reliability": reliability}
 
 
-def _promises(cycle: Cycle, certificates: Mapping[str, Certificate]) -> dict[str, Any]:
+def _promises(cycle: Cycle, certificates: Mapping[str, Certificate], model_id: str) -> dict[str, Any]:
     settings = cycle.settings.selection
     classes = {label: one.to_json() for label, one in certificates.items()}
-    return {"target": settings.target_precision, "confidence": settings.confidence, "classes": classes}
+    return {
+        "model_id": model_id,
+        "target": settings.target_precision,
+        "confidence": settings.confidence,
+        "classes": classes,
+    }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -16,18 +18,22 @@ from pipeline.mining.hosts import load_hosts
 from pipeline.mining.mine import Mined, Miner
 from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA, ImageRef, Split, State, refs_from_table
 from pipeline.seeds import derive_seed
+from pipeline.stages.calibration import calibrate
 from pipeline.stages.cycle import Cycle, Progress, silent
 from pipeline.stages.finetune import labeled_samples
 from pipeline.workspace import Folder
 
 MINED_STATES = (State.POOL, State.PSEUDO, State.QUEUED)
 """Images that are mined afresh every cycle; what people answered or declined stays."""
-PARTS = "parts"
+PARTS, HELD_BACK = "parts", "held_back_"
 SCHEMAS = {"proposals": PROPOSAL_SCHEMA, "checks": CHECK_SCHEMA}
 
 
 def mine(cycle: Cycle, progress: Progress = silent) -> dict[str, Any]:
-    """Propose and check on the pool and on the held-back images.
+    """Propose and check: on held-back images everything, on the pool what can change what becomes of a box.
+
+    The held-back images come first: what is found in them tells how p(correct) is read off the evidence, and which
+    boxes of the pool are worth checking.
 
     Args:
         cycle: The cycle.
@@ -56,18 +62,19 @@ def _mine(cycle: Cycle, progress: Progress) -> dict[str, Any]:
     pool = refs_from_table(cycle.store.table(columns=ImageRef._fields, states=MINED_STATES, splits=[Split.POOL]))
     held_back = [sample.ref for sample in labeled_samples(cycle.store, Split.VAL)]
     parts = cycle.folder.folder(PARTS)
-    told = {
-        name: _mine_in_parts(cycle, miner, refs, parts, name, progress)
-        for name, refs in (("held_back_", held_back), ("", pool))
-    }
+    of_held_back = _mine_in_parts(cycle, partial(miner.mine, gate=None), held_back, parts, HELD_BACK, progress)
+    ladder = calibrate(cycle, model_id)
+    # The published rule asks of every box how often it was found again, sure or not.
+    gate = None if cycle.settings.selection.query.strategy == "ssm" else ladder
+    of_pool = _mine_in_parts(cycle, partial(miner.mine, gate=gate), pool, parts, "", progress)
     faults = [[ref.image_id, ref.uri, reason] for ref, reason in host_faults]
     return {
         "model_id": model_id,
         "images": len(pool),
         "held_back_images": len(held_back),
-        **told[""],
-        "held_back": told["held_back_"],
-        "faults": faults + told[""].pop("faults") + told["held_back_"].pop("faults"),
+        "faults": faults + of_pool.pop("faults") + of_held_back.pop("faults"),
+        **of_pool,
+        "held_back": of_held_back,
     }
 
 
@@ -100,14 +107,19 @@ def _miner(cycle: Cycle, model_id: str, faults: list[Fault]) -> Miner:
 
 
 def _mine_in_parts(
-    cycle: Cycle, miner: Miner, refs: list[ImageRef], parts: Folder, prefix: str, progress: Progress
+    cycle: Cycle,
+    run: Callable[[list[ImageRef]], Mined],
+    refs: list[ImageRef],
+    parts: Folder,
+    prefix: str,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Mine part by part; finished parts are kept when a run is killed. Memory holds one part."""
     size = cycle.settings.mining.chunk_images
     names = [f"{prefix}{start:09d}" for start in range(0, len(refs), size)]
     for number, name in enumerate(names):
         if not parts.exists(f"{name}.json"):
-            _write_part(parts, name, miner.mine(refs[number * size : (number + 1) * size]))
+            _write_part(parts, name, run(refs[number * size : (number + 1) * size]))
         progress("mining", min((number + 1) * size, len(refs)), len(refs))
     for table, schema in SCHEMAS.items():
         _join_parts(
@@ -134,7 +146,7 @@ def _add_up(told: list[dict[str, Any]]) -> dict[str, Any]:
     """Sums over parts."""
     steps = sorted({step for one in told for step in one["step_seconds"]})
     return {
-        **{key: sum(one[key] for one in told) for key in ("proposals", "pastes", "canvases", "passes")},
+        **{key: sum(one[key] for one in told) for key in ("proposals", "cuts", "pastes", "canvases", "passes")},
         "step_seconds": {step: sum(one["step_seconds"].get(step, 0.0) for one in told) for step in steps},
         "faults": [fault for one in told for fault in one["faults"]],
     }

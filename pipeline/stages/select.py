@@ -28,7 +28,7 @@ from pipeline.selection.decide import boxes_of, decide, pseudo_images, unsure_re
 from pipeline.selection.diversity import image_embeddings
 from pipeline.selection.query import choose_images, class_weights, expected_worth, queue_table
 from pipeline.selection.rivals import Pool
-from pipeline.stages.calibration import calibrate, held_back
+from pipeline.stages.calibration import held_back, load_calibration
 from pipeline.stages.cycle import Cycle
 from pipeline.stages.finetune import labeled_samples
 from pipeline.stages.mine import MINED_STATES
@@ -49,11 +49,11 @@ def select(cycle: Cycle) -> dict[str, Any]:
 
 def _decide(cycle: Cycle) -> dict[str, Any]:
     known = held_back(cycle)
-    calibrator, certificates = calibrate(cycle, known)
+    ladder, certificates = load_calibration(cycle)
     plain = [name for name in PROPOSAL_SCHEMA.names if name != "embedding"]
     proposals = cycle.folder.read_table("proposals.parquet", plain)
     evidence = gather_evidence(proposals, cycle.folder.read_table("checks.parquet"))
-    selection = decide(evidence, calibrator.predict(evidence), certificates, cycle.settings.selection)
+    selection = decide(evidence, ladder.predict(evidence), certificates, cycle.settings.selection)
     cycle.folder.write_table("selection.parquet", selection)
     queue = _queue(cycle, selection, known.misses_without_proposals)
     cycle.folder.write_table("queue.parquet", queue)

@@ -22,7 +22,7 @@ def demo(prefect, tmp_path):
     settings |= {"workspace": "runs/demo"}
     settings["detector"]["image_size_px"] = 64
     settings["training"] |= {"steps": 2, "batch_size": 2}
-    settings["mining"] |= {"proposals_per_image": 1, "hosts": 1, "views": []}
+    settings["mining"] |= {"proposals_per_image": 1, "hosts": 1}
     text = yaml.safe_dump(settings).replace("../data/demo", "data/demo")
     (tmp_path / "demo.yaml").write_text(text)
 

@@ -78,7 +78,8 @@ def test_a_row_a_proposal_and_a_row_a_paste(tmp_path):
     assert len(set(ids)) == len(ids)
     assert Counter(mined.checks["proposal_id"].to_pylist()) == dict.fromkeys(ids, 5)
     assert mined.cost.pastes == 5 * len(ids)
-    assert set(mined.seconds) == {"detect", "views", "check"}
+    assert mined.cost.cuts == len(ids)
+    assert set(mined.seconds) == {"detect", "alone", "paste"}
 
 
 def test_rows_say_what_the_detector_saw(tmp_path):
@@ -96,12 +97,64 @@ def test_rows_say_what_the_detector_saw(tmp_path):
     ]
     assert [row["runner_up"] for row in rows] == [0.0] * 3
     assert all(row["agreement"] == pytest.approx(row["score"], abs=0.05) for row in rows)
+    assert [row["agreement_iou"] for row in rows] == [1.0] * 3
+    assert [(row["rank"], row["crowd"]) for row in rows] == [(0, 3), (1, 3), (2, 3)]
     assert {row["model_id"] for row in rows} == {"m1"}
 
 
-def test_agreement_is_null_without_views(tmp_path):
-    mined = miner(views=()).mine(pool(tmp_path))
-    assert mined.proposals["agreement"].null_count == len(mined.proposals) > 0
+# What is worth a check
+
+
+class Only:
+    """Lets some classes be shown alone and some of these be pasted."""
+
+    def __init__(self, alone=(), pasted=()):
+        self.alone, self.pasted, self.asked = set(alone), set(pasted), []
+
+    def climbs(self, proposals):
+        self.asked.append(len(proposals))
+        known = proposals["agreement"].is_valid().to_pylist()
+        return np.array(
+            [
+                label in (self.pasted if checked else self.alone)
+                for label, checked in zip(proposals["label"].to_pylist(), known, strict=True)
+            ],
+            dtype=bool,
+        )
+
+
+@pytest.mark.parametrize(
+    ("alone", "pasted"),
+    [((), ()), (("bolt", "gear"), ()), (("bolt", "gear"), ("gear",)), ((), ("gear",)), (LABELS, LABELS)],
+    ids=["none", "some alone", "some pasted", "never shown alone, so never pasted", "all"],
+)
+def test_only_what_is_worth_it_is_checked(tmp_path, alone, pasted):
+    gate, refs = Only(alone, pasted), pool(tmp_path)
+    everything, mined = miner().mine(refs), miner().mine(refs, gate)
+    dearer = ("agreement", "agreement_iou")
+    kept = [name for name in PROPOSAL_SCHEMA.names if name not in dearer]
+    assert mined.proposals.select(kept).equals(everything.proposals.select(kept))
+    labels = mined.proposals["label"].to_pylist()
+    shown = [label in alone for label in labels]
+    for name in dearer:
+        values = zip(shown, everything.proposals[name].to_pylist(), strict=True)
+        assert mined.proposals[name].to_pylist() == [value if one else None for one, value in values]
+    wanted = [label in alone and label in pasted for label in labels]
+    ids = [one for one, is_wanted in zip(mined.proposals["proposal_id"].to_pylist(), wanted, strict=True) if is_wanted]
+    assert Counter(mined.checks["proposal_id"].to_pylist()) == dict.fromkeys(ids, 4)
+    assert (mined.cost.cuts, mined.cost.pastes) == (sum(shown), 4 * sum(wanted))
+
+
+def test_checks_of_a_chosen_proposal_are_its_own(tmp_path):
+    """Ids, never positions: what is found of the gear is written to the gear, whoever else is left out."""
+    ref = save_picture(
+        tmp_path, "one", picture((4, 6, 16, 20, 1, 250), (24, 6, 40, 20, 2, 180), (46, 6, 58, 20, 3, 130))
+    )
+    mined = miner().mine([ref], Only(("gear",), ("gear",)))
+    gear = mined.proposals.filter(pc.equal(mined.proposals["label"], "gear")).to_pylist()[0]
+    assert gear["agreement"] == pytest.approx(180 / 255, abs=0.01)
+    assert set(mined.checks["proposal_id"].to_pylist()) == {gear["proposal_id"]}
+    assert mined.checks["score"].to_pylist() == pytest.approx([180 / 255] * 4, abs=0.05)
 
 
 class SeesGhosts(SquareFinder):
@@ -300,7 +353,7 @@ def test_few_decoded_pictures_live_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(stream, "read_image", watched_read)
     ref = save_picture(tmp_path, "one", picture((20, 10, 34, 22, 1, 204)))
     many = (ref._replace(image_id=image_id(f"{number}")) for number in range(120))
-    mined = miner(finder=Watching(batch_size=4), hosts=1, views=()).mine(many)
+    mined = miner(finder=Watching(batch_size=4), hosts=1).mine(many)
     assert len(mined.proposals) == 120
     assert most["picture"] <= 4 * 4, "two batches read ahead, one being put together, one in the detector's hands"
     assert most["batch"] <= 3

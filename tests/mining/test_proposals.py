@@ -2,13 +2,10 @@ import math
 
 import numpy as np
 import pytest
-import torch
 
-from pipeline.detector.stream import STRIDE
-from pipeline.mining.proposals import SAME_PLACE_IOU, best_match_scores, class_scores, view_agreement
-from tests.mining.squares import SquareFinder, found, picture
+from pipeline.mining.proposals import Neighbours, class_scores, look_around
+from tests.mining.squares import found
 
-VIEWS = ("flip", "smaller", "flip_smaller")
 HERE, NEAR, FAR = (0, 0, 10, 10), (0, 0, 10, 9), (20, 20, 30, 30)
 
 
@@ -42,100 +39,69 @@ def test_class_scores(boxes, scores, labels, entropy, runner_up):
     np.testing.assert_allclose(told.runner_up, runner_up, atol=1e-6)
 
 
-# Matches
+# What other proposals say
 
 
-@pytest.mark.parametrize(
-    ("seen", "expected"),
-    [
-        (found(), [0.0, 0.0]),
-        (found([HERE, FAR], [0.8, 0.6], [1, 2]), [0.8, 0.6]),
-        (found([HERE, NEAR], [0.5, 0.7], [1, 1]), [0.7, 0.0]),
-        (found([HERE, FAR], [0.8, 0.6], [2, 1]), [0.0, 0.0]),
-        (found([(0, 0, 10, 6), (20, 20, 30, 25.9)], [0.8, 0.6], [1, 2]), [0.8, 0.0]),
-    ],
-    ids=["nothing seen", "both", "the surer of two", "classes swapped", "at and under the least overlap"],
-)
-def test_best_match_scores(seen, expected):
-    assert SAME_PLACE_IOU == 0.6
-    assert best_match_scores(found([HERE, FAR], [0.9, 0.9], [1, 2]), seen).tolist() == pytest.approx(expected)
+def told_of(one):
+    return {name: [round(value, 4) for value in values.tolist()] for name, values in vars(look_around(one)).items()}
 
 
-def test_nothing_is_wanted():
-    assert best_match_scores(found(), found([HERE], [0.8], [1])).tolist() == []
-    assert best_match_scores(found(), found()).tolist() == []
+def test_neighbours_of_nothing():
+    assert set(map(tuple, told_of(found()).values())) == {()}
+    assert len(Neighbours.join([look_around(found()), look_around(found([HERE], [0.5], [1]))]).rank) == 1
 
 
-# Agreement
-
-SQUARES = [(4, 8, 24, 28, 1, 255), (36, 4, 56, 20, 2, 255), (40, 28, 60, 44, 3, 255)]
-
-
-def images(*pictures):
-    return torch.stack([torch.from_numpy(one).permute(2, 0, 1) for one in pictures])
-
-
-def scene(*squares):
-    return picture(*squares, size=(64, 64))
+def test_a_lonely_proposal():
+    assert told_of(found([HERE], [0.5], [1])) == {
+        **{key: [0.0] for key in ("duplicate_iou", "conflict_iou", "covered", "covering", "votes", "rank")},
+        "crowd": [1.0],
+        "best_score": [0.5],
+        "class_score": [0.5],
+    }
 
 
-@pytest.mark.parametrize("views", [VIEWS[:1], VIEWS[1:2], VIEWS[2:], VIEWS], ids=[*VIEWS, "all"])
-def test_a_perfect_detector_agrees_with_itself(views):
-    finder, batch = SquareFinder(), images(scene(*SQUARES), scene(), scene(SQUARES[0]))
-    agreement = view_agreement(finder, batch, finder(batch), views)
-    assert [len(one) for one in agreement] == [3, 0, 1]
-    torch.testing.assert_close(torch.cat(agreement), torch.ones(4), atol=0.03, rtol=0)
+def test_what_surer_proposals_say_of_less_sure_ones():
+    """A box, a smaller one of its class inside, a larger one round it, and one of another class at its place."""
+    inside, around = (0, 0, 5, 10), (0, 0, 20, 10)
+    told = told_of(found([HERE, inside, around, HERE], [0.8, 0.6, 0.4, 0.2], [1, 1, 1, 2]))
+    assert told == {
+        "duplicate_iou": [0.0, 0.5, 0.5, 0.0],
+        "conflict_iou": [0.0, 0.0, 0.0, 1.0],
+        "covered": [0.0, 1.0, 0.5, 0.0],
+        "covering": [0.0, 0.5, 1.0, 0.0],
+        "votes": [1.0, 0.8, 0.8, 0.0],
+        "rank": [0.0, 1.0, 2.0, 3.0],
+        "crowd": [4.0] * 4,
+        "best_score": [0.8] * 4,
+        "class_score": [1.8, 1.8, 1.8, 0.2],
+    }
 
 
-def test_a_detector_that_sees_nothing_agrees_with_nothing():
-    class Blind(SquareFinder):
-        def __call__(self, images):
-            return [found() for _ in images]
-
-    batch = images(scene(*SQUARES))
-    assert view_agreement(Blind(), batch, SquareFinder()(batch), VIEWS)[0].tolist() == [0.0] * 3
+def test_far_proposals_have_no_vote():
+    assert told_of(found([HERE, FAR, (0, 7, 10, 17)], [0.8, 0.6, 0.4], [1, 1, 1]))["votes"] == [0.0] * 3
 
 
-def test_no_views_give_zero():
-    finder, batch = SquareFinder(), images(scene(*SQUARES))
-    assert view_agreement(finder, batch, finder(batch), ())[0].tolist() == [0.0] * 3
+@pytest.mark.parametrize("count", [2, 17])
+def test_neighbours_are_the_plain_loop(count):
+    random = np.random.default_rng(count)
+    corners = random.integers(0, 30, (count, 2))
+    boxes = np.hstack([corners, corners + random.integers(4, 20, (count, 2))]).astype(float)
+    one = found(boxes.tolist(), np.sort(random.random(count))[::-1].copy(), random.integers(1, 3, count).tolist())
+    told, rows = look_around(one), list(zip(one.boxes.tolist(), one.labels.tolist(), strict=True))
 
+    def overlap(first, second):
+        sides = [min(first[2 + i], second[2 + i]) - max(first[i], second[i]) for i in (0, 1)]
+        return max(sides[0], 0) * max(sides[1], 0)
 
-def test_agreement_is_the_mean_over_views():
-    class OnlyUnflipped(SquareFinder):
-        """Sees nothing where the first column of the picture is dark."""
+    def area(box):
+        return (box[2] - box[0]) * (box[3] - box[1])
 
-        def __call__(self, images):
-            seen = zip(super().__call__(images), images, strict=True)
-            return [one if image[0, 0, 0] > 50 else found() for one, image in seen]
-
-    pixels = scene(*SQUARES)
-    pixels[:, -1] = 0
-    batch = images(pixels)
-    finder = OnlyUnflipped()
-    agreement = view_agreement(finder, batch, finder(batch), ("flip", "smaller"))[0]
-    torch.testing.assert_close(agreement, torch.full((3,), 0.5), atol=0.02, rtol=0)
-
-
-@pytest.mark.parametrize(("view", "side"), [("flip", 2), ("smaller", 4), ("flip_smaller", 4)])
-@pytest.mark.parametrize("width", [96, 128])
-def test_boxes_come_back_exactly(view, side, width):
-    """Objects so small that one pixel beside them is another place."""
-    finder = SquareFinder()
-    squares = [(x, y, x + side, y + side, 1, 255) for x in range(0, width - 4, 12) for y in range(0, 60, 12)]
-    batch = images(picture(*squares, size=(width, 64)))
-    agreement = view_agreement(finder, batch, finder(batch), (view,))[0]
-    assert len(agreement) == len(squares)
-    assert (agreement > 0.9).all()
-
-
-@pytest.mark.parametrize("view", VIEWS)
-def test_views_keep_to_the_grid_of_the_feature_pyramid(view):
-    finder = SquareFinder()
-    for width, height in ((64, 64), (96, 32), (320, 256)):
-        view_agreement(finder, torch.zeros(1, 3, height, width, dtype=torch.uint8), [found()], (view,))
-        _, _, seen_height, seen_width = finder.shapes[-1]
-        share = 0.75 if "smaller" in view else 1.0
-        assert seen_height % STRIDE == seen_width % STRIDE == 0
-        assert 0 <= seen_height - share * height < STRIDE
-        assert 0 <= seen_width - share * width < STRIDE
+    for index, (box, label) in enumerate(rows):
+        surer = [other for other, other_label in rows[:index] if other_label == label]
+        shares = [overlap(box, other) / area(box) for other in surer]
+        assert told.covered[index].item() == pytest.approx(max(shares, default=0.0))
+        ious = [overlap(box, other) / (area(box) + area(other) - overlap(box, other)) for other in surer]
+        assert told.duplicate_iou[index].item() == pytest.approx(max(ious, default=0.0))
+        assert told.covering[index].item() == pytest.approx(
+            max((overlap(box, other) / area(other) for other in surer), default=0.0)
+        )

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.mining.validate import Cost, redetect
+from pipeline.boxes import as_boxes
+from pipeline.mining.validate import PACKED, Cost, prices, redetect, redetect_alone
 from pipeline.settings import MiningSettings
 from tests.mining.placed import placed
 from tests.mining.squares import SquareFinder, empty_hosts, found, host_set, picture
@@ -19,7 +20,7 @@ def test_no_pastes_cost_nothing():
     seen = check(placed(hosts=empty_hosts()), [], empty_hosts(), finder=finder, cost=cost)
     assert len(seen.hit) == len(seen.score) == len(seen.iou) == len(seen.boxes) == 0
     assert finder.shapes == []
-    assert cost == Cost(0, 0, 0)
+    assert cost == Cost()
 
 
 # Hits and misses
@@ -165,3 +166,66 @@ def test_boxes_keep_parts_of_a_pixel():
     pastes = many_pastes(hosts)
     seen = check(pastes, [picture(*SCENE)], hosts, finder=Shifted(128))
     np.testing.assert_allclose(seen.boxes, pastes.object + 0.25, atol=1e-5)
+
+
+# Alone
+
+
+def check_alone(found_in, sources, *, finder=None, cost=None, **settings):
+    return redetect_alone(finder or SquareFinder(), found_in, sources, MiningSettings(**settings), cost or Cost())
+
+
+def test_nothing_to_show_alone():
+    cost = Cost()
+    assert len(check_alone([found(), found()], [picture(), picture()], cost=cost).hit) == 0
+    assert cost == Cost()
+
+
+def test_an_object_is_found_again_alone_and_a_box_on_nothing_is_not():
+    right, wrong = (20.5, 16.25, 32.0, 26.0), (2, 2, 14, 12)
+    cost = Cost()
+    one = found([right, wrong], [0.8, 0.7], [1, 1])
+    seen = check_alone([found(), one], [picture(), picture((20, 16, 32, 26, 1, 204))], cost=cost)
+    assert seen.hit.tolist() == [True, False]
+    assert seen.score.tolist() == pytest.approx([0.8, 0.0])
+    assert seen.iou[0].item() == pytest.approx(11.5 * 9.75 / 120)
+    assert (cost.cuts, cost.pastes, cost.canvases) == (2, 0, 1)
+
+
+def test_what_is_shown_is_the_mirrored_cut_with_its_margin_and_nothing_else():
+    shown = []
+
+    class Looking(SquareFinder):
+        def __call__(self, images):
+            shown.append(images[0].permute(1, 2, 0).numpy())
+            return super().__call__(images)
+
+    source = picture((20, 16, 32, 26, 1, 204))
+    check_alone([found([(20, 16, 32, 26)], [0.8], [1])], [source], finder=Looking(), margin=0.5)
+    cut = source[11:31, 14:38]
+    np.testing.assert_array_equal(shown[0][:20, :24], cut[:, ::-1])
+    assert (shown[0][20:] == shown[0][-1, -1]).all()
+
+
+@pytest.mark.parametrize("canvas_px", [64, 300])
+def test_many_alone_keep_their_order(canvas_px):
+    sources = [picture(*SCENE[:7]), picture(), picture(*SCENE[7:])]
+    proposals = [
+        found([one[:4] for one in part], [one[5] / 255 for one in part], [one[4] for one in part])
+        for part in (SCENE[:7], [], SCENE[7:])
+    ]
+    seen = check_alone(proposals, sources, finder=SquareFinder(canvas_px), margin=0.0)
+    assert seen.hit.all()
+    torch.testing.assert_close(seen.score, torch.cat([one.scores for one in proposals]))
+    torch.testing.assert_close(seen.iou, torch.ones(20))
+
+
+# Prices
+
+
+def test_what_checks_cost():
+    """A tenth of each side: with a margin of a quarter the cut is 0.15 of each side, the window 0.21 of it."""
+    settings = MiningSettings(margin=0.25, window=0.2, hosts=3)
+    told = prices(as_boxes([(10, 10, 20, 15), (0, 0, 100, 50)]), torch.tensor([[100, 50]] * 2), settings)
+    expected = [[0.15**2, 3 * 0.21**2], [1.0, 3.0]]
+    np.testing.assert_allclose(told, np.array(expected) / PACKED, rtol=1e-5)

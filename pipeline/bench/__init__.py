@@ -1,0 +1,1 @@
+"""Benchmarks: what a claim of this project is measured by, each one command."""

@@ -1,0 +1,159 @@
+"""`crosscheck bench calibration`: which score tells right boxes from wrong ones, and whether promises are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.bench.cells import cell_settings, train_cell
+from pipeline.bench.known import Bench, column
+from pipeline.bench.views import view_agreement
+from pipeline.boxes import as_boxes
+from pipeline.detector.predict import Detections, Predictor
+from pipeline.detector.stream import stream_pictures
+from pipeline.records import Split
+from pipeline.selection.certify import Certificate, certify_class
+from pipeline.selection.ladder import fit_ladder, out_of_fold
+from pipeline.selection.quality import auroc_gain, measure
+from pipeline.settings import Settings
+from pipeline.stages.calibration import HeldBack
+from pipeline.stages.cycle import Progress, silent
+from pipeline.workspace import Folder
+
+RESULT = "calibration"
+
+
+def bench_calibration(
+    configs: Sequence[Path],
+    labelled: Sequence[int],
+    seeds: Sequence[int],
+    *,
+    root: str,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Measure every score in every cell; finished cells are read, not measured again.
+
+    Args:
+        configs: Simulated projects with val and test splits.
+        labelled: Numbers of labelled images to train on.
+        seeds: Of each.
+        root: Folder of the benchmark's workspaces and results.
+        progress: Told after every cell, and while a detector is trained.
+
+    Returns:
+        `evidence`, a row a cell and score, and `certificates`, a row a cell and certified class.
+    """
+    results = Folder(str(Path(root).resolve())).folder(RESULT)
+    cells = [(config, count, seed) for count in labelled for seed in seeds for config in configs]
+    told: dict[str, list[dict[str, Any]]] = {"evidence": [], "certificates": []}
+    for done, (config, count, seed) in enumerate(cells, 1):
+        settings = cell_settings(config, count, seed, root)
+        name = f"{settings.name}-{count}-{seed}-{settings.digest()}.json"
+        if not results.exists(name):
+            results.write_json(name, _measure(settings, progress))
+        cell = {"set": settings.name, "labelled": count, "seed": seed}
+        for kind, rows in results.read_json(name).items():
+            told[kind] += [{**cell, **row} for row in rows]
+        progress("cells", done, len(cells))
+    return told
+
+
+def _measure(settings: Settings, progress: Progress) -> dict[str, Any]:
+    """Fit on val, measure on test."""
+    bench = Bench.of(train_cell(settings, progress))
+    predictor = bench.predictor()
+    val, test = bench.samples(Split.VAL), bench.samples(Split.TEST)
+    progress("mining", 0, 2)
+    held_back = bench.known(bench.mine(predictor, val), val)
+    progress("mining", 1, 2)
+    known = bench.known(bench.mine(predictor, test), test)
+    progress("mining", 2, 2)
+    given, options = bench.ladder_inputs(held_back)
+    ladder = fit_ladder(*given, **options)
+    gated, _ = out_of_fold(*given, **options)
+    p_correct = ladder.replay(known.evidence)
+    confidence, consistency = column(known, "score"), column(known, "consistency")
+    scores = {
+        "confidence": confidence,
+        "consistency": consistency,
+        "product": confidence * consistency,
+        "flip agreement": _flip_agreement(bench, predictor, known),
+        "found again alone": column(known, "agreement"),
+        "detection alone, calibrated": ladder.rungs[0].predict(known.evidence),
+        "crosscheck": ladder.rungs[-1].predict(known.evidence),
+        "crosscheck within the budget": p_correct,
+    }
+    labels = held_back.evidence["label"].to_numpy(zero_copy_only=False)
+    certificates = [
+        certify_class(
+            label,
+            gated[labels == label],
+            held_back.right[labels == label],
+            target=settings.selection.target_precision,
+            confidence=settings.selection.confidence,
+        )
+        for label in settings.data.labels
+    ]
+    return {
+        "evidence": [_row(name, score, confidence, known, settings.seed) for name, score in scores.items()],
+        "certificates": [_kept(one, p_correct, known, settings) for one in certificates if one.certified],
+    }
+
+
+def _row(
+    name: str, score: NDArray[np.float64], confidence: NDArray[np.float64], known: HeldBack, seed: int
+) -> dict[str, Any]:
+    images = known.evidence["image_id"].to_numpy(zero_copy_only=False)
+    true_boxes = sum(len(sample.boxes) for sample in known.samples)
+    measured = asdict(measure(score, known.right, images, true_boxes, seed))
+    gain = auroc_gain(score, confidence, known.right, images, seed) if measured["auroc"] is not None else None
+    measured.pop("reliability")
+    return {"evidence": name, "boxes": len(score), **measured, "gain": gain}
+
+
+def _kept(
+    certificate: Certificate, p_correct: NDArray[np.float64], known: HeldBack, settings: Settings
+) -> dict[str, Any]:
+    """What a promise was worth on images that nobody looked at before."""
+    assert certificate.threshold is not None
+    labels = known.evidence["label"].to_numpy(zero_copy_only=False)
+    written = (labels == certificate.label) & (p_correct >= certificate.threshold)
+    return {
+        "label": certificate.label,
+        "threshold": certificate.threshold,
+        "target": settings.selection.target_precision,
+        "lower_bound": certificate.lower_bound,
+        "boxes": int(written.sum()),
+        "right": int(known.right[written].sum()),
+    }
+
+
+def _flip_agreement(bench: Bench, predictor: Predictor, known: HeldBack) -> NDArray[np.float64]:
+    """Score with which each proposal is found again in its mirrored picture."""
+    settings = bench.cycle.settings
+    images = known.evidence["image_id"].to_numpy(zero_copy_only=False)
+    corners = np.stack([column(known, name) for name in ("x1", "y1", "x2", "y2")], axis=1)
+    numbers = np.array([settings.data.labels.index(label) + 1 for label in known.evidence["label"].to_pylist()])
+    agreement = np.zeros(len(images))
+    for batch in stream_pictures(
+        [sample.ref for sample in known.samples],
+        image_size_px=settings.detector.image_size_px,
+        max_pixels=settings.data.max_image_pixels,
+        batch_size=settings.mining.batch_size,
+        threads=settings.mining.decode_threads,
+        faults=[],
+    ):
+        rows = [np.flatnonzero(images == ref.image_id) for ref in batch.refs]
+        proposals = [
+            Detections(batch.to_input(index, as_boxes(corners[one])), torch.ones(len(one)),
+                       torch.from_numpy(numbers[one]), torch.zeros(len(one), 0))
+            for index, one in enumerate(rows)
+        ]  # fmt: skip
+        agreement[np.concatenate(rows)] = torch.cat(view_agreement(predictor, batch.images, proposals, ("flip",)))
+    return agreement

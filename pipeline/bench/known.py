@@ -1,0 +1,107 @@
+"""Proposals whose truth is known, for benchmarks: mined from labelled splits that the detector never learnt from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.detector.checkpoint import champion_id, load_model
+from pipeline.detector.predict import Predictor
+from pipeline.errors import ArtefactError
+from pipeline.matching import mark_right
+from pipeline.mining.consistency import gather_evidence
+from pipeline.mining.hosts import Hosts, load_hosts
+from pipeline.mining.mine import Gate, Mined, Miner
+from pipeline.records import Sample, Split
+from pipeline.selection.ladder import Ladder, fit_ladder
+from pipeline.settings.detector import Precision
+from pipeline.stages.calibration import HeldBack
+from pipeline.stages.cycle import Cycle
+from pipeline.stages.finetune import labeled_samples
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A trained cell and what mining with it needs.
+
+    Attributes:
+        cycle: The cell.
+        model_id: Its detector.
+        hosts: Its labelled training images.
+    """
+
+    cycle: Cycle
+    model_id: str
+    hosts: Hosts
+
+    @staticmethod
+    def of(cycle: Cycle) -> Bench:
+        """Prepare a trained cell.
+
+        Raises:
+            ArtefactError: It has no trained detector.
+        """
+        model_id = champion_id(cycle.workspace.models)
+        if model_id is None:
+            raise ArtefactError(f"Expected a trained detector in {cycle.workspace.uri}, found none.")
+        settings = cycle.settings
+        hosts = load_hosts(
+            labeled_samples(cycle.store, Split.TRAIN),
+            settings.data.labels,
+            image_size_px=settings.detector.image_size_px,
+            max_pixels=settings.data.max_image_pixels,
+            settings=settings.mining,
+            seed=settings.seed,
+            faults=[],
+        )
+        return Bench(cycle, model_id, hosts)
+
+    def predictor(self, precision: Precision | None = None) -> Predictor:
+        """The detector, in the precision of the settings unless another is named."""
+        settings, models = self.cycle.settings, self.cycle.workspace.models
+        precision = precision or settings.mining.precision
+        return Predictor(
+            load_model(models, self.model_id), precision, settings.training.accelerator, settings.mining.batch_size
+        )
+
+    def samples(self, split: Split, most: int | None = None) -> list[Sample]:
+        """Labelled images of a split, at most so many, in the order of their ids."""
+        return sorted(labeled_samples(self.cycle.store, split), key=lambda sample: sample.image_id)[:most]
+
+    def mine(self, predictor: Predictor, samples: list[Sample], gate: Gate | None = None) -> Mined:
+        """Mine labelled images as the pool is mined; their labels are not looked at."""
+        settings = self.cycle.settings
+        miner = Miner(
+            predictor,
+            self.hosts,
+            model_id=self.model_id,
+            settings=settings.mining,
+            max_pixels=settings.data.max_image_pixels,
+            seed=settings.seed,
+        )
+        return miner.mine([sample.ref for sample in samples], gate)
+
+    def known(self, mined: Mined, samples: list[Sample]) -> HeldBack:
+        """Put the truth beside what was mined."""
+        evidence = gather_evidence(mined.proposals, mined.checks)
+        return HeldBack(evidence, mark_right(evidence, samples, self.cycle.settings.selection.match_iou), samples)
+
+    def ladder_inputs(self, known: HeldBack) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """What `fit_ladder` and `out_of_fold` take."""
+        settings = self.cycle.settings
+        given = (known.evidence, known.right, known.prices(settings.mining), settings.selection)
+        return given, {"budget": settings.mining.budget, "model_id": self.model_id}
+
+    def ladder(self, predictor: Predictor) -> Ladder:
+        """What the held-back images teach."""
+        held_back = self.samples(Split.VAL)
+        given, options = self.ladder_inputs(self.known(self.mine(predictor, held_back), held_back))
+        return fit_ladder(*given, **options)
+
+
+def column(known: HeldBack, name: str) -> NDArray[np.float64]:
+    """Evidence as numbers, 0 where it was not measured."""
+    return np.asarray(np.nan_to_num(known.evidence[name].to_numpy(zero_copy_only=False).astype(np.float64)))

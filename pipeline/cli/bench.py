@@ -1,0 +1,103 @@
+"""`crosscheck bench`: what the claims of this project are measured by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.cli.console import AsJson, explained, progress_bars, show_table, tell
+
+Configs = Annotated[list[Path] | None, typer.Option("--config", "-c", help="A simulated project; as often as needed.")]
+Seeds = Annotated[list[int] | None, typer.Option("--seed", help="A run each; as often as needed. Default: 0, 1, 2.")]
+Root = Annotated[
+    Path, typer.Option(help="Workspaces of the benchmark; what was trained and measured there is not done again.")
+]
+
+app = typer.Typer(no_args_is_help=True, help="Measure mining and calibration beside what they have to beat.")
+
+
+@app.command()
+@explained
+def mining(
+    config: Annotated[Path, typer.Option("--config", "-c", help="A simulated project.")] = Path("configs/bccd.yaml"),
+    images: Annotated[int, typer.Option(help="Most images of the test split.", min=1)] = 200,
+    proposals: Annotated[
+        int, typer.Option(help="Most proposals that are checked the published way, the slow one.", min=2)
+    ] = 200,
+    seed: Seeds = None,
+    root: Root = Path("runs/bench"),
+    as_json: AsJson = False,
+) -> None:
+    """Compare mining with a plain detection pass and with the published rule, in one run on the same boxes.
+
+    A detector is trained once a seed. The published rule pastes each proposal into five whole hosts, one forward pass
+    each; the engine checks what can change what becomes of a box. Ratios are of medians of three runs in turn.
+    """
+    from pipeline.bench.mining import bench_mining
+
+    with progress_bars() as progress:
+        told = bench_mining(
+            config, seed or [0, 1, 2], images=images, proposals=proposals, root=str(root), progress=progress
+        )
+    if not as_json:
+        columns = ("speedup", "cost_over_plain_pass", "auroc_reference", "auroc_confidence", "auroc_engine")
+        rows = [(run["seed"], *(_number(run[name]) for name in columns)) for run in told["runs"]]
+        show_table(
+            f"Mining on {told['set']}",
+            ["seed", "speedup", "cost / plain pass", "AUROC published", "AUROC confidence", "AUROC engine"],
+            [*rows, ("mean", *(_number(told[name]) for name in columns))],
+        )
+    tell(
+        told,
+        as_json,
+        f"With every box checked: {told['speedup_all_checked']:.1f} times the published speed, "
+        f"{told['cost_over_plain_pass_all_checked']:.1f} plain passes.",
+    )
+
+
+@app.command()
+@explained
+def calibration(
+    config: Configs = None,
+    labelled: Annotated[
+        list[int] | None, typer.Option(help="Labelled images to train on; as often as needed. Default: 10, 20, 40.")
+    ] = None,
+    seed: Seeds = None,
+    root: Root = Path("runs/bench"),
+    as_json: AsJson = False,
+) -> None:
+    """Compare scores for "this box is right": confidence, consistency, their product, flip agreement, and ours.
+
+    A cell is a set, a number of labelled images and a seed: a detector is trained on these, p(correct) is fitted on the
+    val split, and all scores are measured on the test split, which nothing learnt from. Finished cells are kept.
+    """
+    from pipeline.bench.calibration import bench_calibration
+
+    sets = config or [Path(f"configs/{name}.yaml") for name in ("bccd", "deeppcb", "cards")]
+    with progress_bars() as progress:
+        told = bench_calibration(sets, labelled or [10, 20, 40], seed or [0, 1, 2], root=str(root), progress=progress)
+    if not as_json:
+        columns = ("set", "labelled", "seed", "evidence")
+        measures = ("auroc", "gain", "ap", "ece", "brier", "recall_at_p95")
+        rows = [
+            (*(row[name] for name in columns), *(_number(row[name]) for name in measures)) for row in told["evidence"]
+        ]
+        show_table("Is this box right?", [*columns, *measures], rows)
+        promises = [
+            (one["set"], one["labelled"], one["seed"], one["label"], one["boxes"], one["right"], one["target"])
+            for one in told["certificates"]
+        ]
+        show_table(
+            "Certified classes, on the test split",
+            ["set", "labelled", "seed", "class", "boxes", "right", "promised"],
+            promises,
+        )
+    tell(told, as_json)
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return f"[{value[0]:+.3f}, {value[1]:+.3f}]"
+    return "–" if value is None else f"{value:.3f}" if value < 10 else f"{value:.1f}"
