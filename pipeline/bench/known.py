@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.detector.checkpoint import champion_id, load_model
+from pipeline.detector.checkpoint import champion_id
 from pipeline.detector.predict import Predictor
 from pipeline.errors import ArtefactError
 from pipeline.matching import mark_right
 from pipeline.mining.consistency import gather_evidence
-from pipeline.mining.hosts import Hosts, load_hosts
+from pipeline.mining.hosts import Hosts
 from pipeline.mining.mine import Gate, Mined, Miner
 from pipeline.records import Sample, Split
 from pipeline.selection.ladder import Ladder, fit_ladder
@@ -21,6 +21,7 @@ from pipeline.settings.detector import Precision
 from pipeline.stages.calibration import HeldBack
 from pipeline.stages.cycle import Cycle
 from pipeline.stages.finetune import labeled_samples
+from pipeline.stages.mine import mining_hosts, mining_predictor
 
 
 @dataclass(frozen=True)
@@ -47,25 +48,11 @@ class Bench:
         model_id = champion_id(cycle.workspace.models)
         if model_id is None:
             raise ArtefactError(f"Expected a trained detector in {cycle.workspace.uri}, found none.")
-        settings = cycle.settings
-        hosts = load_hosts(
-            labeled_samples(cycle.store, Split.TRAIN),
-            settings.data.labels,
-            image_size_px=settings.detector.image_size_px,
-            max_pixels=settings.data.max_image_pixels,
-            settings=settings.mining,
-            seed=settings.seed,
-            faults=[],
-        )
-        return Bench(cycle, model_id, hosts)
+        return Bench(cycle, model_id, mining_hosts(cycle, cycle.settings.seed, faults=[]))
 
     def predictor(self, precision: Precision | None = None) -> Predictor:
         """The detector, in the precision of the settings unless another is named."""
-        settings, models = self.cycle.settings, self.cycle.workspace.models
-        precision = precision or settings.mining.precision
-        return Predictor(
-            load_model(models, self.model_id), precision, settings.training.accelerator, settings.mining.batch_size
-        )
+        return mining_predictor(self.cycle, self.model_id, precision)
 
     def samples(self, split: Split, most: int | None = None) -> list[Sample]:
         """Labelled images of a split, at most so many, in the order of their ids."""

@@ -14,10 +14,11 @@ from pipeline.detector.checkpoint import champion_id, load_model
 from pipeline.detector.predict import Predictor
 from pipeline.detector.stream import Fault
 from pipeline.errors import ArtefactError
-from pipeline.mining.hosts import load_hosts
+from pipeline.mining.hosts import Hosts, load_hosts
 from pipeline.mining.mine import Mined, Miner
 from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA, ImageRef, Split, State, refs_from_table
 from pipeline.seeds import derive_seed
+from pipeline.settings.detector import Precision
 from pipeline.stages.calibration import calibrate
 from pipeline.stages.cycle import Cycle, Progress, silent
 from pipeline.stages.finetune import labeled_samples
@@ -62,7 +63,7 @@ def _mine(cycle: Cycle, progress: Progress) -> dict[str, Any]:
     pool = refs_from_table(cycle.store.table(columns=ImageRef._fields, states=MINED_STATES, splits=[Split.POOL]))
     held_back = [sample.ref for sample in labeled_samples(cycle.store, Split.VAL)]
     parts = cycle.folder.folder(PARTS)
-    of_held_back = _mine_in_parts(cycle, partial(miner.mine, gate=None), held_back, parts, HELD_BACK, progress)
+    of_held_back = _mine_in_parts(cycle, miner.mine, held_back, parts, HELD_BACK, progress)
     ladder = calibrate(cycle, model_id)
     # The published rule asks of every box how often it was found again, sure or not.
     gate = None if cycle.settings.selection.query.strategy == "ssm" else ladder
@@ -78,16 +79,33 @@ def _mine(cycle: Cycle, progress: Progress) -> dict[str, Any]:
     }
 
 
-def _miner(cycle: Cycle, model_id: str, faults: list[Fault]) -> Miner:
+def mining_predictor(cycle: Cycle, model_id: str, precision: Precision | None = None) -> Predictor:
+    """A detector as mining applies it.
+
+    Args:
+        cycle: Its settings and models.
+        model_id: Which.
+        precision: In place of the settings' own.
+    """
     settings = cycle.settings
-    predictor = Predictor(
+    return Predictor(
         load_model(cycle.workspace.models, model_id),
-        settings.mining.precision,
+        precision or settings.mining.precision,
         settings.training.accelerator,
         settings.mining.batch_size,
     )
-    seed = derive_seed(settings.seed, "mine", cycle.number)
-    hosts = load_hosts(
+
+
+def mining_hosts(cycle: Cycle, seed: int, faults: list[Fault]) -> Hosts:
+    """The labelled training images, to paste into.
+
+    Args:
+        cycle: Its settings and sample table.
+        seed: Draws hosts where there are too many.
+        faults: Pictures that cannot be read are put here.
+    """
+    settings = cycle.settings
+    return load_hosts(
         labeled_samples(cycle.store, Split.TRAIN),
         settings.data.labels,
         image_size_px=settings.detector.image_size_px,
@@ -96,12 +114,16 @@ def _miner(cycle: Cycle, model_id: str, faults: list[Fault]) -> Miner:
         seed=seed,
         faults=faults,
     )
+
+
+def _miner(cycle: Cycle, model_id: str, faults: list[Fault]) -> Miner:
+    seed = derive_seed(cycle.settings.seed, "mine", cycle.number)
     return Miner(
-        predictor,
-        hosts,
+        mining_predictor(cycle, model_id),
+        mining_hosts(cycle, seed, faults),
         model_id=model_id,
-        settings=settings.mining,
-        max_pixels=settings.data.max_image_pixels,
+        settings=cycle.settings.mining,
+        max_pixels=cycle.settings.data.max_image_pixels,
         seed=seed,
     )
 

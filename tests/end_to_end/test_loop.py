@@ -87,3 +87,30 @@ def test_nothing_depends_on_hidden_labels_until_they_are_asked_for(two_cycles, t
     assert selected(other, 0) == selected(two_cycles, 0)
     assert versions(other)[:2] == versions(two_cycles)[:2]
     assert versions(other)[2] != versions(two_cycles)[2], "the answers themselves are the annotator's to give"
+
+
+def test_held_back_boxes_are_all_checked_and_those_of_the_pool_where_it_may_matter(two_cycles):
+    for number in (0, 1):
+        folder = Workspace(two_cycles.workspace).cycle(number)
+        mining, selection = folder.read_json("mining.json"), folder.read_table("selection.parquet")
+        known = mining["held_back"]
+        assert known["cuts"] == known["proposals"] > 0
+        assert known["pastes"] == 2 * known["proposals"]
+        assert mining["pastes"] <= 2 * mining["cuts"] <= 2 * mining["proposals"]
+        shown = [agreement is not None for agreement in selection["agreement"].to_pylist()]
+        pasted = [checks > 0 for checks in selection["checks"].to_pylist()]
+        assert (sum(shown), 2 * sum(pasted)) == (mining["cuts"], mining["pastes"])
+        assert all(one for one, other in zip(shown, pasted, strict=True) if other), "no paste without a look alone"
+
+
+def test_the_published_rule_gets_every_box_pasted(tiny_data, tmp_path):
+    settings = run_cycles(
+        write_config(
+            tmp_path,
+            tiny_data,
+            training={"steps": 6},
+            selection={"query": {"images": 3, "strategy": "ssm"}, "target_precision": 0.5, "confidence": 0.8},
+        )
+    )
+    mining = Workspace(settings.workspace).cycle(0).read_json("mining.json")
+    assert mining["pastes"] == 2 * mining["proposals"] > 0

@@ -1,0 +1,119 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.bench.calibration import bench_calibration
+from pipeline.bench.cells import cell_settings, train_cell
+from pipeline.bench.mining import bench_mining
+from pipeline.dataset.store import SampleStore
+from pipeline.errors import SettingsError
+from pipeline.records import Split, State
+from pipeline.workspace import Workspace
+from tests.end_to_end.project import write_config
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("bench")
+
+
+@pytest.fixture(scope="module")
+def config(tiny_data, root):
+    return write_config(root, tiny_data)
+
+
+def cell(config, root, *, labelled=4, seed=0):
+    return cell_settings(config, labelled, seed, str(root / "cells"))
+
+
+# Cells
+
+
+def test_a_cell_has_its_own_workspace_for_whatever_the_detector_depends_on(config, root, tiny_data, tmp_path):
+    base = cell(config, root)
+    others = [
+        cell(config, root, labelled=5),
+        cell(config, root, seed=1),
+        cell(write_config(tmp_path / "a", tiny_data, training={"steps": 31}), root),
+    ]
+    assert len({one.workspace for one in (base, *others)}) == 4
+    mined_otherwise = cell(write_config(tmp_path / "b", tiny_data, mining={"hosts": 1}), root)
+    assert mined_otherwise.workspace == base.workspace, "the same detector serves"
+
+
+def test_only_a_simulated_project_can_be_measured(tiny_data, tmp_path):
+    config = write_config(tmp_path, tiny_data, labeling={"backend": "none"})
+    with pytest.raises(SettingsError, match=r"expected labeling\.backend 'simulated'"):
+        cell_settings(config, 4, 0, str(tmp_path))
+
+
+def test_a_cell_is_trained_once_on_as_many_images_as_it_says(config, root):
+    settings = cell(config, root)
+    cycle = train_cell(settings)
+    given = SampleStore(Workspace(settings.workspace).samples_uri).samples(states=[State.LABELED], splits=[Split.TRAIN])
+    trained = cycle.artefact("training")
+    assert len(given) == trained["labeled_images"] == 8 + 4, "those of its sources, and those that are given away"
+    assert train_cell(settings).artefact("training") == trained
+
+
+# Calibration
+
+
+@pytest.fixture(scope="module")
+def calibrated(config, root):
+    return bench_calibration([config], [4], [0, 1], root=str(root / "cells"))
+
+
+def test_every_score_is_measured_in_every_cell(calibrated):
+    rows = calibrated["evidence"]
+    scores = [row["evidence"] for row in rows if row["seed"] == 0]
+    assert {"confidence", "consistency", "product", "flip agreement", "crosscheck"} <= set(scores)
+    assert len(rows) == 2 * len(scores)
+    for row in rows:
+        assert {"set", "labelled", "seed", "evidence", "auroc", "ap", "ece", "brier", "recall_at_p95"} <= row.keys()
+        assert 0 <= row["ece"] <= 1
+    assert all(row["gain"] == [0.0, 0.0] for row in rows if row["evidence"] == "confidence")
+    json.dumps(calibrated, allow_nan=False)
+
+
+def test_promises_are_held_against_images_that_nothing_learnt_from(calibrated):
+    for one in calibrated["certificates"]:
+        assert 0 <= one["right"] <= one["boxes"]
+        assert one["lower_bound"] >= one["target"]
+
+
+def test_a_finished_cell_is_read_not_measured_again(calibrated, config, root, monkeypatch):
+    def fail(*_given):
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr("pipeline.bench.calibration._measure", fail)
+    assert bench_calibration([config], [4], [0, 1], root=str(root / "cells")) == calibrated
+    with pytest.raises(AssertionError, match="measured again"):
+        bench_calibration([config], [5], [0], root=str(root / "cells"))
+
+
+# Mining
+
+
+def test_mining_is_measured_beside_the_published_way(config, root):
+    told = bench_mining(config, [0, 1], images=4, proposals=6, root=str(root / "cells"))
+    assert [run["seed"] for run in told["runs"]] == [0, 1]
+    for run in told["runs"]:
+        assert run["speedup"] == pytest.approx(
+            run["seconds"]["reference"] / run["reference_proposals"] * run["proposals"] / run["seconds"]["engine"]
+        )
+        assert run["cost_over_plain_pass"] == pytest.approx(run["seconds"]["engine"] / run["seconds"]["plain"])
+        assert run["reference_proposals"] == 6 <= run["proposals"]
+    assert told["speedup"] == pytest.approx(np.mean([run["speedup"] for run in told["runs"]]))
+    assert told["seconds"]["plain"] == pytest.approx(np.mean([run["seconds"]["plain"] for run in told["runs"]]))
+    json.dumps(told, allow_nan=False)
