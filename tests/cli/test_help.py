@@ -12,6 +12,7 @@ from pipeline.cli.app import app
 
 ROOT = typer.main.get_command(app)
 COMMANDS = (
+    "bench",
     "cycle",
     "demo",
     "evaluate",
@@ -38,6 +39,7 @@ ALL = dict(walk(ROOT))
 def test_the_commands():
     assert tuple(sorted(ROOT.commands)) == COMMANDS
     assert sorted(ALL["versions",].commands) == ["diff", "export", "list", "restore", "show"]
+    assert sorted(ALL["bench",].commands) == ["calibration", "mining"]
     assert sorted(ALL["models",].commands) == ["list", "promote", "show"]
 
 
