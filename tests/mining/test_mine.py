@@ -157,6 +157,60 @@ def test_checks_of_a_chosen_proposal_are_its_own(tmp_path):
     assert mined.checks["score"].to_pylist() == pytest.approx([180 / 255] * 4, abs=0.05)
 
 
+class HalfPasted(Only):
+    """Pastes every class once, and some classes in every round."""
+
+    def climbs(self, evidence):
+        again = np.array([label in self.pasted for label in evidence["label"].to_pylist()], dtype=bool)
+        return again | (evidence["checks"].to_numpy() == 0)
+
+
+def test_a_box_whose_fate_is_certain_is_pasted_no_more(tmp_path):
+    mined = miner(hosts=5).mine(pool(tmp_path), HalfPasted(pasted=("gear",)))
+    checks = gather_evidence(mined.proposals, mined.checks).to_pydict()
+    assert {"gear", "bolt"} <= set(checks["label"])
+    for label, count in zip(checks["label"], checks["checks"], strict=True):
+        assert count == (5 if label == "gear" else 3), "three of five, then two more"
+
+
+def test_rounds_are_the_pastes_that_would_have_been_drawn_at_once(tmp_path):
+    refs = pool(tmp_path)
+    whole, half = miner(hosts=5).mine(refs), miner(hosts=5).mine(refs, HalfPasted())
+    assert by_id(half.checks).equals(by_id(whole.checks.filter(pc.field("number") < 3)))
+
+
+# What is known
+
+
+def test_what_is_known_is_not_detected_again(tmp_path):
+    refs = pool(tmp_path)
+    whole, finder = miner().mine(refs), SquareFinder()
+    known = miner().mine(refs)
+    again = miner(finder=finder).mine(refs, known=known)
+    empty = [ref for number, ref in enumerate(refs) if number % 4 == 0]
+    assert sum(shape[0] for shape in finder.shapes) == len(empty), "only where nothing had been found"
+    for name in ("proposals", "checks"):
+        assert by_id(getattr(again, name)).equals(by_id(getattr(whole, name)))
+
+
+def test_known_proposals_get_the_checks_that_they_lack(tmp_path):
+    refs = pool(tmp_path)
+    known, whole = miner().mine(refs, Only(("gear",), ())), miner().mine(refs)
+    again = miner().mine(refs, known=known)
+    assert again.cost.views == len(whole.proposals) - known.cost.views
+    for name in ("proposals", "checks"):
+        assert by_id(getattr(again, name)).equals(by_id(getattr(whole, name)))
+
+
+def test_a_known_picture_that_is_gone_is_told(tmp_path):
+    refs = pool(tmp_path)
+    known = miner().mine(refs, Only())
+    Path(refs[1].uri).unlink()
+    again = miner().mine(refs, known=known)
+    assert [ref.image_id for ref, _ in again.faults] == [refs[1].image_id]
+    assert refs[1].image_id not in again.proposals["image_id"].to_pylist()
+
+
 class SeesGhosts(SquareFinder):
     """Sees a bolt in the top left corner of pictures that are marked there, whatever lies under it."""
 
