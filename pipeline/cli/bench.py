@@ -49,6 +49,15 @@ def mining(
             ["seed", "speedup", "cost / plain pass", "AUROC published", "AUROC confidence", "AUROC engine"],
             [*rows, ("mean", *(_number(told[name]) for name in columns))],
         )
+        stages = {"engine": told["seconds_by_stage"], "every box checked": told["seconds_by_stage_all_checked"]}
+        show_table(
+            "Where its time goes, share of a run",
+            ["", *told["seconds_by_stage"]],
+            [
+                (name, *(f"{100 * share / sum(seconds.values()):.0f} %" for share in seconds.values()))
+                for name, seconds in stages.items()
+            ],
+        )
     tell(
         told,
         as_json,

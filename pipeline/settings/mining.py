@@ -53,10 +53,10 @@ class MiningSettings(Section):
         default="auto", description="auto: half precision where a measurement at the start finds it faster"
     )
     compile_images: int | None = Field(
-        default=20_000,
+        default=None,
         ge=1,
         le=1_000_000_000,
-        description="pools of so many images and more repay compiling the detector; none: never",
+        description="pools of so many images and more repay compiling the detector, which takes minutes; none: never",
     )
     chunk_images: int = Field(default=128, ge=1, le=100_000, description="pool images between two saved parts")
     decode_threads: int = Field(default=2, ge=1, le=64)
