@@ -114,7 +114,8 @@ class Region:
         y1: Top edge in pixels.
         x2: Right edge in pixels.
         y2: Bottom edge in pixels.
-        reason: `unsure`, `crowd`, `difficult` or `unknown_label` (a person gave it a label of no class).
+        reason: `unsure`, `crowd`, `difficult`, `unknown_label` (a person gave it a label of no class) or `disputed`
+            (people drew it, but not most of those who answered).
     """
 
     x1: float
@@ -240,6 +241,7 @@ class Answer:
         lead_time_s: Seconds a person spent, None where unknown.
         notes: What was repaired while reading the answer (clipped, rotated, ...), for the report.
         ignore: Objects that the person pointed out and that are of no class in use.
+        shown: Boxes of the machine that the person began with; 0 for a blind answer, None where unknown.
     """
 
     image_id: str
@@ -252,6 +254,7 @@ class Answer:
     lead_time_s: float | None = None
     notes: tuple[str, ...] = ()
     ignore: tuple[Region, ...] = ()
+    shown: int | None = None
 
 
 _BOX_FIELDS: list[tuple[str, pa.DataType]] = [

@@ -89,6 +89,7 @@ class Reader:
             lead_time_s=annotation.get("lead_time"),
             notes=tuple(drawing.repairs),
             ignore=tuple(drawing.ignore),
+            shown=len(shown),
         )
         problems = (f"annotation {answer.annotation_id}, {problem}" for problem in drawing.problems)
         return Reading(answer, tuple((picture.image_id, problem) for problem in problems))
@@ -149,7 +150,10 @@ class _Drawing:
         if box.label not in labels:
             # An object that the page shows and the class list lacks must not be learnt as background.
             self.ignore.append(Region(*box.xyxy, reason="unknown_label"))
-            self.problems.append(f"{name}: expected one of {sorted(labels)}, got {box.label!r}; kept as ignored region")
+            self.problems.append(
+                f"{name}: expected one of {sorted(labels)}, got {box.label!r}; kept as ignored region. Where "
+                f"a label was renamed, make data.labels and the project agree, then run `crosscheck harvest --full`"
+            )
         elif any(box.box_id == other.box_id for other in self.boxes):
             self.repairs.append(f"{name}: the same box a second time; left out")
         else:
