@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import ArtefactError
+from pipeline.report.measures import Acceptance
 
 T = TypeVar("T")
 
@@ -96,6 +97,7 @@ class Harvest:
         hours: Time that people spent; None where unknown.
         annotators: Images answered, by person.
         notes: What was wrong with an answer: (image or task, problem).
+        acceptance: How people treat the machine's boxes, in all answers so far; None where not counted.
     """
 
     answered: int
@@ -105,6 +107,7 @@ class Harvest:
     hours: float | None = None
     annotators: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[tuple[str, str], ...] = ()
+    acceptance: Acceptance | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +123,23 @@ class Selected:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """`push.json`: tasks created, tasks that were there already, and refused images with the reason."""
+    """`push.json`: what became of questions.
+
+    Attributes:
+        created: New tasks.
+        existing: Tasks that were there already.
+        refused: Images that could not be pushed, with the reason.
+        updated: Open tasks that got the boxes of the newest model.
+        withdrawn: Tasks that left the queue, being worth less than what would be asked now.
+        begun: Such tasks that stay, since somebody has begun an answer.
+    """
 
     created: int
     existing: int
     refused: Mapping[str, str] = field(default_factory=dict)
+    updated: int = 0
+    withdrawn: int = 0
+    begun: int = 0
 
 
 @dataclass(frozen=True, slots=True)

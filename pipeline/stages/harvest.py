@@ -7,7 +7,7 @@ each cycle tells of all since the cycle before it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -17,6 +17,7 @@ from pipeline.labeling.backend import Harvest, LabelingBackend
 from pipeline.labeling.merge import merge_answers
 from pipeline.records import Answer
 from pipeline.settings import Settings
+from pipeline.stages.acceptance import acceptance
 from pipeline.stages.audit import add_audits, audited
 from pipeline.stages.cycle import Cycle, Progress, silent
 from pipeline.workspace import Folder, Workspace
@@ -139,6 +140,11 @@ def _told(
     }
 
 
+def _all_answers(folder: Folder, numbers: Sequence[str]) -> Iterator[Answer]:
+    for number in numbers:
+        yield from _HARVEST.validate_json(folder.folder(number).read_bytes(ANSWERS)).answers
+
+
 def _since_last_cycle(cycle: Cycle) -> dict[str, Any]:
     """Sums over the harvests that no earlier cycle has told of."""
     folder = harvests_folder(cycle.settings)
@@ -151,6 +157,7 @@ def _since_last_cycle(cycle: Cycle) -> dict[str, Any]:
         **{key: dict(sum((Counter(one[key]) for one in new), Counter())) for key in ("boxes", "annotators")},
         "hours": sum(hours) if hours else None,
         "audit": add_audits([one["audit"] for one in new]),
+        "acceptance": acceptance(cycle.settings, _all_answers(folder, numbers)),
         "notes": [note for one in new for note in one["notes"]],
         "harvests": len(numbers),
     }
