@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,13 +18,19 @@ class PushResult:
 
     Attributes:
         created: Images that had no task yet and got one.
-        existing: Images that had a task already; their work is left alone.
+        existing: Images that had a task already; what people began is left alone.
         refused: Images that could not be pushed, with the reason.
+        updated: Those of the existing whose task, untouched so far, got new boxes, reason and place in the queue.
+        withdrawn: Images nobody is asked about any more, whose task left the queue in this push.
+        begun: Images nobody need be asked about any more, whose task stays, since somebody has begun it.
     """
 
     created: tuple[str, ...] = ()
     existing: tuple[str, ...] = ()
     refused: dict[str, str] = field(default_factory=dict)
+    updated: tuple[str, ...] = ()
+    withdrawn: tuple[str, ...] = ()
+    begun: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +55,16 @@ class Harvest:
 class LabelingBackend(Protocol):
     """Takes questions and gives answers; never waits for people."""
 
-    def push(self, tasks: Sequence[Task], progress: Progress | None = None) -> PushResult:
+    def push(
+        self, tasks: Sequence[Task], progress: Progress | None = None, unasked: Collection[str] = ()
+    ) -> PushResult:
         """Ask about images, best first. Pushing an image again adds nothing.
+
+        Args:
+            tasks: Every question that waits for an answer.
+            progress: Told while it goes on.
+            unasked: Images that nobody need be asked about; where they are asked about, they are not any more, unless
+                somebody has begun.
 
         Raises:
             RemoteError: The service is down or refuses; what was pushed before stays pushed.

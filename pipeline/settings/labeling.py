@@ -35,6 +35,12 @@ class LabelStudioSettings(Section):
     overlap_s: float = Field(
         default=300.0, ge=0.0, le=2_592_000.0, description="harvest looks back this far beyond its watermark"
     )
+    lock_s: float = Field(
+        default=86400.0,
+        ge=0.0,
+        le=31_536_000.0,
+        description="how long the server keeps a task for who opened it; a withdrawn task is deleted only after that",
+    )
     secret_block: str = Field(
         default="label-studio-token", description="Prefect Secret block asked when the environment has no token"
     )

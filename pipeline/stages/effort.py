@@ -42,8 +42,8 @@ def seconds_and_boxes(answers: Sequence[Answer], known: Mapping[str, Answer]) ->
     told: dict[str, list[list[float]]] = {WITH: [], WITHOUT: []}
     for answer in answers:
         counts = not answer.skipped and answer.boxes and answer.annotation_id not in known
-        if counts and answer.shown is not None and answer.lead_time_s is not None:
-            told[WITH if answer.shown else WITHOUT].append([answer.lead_time_s, len(answer.boxes)])
+        if counts and answer.cycle is not None and answer.lead_time_s is not None:
+            told[WITH if answer.verdicts else WITHOUT].append([answer.lead_time_s, len(answer.boxes)])
     return told
 
 

@@ -7,7 +7,7 @@ each cycle tells of all since the cycle before it.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -19,6 +19,7 @@ from pipeline.labeling.backend import Harvest, LabelingBackend
 from pipeline.labeling.merge import MergeResult, merge_answers
 from pipeline.records import Answer
 from pipeline.settings import Settings
+from pipeline.stages.acceptance import acceptance
 from pipeline.stages.audit import add_audits, audited
 from pipeline.stages.cycle import Cycle, Progress, silent
 from pipeline.stages.effort import add_seconds, hours_saved, hours_spent, seconds_and_boxes
@@ -123,7 +124,8 @@ def _commit(
     """Finish the last of these harvests; doing it twice commits and asks once."""
     *earlier, number = numbers
     found = _HARVEST.validate_json(folder.folder(number).read_bytes(ANSWERS))
-    known = _known(folder, earlier) if found.images is not None or _any_changed(found.answers) else {}
+    look_back = found.images is not None or _any_changed(found.answers)
+    known = {answer.annotation_id: answer for answer in _all_answers(folder, earlier)} if look_back else {}
     new = [one for one in found.answers if known.get(one.annotation_id) != one]
     store = SampleStore(Workspace(settings.workspace).samples_uri)
     samples = list(store.samples())
@@ -157,15 +159,6 @@ def _commit(
 
 def _any_changed(answers: Sequence[Answer]) -> bool:
     return any(answer.updated_at - answer.created_at > _CHANGED_AFTER for answer in answers)
-
-
-def _known(folder: Folder, numbers: Sequence[str]) -> dict[str, Answer]:
-    """Every answer that was taken in, as it was last read, by annotation."""
-    known: dict[str, Answer] = {}
-    for number in numbers:
-        found = _HARVEST.validate_json(folder.folder(number).read_bytes(ANSWERS))
-        known |= {answer.annotation_id: answer for answer in found.answers}
-    return known
 
 
 def _deleted(found: Harvest, known: Mapping[str, Answer]) -> tuple[dict[str, set[str]], list[tuple[str, str]]]:
@@ -208,6 +201,12 @@ def _told(
     }
 
 
+def _all_answers(folder: Folder, numbers: Sequence[str]) -> Iterator[Answer]:
+    """Every answer that was taken in, as often as it was read, the last time last."""
+    for number in numbers:
+        yield from _HARVEST.validate_json(folder.folder(number).read_bytes(ANSWERS)).answers
+
+
 def _since_last_cycle(cycle: Cycle) -> dict[str, Any]:
     """Sums over the harvests that no earlier cycle has told of."""
     folder = harvests_folder(cycle.settings)
@@ -225,6 +224,7 @@ def _since_last_cycle(cycle: Cycle) -> dict[str, Any]:
         "agreements": [share for one in new for share in one.get("agreements", [])],
         "asked_again": sum(one.get("asked_again", 0) for one in new),
         "audit": add_audits([one["audit"] for one in new]),
+        "acceptance": acceptance(cycle.settings, _all_answers(folder, numbers)),
         "notes": [note for one in new for note in one["notes"]],
         "harvests": len(numbers),
     }

@@ -34,6 +34,6 @@ def open_again(client: Client, settings: LabelStudioSettings, image_ids: Sequenc
     for page in client.tasks(int(project["id"]), [answered], include=("id", "data", "total_annotations")):
         for task in page.tasks:
             if task["data"].get("image_id") in wanted:
-                client.open_task(task["id"], task["total_annotations"] + 1)
+                client.update_task(task["id"], overlap=task["total_annotations"] + 1, is_labeled=False)
                 opened += 1
     return opened

@@ -117,6 +117,10 @@ class Client:
         """Add a tab to the Data Manager."""
         self._make("create a view", lambda: self._sdk.views.create(project=project, data=data))
 
+    def update_view(self, project: int, view: int, data: Json) -> None:
+        """Set what a tab shows."""
+        self._read(f"update view {view}", lambda: self._sdk.views.update(id=str(view), project=project, data=data))
+
     def local_storages(self, project: int) -> list[str]:
         """Folders of the server that a project may show pictures from."""
         found = self._read("list storages", lambda: self._sdk.import_storage.local.list(project=project))
@@ -146,12 +150,21 @@ class Client:
             )
         return made
 
-    def open_task(self, task: int, answers: int) -> None:
-        """Keep a task in the queue until it has so many answers."""
-        self._read(
-            f"open task {task} again",
-            lambda: self._sdk.tasks.update(id=str(task), overlap=answers, is_labeled=False),
-        )
+    def task(self, task: int) -> Json | None:
+        """One task with its predictions, annotations and drafts; None where it is gone."""
+        return self._read(f"read task {task}", lambda: self._get(task))
+
+    def update_task(self, task: int, **fields: Any) -> None:
+        """Set some of a task's fields."""
+        self._read(f"update task {task}", lambda: self._sdk.tasks.update(id=str(task), **fields))
+
+    def update_prediction(self, prediction: int, **fields: Any) -> None:
+        """Set some of a prediction's fields."""
+        self._read(f"update prediction {prediction}", lambda: self._sdk.predictions.update(id=prediction, **fields))
+
+    def create_prediction(self, task: int, **fields: Any) -> None:
+        """Give a task a prediction."""
+        self._make(f"add a prediction to task {task}", lambda: self._sdk.predictions.create(task=task, **fields))
 
     def delete_task(self, task: int) -> None:
         """Remove a task; it may be gone already."""
@@ -195,6 +208,14 @@ class Client:
         pager = self._sdk.tasks.list(project=project, query=json.dumps(query), page_size=page_size, **wanted)
         tasks = [_plain(task) for task in pager.items or []]
         return Page(tasks, pager.response.total - len(tasks))
+
+    def _get(self, task: int) -> Json | None:
+        try:
+            return _plain(self._sdk.tasks.get(id=str(task)))
+        except ApiError as fault:
+            if fault.status_code != httpx.codes.NOT_FOUND:
+                raise
+            return None
 
     def _delete(self, task: int) -> None:
         try:

@@ -69,8 +69,9 @@ def test_people_meet_the_most_valuable_image_first_and_blind_ones_without_boxes(
     assert project["model_version"] == "crosscheck"
     assert project["sampling"] == "Uncertainty sampling"
     views = owner.session.get("/api/dm/views/", params={"project": project["id"]}).json()
+    names = ["best first", "audit", "blind", "skipped", "disagreement"]
     assert [(view["data"]["title"], view["data"]["ordering"]) for view in views] == [
-        ("crosscheck: best first", ["-tasks:data.value"])
+        (f"crosscheck: {name}", ["-tasks:data.value"]) for name in names
     ]
     data = desk.tasks(owner)[image_id("high")]["data"]
     assert {name: data[name] for name in data if name not in {"image", "image_id"}} == {
@@ -96,7 +97,7 @@ def test_a_second_push_adds_nothing_and_touches_nothing(desk, people):
     assert after == before
     views = owner.session.get("/api/dm/views/", params={"project": project["id"]}).json()
     storages = owner.session.get("/api/storages/localfiles/", params={"project": project["id"]}).json()
-    assert (len(views), [storage["path"] for storage in storages]) == (1, [str(desk.pictures)])
+    assert (len(views), [storage["path"] for storage in storages]) == (5, [str(desk.pictures)])
 
 
 def test_the_page_can_show_the_pictures_and_nothing_beside_them(desk, people):
