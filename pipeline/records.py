@@ -114,7 +114,8 @@ class Region:
         y1: Top edge in pixels.
         x2: Right edge in pixels.
         y2: Bottom edge in pixels.
-        reason: `unsure`, `crowd`, `difficult` or `unknown_label` (a person gave it a label of no class).
+        reason: `unsure`, `crowd`, `difficult`, `unknown_label` (a person gave it a label of no class) or `disputed`
+            (people drew it, but not most of those who answered).
     """
 
     x1: float

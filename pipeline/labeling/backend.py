@@ -41,11 +41,15 @@ class Harvest:
         answers: New or changed answers, oldest change first, at most one an annotation.
         watermark: Give it to the next harvest; opaque, JSON-safe text.
         notes: What could not be read and why, for the report: (image id or task, problem).
+        standing: What else is said of the images that have new answers: given before, and unchanged since.
+        images: Every image that has a task, where all answers were asked for; None where not looked at.
     """
 
     answers: tuple[Answer, ...]
     watermark: str
     notes: tuple[tuple[str, str], ...] = ()
+    standing: tuple[Answer, ...] = ()
+    images: tuple[str, ...] | None = None
 
 
 class LabelingBackend(Protocol):
@@ -69,6 +73,17 @@ class LabelingBackend(Protocol):
 
     def harvest(self, watermark: str | None = None, progress: Progress | None = None) -> Harvest:
         """Collect answers that are new or changed since a watermark; all of them for None.
+
+        Raises:
+            RemoteError: The service is down or refuses.
+        """
+        ...
+
+    def ask_again(self, image_ids: Sequence[str], /) -> int:
+        """Have one person more answer images that people disagree about. Asking twice changes nothing.
+
+        Returns:
+            How many images are open again.
 
         Raises:
             RemoteError: The service is down or refuses.

@@ -142,6 +142,10 @@ class SimulatedAnnotator:
             progress(len(new), len(new))
         return Harvest(answers, json.dumps({"answered": len(queue)}))
 
+    def ask_again(self, _image_ids: Sequence[str], /) -> int:
+        """Open nothing: there is one annotator, who never disagrees with anybody."""
+        return 0
+
     def answers(self, image_ids: Sequence[str]) -> tuple[Answer, ...]:
         """Answer about pictures that were asked about.
 

@@ -76,6 +76,15 @@ class LabelingSettings(Section):
     simulated: SimulatedSettings | None = None
     label_studio: LabelStudioSettings | None = None
     accepted_iou: Share = Field(default=0.9, description="a machine box changed less than this counts as accepted")
+    several_answers: Literal["latest", "consensus", "ask_again"] = Field(
+        default="latest",
+        description="what counts where several people answered an image: the latest answer; the boxes that most of "
+        "them drew; or the newer of two that agree, and one person more is asked while none do",
+    )
+    same_box_iou: Share = Field(default=0.5, description="boxes of two people that overlap so much are the same box")
+    agreement: Share = Field(
+        default=0.7, description="ask_again: two answers agree from here; twice the matched IoU over all their boxes"
+    )
 
     @model_validator(mode="after")
     def _backend_has_a_section(self) -> "LabelingSettings":

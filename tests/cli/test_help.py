@@ -19,6 +19,7 @@ COMMANDS = (
     "finetune",
     "harvest",
     "import",
+    "listen",
     "mine",
     "models",
     "push",

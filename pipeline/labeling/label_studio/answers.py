@@ -156,7 +156,10 @@ class _Drawing:
         if box.label not in labels:
             # An object that the page shows and the class list lacks must not be learnt as background.
             self.ignore.append(Region(*box.xyxy, reason="unknown_label"))
-            self.problems.append(f"{name}: expected one of {sorted(labels)}, got {box.label!r}; kept as ignored region")
+            self.problems.append(
+                f"{name}: expected one of {sorted(labels)}, got {box.label!r}; kept as ignored region. Where "
+                f"a label was renamed, make data.labels and the project agree, then run `crosscheck harvest --full`"
+            )
         elif any(box.box_id == other.box_id for other in self.boxes):
             self.repairs.append(f"{name}: the same box a second time; left out")
         else:

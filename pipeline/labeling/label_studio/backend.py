@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from pipeline.errors import RemoteError
 from pipeline.labeling.backend import Harvest, Progress, PushResult
+from pipeline.labeling.label_studio.again import open_again
 from pipeline.labeling.label_studio.client import Client
 from pipeline.labeling.label_studio.harvest import harvest_answers
 from pipeline.labeling.label_studio.push import push_tasks
@@ -88,6 +89,14 @@ class LabelStudioBackend:
             ValueError: The watermark is not from Label Studio.
         """
         return harvest_answers(self._client, self._settings, self._labels, self._accepted_iou, watermark, progress)
+
+    def ask_again(self, image_ids: Sequence[str]) -> int:
+        """Open answered tasks for one person more; those who have answered do not meet them again.
+
+        Raises:
+            RemoteError: The server is down or refuses.
+        """
+        return open_again(self._client, self._settings, image_ids)
 
     def _lock(self) -> FileLock | nullcontext[None]:
         place = Path(self._folder.path("push.lock"))

@@ -2,12 +2,13 @@
 
 Retries wait for nothing but the network. A call that only reads, or that sets what is set already, is tried again
 after any broken connection; a call that makes something is tried again only where the server surely did nothing, so
-that a lost reply never makes a thing twice.
+that a lost reply never makes a thing twice. A server that says how long to wait is believed, within bounds.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +22,7 @@ from label_studio_sdk.core.parse_error import ParsingError
 from label_studio_sdk.label_interface.interface import LabelInterface
 from pydantic import SecretStr
 
-from pipeline.errors import RemoteError
+from pipeline.errors import RemoteError, UncertainError
 
 Json = dict[str, Any]
 Result = TypeVar("Result")
@@ -30,7 +31,10 @@ _ATTEMPTS = 5
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 8.0
 _NOT_DONE = frozenset({429, 503})
-_PERHAPS_DONE = frozenset({502, 504})
+_PERHAPS_DONE = frozenset({500, 502, 504})
+_CUT = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+_CUT_CODES = frozenset({500, 502})
+_LONGEST_RETRY_AFTER_S = 60.0
 _DETAIL_LENGTH = 600
 _PROJECTS = 1000
 
@@ -164,7 +168,11 @@ class Client:
         return f"{reply.status_code} ({kind}){place}"
 
     def import_tasks(self, project: int, tasks: Sequence[Json]) -> list[int]:
-        """Add tasks with their predictions and give back the new ids, in order."""
+        """Add tasks with their predictions and give back the new ids, in order.
+
+        Raises:
+            UncertainError: The connection was cut, or the server failed: the tasks may be there or not.
+        """
         reply = self._make(
             f"import {len(tasks)} tasks",
             lambda: self._sdk.projects.import_tasks(project, request=list(tasks), return_task_ids=True),
@@ -266,21 +274,27 @@ class Client:
         codes: frozenset[int] = frozenset(),
         broken: tuple[type[httpx.TransportError], ...] = (),
     ) -> Result:
-        def may_help(fault: Exception) -> bool:
-            return isinstance(fault, broken) or (isinstance(fault, ApiError) and fault.status_code in codes)
+        def may_help(fault: Exception) -> bool | float:
+            if isinstance(fault, ApiError):
+                return fault.status_code in codes and (_retry_after(fault) or True)
+            # No JSON where the token is traded: something between us and the server answered.
+            return isinstance(fault, (*broken, json.JSONDecodeError))
 
         retrying = stamina.RetryingCaller(
             attempts=_ATTEMPTS, timeout=None, wait_initial=_FIRST_WAIT_S, wait_max=_LONGEST_WAIT_S
         )
         try:
             return retrying(may_help, call)
-        except (ApiError, ParsingError, httpx.HTTPError) as fault:
+        except (ApiError, ParsingError, httpx.HTTPError, json.JSONDecodeError) as fault:
             text = self._explain(doing, fault).replace(self._token.get_secret_value(), "[token]")
+            cut = isinstance(fault, _CUT) or (isinstance(fault, ApiError) and fault.status_code in _CUT_CODES)
         # Raised outside of the handler: the SDK's fault holds the request with its token, and must not travel along.
-        raise RemoteError(text)
+        raise UncertainError(text) if cut else RemoteError(text)
 
-    def _explain(self, doing: str, fault: ApiError | ParsingError | httpx.HTTPError) -> str:
+    def _explain(self, doing: str, fault: ApiError | ParsingError | httpx.HTTPError | json.JSONDecodeError) -> str:
         what = f"Label Studio at {self.url}: could not {doing}"
+        if isinstance(fault, json.JSONDecodeError):
+            return f"{what}: the token could not be traded, expected JSON, got {fault.doc[:_DETAIL_LENGTH]!r}"
         if isinstance(fault, httpx.HTTPError):
             return (
                 f"{what}: {type(fault).__name__}, {fault}. Is the server running, and is labeling.label_studio.url "
@@ -314,6 +328,16 @@ def prediction_checker(label_config: str) -> Callable[[Json], list[str]]:
         return [str(fault) for fault in interface.validate_prediction(prediction, return_errors=True)]
 
     return faults
+
+
+def _retry_after(fault: ApiError) -> float | None:
+    """Seconds that the server asks to wait for, at most a minute; None where it does not say, or says a date."""
+    headers = {name.lower(): value for name, value in (fault.headers or {}).items()}
+    try:
+        seconds = float(headers["retry-after"])
+    except (KeyError, ValueError):
+        return None
+    return min(seconds, _LONGEST_RETRY_AFTER_S) if math.isfinite(seconds) and seconds > 0 else None
 
 
 def _plain(item: Any) -> Json:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from pipeline.errors import UncertainError
 from pipeline.labeling.backend import Progress, PushResult
 from pipeline.labeling.label_studio.client import Client, prediction_checker
 from pipeline.labeling.label_studio.page import label_config
@@ -52,7 +53,7 @@ def push_tasks(
     expect_shown(client, project, [payload["data"]["image"] for payload in payloads.values()], settings)
     made: dict[int, str] = {}
     for batch in _batches(list(payloads), settings.page_size):
-        made |= zip(client.import_tasks(project, [payloads[image] for image in batch]), batch, strict=True)
+        made |= _import(client, project, {image: payloads[image] for image in batch})
         if progress is not None:
             progress(len(made), len(payloads))
     if made:
@@ -68,6 +69,17 @@ def push_tasks(
         withdrawn=left,
         begun=begun,
     )
+
+
+def _import(client: Client, project: int, payloads: Mapping[str, Payload]) -> dict[int, str]:
+    """Import a batch; where the reply is lost, look what is there before the rest is sent once more."""
+    try:
+        return dict(zip(client.import_tasks(project, list(payloads.values())), payloads, strict=True))
+    except UncertainError:
+        known = _tasks_by_image(client, project)
+    made = {known[image]["id"]: image for image in payloads if image in known}
+    rest = {image: payload for image, payload in payloads.items() if image not in known}
+    return made | dict(zip(client.import_tasks(project, list(rest.values())), rest, strict=True)) if rest else made
 
 
 def _prepare(

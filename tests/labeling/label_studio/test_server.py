@@ -314,9 +314,21 @@ def cut():
 
 
 @pytest.mark.parametrize("trouble", [{"before": cut}, {"after": cut}], ids=["never arrived", "reply lost"])
-def test_a_push_that_broke_half_way_is_finished_by_the_next(desk, people, trouble):
+def test_a_push_that_lost_a_reply_looks_and_sends_what_is_missing(desk, people, trouble):
     tasks = [desk.task(f"image {number}") for number in range(5)]
-    with pytest.raises(RemoteError, match="cut in the middle"):
+    result = desk.backend(page_size=2, transport=Interrupting(nth=2, **trouble)).push(tasks)
+    assert (len(result.created), len(result.existing)) == (5, 0)
+    assert len(desk.tasks(people[0])) == 5
+
+
+def killed():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("trouble", [{"before": killed}, {"after": killed}], ids=["before an import", "after it"])
+def test_a_push_that_was_killed_half_way_is_finished_by_the_next(desk, people, trouble):
+    tasks = [desk.task(f"image {number}") for number in range(5)]
+    with pytest.raises(KeyboardInterrupt):
         desk.backend(page_size=2, transport=Interrupting(nth=2, **trouble)).push(tasks)
     half = len(desk.tasks(people[0]))
     assert half == (4 if "after" in trouble else 2)
