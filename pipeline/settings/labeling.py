@@ -20,15 +20,32 @@ class SimulatedSettings(Section):
     skip_rate: Share = Field(default=0.0, description="share of tasks it declines")
 
 
+class BucketSettings(Section):
+    """How the server shows pictures of S3 or GCS buckets; with credentials of its own environment, never with ours."""
+
+    region: str | None = Field(default=None, description="of S3 buckets; none: the server's own")
+    endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://\S+$",
+        description="of another S3 service than Amazon's; none: the server's own",
+    )
+    presign: bool = Field(
+        default=True, description="the browser fetches from the bucket by a signed address; false: through the server"
+    )
+    presign_ttl_min: int = Field(default=60, ge=1, le=10_080, description="how long a signed address is good")
+
+
 class LabelStudioSettings(Section):
     """Label Studio; its token comes from the environment or a Prefect Secret block, never from here."""
 
     url: str = Field(default="http://localhost:8080", pattern=r"^https?://\S+$")
     project: str = Field(default="crosscheck", min_length=3, max_length=50, description="title of the project")
-    pictures: Literal["local_files", "url"] = Field(
+    pictures: Literal["local_files", "storage", "url"] = Field(
         default="local_files",
-        description="local_files: the server reads them below its document root; url: the sample's own URI",
+        description="local_files: the server reads them below its document root; storage: from their S3 or GCS bucket, "
+        "which is connected; url: the sample's own URI",
     )
+    buckets: BucketSettings = BucketSettings()
     document_root: str | None = Field(default=None, description="the server's local document root")
     timeout_s: float = Field(default=60.0, gt=0.0, le=3600.0)
     page_size: int = Field(default=500, ge=1, le=10_000)

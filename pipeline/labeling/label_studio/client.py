@@ -72,6 +72,7 @@ class Client:
     ) -> None:
         self.url = url.rstrip("/")
         self._token = token
+        self._http = httpx.Client(timeout=timeout_s, follow_redirects=True, transport=transport)
         # The SDK loses a path in the address when it trades the token, unless a slash ends it.
         self._sdk: Any = self._attempt(
             "read the token",
@@ -79,7 +80,7 @@ class Client:
                 base_url=f"{self.url}/",
                 api_key=token.get_secret_value(),
                 max_retries=0,
-                httpx_client=httpx.Client(timeout=timeout_s, follow_redirects=True, transport=transport),
+                httpx_client=self._http,
             ),
         )
 
@@ -135,6 +136,39 @@ class Client:
             f"connect the folder {path}",
             lambda: self._sdk.import_storage.local.create(project=project, path=path, title=title, use_blob_urls=True),
         )
+
+    def buckets(self, project: int, service: str) -> list[str]:
+        """Buckets that a project may show pictures from; the service is `s3` or `gcs`."""
+        found = self._read("list storages", lambda: self._storages(service).list(project=project))
+        return [storage.bucket for storage in found if storage.bucket]
+
+    def create_bucket_storage(self, project: int, service: str, **fields: Any) -> None:
+        """Let a project show pictures from a bucket."""
+        self._make(
+            f"connect the bucket {fields.get('bucket')}",
+            lambda: self._storages(service).create(project=project, use_blob_urls=True, **fields),
+        )
+
+    def picture_fault(self, address: str) -> str | None:
+        """Fetch a picture as the browser of somebody who is logged in would, over redirects.
+
+        Args:
+            address: A path on the server, or an address elsewhere, which never gets the token.
+
+        Returns:
+            None for a picture, else what came instead.
+        """
+        own = address.startswith("/")
+        headers = self._read("read the token", self._sdk._client_wrapper.get_headers) if own else {}
+        try:
+            reply = self._http.get(f"{self.url}{address}" if own else address, headers=headers)
+        except (httpx.HTTPError, httpx.InvalidURL) as fault:
+            return f"{type(fault).__name__}, {fault}".replace(self._token.get_secret_value(), "[token]")
+        kind = reply.headers.get("content-type", "no content type")
+        place = "" if reply.url.host == httpx.URL(self.url).host else f" from {reply.url.host}"
+        if reply.is_success and kind.startswith("image/") and reply.content:
+            return None
+        return f"{reply.status_code} ({kind}){place}"
 
     def import_tasks(self, project: int, tasks: Sequence[Json]) -> list[int]:
         """Add tasks with their predictions and give back the new ids, in order.
@@ -217,6 +251,9 @@ class Client:
         """E-mail addresses of users by id."""
         found = self._read("list users", lambda: self._sdk.users.list())
         return {person.id: person.email for person in found if person.id is not None and person.email}
+
+    def _storages(self, service: str) -> Any:
+        return getattr(self._sdk.import_storage, service)
 
     def _page(self, project: int, query: Json, page_size: int, wanted: Json) -> Page:
         pager = self._sdk.tasks.list(project=project, query=json.dumps(query), page_size=page_size, **wanted)

@@ -11,7 +11,7 @@ from pipeline.labeling.backend import Progress, PushResult
 from pipeline.labeling.label_studio.client import Client, prediction_checker
 from pipeline.labeling.label_studio.page import label_config
 from pipeline.labeling.label_studio.payload import task_payload
-from pipeline.labeling.label_studio.pictures import connect_folders, picture_address
+from pipeline.labeling.label_studio.pictures import connect_pictures, expect_shown, picture_address
 from pipeline.labeling.label_studio.project import ensure_project, show_predictions
 from pipeline.labeling.label_studio.renew import STANDING, renew, withdraw
 from pipeline.records import Task
@@ -48,8 +48,9 @@ def push_tasks(
     known = _tasks_by_image(client, project)
     best_first = sorted(tasks, key=lambda task: (-task.value, task.image_id))
     ready, refused = _prepare(best_first, settings, prediction_checker(label_config(labels)))
-    connect_folders(client, project, [task.uri for task in tasks if task.image_id in ready], settings)
+    connect_pictures(client, project, [task.uri for task in tasks if task.image_id in ready], settings)
     payloads = {image: payload for image, payload in ready.items() if image not in known}
+    expect_shown(client, project, [payload["data"]["image"] for payload in payloads.values()], settings)
     made: dict[int, str] = {}
     for batch in _batches(list(payloads), settings.page_size):
         made |= _import(client, project, {image: payloads[image] for image in batch})

@@ -117,7 +117,7 @@ def test_what_cannot_be_shown_or_drawn_is_refused_by_image_and_the_rest_is_pushe
     refused = {
         "outside": (desk.task("outside", uri=str(tmp_path / "a.png")), "expected a file below the document root"),
         "in root": (desk.task("in root", uri=str(desk.root / "a.png")), "Move it into a subfolder"),
-        "remote": (desk.task("remote", uri="s3://bucket/a.png"), "pictures to url"),
+        "remote": (desk.task("remote", uri="s3://bucket/a.png"), "pictures to storage"),
         "label": (desk.task("label", box(label="gear", score=0.5)), "gear"),
         "value": (desk.task("value", value=float("nan")), "expected a finite value"),
         "size": (desk.task("size", width=0), "width and a height, got 0 x 240"),
