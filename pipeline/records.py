@@ -7,8 +7,8 @@ Box coordinates are float32 absolute pixels `(x1, y1, x2, y2)` of the picture as
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -114,7 +114,8 @@ class Region:
         y1: Top edge in pixels.
         x2: Right edge in pixels.
         y2: Bottom edge in pixels.
-        reason: `unsure`, `crowd`, `difficult` or `unknown_label` (a person gave it a label of no class).
+        reason: `unsure`, `crowd`, `difficult`, `unknown_label` (a person gave it a label of no class) or `disputed`
+            (people drew it, but not most of those who answered).
     """
 
     x1: float
@@ -210,6 +211,7 @@ class Task:
         cycle: The cycle that asks.
         model_id: The model whose boxes these are.
         asked_at: When, in UTC; the opening time of the cycle that asks. The simulated annotator answers at that moment.
+        doubts: What a person is told of the unsure boxes, by `box_id`.
     """
 
     image_id: str
@@ -223,6 +225,7 @@ class Task:
     cycle: int = 0
     model_id: str = ""
     asked_at: datetime | None = None
+    doubts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +243,9 @@ class Answer:
         lead_time_s: Seconds a person spent, None where unknown.
         notes: What was repaired while reading the answer (clipped, rotated, ...), for the report.
         ignore: Objects that the person pointed out and that are of no class in use.
+        cycle: The cycle whose question this answers, None where unknown.
+        verdicts: What became of every box of the machine that the person saw: (its label, `accepted`, `corrected` or
+            `deleted`).
     """
 
     image_id: str
@@ -252,6 +258,8 @@ class Answer:
     lead_time_s: float | None = None
     notes: tuple[str, ...] = ()
     ignore: tuple[Region, ...] = ()
+    cycle: int | None = None
+    verdicts: tuple[tuple[str, str], ...] = ()
 
 
 _BOX_FIELDS: list[tuple[str, pa.DataType]] = [
