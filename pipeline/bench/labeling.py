@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+from PIL import Image
 from pydantic import SecretStr
 
 from pipeline.errors import RemoteError
@@ -39,7 +43,8 @@ def bench_labeling(
 ) -> dict[str, Any]:
     """Push generated tasks twice, have the server answer all of them, and harvest twice.
 
-    The project is made for this and removed at the end, however it ends. No picture is needed: none is shown.
+    The project is made for this and removed at the end, however it ends. One small picture, served from here, stands
+    for all of them: a push looks whether the page can show one.
 
     Args:
         url: A running server.
@@ -61,9 +66,9 @@ def bench_labeling(
         timeout_s=timeout_s,
     )  # fmt: skip
     client = Client(url, token, timeout_s)
-    asked = [_task(number, boxes) for number in range(tasks)]
     seconds: dict[str, float] = {}
-    with TemporaryDirectory() as scratch, _project(client, settings.project):
+    with TemporaryDirectory() as scratch, _picture() as address, _project(client, settings.project):
+        asked = [_task(number, boxes, address) for number in range(tasks)]
         backend = LabelStudioBackend(settings, LABELS, token, 0.9, Folder(Path(scratch)))
 
         def step(name: str, call: Callable[[], Result]) -> Result:
@@ -109,7 +114,33 @@ def _project(client: Client, title: str) -> Iterator[None]:
             client.delete_project(int(project["id"]))
 
 
-def _task(number: int, boxes: int) -> Task:
+@contextmanager
+def _picture() -> Iterator[str]:
+    """Serve one picture, whatever is asked for, and give the address."""
+    file = io.BytesIO()
+    Image.new("RGB", SIDE, "grey").save(file, "PNG")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "image/png")
+            self.send_header("Content-Length", str(len(file.getvalue())))
+            self.end_headers()
+            self.wfile.write(file.getvalue())
+
+        def log_message(self, *_: object) -> None:
+            """Standard error is for progress."""
+
+    server = ThreadingHTTPServer(("localhost", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://localhost:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _task(number: int, boxes: int, address: str) -> Task:
     image_id = hashlib.sha256(f"benchmark {number}".encode()).hexdigest()
     generator = numpy_generator(0, "labeling benchmark", image_id)
     corners = generator.uniform(0.0, 0.8, (boxes, 2)) * SIDE
@@ -121,7 +152,7 @@ def _task(number: int, boxes: int) -> Task:
         shown.append(Box(make_box_id(image_id, label, box, "bench"), *box, label, Source.PSEUDO, float(scores[place])))
     return Task(
         image_id=image_id,
-        uri=f"https://pictures.invalid/{number}.jpg",
+        uri=f"{address}/{number}.png",
         width=SIDE[0],
         height=SIDE[1],
         boxes=tuple(shown),
