@@ -336,12 +336,13 @@ PROPOSAL_SCHEMA = pa.schema(
 )
 """A row a proposal. Corners in pixels of its own image. `score` higher = more likely right; `entropy` of the
 class scores in nats, higher = less sure; `runner_up` the best score of another class at the same place; `agreement`
-the score with which it is found again when it is cut out of its own image and mirrored, 0 for a miss, and
-`agreement_iou` how well it is found there, both null where not measured; `embedding` unit length."""
+the score with which it is found again when it is shown closer and mirrored, 0 for a miss, and `agreement_iou` how well
+it is found there, both null where not measured; `embedding` unit length."""
 
 CHECK_SCHEMA = pa.schema(
     [
         ("proposal_id", pa.string()),
+        ("number", pa.int32()),
         ("host_id", pa.string()),
         ("host_kind", pa.string()),
         ("paste_x1", pa.float32()),
@@ -356,9 +357,9 @@ CHECK_SCHEMA = pa.schema(
         *_CORNERS,
     ]
 )
-"""A row a paste. `paste_*` is where the object came to lie, corners are those of its re-detection (null for a
-miss), both in pixels of the host image; `margin` is the context round the object as a share of its sides; `scale`
-is host pixels a source pixel; `score` is 0 for a miss."""
+"""A row a paste; `number` counts those of a proposal, from 0. `paste_*` is where the object came to lie, corners are
+those of its re-detection (null for a miss), both in pixels of the host image; `margin` is the context round the object
+as a share of its sides; `scale` is host pixels a source pixel; `score` is 0 for a miss."""
 
 EVIDENCE_FIELDS = [
     ("consistency", pa.float32()),

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
@@ -76,18 +77,23 @@ def test_no_secret_is_written_down_every_service_is_watched_and_listens_on_this_
 
 
 @contextmanager
-def postgres(folder: Path, port: int) -> Iterator[None]:
+def postgres(port: int) -> Iterator[None]:
     """A server with the database user and the script that compose gives the image."""
     if not POSTGRES or not shutil.which("runuser"):
         pytest.skip("no PostgreSQL here: run `apt-get install postgresql`")
     (programs,) = POSTGRES
-    folder.mkdir()
+    # PostgreSQL refuses to run as root, and pytest's own folders are root's alone.
     user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
-    if user:
-        shutil.chown(folder, "postgres", "postgres")
-        for above in folder.parents:
-            if above.stat().st_uid == os.getuid() and not above.stat().st_mode & 0o001:
-                above.chmod(above.stat().st_mode | 0o011)
+    with TemporaryDirectory() as made:
+        folder = Path(made)
+        if user:
+            shutil.chown(folder, "postgres", "postgres")
+        with _postgres(folder, port, programs, user):
+            yield
+
+
+@contextmanager
+def _postgres(folder: Path, port: int, programs: Path, user: list[str]) -> Iterator[None]:
     settings = environment("database")
 
     def run(*command: str, text: str = "") -> None:
@@ -120,7 +126,7 @@ def serving(command: list[str], variables: dict[str, str], log: Path, health: st
             start_new_session=True,
         )  # fmt: skip
         try:
-            deadline = time.monotonic() + 300
+            deadline = time.monotonic() + 500
             while not _answers(health):
                 assert process.poll() is None, log.read_text()[-3000:]
                 assert time.monotonic() < deadline, log.read_text()[-3000:]
@@ -143,6 +149,7 @@ def _answers(url: str) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 @pytest.mark.label_studio
 def test_label_studio_and_prefect_run_on_postgresql_with_these_settings(tmp_path):
     if not EXECUTABLE.is_file():
@@ -158,7 +165,7 @@ def test_label_studio_and_prefect_run_on_postgresql_with_these_settings(tmp_path
         LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=str(root),
     ) | {"LABEL_STUDIO_BASE_DATA_DIR": str(tmp_path / "label-studio")}
     url = f"http://localhost:{port}"
-    with postgres(tmp_path / "postgres", database):
+    with postgres(database):
         start = [str(EXECUTABLE), "start", "--no-browser", "--internal-host", "localhost", "--port", str(port)]
         with serving(start, label_studio, tmp_path / "label-studio.log", f"{url}/health"):
             assert not list((tmp_path / "label-studio").glob("*.sqlite3")), "nothing beside PostgreSQL"

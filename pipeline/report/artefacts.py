@@ -167,10 +167,10 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class MiningCost:
-    """What checks cost: proposals, those shown alone, pastes, canvases, forward passes, and seconds by step."""
+    """What checks cost: proposals, those shown closer, pastes, canvases, forward passes, and seconds by step."""
 
     proposals: int
-    cuts: int
+    views: int
     pastes: int
     canvases: int
     passes: int

@@ -28,6 +28,8 @@ from pipeline.workspace import Folder, Workspace
 
 ANSWERS, TOLD = "answers.json", "harvest.json"
 _CHANGED_AFTER = timedelta(seconds=1)
+_NAMED = 20
+"""Images that are named one by one where a whole project may be gone."""
 _HARVEST: TypeAdapter[Harvest] = TypeAdapter(Harvest)
 
 
@@ -174,7 +176,9 @@ def _deleted(found: Harvest, known: Mapping[str, Answer]) -> tuple[dict[str, set
         if number not in standing:
             gone[answer.image_id].add(number)
     lost = sorted(image for image in gone if image not in images)
-    notes = [(image, "its task is gone from the labeling tool; its labels are kept") for image in lost]
+    notes = [(image, "its task is gone from the labeling tool; its labels are kept") for image in lost[:_NAMED]]
+    if len(lost) > _NAMED:
+        notes.append(("harvest", f"the tasks of {len(lost) - _NAMED} more answered images are gone; labels are kept"))
     return {image: numbers for image, numbers in gone.items() if image in images}, notes
 
 

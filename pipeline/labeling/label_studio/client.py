@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -35,6 +36,8 @@ _PERHAPS_DONE = frozenset({500, 502, 504})
 _CUT = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 _CUT_CODES = frozenset({500, 502})
 _LONGEST_RETRY_AFTER_S = 60.0
+_BEARER = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
+"""What the SDK trades a personal access token for; a server or a proxy may send it back in an error."""
 _DETAIL_LENGTH = 600
 _PROJECTS = 1000
 
@@ -200,6 +203,17 @@ class Client:
         """Give a task a prediction."""
         self._make(f"add a prediction to task {task}", lambda: self._sdk.predictions.create(task=task, **fields))
 
+    def accept_predictions(self, project: int) -> None:
+        """Have the server make an answer of every task's prediction, as if a person had submitted it."""
+        self._make(
+            "accept the predictions",
+            lambda: self._sdk.actions.create(id="predictions_to_annotations", project=project),
+        )
+
+    def delete_project(self, project: int) -> None:
+        """Remove a project with everything in it."""
+        self._read(f"delete project {project}", lambda: self._sdk.projects.delete(id=project))
+
     def delete_task(self, task: int) -> None:
         """Remove a task; it may be gone already."""
         self._read(f"delete task {task}", lambda: self._delete(task))
@@ -287,6 +301,7 @@ class Client:
             return retrying(may_help, call)
         except (ApiError, ParsingError, httpx.HTTPError, json.JSONDecodeError) as fault:
             text = self._explain(doing, fault).replace(self._token.get_secret_value(), "[token]")
+            text = _BEARER.sub("[token]", text)
             cut = isinstance(fault, _CUT) or (isinstance(fault, ApiError) and fault.status_code in _CUT_CODES)
         # Raised outside of the handler: the SDK's fault holds the request with its token, and must not travel along.
         raise UncertainError(text) if cut else RemoteError(text)

@@ -67,7 +67,9 @@ def proxied(url: str) -> Iterator[Proxy]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             fault = proxy.next_fault(f"{self.command} {self.path}")
             if fault is not None and isinstance(fault.do, int):
-                self.reply(fault.do, fault.headers, b"<html>not what you hoped for</html>")
+                # Some proxies show the whole request in their error page.
+                asked = f"<html>not what you hoped for: {self.headers} {body.decode(errors='replace')}</html>"
+                self.reply(fault.do, fault.headers, asked.encode())
                 return
             if fault is not None and fault.do == "silent":
                 proxy.released.wait(30)
