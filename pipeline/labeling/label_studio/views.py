@@ -12,16 +12,17 @@ Json = dict[str, Any]
 WITHDRAWN = "withdrawn"
 """The kind, in a task's data, of a task that nobody is asked any more."""
 
+_REASON_PX = 420
 _NOISE = [
     *(f"tasks:data.{name}" for name in ("image_id", "model_id", "width", "height")),
     *("tasks:inner_id", "tasks:annotations_results", "tasks:annotations_ids", "tasks:file_upload", "tasks:updated_by"),
     *("tasks:predictions_score", "tasks:predictions_model_versions", "tasks:predictions_results"),
-    *("tasks:storage_filename", "tasks:created_at", "tasks:avg_lead_time", "tasks:draft_exists"),
+    *("tasks:storage_filename", "tasks:created_at", "tasks:avg_lead_time", "tasks:draft_exists", "tasks:completed_at"),
+    *("tasks:updated_at", "tasks:total_predictions"),
 ]
 _FACTS = [
     *(f"tasks:data.{name}" for name in ("reason", "kind", "cycle", "value")),
-    *("tasks:completed_at", "tasks:annotators", "tasks:updated_at"),
-    *("tasks:total_annotations", "tasks:cancelled_annotations", "tasks:total_predictions"),
+    *("tasks:annotators", "tasks:total_annotations", "tasks:cancelled_annotations"),
 ]
 
 
@@ -32,11 +33,12 @@ def _where(field: str, operator: str, value: Any) -> Json:
 
 def _view(title: str, *conditions: Json) -> Json:
     return {
-        "title": f"crosscheck: {title}",
+        "title": title,
         "type": "list",
         "target": "tasks",
         "ordering": ["-tasks:data.value"],
         "filters": {"conjunction": "and", "items": list(conditions)},
+        "columnsWidth": {"tasks:data.reason": _REASON_PX},
         "hiddenColumns": {"explore": _NOISE, "labeling": [*_NOISE, *_FACTS]},
     }
 

@@ -183,7 +183,7 @@ def test_tabs_show_what_they_say_and_get_their_rule_back(desk_at_work, people):
 
     def tabs():
         views = owner.session.get("/api/dm/views/", params={"project": project}).json()
-        return {view["data"]["title"].removeprefix("crosscheck: "): view for view in views}
+        return {view["data"]["title"]: view for view in views}
 
     def listed(view):
         found = owner.session.get("/api/tasks/", params={"view": view["id"], "project": project}).json()["tasks"]

@@ -71,7 +71,7 @@ def test_people_meet_the_most_valuable_image_first_and_blind_ones_without_boxes(
     views = owner.session.get("/api/dm/views/", params={"project": project["id"]}).json()
     names = ["best first", "audit", "blind", "skipped", "disagreement"]
     assert [(view["data"]["title"], view["data"]["ordering"]) for view in views] == [
-        (f"crosscheck: {name}", ["-tasks:data.value"]) for name in names
+        (name, ["-tasks:data.value"]) for name in names
     ]
     data = desk.tasks(owner)[image_id("high")]["data"]
     assert {name: data[name] for name in data if name not in {"image", "image_id"}} == {
