@@ -1,30 +1,19 @@
 """The pages in a real browser: nothing complains, nothing is fetched, nothing is wider than a phone."""
 
-import shutil
-
 import pytest
 
 from pipeline.report import IndexContents, render_cycle, render_index
 from pipeline.settings import ReportSettings
+from tests.browser import chromium, needs_chromium
 from tests.report.builders import cycle_contents, reader, scenes
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: no chromium, chromium-browser or google-chrome"),
-]
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        yield chromium
-        chromium.close()
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="module")

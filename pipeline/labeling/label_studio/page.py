@@ -48,11 +48,12 @@ def label_config(labels: Sequence[str], before: str = "") -> str:
             wherever it stands in the list now.
 
     Returns:
-        XML: the reason on top, a rectangle tool for each label, the picture; digits select the first ten.
+        XML: the reason on top, the picture, whole, a rectangle tool for each label; digits select the first ten.
     """
     view = Xml.Element("View")
     Xml.SubElement(view, "Style").text = _STYLE
     Xml.SubElement(view, "Header", value="$reason", size="5")
+    Xml.SubElement(view, "Image", name=PICTURE, value="$image", zoom="true", zoomControl="true")
     control = Xml.SubElement(view, "RectangleLabels", name=CONTROL, toName=PICTURE, canRotate="false")
     known = _looks(before)
     kept = [known.get(label, {}) for label in labels]
@@ -63,8 +64,6 @@ def label_config(labels: Sequence[str], before: str = "") -> str:
         hotkey = look.get("hotkey") or next(hotkeys, None)
         if hotkey:
             tag.set("hotkey", hotkey)
-    # Below the labels, which a tall picture would push out of sight.
-    Xml.SubElement(view, "Image", name=PICTURE, value="$image", zoom="true", zoomControl="true")
     note = {"name": NOTE, "toName": PICTURE, "perRegion": "true", "editable": "false", "displayMode": "region-list"}
     Xml.SubElement(view, "TextArea", note)
     Xml.indent(view)

@@ -36,6 +36,26 @@ def test_no_annotations_give_no_answers():
     assert READER.read(pushed()) == []
 
 
+def test_what_the_page_says_of_unsure_boxes_is_no_answer():
+    note = {**region(0), "type": "textarea", "from_name": "note", "value": {"text": ["unsure: 0.41"]}}
+    assert read(region(0), note) == read(region(0))
+
+
+@pytest.mark.parametrize(
+    ("regions", "verdicts"),
+    [
+        ((), ("deleted", "deleted")),
+        ((region(0), region(1, x=60.0)), ("accepted", "corrected")),
+        ((region(), region(1, rectanglelabels=["bolt"])), ("deleted", "corrected")),
+    ],
+)
+def test_what_became_of_every_box_that_was_shown(regions, verdicts):
+    answer = read(*regions).answer
+    assert answer.verdicts == tuple(zip(("bolt", "nut"), verdicts, strict=True))
+    assert answer.cycle == 0
+    assert read(*regions, was_cancelled=True).answer.verdicts == ()
+
+
 def test_an_empty_annotation_is_a_true_negative():
     answer = read().answer
     assert (answer.image_id, answer.annotation_id, answer.annotator) == (image_id("one"), "5", "ann@example.com")

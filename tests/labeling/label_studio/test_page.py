@@ -22,6 +22,21 @@ def test_colours_and_hotkeys_stay_when_labels_are_added_at_the_end():
     assert len({tag["background"] for tag in tags(names)}) == 30
 
 
+def test_a_label_keeps_its_look_wherever_it_stands_and_new_ones_look_otherwise():
+    before = {tag["value"]: tag for tag in tags(("bolt", "nut", "gear"))}
+    config = label_config(("washer", "gear", "bolt", "key"), label_config(("bolt", "nut", "gear")))
+    after = {tag.attrib["value"]: tag.attrib for tag in Xml.fromstring(config).iter("Label")}
+    assert list(after) == ["washer", "gear", "bolt", "key"]
+    assert {name: after[name] for name in ("gear", "bolt")} == {name: before[name] for name in ("gear", "bolt")}
+    assert len({tag["background"] for tag in after.values()}) == len({tag["hotkey"] for tag in after.values()}) == 4
+    assert label_config(tuple(after), config) == config
+
+
+@pytest.mark.parametrize("before", ["", "<View></View>", "no XML <"])
+def test_a_configuration_without_labels_changes_nothing(before):
+    assert label_config(("bolt", "nut"), before) == label_config(("bolt", "nut"))
+
+
 def test_the_configuration_passes_the_sdks_own_check():
     check = prediction_checker(label_config(("bolt", 'a & b "c"')))
     value = {"x": 0, "y": 0, "width": 100, "height": 100, "rotation": 0, "rectanglelabels": ['a & b "c"']}

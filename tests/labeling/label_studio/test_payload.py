@@ -54,6 +54,15 @@ def test_a_box_becomes_a_region_of_the_same_id():
     assert json.loads(json.dumps(payload)) == payload
 
 
+def test_an_unsure_box_says_so_below_its_line_and_keeps_its_score():
+    sure, unsure = box(score=0.2, p_correct=0.97), box(x1=11, score=0.9, p_correct=0.41)
+    payload = task_payload(task("one", sure, unsure, doubts={unsure.box_id: "unsure: 0.41"}), "/a.jpg")
+    first, second, note = payload["predictions"][0]["result"]
+    assert (first["score"], second["score"]) == (0.97, 0.41)
+    assert (note["id"], note["from_name"], note["value"]["text"]) == (unsure.box_id, "note", ["unsure: 0.41"])
+    assert CHECK(payload["predictions"][0]) == []
+
+
 def test_the_queue_follows_the_value_and_scores_stay_in_bounds():
     values = [-1e6, -3.0, -0.5, 0.0, 1e-6, 0.2, 0.9, 1.0, 1.1, 3.7, 40.0, 1e6]
     scores = [queue_score(value) for value in values]

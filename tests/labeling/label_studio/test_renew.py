@@ -142,7 +142,7 @@ class Breaking(httpx.HTTPTransport):
         hit = request.method == "PATCH" and ("/tasks/" in request.url.path or "/predictions/" in request.url.path)
         self.left -= hit
         if hit and self.left == 0:
-            return httpx.Response(500, json={"detail": "cut"}, request=request)
+            return httpx.Response(400, json={"detail": "cut"}, request=request)
         return super().handle_request(request)
 
 

@@ -1,0 +1,129 @@
+"""What is asked from cycle to cycle: blind shares, answers begun, and rubber-stamping measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pipeline.dataset.store import SampleStore
+from pipeline.labeling.backend import PushResult
+from pipeline.records import Answer, Box, Fate, Source, State, TaskKind
+from pipeline.report.measures import Acceptance, AcceptanceCount
+from pipeline.selection.decide import boxes_of
+from pipeline.stages.acceptance import acceptance
+from pipeline.stages.cycle import load_cycle
+from pipeline.stages.push import push_now
+from pipeline.workspace import Workspace
+from tests.builders import MOMENT
+from tests.end_to_end.project import labeled_sources, pool_source, run_cycles, write_config
+
+
+@pytest.fixture(scope="module")
+def unanswered(tiny_data, tmp_path_factory):
+    """Two cycles in which nobody answers; half of the questions are blind."""
+    config = write_config(
+        tmp_path_factory.mktemp("unanswered"),
+        tiny_data,
+        data={"sources": [*labeled_sources(tiny_data), pool_source(tiny_data)]},
+        selection={"audit_share": 0.0, "query": {"images": 4, "blind_share": 0.5, "shortlist_factor": 1}},
+        labeling={"backend": "none"},
+    )
+    return run_cycles(config, 2)
+
+
+def queue(settings, number):
+    rows = Workspace(settings.workspace).cycle(number).read_table("queue.parquet").to_pylist()
+    return {row["image_id"]: row for row in rows}
+
+
+def states(settings):
+    return {one.image_id: one.state for one in SampleStore(Workspace(settings.workspace).samples_uri).samples()}
+
+
+def test_a_set_share_is_blind_and_shows_nothing(unanswered):
+    rows = queue(unanswered, 0).values()
+    blind = [row for row in rows if row["kind"] == TaskKind.BLIND.value]
+    assert (len(rows), len(blind)) == (4, 2)
+    assert {(row["boxes"], row["reason"]) for row in blind} == {(0, "please draw every object")}
+
+
+def test_the_queue_holds_the_most_valuable_and_the_states_agree(unanswered):
+    first, second = queue(unanswered, 0), queue(unanswered, 1)
+    assert len(second) == 4
+    assert {image_id for image_id, state in states(unanswered).items() if state is State.QUEUED} == set(second)
+    for image_id in first.keys() & second.keys():
+        assert second[image_id]["kind"] == first[image_id]["kind"], "who saw boxes never becomes blind"
+    selected = load_cycle(unanswered.workspace, 1).artefact("select")
+    assert selected["queued"] == 4
+
+
+class Desk:
+    """Takes questions and tells of answers that were begun."""
+
+    def __init__(self, begun):
+        self.begun = begun
+        self.pushed, self.unasked = [], frozenset()
+
+    def push(self, tasks, progress=None, unasked=()):
+        self.pushed, self.unasked = list(tasks), unasked
+        return PushResult(begun=tuple(image_id for image_id in self.begun if image_id in unasked))
+
+
+def test_begun_answers_wait_although_nobody_would_be_asked_now(tiny_data, tmp_path):
+    config = write_config(
+        tmp_path,
+        tiny_data,
+        data={"sources": [*labeled_sources(tiny_data), pool_source(tiny_data)]},
+        training={"steps": 6},
+        labeling={"backend": "none"},
+    )
+    settings = run_cycles(config)
+    before = states(settings)
+    free = sorted(one for one, state in before.items() if state in {State.POOL, State.PSEUDO})
+    desk = Desk(free[:1])
+    told = push_now(settings, desk)
+    assert told["begun"] == 1
+    assert desk.unasked == set(free)
+    assert {task.image_id for task in desk.pushed} == set(queue(settings, 0))
+    assert states(settings) == {**before, free[0]: State.QUEUED}
+    again = push_now(settings, desk)
+    assert again["begun"] == 0
+    shown = [task for task in desk.pushed if task.kind is TaskKind.ASK]
+    assert all(set(task.doubts) <= {one.box_id for one in task.boxes} for task in shown)
+
+
+def answer(image_id, *boxes, cycle=0, number="1", **fields):
+    return Answer(image_id, number, "ann", False, tuple(boxes), MOMENT, MOMENT, cycle=cycle, **fields)
+
+
+def drawn(box: Box) -> Box:
+    return replace(box, source=Source.HUMAN)
+
+
+def test_blind_answers_are_held_against_the_boxes_that_were_withheld(unanswered):
+    folder = Workspace(unanswered.workspace).cycle(0)
+    selection = folder.read_table("selection.parquet")
+    fates = [boxes_of(selection, fate, MOMENT) for fate in (Fate.PSEUDO, Fate.ASK)]
+    rows = queue(unanswered, 0)
+    blind = next(one for one, row in rows.items() if row["kind"] == "blind" and any(one in fate for fate in fates))
+    asked = next(one for one, row in rows.items() if row["kind"] == "ask")
+    withheld = [box for fate in fates for box in fate.get(blind, [])]
+    first = withheld[0]
+    elsewhere = replace(first, x1=0.0, y1=0.0, x2=1.0, y2=1.0)
+    verdicts = (("red", "accepted"), ("red", "deleted"), ("blue", "corrected"))
+    answers = [
+        answer(asked, number="0", verdicts=(("red", "deleted"),)),
+        answer(asked, drawn(replace(first, label="blue")), number="0", verdicts=verdicts),
+        answer(blind, drawn(first), drawn(elsewhere), number="2"),
+        answer("unknown", drawn(first), number="3"),
+        replace(answer(blind, number="4"), skipped=True),
+        replace(answer(blind, number="5"), cycle=None),
+    ]
+    told = acceptance(unanswered, answers)
+    assert told["images"] == {"shown": 1, "blind": 1}
+    classes = {label: AcceptanceCount(**one) for label, one in told["classes"].items()}
+    found = Acceptance(told["images"], classes).everything
+    assert (found.shown, found.accepted, found.corrected, found.deleted, found.added) == (3, 1, 1, 1, 1)
+    assert (found.blind, found.confirmed, found.missed) == (len(withheld), 1, 1)
+    assert acceptance(unanswered, []) == {"images": {"shown": 0, "blind": 0}, "classes": {}}
