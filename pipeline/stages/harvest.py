@@ -17,7 +17,7 @@ from pipeline.labeling.backend import Harvest, LabelingBackend
 from pipeline.labeling.merge import merge_answers
 from pipeline.records import Answer
 from pipeline.settings import Settings
-from pipeline.stages.audit import add_audits, audited
+from pipeline.stages.audit import Counts, add_audits, audited
 from pipeline.stages.cycle import Cycle, Progress, silent
 from pipeline.workspace import Folder, Workspace
 
@@ -123,7 +123,7 @@ def _commit(settings: Settings, folder: Folder, number: str, cycle: int | None) 
 
 
 def _told(
-    answers: Sequence[Answer], audit: dict[str, Any], notes: Sequence[tuple[str, str]], counts: dict[str, int]
+    answers: Sequence[Answer], audit: dict[str, Counts], notes: Sequence[tuple[str, str]], counts: dict[str, int]
 ) -> dict[str, Any]:
     given = [answer for answer in answers if not answer.skipped]
     hours = [answer.lead_time_s / 3600 for answer in answers if answer.lead_time_s is not None]
@@ -134,7 +134,8 @@ def _told(
         "boxes": dict(Counter(str(box.source) for answer in given for box in answer.boxes)),
         "hours": sum(hours) if hours else None,
         "annotators": dict(Counter(answer.annotator for answer in answers)),
-        "audit": audit,
+        "audit": add_audits(list(audit.values())),
+        "audited": audit,
         "notes": [list(note) for note in notes],
     }
 
@@ -151,6 +152,10 @@ def _since_last_cycle(cycle: Cycle) -> dict[str, Any]:
         **{key: dict(sum((Counter(one[key]) for one in new), Counter())) for key in ("boxes", "annotators")},
         "hours": sum(hours) if hours else None,
         "audit": add_audits([one["audit"] for one in new]),
+        "audited": {
+            number: add_audits([one["audited"].get(number, {}) for one in new])
+            for number in sorted({number for one in new for number in one["audited"]})
+        },
         "notes": [note for one in new for note in one["notes"]],
         "harvests": len(numbers),
     }
