@@ -15,23 +15,24 @@ from pipeline.stages.harvest import harvest_now
 
 
 @task(name="harvest now", **RETRIED)
-def harvest_now_task(config: str, overrides: list[str]) -> dict[str, Any]:
+def harvest_now_task(config: str, overrides: list[str], full: bool) -> dict[str, Any]:
     """Collect and commit answers that are new."""
     settings = load_settings(config, overrides)
     backend = labeling_backend(settings, label_studio_token(settings))
     with only_one(settings):
-        return harvest_now(settings, backend, None, run_page_progress())
+        return harvest_now(settings, backend, None, run_page_progress(), full)
 
 
 @flow(name="harvest", description=__doc__)
-def harvest(config: str, overrides: list[str] | None = None) -> dict[str, Any]:
+def harvest(config: str, overrides: list[str] | None = None, full: bool = False) -> dict[str, Any]:
     """Harvest what was answered since the last time.
 
     Args:
         config: Settings file.
         overrides: `section.key=value` texts laid over it.
+        full: Read every answer again, which finds deleted ones, instead of new ones alone.
 
     Returns:
         What was taken in.
     """
-    return harvest_now_task(config, overrides or [])
+    return harvest_now_task(config, overrides or [], full)

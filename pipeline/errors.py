@@ -39,5 +39,9 @@ class RemoteError(PipelineError):
     """A remote service (Label Studio, object storage) that is down or refuses a request."""
 
 
+class UncertainError(RemoteError):
+    """A request whose reply was lost when the service had ended it, done or not: look before asking again."""
+
+
 class LeakError(PipelineError):
     """An attempt to look at labels that the caller may not see."""

@@ -7,8 +7,8 @@ Box coordinates are float32 absolute pixels `(x1, y1, x2, y2)` of the picture as
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -114,7 +114,8 @@ class Region:
         y1: Top edge in pixels.
         x2: Right edge in pixels.
         y2: Bottom edge in pixels.
-        reason: `unsure`, `crowd`, `difficult` or `unknown_label` (a person gave it a label of no class).
+        reason: `unsure`, `crowd`, `difficult`, `unknown_label` (a person gave it a label of no class) or `disputed`
+            (people drew it, but not most of those who answered).
     """
 
     x1: float
@@ -210,6 +211,7 @@ class Task:
         cycle: The cycle that asks.
         model_id: The model whose boxes these are.
         asked_at: When, in UTC; the opening time of the cycle that asks. The simulated annotator answers at that moment.
+        doubts: What a person is told of the unsure boxes, by `box_id`.
     """
 
     image_id: str
@@ -223,6 +225,7 @@ class Task:
     cycle: int = 0
     model_id: str = ""
     asked_at: datetime | None = None
+    doubts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +243,9 @@ class Answer:
         lead_time_s: Seconds a person spent, None where unknown.
         notes: What was repaired while reading the answer (clipped, rotated, ...), for the report.
         ignore: Objects that the person pointed out and that are of no class in use.
+        cycle: The cycle whose question this answers, None where unknown.
+        verdicts: What became of every box of the machine that the person saw: (its label, `accepted`, `corrected` or
+            `deleted`).
     """
 
     image_id: str
@@ -252,6 +258,8 @@ class Answer:
     lead_time_s: float | None = None
     notes: tuple[str, ...] = ()
     ignore: tuple[Region, ...] = ()
+    cycle: int | None = None
+    verdicts: tuple[tuple[str, str], ...] = ()
 
 
 _BOX_FIELDS: list[tuple[str, pa.DataType]] = [
@@ -328,12 +336,13 @@ PROPOSAL_SCHEMA = pa.schema(
 )
 """A row a proposal. Corners in pixels of its own image. `score` higher = more likely right; `entropy` of the
 class scores in nats, higher = less sure; `runner_up` the best score of another class at the same place; `agreement`
-the score with which it is found again when it is cut out of its own image and mirrored, 0 for a miss, and
-`agreement_iou` how well it is found there, both null where not measured; `embedding` unit length."""
+the score with which it is found again when it is shown closer and mirrored, 0 for a miss, and `agreement_iou` how well
+it is found there, both null where not measured; `embedding` unit length."""
 
 CHECK_SCHEMA = pa.schema(
     [
         ("proposal_id", pa.string()),
+        ("number", pa.int32()),
         ("host_id", pa.string()),
         ("host_kind", pa.string()),
         ("paste_x1", pa.float32()),
@@ -348,9 +357,9 @@ CHECK_SCHEMA = pa.schema(
         *_CORNERS,
     ]
 )
-"""A row a paste. `paste_*` is where the object came to lie, corners are those of its re-detection (null for a
-miss), both in pixels of the host image; `margin` is the context round the object as a share of its sides; `scale`
-is host pixels a source pixel; `score` is 0 for a miss."""
+"""A row a paste; `number` counts those of a proposal, from 0. `paste_*` is where the object came to lie, corners are
+those of its re-detection (null for a miss), both in pixels of the host image; `margin` is the context round the object
+as a share of its sides; `scale` is host pixels a source pixel; `score` is 0 for a miss."""
 
 EVIDENCE_FIELDS = [
     ("consistency", pa.float32()),

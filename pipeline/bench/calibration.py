@@ -77,14 +77,14 @@ def _measure(settings: Settings, progress: Progress) -> dict[str, Any]:
     given, options = bench.ladder_inputs(held_back)
     ladder = fit_ladder(*given, **options)
     gated, _ = out_of_fold(*given, **options)
-    p_correct = ladder.replay(known.evidence)
+    p_correct = ladder.replay(known.rounds)
     confidence, consistency = column(known, "score"), column(known, "consistency")
     scores = {
         "confidence": confidence,
         "consistency": consistency,
         "product": confidence * consistency,
         "flip agreement": _flip_agreement(bench, predictor, known),
-        "found again alone": column(known, "agreement"),
+        "found again closer": column(known, "agreement"),
         "detection alone, calibrated": ladder.rungs[0].predict(known.evidence),
         "crosscheck": ladder.rungs[-1].predict(known.evidence),
         "crosscheck within the budget": p_correct,

@@ -15,7 +15,7 @@ from pipeline.stages.importing import import_new
 
 _OPENED_AT = datetime(2000, 1, 1, tzinfo=UTC)
 """The same for every run, so that a cell is the same whenever it was made."""
-_TRAINED_BY = {"data": True, "detector": True, "training": True, "labeling": {"simulated"}, "seed": True}
+_TRAINED_BY = {"data", "detector", "training", "seed"}
 
 
 def cell_settings(config: Path, labelled: int | None, seed: int, root: str) -> Settings:
@@ -39,6 +39,7 @@ def cell_settings(config: Path, labelled: int | None, seed: int, root: str) -> S
     if settings.labeling.backend != "simulated":
         raise SettingsError(f"{config}: expected labeling.backend 'simulated' for a benchmark, which knows the truth")
     values = settings.model_dump(mode="json", include=_TRAINED_BY)
+    values["labeling"] = settings.model_dump(mode="json", include={"labeling": {"simulated"}})["labeling"]
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
     given = settings.labeling.simulated.start if settings.labeling.simulated else 0
     workspace = str(Path(root).resolve() / f"{settings.name}-{given}-{seed}-{digest}")

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from pipeline.detector.checkpoint import champion_id
 from pipeline.detector.predict import Predictor
 from pipeline.errors import ArtefactError
-from pipeline.matching import mark_right
-from pipeline.mining.consistency import gather_evidence
+from pipeline.mining.check import Gate
 from pipeline.mining.hosts import Hosts
-from pipeline.mining.mine import Gate, Mined, Miner
+from pipeline.mining.mine import Mined, Miner
 from pipeline.records import Sample, Split
 from pipeline.selection.ladder import Ladder, fit_ladder
 from pipeline.settings.detector import Precision
@@ -73,14 +72,13 @@ class Bench:
 
     def known(self, mined: Mined, samples: list[Sample]) -> HeldBack:
         """Put the truth beside what was mined."""
-        evidence = gather_evidence(mined.proposals, mined.checks)
-        return HeldBack(evidence, mark_right(evidence, samples, self.cycle.settings.selection.match_iou), samples)
+        return HeldBack.of(mined.proposals, mined.checks, samples, self.cycle.settings)
 
     def ladder_inputs(self, known: HeldBack) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What `fit_ladder` and `out_of_fold` take."""
         settings = self.cycle.settings
-        given = (known.evidence, known.right, known.prices(settings.mining), settings.selection)
-        return given, {"budget": settings.mining.budget, "model_id": self.model_id}
+        given = (known.rounds, known.right, known.prices(settings.mining), settings.selection)
+        return given, {"rounds": settings.mining.rounds, "budget": settings.mining.budget, "model_id": self.model_id}
 
     def ladder(self, predictor: Predictor) -> Ladder:
         """What the held-back images teach."""

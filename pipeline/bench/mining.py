@@ -86,13 +86,13 @@ def _run(config: Path, seed: int, images: int, proposals: int, root: str, progre
         "agreement_of_reference_with_itself": _correlation(reference, again),
         "agreement_of_engine_with_reference": _correlation(consistency, reference),
         "seconds": {"plain": detect_s, "engine": gated_s, "all_checked": full_s, "reference": reference_s},
-        "seconds_by_stage": mined.seconds,
-        "seconds_by_stage_all_checked": everything.seconds,
-        "cuts": mined.cost.cuts,
+        "seconds_by_stage": mined.cost.seconds,
+        "seconds_by_stage_all_checked": everything.cost.seconds,
+        "views": mined.cost.views,
         "pastes": mined.cost.pastes,
         "passes": mined.cost.passes,
         "passes_all_checked": everything.cost.passes,
-        "windows_a_canvas_all_checked": (everything.cost.cuts + everything.cost.pastes)
+        "windows_a_canvas_all_checked": (everything.cost.views + everything.cost.pastes)
         / max(1, everything.cost.canvases),
     }
 

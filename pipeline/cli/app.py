@@ -137,14 +137,42 @@ def push(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: 
 
 @app.command()
 @explained
-def harvest(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def harvest(
+    config: Config = DEFAULT_CONFIG,
+    overrides: Overrides = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Read every answer again: finds deleted ones and labels renamed meanwhile.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Take in what people answered since the last time, as a dataset version."""
     from pipeline.stages.harvest import harvest_now
 
     with with_annotators(config, overrides) as (settings, backend, progress):
-        told = harvest_now(settings, backend, None, progress)
+        told = harvest_now(settings, backend, None, progress, full)
     notes = [f"{who}: {problem}" for who, problem in told["notes"]]
     tell(told, as_json, f"{told['answered']} images answered, {told['skipped']} skipped.", *notes)
+
+
+@app.command()
+@explained
+def listen(
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen at.", min=1, max=65535)] = 8090,
+    quiet_s: Annotated[
+        float, typer.Option(help="Seconds from the first webhook to the harvest; more webhooks add nothing.", min=0.0)
+    ] = 60.0,
+) -> None:
+    """Hear Label Studio's webhooks and have the deployment `harvest/hourly` run sooner than its schedule.
+
+    Add a webhook to the project in Label Studio: the address of this service with the path /label-studio, and the
+    header X-Crosscheck-Secret with the secret that LABEL_STUDIO_WEBHOOK_SECRET holds here. The schedule stays the
+    truth: a webhook that is lost delays answers until the next hour, no longer.
+    """
+    from flows.listen import listen as serve
+    from pipeline.settings import Secrets
+
+    serve(Secrets().label_studio_webhook_secret, host, port, quiet_s)
 
 
 @app.command()

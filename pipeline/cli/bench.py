@@ -15,7 +15,10 @@ Root = Annotated[
     Path, typer.Option(help="Workspaces of the benchmark; what was trained and measured there is not done again.")
 ]
 
-app = typer.Typer(no_args_is_help=True, help="Measure mining and calibration beside what they have to beat.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Measure mining and calibration beside what they have to beat, and Label Studio under load.",
+)
 
 
 @app.command()
@@ -48,6 +51,15 @@ def mining(
             f"Mining on {told['set']}",
             ["seed", "speedup", "cost / plain pass", "AUROC published", "AUROC confidence", "AUROC engine"],
             [*rows, ("mean", *(_number(told[name]) for name in columns))],
+        )
+        stages = {"engine": told["seconds_by_stage"], "every box checked": told["seconds_by_stage_all_checked"]}
+        show_table(
+            "Where its time goes, share of a run",
+            ["", *told["seconds_by_stage"]],
+            [
+                (name, *(f"{100 * share / sum(seconds.values()):.0f} %" for share in seconds.values()))
+                for name, seconds in stages.items()
+            ],
         )
     tell(
         told,
@@ -94,6 +106,36 @@ def calibration(
             ["set", "labelled", "seed", "class", "boxes", "right", "promised"],
             promises,
         )
+    tell(told, as_json)
+
+
+@app.command()
+@explained
+def labeling(
+    url: Annotated[str, typer.Option(help="A running Label Studio, for instance from `make label-studio`.")] = (
+        "http://localhost:8080"
+    ),
+    tasks: Annotated[int, typer.Option(help="How many to push and harvest.", min=1, max=1_000_000)] = 10_000,
+    boxes: Annotated[int, typer.Option(help="Boxes of the machine on each.", min=0, max=100)] = 5,
+    page_size: Annotated[int, typer.Option(help="Tasks a request.", min=1, max=10_000)] = 500,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how long a push and a harvest of many tasks take, in a project that is removed afterwards.
+
+    The token is read from LABEL_STUDIO_API_KEY. Nothing is shown to anybody: the server itself answers every task.
+    """
+    from pipeline.bench.labeling import bench_labeling
+    from pipeline.errors import SettingsError
+    from pipeline.settings import Secrets
+
+    token = Secrets().label_studio_api_key
+    if token is None:
+        raise SettingsError("Expected a Label Studio token in LABEL_STUDIO_API_KEY, found none.")
+    with progress_bars() as progress:
+        told = bench_labeling(url, token, tasks=tasks, boxes=boxes, page_size=page_size, progress=progress)
+    if not as_json:
+        rows = [(name, f"{seconds:.1f}") for name, seconds in told["seconds"].items()]
+        show_table(f"{told['tasks']} tasks with {told['boxes']} boxes", ["step", "seconds"], rows)
     tell(told, as_json)
 
 

@@ -112,6 +112,22 @@ def inspect_image(uri: str, max_pixels: int) -> ImageFacts:
         )
 
 
+def file_id(uri: str) -> str:
+    """The `image_id` of what a file holds now.
+
+    Args:
+        uri: Path or fsspec URI.
+
+    Returns:
+        SHA-256 of its bytes, 64 hex digits.
+
+    Raises:
+        ImageFault: There is no such file, or it cannot be opened.
+        RemoteError: The storage cannot be reached.
+    """
+    return hashlib.sha256(_read_bytes(uri)).hexdigest()
+
+
 def read_image(uri: str, max_pixels: int, longest_side_px: int | None = None) -> Picture:
     """Read a picture as a person sees it, at a given size.
 

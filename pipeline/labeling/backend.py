@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,13 +18,19 @@ class PushResult:
 
     Attributes:
         created: Images that had no task yet and got one.
-        existing: Images that had a task already; their work is left alone.
+        existing: Images that had a task already; what people began is left alone.
         refused: Images that could not be pushed, with the reason.
+        updated: Those of the existing whose task, untouched so far, got new boxes, reason and place in the queue.
+        withdrawn: Images nobody is asked about any more, whose task left the queue in this push.
+        begun: Images nobody need be asked about any more, whose task stays, since somebody has begun it.
     """
 
     created: tuple[str, ...] = ()
     existing: tuple[str, ...] = ()
     refused: dict[str, str] = field(default_factory=dict)
+    updated: tuple[str, ...] = ()
+    withdrawn: tuple[str, ...] = ()
+    begun: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +41,30 @@ class Harvest:
         answers: New or changed answers, oldest change first, at most one an annotation.
         watermark: Give it to the next harvest; opaque, JSON-safe text.
         notes: What could not be read and why, for the report: (image id or task, problem).
+        standing: What else is said of the images that have new answers: given before, and unchanged since.
+        images: Every image that has a task, where all answers were asked for; None where not looked at.
     """
 
     answers: tuple[Answer, ...]
     watermark: str
     notes: tuple[tuple[str, str], ...] = ()
+    standing: tuple[Answer, ...] = ()
+    images: tuple[str, ...] | None = None
 
 
 class LabelingBackend(Protocol):
     """Takes questions and gives answers; never waits for people."""
 
-    def push(self, tasks: Sequence[Task], progress: Progress | None = None) -> PushResult:
+    def push(
+        self, tasks: Sequence[Task], progress: Progress | None = None, unasked: Collection[str] = ()
+    ) -> PushResult:
         """Ask about images, best first. Pushing an image again adds nothing.
+
+        Args:
+            tasks: Every question that waits for an answer.
+            progress: Told while it goes on.
+            unasked: Images that nobody need be asked about; where they are asked about, they are not any more, unless
+                somebody has begun.
 
         Raises:
             RemoteError: The service is down or refuses; what was pushed before stays pushed.
@@ -55,6 +73,17 @@ class LabelingBackend(Protocol):
 
     def harvest(self, watermark: str | None = None, progress: Progress | None = None) -> Harvest:
         """Collect answers that are new or changed since a watermark; all of them for None.
+
+        Raises:
+            RemoteError: The service is down or refuses.
+        """
+        ...
+
+    def ask_again(self, image_ids: Sequence[str], /) -> int:
+        """Have one person more answer images that people disagree about. Asking twice changes nothing.
+
+        Returns:
+            How many images are open again.
 
         Raises:
             RemoteError: The service is down or refuses.

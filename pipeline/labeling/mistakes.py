@@ -61,12 +61,26 @@ def claim(drawn: Sequence[Box], shown: Sequence[Box], accepted_iou: float) -> li
         The drawn boxes, in order: `accepted` with the machine's corners, `corrected`, or `human`.
     """
     boxes = [replace(box, source=Source.HUMAN) for box in drawn]
-    pairs = _pairs(drawn, shown)
-    sources = sources_of([drawn[i] for i, _ in pairs], [shown[j] for _, j in pairs], accepted_iou)
-    for (i, j), source in zip(pairs, sources, strict=True):
+    for i, j, source in _judged_pairs(drawn, shown, accepted_iou):
         x1, y1, x2, y2 = (shown[j] if source is Source.ACCEPTED else drawn[i]).xyxy
         boxes[i] = replace(drawn[i], source=source, x1=x1, y1=y1, x2=x2, y2=y2)
     return boxes
+
+
+def verdicts(drawn: Sequence[Box], shown: Sequence[Box], accepted_iou: float) -> tuple[tuple[str, str], ...]:
+    """Tell what becomes of the machine's boxes, as `claim` has it.
+
+    Returns:
+        For each shown box, in order: its label, and `accepted`, `corrected` or `deleted`.
+    """
+    kept = {j: str(source) for _, j, source in _judged_pairs(drawn, shown, accepted_iou)}
+    return tuple((box.label, kept.get(j, "deleted")) for j, box in enumerate(shown))
+
+
+def _judged_pairs(drawn: Sequence[Box], shown: Sequence[Box], accepted_iou: float) -> list[tuple[int, int, Source]]:
+    pairs = _pairs(drawn, shown)
+    sources = sources_of([drawn[i] for i, _ in pairs], [shown[j] for _, j in pairs], accepted_iou)
+    return [(i, j, source) for (i, j), source in zip(pairs, sources, strict=True)]
 
 
 def _pairs(drawn: Sequence[Box], shown: Sequence[Box]) -> list[tuple[int, int]]:

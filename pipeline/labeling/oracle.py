@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -20,7 +20,7 @@ from pipeline.dataset.formats.entry import ImportResult
 from pipeline.errors import LeakError
 from pipeline.labeling.backend import Harvest, Progress, PushResult
 from pipeline.labeling.hidden import HiddenLabels
-from pipeline.labeling.mistakes import claim, draw
+from pipeline.labeling.mistakes import claim, draw, verdicts
 from pipeline.matching import match_boxes
 from pipeline.records import Answer, Box, Sample, Split, State, Task, make_box_id
 from pipeline.seeds import numpy_generator
@@ -84,12 +84,18 @@ class SimulatedAnnotator:
         told = (issue for issue in found.issues if not (issue.uri in hidden and issue.problem.startswith("box_")))
         return ImportResult(samples, tuple(told))
 
-    def push(self, tasks: Sequence[Task], progress: Progress | None = None) -> PushResult:
+    def push(
+        self,
+        tasks: Sequence[Task],
+        progress: Progress | None = None,
+        unasked: Collection[str] = (),  # noqa: ARG002
+    ) -> PushResult:
         """Take questions, best first. Asking about a picture again adds nothing.
 
         Args:
             tasks: Each with `asked_at`, the time that its answer will bear.
             progress: Called once, at the end.
+            unasked: Nothing is withdrawn: this annotator has answered at the moment of asking.
 
         Returns:
             New, known, and refused pictures: those that the hidden file does not have.
@@ -136,6 +142,10 @@ class SimulatedAnnotator:
             progress(len(new), len(new))
         return Harvest(answers, json.dumps({"answered": len(queue)}))
 
+    def ask_again(self, _image_ids: Sequence[str], /) -> int:
+        """Open nothing: there is one annotator, who never disagrees with anybody."""
+        return 0
+
     def answers(self, image_ids: Sequence[str]) -> tuple[Answer, ...]:
         """Answer about pictures that were asked about.
 
@@ -177,9 +187,11 @@ class SimulatedAnnotator:
         annotation_id = f"{ANNOTATOR}-{task.image_id[:16]}"
         skipped = truth is None or generator.random() < self._settings.skip_rate
         boxes: list[Box] = []
+        said: tuple[tuple[str, str], ...] = ()
         if truth is not None and not skipped:
             drawn = draw(truth.boxes, task, self._labels, self._settings.error_rate, generator)
             boxes = claim(drawn, task.boxes, self._accepted_iou)
+            said = verdicts(drawn, task.boxes, self._accepted_iou)
         return Answer(
             image_id=task.image_id,
             annotation_id=annotation_id,
@@ -190,6 +202,8 @@ class SimulatedAnnotator:
             updated_at=task.asked_at,
             notes=() if truth is not None else ("the hidden labels of this picture cannot be used",),
             ignore=() if truth is None or skipped else truth.ignore,
+            cycle=task.cycle,
+            verdicts=said,
         )
 
     def _judged(self, boxes: Sequence[Box], truth: Sample, iou: float) -> list[tuple[Box, bool]]:

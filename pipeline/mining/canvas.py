@@ -13,6 +13,8 @@ from pipeline.detector.augment import FILL
 
 GAP_PX = 4
 """Blank pixels between two windows."""
+PACKED_AT_ONCE = 256
+"""Windows that are packed together; the packer's time grows with the square, its canvases hardly get fuller."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,13 @@ def pack_windows(sizes: Sequence[tuple[int, int]], canvas_px: int) -> list[list[
         The tiles of each canvas; every window is in exactly one.
     """
     alone = [index for index, size in enumerate(sizes) if max(size) + GAP_PX > canvas_px]
+    small = [index for index, size in enumerate(sizes) if max(size) + GAP_PX <= canvas_px]
+    groups = (small[start : start + PACKED_AT_ONCE] for start in range(0, len(small), PACKED_AT_ONCE))
+    packed = (canvas for group in groups for canvas in _pack(group, sizes, canvas_px))
+    return [*packed, *([Tile(index, 0, 0)] for index in alone)]
+
+
+def _pack(group: Sequence[int], sizes: Sequence[tuple[int, int]], canvas_px: int) -> list[list[Tile]]:
     packer = rectpack.newPacker(
         mode=rectpack.PackingMode.Offline,
         bin_algo=rectpack.PackingBin.BFF,
@@ -49,14 +58,13 @@ def pack_windows(sizes: Sequence[tuple[int, int]], canvas_px: int) -> list[list[
         rotation=False,
     )
     packer.add_bin(canvas_px, canvas_px, count=float("inf"))
-    for index, (width, height) in enumerate(sizes):
-        if max(width, height) + GAP_PX <= canvas_px:
-            packer.add_rect(width + GAP_PX, height + GAP_PX, rid=index)
+    for index in group:
+        packer.add_rect(*(side + GAP_PX for side in sizes[index]), rid=index)
     packer.pack()
     canvases: dict[int, list[Tile]] = {}
     for number, x, y, _width, _height, index in packer.rect_list():
         canvases.setdefault(number, []).append(Tile(index, x, y))
-    return [*canvases.values(), *([Tile(index, 0, 0)] for index in alone)]
+    return list(canvases.values())
 
 
 def draw_canvas(tiles: Sequence[Tile], windows: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

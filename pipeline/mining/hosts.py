@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from pipeline.errors import DataError
 from pipeline.records import Sample
 from pipeline.seeds import numpy_generator
 from pipeline.settings import MiningSettings
+
+BLUR_PX = 8.0
+"""Standard deviation of the blur of blurred hosts, input pixels."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +91,15 @@ def load_hosts(
         faults=faults,
     ):
         pictures.update(zip((ref.image_id for ref in batch.refs), batch.pictures(), strict=True))
+    if settings.host_blur:
+        pictures = {image_id: _blurred(picture) for image_id, picture in pictures.items()}
     if not pictures:
         raise DataError("Expected labelled images to paste into, found none that can be read; import some")
     return hosts_from_pictures([known[image_id] for image_id in pictures], list(pictures.values()), labels)
+
+
+def _blurred(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), BLUR_PX), dtype=np.uint8)
 
 
 def hosts_from_pictures(

@@ -1,44 +1,30 @@
-"""Mining: proposals of a stream of pictures, the doubtful ones checked in other pictures, in parts of bounded size."""
+"""Mining: proposals of a stream of pictures, the doubtful ones checked in other pictures, with bounded memory."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from pipeline.detector.predict import Detections, Predictor, detect_pictures
-from pipeline.detector.stream import Fault, PictureBatch
+from pipeline.boxes import as_boxes
+from pipeline.detector.predict import Detections, Predictor, detect_batch
+from pipeline.detector.stream import Fault, PictureBatch, stream_pictures
+from pipeline.mining.check import Checker, Everything, Flags, Gate, Waiting
+from pipeline.mining.columns import CORNERS, corner_columns, table_of
+from pipeline.mining.consistency import gather_evidence
+from pipeline.mining.cuts import Cuts, cut_out
 from pipeline.mining.hosts import Hosts
-from pipeline.mining.paste import Pastes, draw_pastes
 from pipeline.mining.proposals import Neighbours, class_scores, look_around
-from pipeline.mining.validate import Cost, Redetections, redetect, redetect_alone
-from pipeline.records import CHECK_SCHEMA, NEIGHBOUR_FIELDS, PROPOSAL_SCHEMA, ImageRef
-from pipeline.seeds import numpy_generator
+from pipeline.mining.validate import Cost
+from pipeline.records import CHECK_SCHEMA, NEIGHBOUR_FIELDS, PROPOSAL_SCHEMA, ImageRef, of_images
 from pipeline.settings import MiningSettings
 
-CLASS_FREE_IMAGE, CLASS_FREE_REGION = "class_free_image", "class_free_region"
-
-
-class Gate(Protocol):
-    """Tells which proposals are worth what another check costs."""
-
-    def climbs(self, proposals: pa.Table) -> NDArray[np.bool_]:
-        """Which of them another check may still change the fate of.
-
-        Args:
-            proposals: Columns of `PROPOSAL_SCHEMA`; those without `agreement` were not checked yet, the others are
-                about to be pasted.
-
-        Returns:
-            bool[N].
-        """
+FULL_BATCHES = 2
+"""Checks wait until cuts would fill so many batches of canvases."""
 
 
 @dataclass
@@ -49,15 +35,13 @@ class Mined:
         proposals: Columns of `PROPOSAL_SCHEMA`.
         checks: Columns of `CHECK_SCHEMA`.
         faults: Pictures that could not be read.
-        cost: Windows, canvases and passes of the checks.
-        seconds: By stage: `detect`, `alone`, `paste`.
+        cost: Windows, canvases and passes of the checks, and where time went.
     """
 
-    proposals: pa.Table
-    checks: pa.Table
+    proposals: pa.Table = field(default_factory=PROPOSAL_SCHEMA.empty_table)
+    checks: pa.Table = field(default_factory=CHECK_SCHEMA.empty_table)
     faults: list[Fault] = field(default_factory=list)
     cost: Cost = field(default_factory=Cost)
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 class Miner:
@@ -77,48 +61,114 @@ class Miner:
         self, predictor: Predictor, hosts: Hosts, *, model_id: str, settings: MiningSettings, max_pixels: int, seed: int
     ) -> None:
         self._predictor = predictor
-        self._hosts = hosts
+        self._checker = Checker(predictor, hosts, settings, seed)
         self._model_id = model_id
         self._settings = settings
         self._max_pixels = max_pixels
-        self._seed = seed
+        self._context = max(settings.margin, settings.view_margin)
 
-    def mine(self, refs: Iterable[ImageRef], gate: Gate | None = None) -> Mined:
+    def mine(self, refs: Iterable[ImageRef], gate: Gate | None = None, known: Mined | None = None) -> Mined:
         """Propose and check.
 
         Args:
             refs: Pictures; those of one shape are put side by side, which wastes no padding.
-            gate: Tells which proposals are shown alone and, of these, which are pasted; every one without it.
+            gate: Tells which proposals are shown closer and, of these, which are pasted; every one without it.
+            known: What the same detector found before. Its pictures are not detected again, and are read again only
+                where the gate wants more checks than they had.
 
         Returns:
             Proposals and checks; a picture without proposals has no row.
         """
-        mined = Mined(PROPOSAL_SCHEMA.empty_table(), CHECK_SCHEMA.empty_table())
-        proposals, checks = [mined.proposals], [mined.checks]
+        mined, gate, known = Mined(), gate or Everything(), known or Mined()
         ordered = sorted(refs, key=lambda ref: (ref.height / ref.width, ref.image_id))
-        stream = detect_pictures(
-            self._predictor,
-            ordered,
-            max_pixels=self._max_pixels,
-            threads=self._settings.decode_threads,
-            faults=mined.faults,
-        )
-        clock = _Clock(mined.seconds)
-        for batch, detections in stream:
-            found = [self._kept(one) for one in detections]
-            table = self._proposal_table(batch, found)
-            clock.lap("detect")
-            table, shown = self._look_alone(batch, found, table, gate, mined.cost)
-            proposals.append(table)
-            clock.lap("alone")
-            doubtful = shown if gate is None else shown & gate.climbs(table)
-            checks.append(self._paste(batch, found, table, doubtful, mined.cost))
-            clock.lap("paste")
+        before = set(known.proposals["image_id"].to_pylist())
+        ready = self._ready(known, [ref for ref in ordered if ref.image_id in before], gate, mined)
+        found = self._found([ref for ref in ordered if ref.image_id not in before], gate, mined)
+        proposals, checks = [mined.proposals], [mined.checks]
+        for waiting in self._in_loads(part for parts in (ready, found) for part in parts):
+            for table, rows in zip((proposals, checks), self._checker.check(waiting, gate, mined.cost), strict=True):
+                table.append(rows)
         mined.proposals, mined.checks = pa.concat_tables(proposals), pa.concat_tables(checks)
         return mined
 
+    def _found(self, refs: list[ImageRef], gate: Gate, mined: Mined) -> Iterator[Waiting]:
+        """Detect in pictures, and cut out what is worth a check."""
+        for batch in self._pictures(refs, mined):
+            with mined.cost.time("detect"):
+                detections = detect_batch(self._predictor, batch)
+            with mined.cost.time("propose"):
+                kept = [self._kept(one) for one in detections]
+                table = self._proposal_table(batch, kept)
+                chosen = gate.climbs(gather_evidence(table, CHECK_SCHEMA.empty_table()))
+                parts = zip(_split(chosen, [len(one) for one in kept]), kept, batch.pictures(), strict=True)
+                cuts = Cuts.join(cut_out(one[rows], source, self._context) for rows, one, source in parts)
+            yield Waiting(table, CHECK_SCHEMA.empty_table(), chosen, cuts)
+
+    def _ready(self, known: Mined, refs: list[ImageRef], gate: Gate, mined: Mined) -> Iterator[Waiting]:
+        """Take up what was found before, and cut out what is worth another check."""
+        evidence = gather_evidence(known.proposals, known.checks)
+        finished = evidence["checks"].to_numpy() >= self._settings.hosts
+        climbing = gate.climbs(evidence) & ~finished
+        doubtful = set(evidence["image_id"].filter(pa.array(climbing)).to_pylist())
+        idle = of_images({ref.image_id for ref in refs} - doubtful)
+        proposals = known.proposals.filter(idle)
+        nothing = np.zeros(len(proposals), dtype=np.bool_)
+        yield Waiting(proposals, _checks_of(known, proposals), nothing, Cuts.join([]))
+        marked = known.proposals.append_column("climbing", pa.array(climbing))
+        for batch in self._pictures([ref for ref in refs if ref.image_id in doubtful], mined):
+            with mined.cost.time("propose"):
+                parts = [marked.filter(pc.field("image_id") == ref.image_id) for ref in batch.refs]
+                cuts = Cuts.join(
+                    cut_out(self._detections(batch, index, part.filter(pc.field("climbing"))), source, self._context)
+                    for index, (part, source) in enumerate(zip(parts, batch.pictures(), strict=True))
+                )
+                table = pa.concat_tables(parts)
+                proposals = table.drop_columns("climbing")
+            chosen = table["climbing"].to_numpy(zero_copy_only=False)
+            yield Waiting(proposals, _checks_of(known, proposals), chosen, cuts)
+
+    def _pictures(self, refs: list[ImageRef], mined: Mined) -> Iterator[PictureBatch]:
+        stream = stream_pictures(
+            refs,
+            image_size_px=self._predictor.detector.settings.image_size_px,
+            max_pixels=self._max_pixels,
+            batch_size=self._predictor.batch_size,
+            threads=self._settings.decode_threads,
+            faults=mined.faults,
+        )
+        while True:
+            with mined.cost.time("decode"):
+                batch = next(stream, None)
+            if batch is None:
+                return
+            yield batch
+
+    def _in_loads(self, parts: Iterable[Waiting]) -> Iterator[Waiting]:
+        """Put together what fills some batches of canvases, so that few of them go out half empty."""
+        side = self._predictor.detector.settings.image_size_px
+        enough = FULL_BATCHES * self._predictor.batch_size * side * side
+        load: list[Waiting] = []
+        for part in parts:
+            load.append(part)
+            if sum(one.cuts.pixels for one in load) >= enough:
+                yield Waiting.join(load)
+                load = []
+        if load:
+            yield Waiting.join(load)
+
     def _kept(self, found: Detections) -> Detections:
         return found[found.scores >= self._settings.proposal_score][: self._settings.proposals_per_image]
+
+    def _detections(self, batch: PictureBatch, index: int, proposals: pa.Table) -> Detections:
+        """Proposals of a picture as they were detected."""
+        corners = as_boxes(np.stack([proposals[name].to_numpy() for name in CORNERS], axis=1))
+        labels = pc.index_in(proposals["label"], value_set=pa.array(self._predictor.detector.labels))
+        return Detections(
+            batch.to_input(index, corners),
+            torch.from_numpy(proposals["score"].to_numpy().copy()),
+            torch.from_numpy(labels.to_numpy().astype(np.int64)) + 1,
+            torch.zeros(len(proposals), 0),
+        )
 
     def _proposal_table(self, batch: PictureBatch, found: list[Detections]) -> pa.Table:
         labels = self._predictor.detector.labels
@@ -129,7 +179,7 @@ class Miner:
         columns = {
             "proposal_id": _proposal_ids(batch, found),
             "image_id": [ref.image_id for ref, one in zip(batch.refs, found, strict=True) for _ in range(len(one))],
-            **_corner_columns(boxes),
+            **corner_columns(boxes),
             "label": [labels[number - 1] for one in found for number in one.labels.tolist()],
             "score": torch.cat([one.scores for one in found]).numpy(),
             "entropy": torch.cat([one.entropy for one in scores]).numpy(),
@@ -140,97 +190,20 @@ class Miner:
             "embedding": pa.FixedSizeListArray.from_arrays(embeddings.numpy().ravel(), embeddings.shape[1]),
             "model_id": [self._model_id] * len(boxes),
         }
-        return _table(columns, PROPOSAL_SCHEMA, len(boxes))
-
-    def _look_alone(
-        self, batch: PictureBatch, found: list[Detections], proposals: pa.Table, gate: Gate | None, cost: Cost
-    ) -> tuple[pa.Table, NDArray[np.bool_]]:
-        """Fill in `agreement`, and tell where."""
-        shown = np.ones(len(proposals), dtype=np.bool_) if gate is None else gate.climbs(proposals)
-        seen = redetect_alone(self._predictor, _chosen(found, shown), batch.pictures(), self._settings, cost)
-        for name, values in (("agreement", seen.score), ("agreement_iou", seen.iou)):
-            column = np.full(len(proposals), np.nan, dtype=np.float32)
-            column[shown] = values.numpy()
-            place = proposals.schema.get_field_index(name)
-            proposals = proposals.set_column(place, proposals.schema.field(place), pa.array(column, from_pandas=True))
-        return proposals, shown
-
-    def _paste(
-        self, batch: PictureBatch, found: list[Detections], proposals: pa.Table, chosen: NDArray[np.bool_], cost: Cost
-    ) -> pa.Table:
-        pastes = self._draw(batch, _chosen(found, chosen))
-        if pastes is None:
-            return CHECK_SCHEMA.empty_table()
-        seen = redetect(self._predictor, pastes, batch.pictures(), self._hosts, self._settings, cost)
-        return self._rows(pastes, seen, proposals["proposal_id"].to_numpy(zero_copy_only=False)[chosen])
-
-    def _draw(self, batch: PictureBatch, found: list[Detections]) -> Pastes | None:
-        parts, first = [], 0
-        for index, (ref, one) in enumerate(zip(batch.refs, found, strict=True)):
-            height, width = batch.sizes[index]
-            random = numpy_generator(self._seed, "paste", ref.image_id)
-            if len(one):
-                parts.append(
-                    draw_pastes(
-                        one.boxes, one.labels, (width, height), self._hosts, self._settings, random,
-                        source=index, first_proposal=first,
-                    )
-                )  # fmt: skip
-            first += len(one)
-        return Pastes.join(parts) if parts else None
-
-    def _rows(self, pastes: Pastes, seen: Redetections, ids: NDArray[np.str_]) -> pa.Table:
-        factors = self._hosts.to_original[pastes.host].repeat(1, 2)
-        placed = _corner_columns(pastes.object * factors, "paste_")
-        columns = {
-            "proposal_id": ids[pastes.proposal.numpy()],
-            "host_id": np.array(self._hosts.image_ids)[pastes.host.numpy()],
-            "host_kind": np.where(pastes.class_free.numpy(), CLASS_FREE_IMAGE, CLASS_FREE_REGION),
-            **placed,
-            "margin": np.full(len(pastes), self._settings.margin, dtype=np.float32),
-            "scale": pastes.scale.numpy(),
-            "hit": seen.hit.numpy(),
-            "score": seen.score.numpy(),
-            "iou": seen.iou.numpy(),
-            **_corner_columns(seen.boxes * factors),
-        }
-        return _table(columns, CHECK_SCHEMA, len(pastes))
+        return table_of(columns, PROPOSAL_SCHEMA, len(boxes))
 
 
-def _chosen(found: list[Detections], chosen: NDArray[np.bool_]) -> list[Detections]:
-    """Some of the proposals of each picture; `chosen` goes through all pictures."""
-    parts = torch.split(torch.from_numpy(chosen), [len(one) for one in found])
-    return [one[part] for one, part in zip(found, parts, strict=True)]
+def _checks_of(known: Mined, proposals: pa.Table) -> pa.Table:
+    return known.checks.filter(
+        pc.is_in(known.checks["proposal_id"], value_set=proposals["proposal_id"].combine_chunks())
+    )
 
 
-class _Clock:
-    """Adds up the seconds between laps."""
-
-    def __init__(self, seconds: dict[str, float]) -> None:
-        self._seconds = seconds
-        self._last = time.monotonic()
-
-    def lap(self, name: str) -> None:
-        now = time.monotonic()
-        self._seconds[name] = self._seconds.get(name, 0.0) + now - self._last
-        self._last = now
+def _split(rows: Flags, sizes: list[int]) -> tuple[torch.Tensor, ...]:
+    """Cut flags that go through all pictures into those of each."""
+    return torch.split(torch.from_numpy(rows), sizes)
 
 
 def _proposal_ids(batch: PictureBatch, found: list[Detections]) -> list[str]:
     pairs = zip(batch.refs, found, strict=True)
     return [f"{ref.image_id[:20]}.{rank:03d}" for ref, one in pairs for rank in range(len(one))]
-
-
-def _corner_columns(boxes: Tensor, prefix: str = "") -> dict[str, NDArray[np.float32]]:
-    return {f"{prefix}{name}": boxes[:, i].float().numpy() for i, name in enumerate(("x1", "y1", "x2", "y2"))}
-
-
-def _table(columns: dict[str, object], schema: pa.Schema, count: int) -> pa.Table:
-    """A table in the order of a schema; NaN becomes null, a missing column is all null."""
-    arrays = [
-        pa.nulls(count, field.type)
-        if columns[field.name] is None
-        else pa.array(columns[field.name], from_pandas=True).cast(field.type)
-        for field in schema
-    ]
-    return pa.Table.from_arrays(arrays, schema=schema)

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.boxes import clip, grow, outward
+from pipeline.boxes import shift
+from pipeline.mining.cuts import Cuts
 from pipeline.mining.hosts import Hosts
 from pipeline.settings import MiningSettings
 
@@ -26,23 +27,23 @@ SMALLEST_WINDOW_PX = 8
 
 @dataclass(frozen=True)
 class Pastes:
-    """M pastes, all in input pixels of their pictures.
+    """M pastes, in input pixels of their hosts unless it says otherwise.
 
     Attributes:
-        source: Tensor[M] int64, which picture the object is cut from.
-        proposal: Tensor[M] int64, which proposal it is.
+        proposal: Tensor[M] int64, which cut is pasted.
+        number: Tensor[M] int64, which paste of this proposal it is, from 0.
         label: Tensor[M] int64, from 1.
         host: Tensor[M] int64, which host it goes to.
         class_free: Tensor[M] bool, whether the host holds no object of the class.
-        crop: Tensor[M, 4] int64, what is cut from the source, context included.
-        target: Tensor[M, 4] int64, where in the host the crop is put.
-        object: Tensor[M, 4] float32, where in the host the object itself comes to lie.
+        crop: Tensor[M, 4] int64, what of the cut is pasted, pixels of the cut.
+        target: Tensor[M, 4] int64, where it is put.
+        object: Tensor[M, 4] float32, where the object itself comes to lie.
         window: Tensor[M, 4] int64, the part of the host that is shown to the detector.
-        scale: Tensor[M] float32, host pixels a source pixel.
+        scale: Tensor[M] float32, host pixels a pixel of the cut.
     """
 
-    source: Tensor
     proposal: Tensor
+    number: Tensor
     label: Tensor
     host: Tensor
     class_free: Tensor
@@ -56,6 +57,10 @@ class Pastes:
         """How many."""
         return len(self.proposal)
 
+    def __getitem__(self, which: Tensor) -> Pastes:
+        """Some of them, by mask or index."""
+        return Pastes(*(getattr(self, field.name)[which] for field in fields(self)))
+
     @staticmethod
     def join(parts: Sequence[Pastes]) -> Pastes:
         """Several sets in one, in order."""
@@ -63,58 +68,43 @@ class Pastes:
 
 
 def draw_pastes(
-    boxes: Tensor,
-    labels: Tensor,
-    size: tuple[int, int],
-    hosts: Hosts,
-    settings: MiningSettings,
-    random: np.random.Generator,
-    *,
-    source: int = 0,
-    first_proposal: int = 0,
+    cuts: Cuts, hosts: Hosts, settings: MiningSettings, random: np.random.Generator, *, first_proposal: int = 0
 ) -> Pastes:
     """Choose hosts and places for the proposals of one picture.
 
-    Hosts that hold no object of the class come first, at random; where they do not suffice, regions of other hosts
-    without that class serve. Of `places_tried` random places the one that covers least of the host's objects is
-    taken.
+    Of `places_tried` random places the one that covers least of the host's objects is taken.
 
     Args:
-        boxes (Tensor[N, 4]): proposals in `(x1, y1, x2, y2)`, input pixels of their picture.
-        labels (Tensor[N]): int64, from 1.
-        size: Width and height of their picture.
+        cuts: The proposals.
         hosts: Where to paste.
-        settings: Number of hosts, margin, window, jitter and placement.
+        settings: Number and kind of hosts, margin, window, jitter and placement.
         random: Drawn from in a fixed order; the same state gives the same pastes.
-        source: Written to `source`.
         first_proposal: Number of the first proposal.
 
     Returns:
         `N * settings.hosts` pastes, those of one proposal side by side.
     """
-    count, each = len(boxes), settings.hosts
-    host, class_free = _choose_hosts(labels, hosts, each, random)
-    crop = outward(clip(grow(boxes, settings.margin), *size))
+    count, each = len(cuts), settings.hosts
+    host, class_free = _choose_hosts(cuts.label, hosts, settings, random)
+    crop = cuts.within(settings.margin)
     sides = (crop[:, 2:] - crop[:, :2]).float()[:, None].expand(count, each, 2)
     jitter = torch.from_numpy(random.uniform(-settings.scale_jitter, settings.scale_jitter, (count, each))).float()
     largest = (hosts.sizes[host] * LARGEST_SHARE).floor().clamp(min=1)
     factor = torch.minimum(1 + jitter, (largest / sides).amin(-1))
     target_sides = (sides * factor[..., None]).round().clamp(min=1).long()
-    origin = _choose_places(target_sides, labels, host, hosts, settings, random)
+    origin = _choose_places(target_sides, cuts.label, host, hosts, settings, random)
     target = torch.cat([origin, origin + target_sides], dim=-1)
     exact = target_sides / sides
-    offset = (boxes[:, None, :2] - crop[:, None, :2]) * exact
-    top_left = origin + offset
-    inside = torch.cat([top_left, top_left + (boxes[:, None, 2:] - boxes[:, None, :2]) * exact], dim=-1)
+    lies = shift(cuts.object, -crop[:, :2])
+    inside = torch.cat([origin, origin], dim=-1) + lies[:, None] * torch.cat([exact, exact], dim=-1)
 
     def flat(values: Tensor) -> Tensor:
         return values.reshape(count * each, *values.shape[2:])
 
-    numbers = torch.arange(first_proposal, first_proposal + count).repeat_interleave(each)
     return Pastes(
-        source=torch.full((count * each,), source),
-        proposal=numbers,
-        label=labels.repeat_interleave(each),
+        proposal=torch.arange(first_proposal, first_proposal + count).repeat_interleave(each),
+        number=torch.arange(each).repeat(count),
+        label=cuts.label.repeat_interleave(each),
         host=flat(host),
         class_free=flat(class_free),
         crop=crop.repeat_interleave(each, dim=0),
@@ -125,12 +115,15 @@ def draw_pastes(
     )
 
 
-def _choose_hosts(labels: Tensor, hosts: Hosts, each: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Host numbers and whether each is free of the class, Tensor[N, each] both."""
+def _choose_hosts(
+    labels: Tensor, hosts: Hosts, settings: MiningSettings, random: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Host numbers and whether each is free of the class, Tensor[N, settings.hosts] both; the wanted kind first."""
     keys = torch.from_numpy(random.random((len(labels), len(hosts))))
     holds = hosts.holds[:, labels].T
-    order = (keys + holds).argsort(dim=1)
-    chosen = order[:, torch.arange(each) % len(hosts)]
+    wanted = {"class_free_first": holds, "class_held_first": ~holds, "any": torch.zeros_like(holds)}
+    order = (keys + wanted[settings.host_kind]).argsort(dim=1)
+    chosen = order[:, torch.arange(settings.hosts) % len(hosts)]
     return chosen, ~holds.gather(1, chosen)
 
 
@@ -160,29 +153,43 @@ def _windows(target: Tensor, sizes: Tensor, ratio: float) -> Tensor:
 
 
 def render_window(
-    source: NDArray[np.uint8],
+    cut: NDArray[np.uint8],
     host: NDArray[np.uint8],
     crop: Sequence[int],
     target: Sequence[int],
     window: Sequence[int],
+    feather_px: int = 0,
 ) -> NDArray[np.uint8]:
     """Draw one paste.
 
     Args:
-        source: uint8[H, W, 3], the picture that holds the object.
+        cut: uint8[h, w, 3], the object with its surroundings.
         host: uint8[H, W, 3], the picture that it is pasted into; left as it is.
-        crop: `(x1, y1, x2, y2)` in the source.
-        target: `(x1, y1, x2, y2)` in the host.
+        crop: `(x1, y1, x2, y2)` in the cut, what of it is pasted.
+        target: `(x1, y1, x2, y2)` in the host, where that is put.
         window: `(x1, y1, x2, y2)` in the host, holds the target.
+        feather_px: The outermost pixels of the crop blend into the host over so many pixels; 0 is a hard edge.
 
     Returns:
-        uint8[h, w, 3]: the window with the crop on it, hard-edged.
+        uint8[h, w, 3]: the window with the crop on it.
     """
     (cx1, cy1, cx2, cy2), (tx1, ty1, tx2, ty2), (wx1, wy1, wx2, wy2) = crop, target, window
     shown = host[wy1:wy2, wx1:wx2].copy()
-    cut: NDArray[Any] = source[cy1:cy2, cx1:cx2]
-    if (tx2 - tx1, ty2 - ty1) != (cx2 - cx1, cy2 - cy1):
-        smaller = tx2 - tx1 < cx2 - cx1
-        cut = cv2.resize(cut, (tx2 - tx1, ty2 - ty1), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
-    shown[ty1 - wy1 : ty2 - wy1, tx1 - wx1 : tx2 - wx1] = cut
+    sides = (tx2 - tx1, ty2 - ty1)
+    pasted: NDArray[Any] = cut[cy1:cy2, cx1:cx2]
+    if sides != (cx2 - cx1, cy2 - cy1):
+        shrinks = sides[0] < cx2 - cx1
+        pasted = cv2.resize(pasted, sides, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    under = shown[ty1 - wy1 : ty2 - wy1, tx1 - wx1 : tx2 - wx1]
+    if feather_px:
+        share = _feather(*sides, feather_px)[..., None]
+        pasted = np.rint(share * pasted + (1 - share) * under).astype(np.uint8)
+    under[:] = pasted
     return shown
+
+
+def _feather(width: int, height: int, feather_px: int) -> NDArray[np.float32]:
+    """How much of the crop is seen, float32[h, w]: it rises from the edge inwards."""
+    across, down = (np.minimum(np.arange(side) + 1, side - np.arange(side)) for side in (width, height))
+    share: NDArray[np.float32] = (np.minimum(across, down[:, None]) / (feather_px + 1)).clip(max=1).astype(np.float32)
+    return share

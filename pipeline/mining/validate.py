@@ -1,25 +1,29 @@
 """Cross-image validation (SSM, arXiv 1803.09867): are proposals found again elsewhere.
 
-Each proposal is shown to the detector in a small window: alone, cut out of its own picture and mirrored, or pasted
-into a host with a part of the host round it. Windows are packed into canvases, canvases are detected in batches, and
-every detection is held against the objects of its canvas.
+Each proposal is shown to the detector in a small window: closer, mirrored and enlarged in its own surroundings, or
+pasted into a host with a part of the host round it. Windows are packed into canvases, canvases are detected in
+batches, and every detection is held against the objects of its canvas.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from pipeline.boxes import clip, grow, outward, shift
+from pipeline.boxes import shift
 from pipeline.detector.predict import Detections, Predictor
 from pipeline.detector.stream import stack_pictures
 from pipeline.mining.canvas import Tile, draw_canvas, in_batches, pack_windows
+from pipeline.mining.cuts import Cuts
 from pipeline.mining.hosts import Hosts
 from pipeline.mining.paste import Pastes, render_window
 from pipeline.settings import MiningSettings
@@ -32,19 +36,28 @@ _FAR = 1e5
 
 @dataclass
 class Cost:
-    """What the checks cost.
+    """What mining costs.
 
     Attributes:
-        cuts: Windows that show a proposal alone.
+        views: Windows that show a proposal closer.
         pastes: Windows that show it in a host.
         canvases: Pictures they were packed into.
-        passes: Forward passes.
+        passes: Forward passes over canvases.
+        seconds: By what was done: `decode` (waiting for pictures), `detect`, `propose`, `paste`, `match`.
     """
 
-    cuts: int = 0
+    views: int = 0
     pastes: int = 0
     canvases: int = 0
     passes: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def time(self, what: str) -> Iterator[None]:
+        """Add the time of a block to `seconds`."""
+        began = time.perf_counter()
+        yield
+        self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - began
 
 
 @dataclass(frozen=True)
@@ -85,60 +98,70 @@ def prices(boxes: Tensor, sizes: Tensor, settings: MiningSettings) -> Tensor:
     Args:
         boxes (Tensor[N, 4]): in `(x1, y1, x2, y2)`, pixels of their own pictures.
         sizes (Tensor[N, 2]): width and height of these.
-        settings: Hosts, margin and window.
+        settings: Hosts, margins, window and view.
 
     Returns:
-        Tensor[N, 2]: of showing a box alone, and of all its pastes, in detection passes over its picture.
+        Tensor[N, 1 + rounds]: of showing a box closer, and of its pastes in each round, in detection passes over its
+        picture.
     """
-    cut = (boxes[:, 2:] - boxes[:, :2]) / sizes * (1 + 2 * settings.margin)
-    window = cut * (1 + 2 * settings.window)
-    alone, pasted = (sides.clamp(max=1).prod(1) / PACKED for sides in (cut, window))
-    return torch.stack([alone, settings.hosts * pasted], dim=1)
+    share = (boxes[:, 2:] - boxes[:, :2]) / sizes
+    view = (share * (1 + 2 * settings.view_margin)).clamp(max=1).prod(1) * settings.view_scale**2 / PACKED
+    pasted = (share * (1 + 2 * settings.margin) * (1 + 2 * settings.window)).clamp(max=1).prod(1) / PACKED
+    before = (0, *settings.rounds[:-1])
+    rounds = [pasted * (after - already) for already, after in zip(before, settings.rounds, strict=True)]
+    return torch.stack([view, *rounds], dim=1)
 
 
-def redetect_alone(
-    predictor: Predictor,
-    found: Sequence[Detections],
-    sources: Sequence[NDArray[np.uint8]],
-    settings: MiningSettings,
-    cost: Cost,
-) -> Redetections:
-    """Cut proposals out of their own pictures, mirror them, detect, and match.
+def redetect_closer(predictor: Predictor, cuts: Cuts, settings: MiningSettings, cost: Cost) -> Redetections:
+    """Show proposals closer, mirrored and in their own surroundings, detect, and match.
 
-    What is found only with its surroundings, or only one way round, is found again with less confidence or not at
-    all. One small window a proposal tells nearly as much as several pastes, at a fraction of their price.
+    What is found only at one size, or only one way round, is found again with less confidence or not at all: agreement
+    under changed views of its own picture, at the price of a small window.
 
     Args:
         predictor: The detector.
-        found: The proposals of each picture, input pixels.
-        sources: uint8[H, W, 3] each.
-        settings: Margin, and what counts as found again.
+        cuts: The proposals.
+        settings: Surroundings and size, and what counts as found again.
         cost: Counted up.
 
     Returns:
         A verdict a proposal, in order.
     """
-    windows = _cut(found, sources, settings.margin)
-    cost.cuts += len(windows.label)
+    with cost.time("paste"):
+        shown = cuts.within(settings.view_margin)
+        pictures = [
+            _closer(picture[y1:y2, x1:x2], settings.view_scale)
+            for picture, (x1, y1, x2, y2) in zip(cuts.pictures, shown.tolist(), strict=True)
+        ]
+        sides = torch.tensor([(one.shape[1], one.shape[0]) for one in pictures]).reshape(-1, 2)
+        exact = sides.double() / (shown[:, 2:] - shown[:, :2])
+        x1, y1, x2, y2 = (shift(cuts.object.double(), -shown[:, :2]) * exact.repeat(1, 2)).unbind(1)
+        width = sides[:, 0]
+        windows = Windows(pictures, torch.stack([width - x2, y1, width - x1, y2], dim=1), cuts.label)
+    cost.views += len(cuts)
     return _find_again(predictor, windows, settings, cost)
 
 
+def _closer(picture: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
+    mirrored = np.ascontiguousarray(picture[:, ::-1])
+    if factor == 1:
+        return mirrored
+    sides = [max(1, round(side * factor)) for side in (picture.shape[1], picture.shape[0])]
+    how = cv2.INTER_LINEAR if factor > 1 else cv2.INTER_AREA
+    return np.asarray(cv2.resize(mirrored, sides, interpolation=how), dtype=np.uint8)
+
+
 def redetect(
-    predictor: Predictor,
-    pastes: Pastes,
-    sources: Sequence[NDArray[np.uint8]],
-    hosts: Hosts,
-    settings: MiningSettings,
-    cost: Cost,
+    predictor: Predictor, pastes: Pastes, cuts: Cuts, hosts: Hosts, settings: MiningSettings, cost: Cost
 ) -> Redetections:
     """Draw pastes, detect, and match.
 
     Args:
         predictor: The detector.
         pastes: What goes where.
-        sources: uint8[H, W, 3] each, by `Pastes.source`.
+        cuts: By `Pastes.proposal`.
         hosts: By `Pastes.host`.
-        settings: What counts as found again.
+        settings: What counts as found again, and how edges look.
         cost: Counted up.
 
     Returns:
@@ -146,36 +169,31 @@ def redetect(
         batch, up to what neighbours on a canvas do to the detector.
     """
     origin = pastes.window[:, :2]
-    windows = Windows(_draw(pastes, sources, hosts), shift(pastes.object.double(), -origin), pastes.label)
+    with cost.time("paste"):
+        columns = (pastes.proposal, pastes.host, pastes.crop, pastes.target, pastes.window)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        pictures = [
+            render_window(cuts.pictures[cut], hosts.pictures[host], crop, target, window, settings.feather_px)
+            for cut, host, crop, target, window in rows
+        ]
+        windows = Windows(pictures, shift(pastes.object.double(), -origin), pastes.label)
     cost.pastes += len(pastes)
     seen = _find_again(predictor, windows, settings, cost)
     return replace(seen, boxes=shift(seen.boxes, origin))
 
 
-def _draw(pastes: Pastes, sources: Sequence[NDArray[np.uint8]], hosts: Hosts) -> list[NDArray[np.uint8]]:
-    columns = (pastes.source, pastes.host, pastes.crop, pastes.target, pastes.window)
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    return [render_window(sources[source], hosts.pictures[host], *where) for source, host, *where in rows]
-
-
-def _cut(found: Sequence[Detections], sources: Sequence[NDArray[np.uint8]], margin: float) -> Windows:
-    pictures: list[NDArray[np.uint8]] = []
-    objects = []
-    for one, source in zip(found, sources, strict=True):
-        crop = outward(clip(grow(one.boxes, margin), source.shape[1], source.shape[0]))
-        pictures += [np.ascontiguousarray(source[y1:y2, x1:x2][:, ::-1]) for x1, y1, x2, y2 in crop.tolist()]
-        x1, y1, x2, y2 = one.boxes.unbind(1)
-        objects.append(torch.stack([crop[:, 2] - x2, y1 - crop[:, 1], crop[:, 2] - x1, y2 - crop[:, 1]], dim=1))
-    return Windows(pictures, torch.cat(objects).double(), torch.cat([one.labels for one in found]))
-
-
 def _find_again(predictor: Predictor, windows: Windows, settings: MiningSettings, cost: Cost) -> Redetections:
     sizes = [(one.shape[1], one.shape[0]) for one in windows.pictures]
-    canvases = pack_windows(sizes, predictor.detector.settings.image_size_px)
+    with cost.time("paste"):
+        canvases = pack_windows(sizes, predictor.detector.settings.image_size_px)
     found = _nothing(len(sizes))
     for batch in in_batches(canvases, predictor.batch_size):
-        detections = predictor(stack_pictures([draw_canvas(tiles, windows.pictures) for tiles in batch]))
-        _match(batch, detections, windows, settings, found)
+        with cost.time("paste"):
+            drawn = stack_pictures([draw_canvas(tiles, windows.pictures) for tiles in batch])
+        with cost.time("detect"):
+            detections = predictor(drawn)
+        with cost.time("match"):
+            _match(batch, detections, windows, settings, found)
         cost.passes += 1
     cost.canvases += len(canvases)
     return found

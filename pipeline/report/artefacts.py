@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import ArtefactError
+from pipeline.report.measures import Acceptance
 
 T = TypeVar("T")
 
@@ -85,6 +86,23 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class Saved:
+    """Time that boxes of the machine saved people: median seconds a box without them, less with them, times boxes.
+
+    Attributes:
+        hours: Negative where correcting takes longer than drawing; None without enough timed answers.
+        seconds_a_box: Median of `with_boxes` and of `without_boxes`.
+        answers: Timed answers behind each median.
+        missing: What would be needed for an estimate, in words; empty for nothing.
+    """
+
+    hours: float | None
+    seconds_a_box: Mapping[str, float | None]
+    answers: Mapping[str, int]
+    missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Harvest:
     """`harvest.json`: what people answered since the cycle before.
 
@@ -96,6 +114,10 @@ class Harvest:
         hours: Time that people spent; None where unknown.
         annotators: Images answered, by person.
         notes: What was wrong with an answer: (image or task, problem).
+        acceptance: How people treat the machine's boxes, in all answers so far; None where not counted.
+        saved: What the machine's boxes saved of their time; None where not estimated.
+        agreements: How far the last two people agree, 0 to 1, for each image that several answered.
+        asked_again: Images that were opened for one person more.
     """
 
     answered: int
@@ -105,6 +127,10 @@ class Harvest:
     hours: float | None = None
     annotators: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[tuple[str, str], ...] = ()
+    acceptance: Acceptance | None = None
+    saved: Saved | None = None
+    agreements: tuple[float, ...] = ()
+    asked_again: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +146,31 @@ class Selected:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """`push.json`: tasks created, tasks that were there already, and refused images with the reason."""
+    """`push.json`: what became of questions.
+
+    Attributes:
+        created: New tasks.
+        existing: Tasks that were there already.
+        refused: Images that could not be pushed, with the reason.
+        updated: Open tasks that got the boxes of the newest model.
+        withdrawn: Tasks that left the queue, being worth less than what would be asked now.
+        begun: Such tasks that stay, since somebody has begun an answer.
+    """
 
     created: int
     existing: int
     refused: Mapping[str, str] = field(default_factory=dict)
+    updated: int = 0
+    withdrawn: int = 0
+    begun: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class MiningCost:
-    """What checks cost: proposals, those shown alone, pastes, canvases, forward passes, and seconds by step."""
+    """What checks cost: proposals, those shown closer, pastes, canvases, forward passes, and seconds by step."""
 
     proposals: int
-    cuts: int
+    views: int
     pastes: int
     canvases: int
     passes: int

@@ -12,8 +12,9 @@ from pipeline.records import ImportIssue, Source
 from pipeline.report.artefacts import Change, Version
 from pipeline.report.cells import Cell, Column, Table, stacked
 from pipeline.report.contents import Turn
+from pipeline.report.measures import Acceptance, AcceptanceCount, AuditCount
 from pipeline.report.pictures import Album
-from pipeline.report.wording import NOTHING, count, cut, duration, file_name, moment, share, short_id
+from pipeline.report.wording import NOTHING, count, cut, duration, file_name, moment, share, short_id, with_interval
 
 _THUMB_PX = 128
 _CLASSES_SHOWN = 30
@@ -136,6 +137,34 @@ def effort(turns: Sequence[Turn], most: int) -> Table:
     )
 
 
+def acceptance(found: Acceptance) -> Table:
+    """What people do with boxes that they see, beside what they draw without seeing them.
+
+    Args:
+        found: Counts of all answers so far.
+
+    Returns:
+        A row a class and a row of sums; no rows without boxes.
+    """
+    columns = (
+        Column("Class", numeric=False),
+        Column("Boxes shown", hint="the machine's boxes on answered images"),
+        Column("Accepted unchanged", hint="share of the boxes shown, with its exact 95 % interval"),
+        Column("Corrected"),
+        Column("Deleted"),
+        Column("Added", hint="drawn by people where the machine showed nothing"),
+        Column("Boxes withheld", hint="the machine's boxes on blind tasks"),
+        Column(
+            "Confirmed blind", hint="share of the boxes withheld that people drew too, with its exact 95 % interval"
+        ),
+        Column("Missed", hint="drawn on blind tasks where the machine would have shown nothing"),
+    )
+    rows = tuple((label, *_accepted(one)) for label, one in sorted(found.classes.items()))
+    images = f"{count(found.images.get('shown', 0))} images with boxes, {count(found.images.get('blind', 0))} blind"
+    foot = ("All classes", *_accepted(found.everything)) if rows else ()
+    return Table(f"The machine's boxes, seen and not seen ({images})", columns, rows, foot=foot)
+
+
 def queue(asked: pa.Table, album: Album, most: int) -> Table:
     """What people are asked and why, in the order of asking.
 
@@ -236,6 +265,14 @@ def _boxes(by_source: Mapping[str, int], by_label: Mapping[str, int]) -> str:
     sources = ", ".join(f"{count(number)} {name}" for name, number in sorted(by_source.items()) if number)
     labels = ", ".join(f"{name} {count(number)}" for name, number in sorted(by_label.items()) if number)
     return f"{sources} ({labels})" if labels else sources
+
+
+def _accepted(one: AcceptanceCount) -> tuple[str, ...]:
+    def told(shares: AuditCount) -> str:
+        return with_interval(shares.precision, shares.interval)
+
+    counts = (one.corrected, one.deleted, one.added, one.blind)
+    return (count(one.shown), told(one.unchanged), *map(count, counts), told(one.confirmation), count(one.missed))
 
 
 def _hours(hours: float | None) -> str:

@@ -189,3 +189,66 @@ class AuditCount:
             return None
         ends = binomtest(self.right, self.boxes).proportion_ci(0.95, method="exact")
         return float(ends.low), float(ends.high)
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptanceCount:
+    """What people did with the machine's boxes of one class, seen and not seen.
+
+    Attributes:
+        shown: Boxes that people saw.
+        accepted: Those that they left as they were.
+        corrected: Those that they moved or gave another class.
+        deleted: Those that they deleted.
+        added: Boxes that they drew themselves beside the machine's.
+        blind: Boxes that were withheld on blind tasks.
+        confirmed: Those that people drew without seeing them.
+        missed: Objects drawn on blind tasks that the machine would not have shown.
+    """
+
+    shown: int = 0
+    accepted: int = 0
+    corrected: int = 0
+    deleted: int = 0
+    added: int = 0
+    blind: int = 0
+    confirmed: int = 0
+    missed: int = 0
+
+    def __add__(self, other: AcceptanceCount) -> AcceptanceCount:
+        """Sums, number by number."""
+        return AcceptanceCount(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+
+    @property
+    def unchanged(self) -> AuditCount:
+        """Share of the boxes seen that people left as they were."""
+        return AuditCount(self.shown, self.accepted)
+
+    @property
+    def confirmation(self) -> AuditCount:
+        """Share of the boxes not seen that people drew too."""
+        return AuditCount(self.blind, self.confirmed)
+
+    @property
+    def is_rubber_stamped(self) -> bool:
+        """Whether people surely leave more boxes as they are than they would draw: the intervals do not meet."""
+        seen, unseen = self.unchanged.interval, self.confirmation.interval
+        return seen is not None and unseen is not None and seen[0] > unseen[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """How people treat the machine's boxes, in all answers so far.
+
+    Attributes:
+        images: Answered images with boxes (`shown`) and without (`blind`).
+        classes: By label.
+    """
+
+    images: Mapping[str, int] = field(default_factory=dict)
+    classes: Mapping[str, AcceptanceCount] = field(default_factory=dict)
+
+    @property
+    def everything(self) -> AcceptanceCount:
+        """All classes together."""
+        return sum(self.classes.values(), AcceptanceCount())

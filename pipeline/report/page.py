@@ -127,6 +127,7 @@ def _people(contents: CycleContents, read_picture: ReadPicture) -> dict[str, Any
             "Images answered, by person", "Person", "Images", harvest.annotators if harvest else {}
         ),
         "drawn": numbers_table("Boxes answered, by source", "Source", "Boxes", harvest.boxes if harvest else {}),
+        "acceptance": data_tables.acceptance(harvest.acceptance) if harvest and harvest.acceptance else None,
         "notes": text_table(
             "Answers that needed repair or could not be read",
             ("Image or task", "Problem"),

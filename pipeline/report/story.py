@@ -88,6 +88,7 @@ def attention(contents: CycleContents) -> tuple[Notice, ...]:
         *_certificates(contents),
         *_evidence(contents),
         *_answers(contents),
+        *_rubber_stamps(contents),
         *_pool(contents),
     ]
     return tuple(sorted(found, key=lambda notice: list(_TONES).index(notice.tone)))
@@ -151,6 +152,19 @@ def _audits(contents: CycleContents) -> Iterator[Notice]:
             "in this simulation.",
             "certificates",
         )
+
+
+def _rubber_stamps(contents: CycleContents) -> Iterator[Notice]:
+    found = contents.harvest.acceptance if contents.harvest else None
+    for label, one in sorted(found.classes.items()) if found else ():
+        if one.is_rubber_stamped:
+            yield Notice(
+                "warn",
+                f"People leave {share(one.unchanged.precision)} of the {label} boxes that they see as they are, but "
+                f"draw only {share(one.confirmation.precision)} of those that they do not see: some are accepted "
+                "without a look.",
+                "people",
+            )
 
 
 def _push(contents: CycleContents) -> Iterator[Notice]:

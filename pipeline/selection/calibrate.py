@@ -26,8 +26,8 @@ CHEAP = (
     *(name for name, _ in NEIGHBOUR_FIELDS),
 )
 """Features that the detection itself gives."""
-ALONE = ("agreement", "agreement_iou")
-"""Features of a proposal that was shown alone."""
+CLOSER = ("agreement", "agreement_iou")
+"""Features of a proposal that was shown closer."""
 PASTED = ("consistency", "hit_fraction", "mean_iou", "spread")
 """Features of a proposal that was pasted."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -98,10 +99,15 @@ def boxes_of(selection: pa.Table, fate: Fate, created_at: datetime) -> dict[str,
     for row in selection.filter(pc.field("fate") == fate.value).to_pylist():
         corners = {name: row[name] for name in ("x1", "y1", "x2", "y2")}
         given = {name: row[name] for name in ("label", "score", "consistency", "p_correct", "model_id")}
-        box_id = make_box_id(row["image_id"], row["label"], list(corners.values()), row["model_id"])
-        box = Box(box_id=box_id, source=Source.PSEUDO, created_at=created_at, **corners, **given)
+        box = Box(box_id=box_id_of(row), source=Source.PSEUDO, created_at=created_at, **corners, **given)
         boxes.setdefault(row["image_id"], []).append(box)
     return boxes
+
+
+def box_id_of(row: Mapping[str, Any]) -> str:
+    """The id of the box that a row of the selection becomes."""
+    corners = [row[name] for name in ("x1", "y1", "x2", "y2")]
+    return make_box_id(row["image_id"], row["label"], corners, row["model_id"])
 
 
 def unsure_regions(boxes: list[Box]) -> tuple[Region, ...]:

@@ -1,14 +1,14 @@
 """The ladder of evidence: cheap for every proposal, dearer only where it can change what becomes of it.
 
-A proposal stands on a rung by the evidence that it has: that of the detection itself, shown alone as well, or pasted as
-well. Each rung has a calibrator of its own. A proposal climbs when its class has a chance of being certified and its
-p(correct) is so near to the threshold that the next evidence may carry it across, nearest first, as far as the budget
-reaches.
+A proposal stands on a rung by the evidence that it has: that of the detection itself, shown closer as well, or pasted
+in one round or several as well. Each rung has a calibrator of its own. A proposal climbs when its class has a chance of
+being certified and its p(correct) is so near to the threshold that the next evidence may carry it across, nearest
+first, as far as the budget reaches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from pipeline.selection.calibrate import ALONE, CHEAP, PASTED, Calibrator, Flags, Floats, fit_calibrator, folds_of
+from pipeline.selection.calibrate import CHEAP, CLOSER, PASTED, Calibrator, Flags, Floats, fit_calibrator, folds_of
 from pipeline.selection.certify import least_boxes
 from pipeline.settings import SelectionSettings
 
-RUNGS = (CHEAP, (*CHEAP, *ALONE), (*CHEAP, *ALONE, *PASTED))
-"""What is known of a proposal on each rung."""
+BARE, SHOWN = CHEAP, (*CHEAP, *CLOSER)
+"""What is known of a proposal on the first two rungs; every later one adds what its pastes say."""
 REACH = 0.95
 """Proposals climb that lie no farther from the threshold than the next rung moves this share of proposals."""
 _EDGE = 1e-6
@@ -35,30 +35,33 @@ Ranges = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Ladder:
-    """Three calibrators, and who climbs from one to the next.
+    """Calibrators, and who climbs from one to the next.
 
     Attributes:
-        rungs: A calibrator each.
+        rungs: A calibrator each: of bare detections, of those shown closer, and of those pasted, a rung a round.
         climbing: Of all rungs but the last.
+        rounds: How many pastes a proposal has had after each round.
     """
 
     rungs: tuple[Calibrator, ...]
     climbing: tuple[Ranges, ...]
+    rounds: tuple[int, ...]
 
-    def climbs(self, proposals: pa.Table) -> Flags:
+    def climbs(self, evidence: pa.Table) -> Flags:
         """Which proposals are worth the evidence of the next rung.
 
         Args:
-            proposals: Columns of `PROPOSAL_SCHEMA`, not pasted yet.
+            evidence: Proposals with the evidence that they have.
 
         Returns:
             bool[N].
         """
-        alone = proposals["agreement"].is_valid().to_numpy(zero_copy_only=False)
-        climbs = np.zeros(len(proposals), dtype=np.bool_)
-        for rung, rows in enumerate((~alone, alone)):
-            there = proposals.filter(pa.array(rows))
-            climbs[rows] = _within(self.rungs[rung].predict(there), there, self.climbing[rung])
+        climbs = np.zeros(len(evidence), dtype=np.bool_)
+        standing = self._standing(evidence)
+        for rung, ranges in enumerate(self.climbing):
+            rows = standing == rung
+            there = evidence.filter(pa.array(rows))
+            climbs[rows] = _within(self.rungs[rung].predict(there), there, ranges)
         return climbs
 
     def predict(self, evidence: pa.Table) -> Floats:
@@ -73,86 +76,102 @@ class Ladder:
         Raises:
             ArtefactError: The proposals are another detector's.
         """
-        alone = evidence["agreement"].is_valid().to_numpy(zero_copy_only=False)
-        pasted = alone & (evidence["checks"].to_numpy() > 0)
-        p_correct = np.zeros(len(evidence))
-        for rung, rows in zip(self.rungs, (~alone, alone & ~pasted, pasted), strict=True):
+        p_correct, standing = np.zeros(len(evidence)), self._standing(evidence)
+        for number, rung in enumerate(self.rungs):
+            rows = standing == number
             p_correct[rows] = rung.predict(evidence.filter(pa.array(rows)))
         return p_correct
 
-    def replay(self, evidence: pa.Table) -> Floats:
+    def _standing(self, evidence: pa.Table) -> NDArray[np.int64]:
+        """The rung of each proposal."""
+        shown = evidence["agreement"].is_valid().to_numpy(zero_copy_only=False)
+        return np.where(shown, 1 + np.searchsorted(self.rounds, evidence["checks"].to_numpy(), side="right"), 0)
+
+    def replay(self, evidence: Sequence[pa.Table]) -> Floats:
         """p(correct) of proposals with all evidence as if only those that climb had been checked.
 
         Args:
-            evidence: Proposals with their evidence.
+            evidence: The same proposals with their evidence after each round of pastes.
 
         Returns:
             float[N].
         """
-        p_correct = self.rungs[0].predict(evidence)
-        rows: NDArray[np.intp] = np.arange(len(evidence))
-        for rung, ranges in zip(self.rungs[1:], self.climbing, strict=True):
-            rows = rows[_within(p_correct[rows], evidence.take(rows), ranges)]
-            p_correct[rows] = rung.predict(evidence.take(rows))
+        tables = _by_rung(evidence)
+        p_correct = self.rungs[0].predict(tables[0])
+        rows: NDArray[np.intp] = np.arange(len(p_correct))
+        for rung, ranges, table in zip(self.rungs[1:], self.climbing, tables[1:], strict=True):
+            rows = rows[_within(p_correct[rows], table.take(rows), ranges)]
+            p_correct[rows] = rung.predict(table.take(rows))
         return p_correct
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` reads them back."""
-        return {"rungs": [one.to_json() for one in self.rungs], "climbing": [dict(one) for one in self.climbing]}
+        return {
+            "rungs": [one.to_json() for one in self.rungs],
+            "climbing": [dict(one) for one in self.climbing],
+            "rounds": list(self.rounds),
+        }
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> Ladder:
         """Read what `to_json` wrote."""
         climbing = ({label: (low, high) for label, (low, high) in one.items()} for one in values["climbing"])
-        return Ladder(tuple(Calibrator.from_json(one) for one in values["rungs"]), tuple(climbing))
+        rungs = tuple(Calibrator.from_json(one) for one in values["rungs"])
+        return Ladder(rungs, tuple(climbing), tuple(values["rounds"]))
 
 
 def fit_ladder(
-    evidence: pa.Table,
+    evidence: Sequence[pa.Table],
     right: Flags,
     prices: Floats,
     settings: SelectionSettings,
     *,
+    rounds: tuple[int, ...],
     budget: float | None,
     model_id: str,
 ) -> Ladder:
     """Fit a calibrator a rung and choose who climbs.
 
     Args:
-        evidence: Proposals with all evidence, in labelled pictures that the detector was not trained on.
+        evidence: Proposals in labelled pictures that the detector was not trained on, with their evidence after each
+            round of pastes.
         right: bool[N].
-        prices: float[N, 2], what each climb of each proposal costs, in detection passes over its picture.
+        prices: float[N, 1 + rounds], what each climb of each proposal costs, in detection passes over its picture.
         settings: The promised precision, and which classes are pooled.
+        rounds: How many pastes a proposal has had after each round.
         budget: Detection passes a picture for all checks; None: no limit.
         model_id: The detector whose proposals these are.
 
     Returns:
         The ladder.
     """
+    tables = _by_rung(evidence)
+    features = (BARE, SHOWN, *[(*SHOWN, *PASTED)] * len(rounds))
     rungs = tuple(
-        fit_calibrator(evidence, right, min_class_boxes=settings.min_class_boxes, features=features, model_id=model_id)
-        for features in RUNGS
+        fit_calibrator(table, right, min_class_boxes=settings.min_class_boxes, features=names, model_id=model_id)
+        for table, names in zip(tables, features, strict=True)
     )
-    p_correct = [rung.predict(evidence) for rung in rungs]
-    labels = evidence["label"].to_numpy(zero_copy_only=False)
+    p_correct = [rung.predict(table) for rung, table in zip(rungs, tables, strict=True)]
+    labels = tables[0]["label"].to_numpy(zero_copy_only=False)
     turns = _turning_points(p_correct[-1], labels, settings)
-    images = pc.count_distinct(evidence["image_id"]).as_py()
+    images = pc.count_distinct(tables[0]["image_id"]).as_py()
     allowance = np.inf if budget is None else budget * images / (len(rungs) - 1)
     climbing: list[Ranges] = []
-    rows: NDArray[np.intp] = np.arange(len(evidence))
+    rows: NDArray[np.intp] = np.arange(len(right))
     for before, after, price in zip(p_correct[:-1], p_correct[1:], prices.T, strict=True):
         ranges = _ranges(before[rows], after[rows], labels[rows], turns, price[rows], allowance)
         climbing.append(ranges)
-        rows = rows[_within(before[rows], evidence.take(rows), ranges)]
-    return Ladder(rungs, tuple(climbing))
+        rows = rows[_within(before[rows], tables[0].take(rows), ranges)]
+    return Ladder(rungs, tuple(climbing), rounds)
 
 
 def out_of_fold(
-    evidence: pa.Table,
+    evidence: Sequence[pa.Table],
     right: Flags,
     prices: Floats,
     settings: SelectionSettings,
     *,
+    rounds: tuple[int, ...],
     budget: float | None,
     model_id: str,
 ) -> tuple[Floats, Floats]:
@@ -163,6 +182,7 @@ def out_of_fold(
         right: As for `fit_ladder`.
         prices: As for `fit_ladder`.
         settings: As for `fit_ladder`; pictures are dealt to `folds` folds.
+        rounds: As for `fit_ladder`.
         budget: As for `fit_ladder`.
         model_id: As for `fit_ladder`.
 
@@ -172,13 +192,20 @@ def out_of_fold(
     """
     everything = np.arange(len(right))
     gated, full = np.zeros(len(right)), np.zeros(len(right))
-    for fitted, left_out in folds_of(evidence, settings.folds) or [(everything, everything)]:
+    for fitted, left_out in folds_of(evidence[-1], settings.folds) or [(everything, everything)]:
         ladder = fit_ladder(
-            evidence.take(fitted), right[fitted], prices[fitted], settings, budget=budget, model_id=model_id
-        )
-        gated[left_out] = ladder.replay(evidence.take(left_out))
-        full[left_out] = ladder.rungs[-1].predict(evidence.take(left_out))
+            [one.take(fitted) for one in evidence], right[fitted], prices[fitted], settings,
+            rounds=rounds, budget=budget, model_id=model_id,
+        )  # fmt: skip
+        unseen = [one.take(left_out) for one in evidence]
+        gated[left_out] = ladder.replay(unseen)
+        full[left_out] = ladder.rungs[-1].predict(unseen[-1])
     return gated, full
+
+
+def _by_rung(evidence: Sequence[pa.Table]) -> list[pa.Table]:
+    """A table a rung; what the first two look at is in all of them."""
+    return [evidence[-1], evidence[-1], *evidence]
 
 
 def _turning_points(p_correct: Floats, labels: Any, settings: SelectionSettings) -> dict[str, float]:

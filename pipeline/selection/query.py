@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.records import QUEUE_SCHEMA, Fate, TaskKind
+from pipeline.selection.decide import box_id_of
 from pipeline.selection.diversity import diverse
 from pipeline.selection.rivals import RIVALS, Pool, Values
 from pipeline.settings import QuerySettings
@@ -98,6 +99,44 @@ def choose_images(pool: Pool, worth: Worth, settings: QuerySettings) -> list[str
     return [pool.image_ids[index] for index in _within_budget(ranked.tolist(), _shown(pool), pool.budget, left)]
 
 
+def no_longer_worth(pool: Pool, worth: Worth, waiting: Sequence[str], settings: QuerySettings) -> set[str]:
+    """Tell which images that wait for an answer would not be asked about now.
+
+    Args:
+        pool: The candidates, those that wait among them, and how many may be asked about in all.
+        worth: Of each candidate.
+        waiting: Images that wait.
+        settings: The strategy and the limits.
+
+    Returns:
+        Images whose value fell beneath that of every image that would be chosen now. None under a rival strategy, whose
+        values of two cycles do not compare.
+    """
+    if settings.strategy != "crosscheck" or not waiting:
+        return set()
+    value = dict(zip(pool.image_ids, worth.value.tolist(), strict=True))
+    unlimited = settings.model_copy(update={"boxes": None})  # that limit is for what one push adds
+    least = min((value[image_id] for image_id in choose_images(pool, worth, unlimited)), default=np.inf)
+    return {image_id for image_id in waiting if value[image_id] < least}
+
+
+def doubts(selection: pa.Table, target_precision: float) -> dict[str, str]:
+    """Say of every unsure box that people see why it is unsure.
+
+    Args:
+        selection: Columns of `SELECTION_SCHEMA`.
+        target_precision: The bar of a class without a certificate.
+
+    Returns:
+        Words by box id, for boxes asked about whose p(correct) is under the certified threshold of their class, or
+        under the bar.
+    """
+    asked = selection.filter(pc.field("fate") == Fate.ASK.value)
+    bar = pc.fill_null(asked["threshold"], target_precision)
+    unsure = asked.filter(pc.less(asked["p_correct"], bar))
+    return {box_id_of(row): f"unsure: {_evidence_in_words(row)}" for row in unsure.to_pylist()}
+
+
 def _within_budget(ranked: Sequence[int], shown: Values, images: int, boxes: float) -> list[int]:
     chosen: list[int] = []
     for index in ranked:
@@ -155,7 +194,11 @@ def _examples(selection: pa.Table, image_ids: set[str]) -> dict[str, list[str]]:
 
 
 def _in_words(row: dict[str, object]) -> str:
-    text = f"{row['label']} {row['p_correct']:.2f}"
+    return f"{row['label']} {_evidence_in_words(row)}"
+
+
+def _evidence_in_words(row: dict[str, object]) -> str:
+    text = f"{row['p_correct']:.2f}"
     checks = row["checks"]
     if not isinstance(checks, int) or checks == 0:
         return text
@@ -166,7 +209,8 @@ def _in_words(row: dict[str, object]) -> str:
 def _reason(kind: TaskKind, examples: list[str], misses: float) -> str:
     if kind is not TaskKind.ASK:
         return "please draw every object"  # anything more would tell what the machine thinks
+    missed = round(float(misses))
     if not examples:
-        return f"no likely box here; {misses:.1f} objects expected"
-    likely = f"; {misses:.1f} likely misses" if misses >= 0.5 else ""
-    return "; ".join(examples) + likely
+        return f"no likely box here; about {missed} object{'s' * (missed != 1)} to draw"
+    likely = [f"{missed} likely miss{'es' * (missed > 1)}"] if missed else []
+    return "; ".join([*examples, *likely])

@@ -20,20 +20,43 @@ class SimulatedSettings(Section):
     skip_rate: Share = Field(default=0.0, description="share of tasks it declines")
 
 
+class BucketSettings(Section):
+    """How the server shows pictures of S3 or GCS buckets; with credentials of its own environment, never with ours."""
+
+    region: str | None = Field(default=None, description="of S3 buckets; none: the server's own")
+    endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://\S+$",
+        description="of another S3 service than Amazon's; none: the server's own",
+    )
+    presign: bool = Field(
+        default=True, description="the browser fetches from the bucket by a signed address; false: through the server"
+    )
+    presign_ttl_min: int = Field(default=60, ge=1, le=10_080, description="how long a signed address is good")
+
+
 class LabelStudioSettings(Section):
     """Label Studio; its token comes from the environment or a Prefect Secret block, never from here."""
 
     url: str = Field(default="http://localhost:8080", pattern=r"^https?://\S+$")
     project: str = Field(default="crosscheck", min_length=3, max_length=50, description="title of the project")
-    pictures: Literal["local_files", "url"] = Field(
+    pictures: Literal["local_files", "storage", "url"] = Field(
         default="local_files",
-        description="local_files: the server reads them below its document root; url: the sample's own URI",
+        description="local_files: the server reads them below its document root; storage: from their S3 or GCS bucket, "
+        "which is connected; url: the sample's own URI",
     )
+    buckets: BucketSettings = BucketSettings()
     document_root: str | None = Field(default=None, description="the server's local document root")
     timeout_s: float = Field(default=60.0, gt=0.0, le=3600.0)
     page_size: int = Field(default=500, ge=1, le=10_000)
     overlap_s: float = Field(
         default=300.0, ge=0.0, le=2_592_000.0, description="harvest looks back this far beyond its watermark"
+    )
+    lock_s: float = Field(
+        default=86400.0,
+        ge=0.0,
+        le=31_536_000.0,
+        description="how long the server keeps a task for who opened it; a withdrawn task is deleted only after that",
     )
     secret_block: str = Field(
         default="label-studio-token", description="Prefect Secret block asked when the environment has no token"
@@ -53,6 +76,15 @@ class LabelingSettings(Section):
     simulated: SimulatedSettings | None = None
     label_studio: LabelStudioSettings | None = None
     accepted_iou: Share = Field(default=0.9, description="a machine box changed less than this counts as accepted")
+    several_answers: Literal["latest", "consensus", "ask_again"] = Field(
+        default="latest",
+        description="what counts where several people answered an image: the latest answer; the boxes that most of "
+        "them drew; or the newer of two that agree, and one person more is asked while none do",
+    )
+    same_box_iou: Share = Field(default=0.5, description="boxes of two people that overlap so much are the same box")
+    agreement: Share = Field(
+        default=0.7, description="ask_again: two answers agree from here; twice the matched IoU over all their boxes"
+    )
 
     @model_validator(mode="after")
     def _backend_has_a_section(self) -> "LabelingSettings":

@@ -14,7 +14,18 @@ class MiningSettings(Section):
     proposal_score: Share = Field(default=0.1, description="detections below are not proposals")
     proposals_per_image: int = Field(default=30, ge=1, le=1000, description="best detections an image that are checked")
     hosts: int = Field(default=4, ge=1, le=64, description="pastes a proposal, each into another host where possible")
-    margin: float = Field(default=0.25, ge=0.0, le=2.0, description="context cut with the object, share of its sides")
+    view_margin: float = Field(
+        default=0.5, ge=0.0, le=4.0, description="surroundings of a box that is shown closer, share of its sides"
+    )
+    view_scale: float = Field(default=1.3, ge=0.25, le=4.0, description="how much larger a box is shown closer")
+    margin: float = Field(
+        default=0.25, ge=0.0, le=2.0, description="context pasted with the object, share of its sides"
+    )
+    host_kind: Literal["class_free_first", "class_held_first", "any"] = Field(
+        default="class_free_first", description="labelled images that hold no object of the class come first, or last"
+    )
+    host_blur: bool = Field(default=False, description="hosts are blurred, so that little of their own is seen")
+    feather_px: int = Field(default=0, ge=0, le=64, description="pixels over which a paste's edge blends; 0: hard")
     window: float = Field(
         default=0.2,
         ge=0.0,
@@ -38,7 +49,21 @@ class MiningSettings(Section):
         "of a box; none: every box that they can change is checked",
     )
     batch_size: int = Field(default=16, ge=1, le=1024, description="images or canvases a forward pass")
-    precision: Precision = "bf16"
+    precision: Precision | Literal["auto"] = Field(
+        default="auto", description="auto: half precision where a measurement at the start finds it faster"
+    )
+    compile_images: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000_000,
+        description="pools of so many images and more repay compiling the detector, which takes minutes; none: never",
+    )
     chunk_images: int = Field(default=128, ge=1, le=100_000, description="pool images between two saved parts")
     decode_threads: int = Field(default=2, ge=1, le=64)
     max_hosts_cached: int = Field(default=256, ge=1, le=100_000, description="decoded hosts kept in memory")
+
+    @property
+    def rounds(self) -> tuple[int, ...]:
+        """How many pastes a proposal has had after each round: a first half, and the others where still in doubt."""
+        half = -(-self.hosts // 2)
+        return (half, self.hosts) if half < self.hosts else (self.hosts,)

@@ -9,8 +9,10 @@ class Secrets(BaseSettings):
 
     Attributes:
         label_studio_api_key: Personal access token or legacy token (`LABEL_STUDIO_API_KEY`).
+        label_studio_webhook_secret: What webhooks of Label Studio must bring along (`LABEL_STUDIO_WEBHOOK_SECRET`).
     """
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
 
     label_studio_api_key: SecretStr | None = None
+    label_studio_webhook_secret: SecretStr | None = None

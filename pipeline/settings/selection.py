@@ -14,6 +14,10 @@ class QuerySettings(Section):
     boxes: int | None = Field(
         default=None, ge=1, le=10_000_000, description="most machine boxes in one push; none: no limit"
     )
+    blind_share: Share = Field(
+        default=0.05,
+        description="share of images that is shown without boxes, to measure rubber-stamping",
+    )
     strategy: Literal["crosscheck", "random", "least_confidence", "margin", "entropy", "core_set", "ssm"] = "crosscheck"
     shortlist_factor: int = Field(default=4, ge=1, le=100, description="diversity is sought among so many budgets")
     rare_class_power: float = Field(

@@ -104,7 +104,7 @@ def _before(cycle: Cycle) -> dict[str, Standing]:
 def _audits_so_far(cycle: Cycle) -> dict[int, Counts]:
     """Everything that was harvested up to this cycle, by the cycle that asked."""
     folders = (cycle.workspace.cycle(number) for number in cycle.workspace.cycles() if number <= cycle.number)
-    told = [folder.read_json("harvest.json")["audited"] for folder in folders if folder.exists("harvest.json")]
+    told = [folder.read_json("harvest.json").get("audited", {}) for folder in folders if folder.exists("harvest.json")]
     asked_in = sorted({int(number) for one in told for number in one})
     return {number: add_audits([one.get(str(number), {}) for one in told]) for number in asked_in}
 

@@ -37,17 +37,35 @@ class HeldBack:
     """Proposals whose truth is known.
 
     Attributes:
-        evidence: Proposals of held-back images with their evidence.
+        rounds: Proposals of held-back images with their evidence after each round of pastes.
         right: bool[N].
         samples: The held-back images.
     """
 
-    evidence: pa.Table
+    rounds: tuple[pa.Table, ...]
     right: NDArray[np.bool_]
     samples: list[Sample]
 
+    @staticmethod
+    def of(proposals: pa.Table, checks: pa.Table, samples: list[Sample], settings: Settings) -> HeldBack:
+        """Put the truth beside what was mined.
+
+        Args:
+            proposals: Columns of `PROPOSAL_SCHEMA`, of labelled images.
+            checks: Columns of `CHECK_SCHEMA`, all of these proposals.
+            samples: The images.
+            settings: Rounds of pastes, and what a right box is.
+        """
+        rounds = tuple(gather_evidence(proposals, checks, pastes) for pastes in settings.mining.rounds)
+        return HeldBack(rounds, mark_right(proposals, samples, settings.selection.match_iou), samples)
+
+    @property
+    def evidence(self) -> pa.Table:
+        """The proposals with all their evidence."""
+        return self.rounds[-1]
+
     def prices(self, settings: MiningSettings) -> NDArray[np.float64]:
-        """What each check of each proposal costs, float[N, 2], see `pipeline.mining.validate.prices`."""
+        """What each check of each proposal costs, see `pipeline.mining.validate.prices`."""
         size = {sample.image_id: (sample.width, sample.height) for sample in self.samples}
         sizes = torch.tensor([size[image_id] for image_id in self.evidence["image_id"].to_pylist()]).reshape(-1, 2)
         corners = [self.evidence[name].to_numpy() for name in ("x1", "y1", "x2", "y2")]
@@ -74,10 +92,8 @@ class HeldBack:
 
 def held_back(cycle: Cycle) -> HeldBack:
     """Read the held-back proposals of a cycle and mark the right ones."""
-    proposals = cycle.folder.read_table("held_back_proposals.parquet")
-    evidence = gather_evidence(proposals, cycle.folder.read_table("held_back_checks.parquet"))
-    samples = labeled_samples(cycle.store, Split.VAL)
-    return HeldBack(evidence, mark_right(evidence, samples, cycle.settings.selection.match_iou), samples)
+    proposals, checks = (cycle.folder.read_table(f"held_back_{name}.parquet") for name in ("proposals", "checks"))
+    return HeldBack.of(proposals, checks, labeled_samples(cycle.store, Split.VAL), cycle.settings)
 
 
 def calibrate(cycle: Cycle, model_id: str) -> Ladder:
@@ -93,8 +109,9 @@ def calibrate(cycle: Cycle, model_id: str) -> Ladder:
         What gives the pool's proposals their p(correct), and tells which of them are checked.
     """
     settings, known = cycle.settings.selection, held_back(cycle)
-    given = (known.evidence, known.right, known.prices(cycle.settings.mining), settings)
-    common: dict[str, Any] = {"budget": cycle.settings.mining.budget, "model_id": model_id}
+    mining = cycle.settings.mining
+    given = (known.rounds, known.right, known.prices(mining), settings)
+    common: dict[str, Any] = {"rounds": mining.rounds, "budget": mining.budget, "model_id": model_id}
     p_correct, with_all = out_of_fold(*given, **common)
     ladder = fit_ladder(*given, **common)
     cycle.workspace.models.folder(model_id).write_json(LADDER, ladder.to_json())

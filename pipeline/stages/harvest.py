@@ -6,22 +6,30 @@ each cycle tells of all since the cycle before it.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from pipeline.dataset.store import SampleStore
 from pipeline.labeling.backend import Harvest, LabelingBackend
-from pipeline.labeling.merge import merge_answers
+from pipeline.labeling.merge import MergeResult, merge_answers
 from pipeline.records import Answer
 from pipeline.settings import Settings
+from pipeline.stages.acceptance import acceptance
 from pipeline.stages.audit import Counts, add_audits, audited
 from pipeline.stages.cycle import Cycle, Progress, silent
+from pipeline.stages.effort import add_seconds, hours_saved, hours_spent, seconds_and_boxes
+from pipeline.stages.replaced import replaced_pictures
 from pipeline.workspace import Folder, Workspace
 
 ANSWERS, TOLD = "answers.json", "harvest.json"
+_CHANGED_AFTER = timedelta(seconds=1)
+_NAMED = 20
+"""Images that are named one by one where a whole project may be gone."""
 _HARVEST: TypeAdapter[Harvest] = TypeAdapter(Harvest)
 
 
@@ -66,6 +74,7 @@ def harvest_now(
     backend: LabelingBackend | None,
     cycle: int | None,
     progress: Progress = silent,
+    full: bool = False,
 ) -> dict[str, Any]:
     """Harvest, or finish the harvest that was begun.
 
@@ -74,6 +83,8 @@ def harvest_now(
         backend: Who answers; None: nobody.
         cycle: The cycle under way, None between cycles.
         progress: Told while it goes on.
+        full: Ask for every answer again, not only for new ones: finds those that were deleted, and reads all with the
+            labels of today.
 
     Returns:
         What was taken in.
@@ -83,13 +94,19 @@ def harvest_now(
     """
     folder = harvests_folder(settings)
     numbers = folder.names()
-    if not numbers or folder.folder(numbers[-1]).exists(TOLD):
-        if backend is None or not SampleStore(Workspace(settings.workspace).samples_uri).exists():
-            return _told([], {}, [], {})
-        found = backend.harvest(_watermark(folder), lambda done, total: progress("harvesting answers", done, total))
-        numbers = [f"{len(numbers):06d}"]
-        folder.folder(numbers[-1]).write_bytes(ANSWERS, _HARVEST.dump_json(found))
-    return _commit(settings, folder, numbers[-1], cycle)
+    if numbers and not folder.folder(numbers[-1]).exists(TOLD):
+        told = _commit(settings, backend, folder, numbers, cycle)
+        if not full:
+            return told
+    if backend is None or not SampleStore(Workspace(settings.workspace).samples_uri).exists():
+        return _told([], {}, MergeResult((), {}, ()))
+    found = backend.harvest(
+        None if full else _watermark(folder),
+        lambda done, total: progress("harvesting answers", done, total),
+    )
+    numbers.append(f"{len(numbers):06d}")
+    folder.folder(numbers[-1]).write_bytes(ANSWERS, _HARVEST.dump_json(found))
+    return _commit(settings, backend, folder, numbers, cycle)
 
 
 def harvests_folder(settings: Settings) -> Folder:
@@ -103,41 +120,96 @@ def _watermark(folder: Folder) -> str | None:
     return str(folder.folder(numbers[-1]).read_json(TOLD)["watermark"]) if numbers else None
 
 
-def _commit(settings: Settings, folder: Folder, number: str, cycle: int | None) -> dict[str, Any]:
+def _commit(
+    settings: Settings, backend: LabelingBackend | None, folder: Folder, numbers: Sequence[str], cycle: int | None
+) -> dict[str, Any]:
+    """Finish the last of these harvests; doing it twice commits and asks once."""
+    *earlier, number = numbers
     found = _HARVEST.validate_json(folder.folder(number).read_bytes(ANSWERS))
+    look_back = found.images is not None or _any_changed(found.answers)
+    known = {answer.annotation_id: answer for answer in _all_answers(folder, earlier)} if look_back else {}
+    new = [one for one in found.answers if known.get(one.annotation_id) != one]
     store = SampleStore(Workspace(settings.workspace).samples_uri)
-    merged = merge_answers(store.samples(), found.answers, cycle)
+    samples = list(store.samples())
+    replaced, notes = replaced_pictures(samples, {answer.image_id for answer in new})
+    gone, lost = _deleted(found, known)
+    merged = merge_answers(
+        [replaced.get(sample.image_id, sample) for sample in samples],
+        new,
+        cycle,
+        standing=[*found.standing, *(one for one in found.answers if known.get(one.annotation_id) == one)],
+        gone=gone,
+        settings=settings.labeling,
+    )
     version = store.version()
-    if merged.samples:
+    rows = [*(replace(row, cycle=cycle) for row in replaced.values()), *merged.samples]
+    if rows:
         version = store.commit(
-            merged.samples,
-            reason=f"harvest of {len(merged.samples)} answered images",
+            rows,
+            reason=f"harvest of {len(rows)} answered images",
             key=f"harvest {number}",
             cycle=cycle,
             settings_digest=settings.digest(),
         )
-    told = _told(found.answers, audited(settings, found.answers), [*found.notes, *merged.notes], merged.counts)
+    if backend is not None and merged.ask_again:
+        backend.ask_again(merged.ask_again)
+    told = _told(new, audited(settings, new), merged, known, [*found.notes, *notes, *lost])
     told = {**told, "version": version, "watermark": found.watermark}
     folder.folder(number).write_json(TOLD, told)
     return told
 
 
+def _any_changed(answers: Sequence[Answer]) -> bool:
+    return any(answer.updated_at - answer.created_at > _CHANGED_AFTER for answer in answers)
+
+
+def _deleted(found: Harvest, known: Mapping[str, Answer]) -> tuple[dict[str, set[str]], list[tuple[str, str]]]:
+    """Annotations that people deleted, by image, and a note on images whose task is gone as well.
+
+    A task that is gone says nothing about labels, so these are kept.
+    """
+    if found.images is None:
+        return {}, []
+    images, standing = set(found.images), {answer.annotation_id for answer in found.answers}
+    gone: dict[str, set[str]] = defaultdict(set)
+    for number, answer in known.items():
+        if number not in standing:
+            gone[answer.image_id].add(number)
+    lost = sorted(image for image in gone if image not in images)
+    notes = [(image, "its task is gone from the labeling tool; its labels are kept") for image in lost[:_NAMED]]
+    if len(lost) > _NAMED:
+        notes.append(("harvest", f"the tasks of {len(lost) - _NAMED} more answered images are gone; labels are kept"))
+    return {image: numbers for image, numbers in gone.items() if image in images}, notes
+
+
 def _told(
-    answers: Sequence[Answer], audit: dict[str, Counts], notes: Sequence[tuple[str, str]], counts: dict[str, int]
+    answers: Sequence[Answer],
+    audit: Mapping[str, Counts],
+    merged: MergeResult,
+    known: Mapping[str, Answer] | None = None,
+    notes: Sequence[tuple[str, str]] = (),
 ) -> dict[str, Any]:
     given = [answer for answer in answers if not answer.skipped]
-    hours = [answer.lead_time_s / 3600 for answer in answers if answer.lead_time_s is not None]
     return {
-        "answered": counts.get("answered", 0),
-        "skipped": counts.get("skipped", 0),
-        "empty": counts.get("empty", 0),
+        "answered": merged.counts.get("answered", 0),
+        "skipped": merged.counts.get("skipped", 0),
+        "empty": merged.counts.get("empty", 0),
         "boxes": dict(Counter(str(box.source) for answer in given for box in answer.boxes)),
-        "hours": sum(hours) if hours else None,
+        "hours": hours_spent(answers, known or {}),
+        "seconds": seconds_and_boxes(answers, known or {}),
+        "agreements": list(merged.agreements),
+        "asked_again": len(merged.ask_again),
         "annotators": dict(Counter(answer.annotator for answer in answers)),
         "audit": add_audits(list(audit.values())),
         "audited": audit,
-        "notes": [list(note) for note in notes],
+        "notes": [list(note) for note in (*notes, *merged.notes)],
     }
+
+
+def _all_answers(folder: Folder, numbers: Sequence[str]) -> Iterator[Answer]:
+    """Every answer that was taken in, as often as it was read, the last time last."""
+    for number in numbers:
+        yield from _HARVEST.validate_json(folder.folder(number).read_bytes(ANSWERS)).answers
 
 
 def _since_last_cycle(cycle: Cycle) -> dict[str, Any]:
@@ -147,15 +219,21 @@ def _since_last_cycle(cycle: Cycle) -> dict[str, Any]:
     before = cycle.previous("harvest")
     new = [folder.folder(name).read_json(TOLD) for name in numbers[before["harvests"] if before else 0 :]]
     hours = [one["hours"] for one in new if one["hours"] is not None]
+    every = [folder.folder(name).read_json(TOLD).get("seconds", {}) for name in numbers]
+    seconds = add_seconds([one.get("seconds", {}) for one in new])
     return {
         **{key: sum(one[key] for one in new) for key in ("answered", "skipped", "empty")},
         **{key: dict(sum((Counter(one[key]) for one in new), Counter())) for key in ("boxes", "annotators")},
         "hours": sum(hours) if hours else None,
+        "saved": hours_saved(seconds, add_seconds(every)),
+        "agreements": [share for one in new for share in one.get("agreements", [])],
+        "asked_again": sum(one.get("asked_again", 0) for one in new),
         "audit": add_audits([one["audit"] for one in new]),
         "audited": {
-            number: add_audits([one["audited"].get(number, {}) for one in new])
-            for number in sorted({number for one in new for number in one["audited"]})
+            number: add_audits([one.get("audited", {}).get(number, {}) for one in new])
+            for number in sorted({number for one in new for number in one.get("audited", {})})
         },
+        "acceptance": acceptance(cycle.settings, _all_answers(folder, numbers)),
         "notes": [note for one in new for note in one["notes"]],
         "harvests": len(numbers),
     }

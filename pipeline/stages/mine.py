@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict
-from functools import partial
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.detector.build import Detector
 from pipeline.detector.checkpoint import champion_id, load_model
+from pipeline.detector.precision import device_name, fastest_precision
 from pipeline.detector.predict import Predictor
 from pipeline.detector.stream import Fault
 from pipeline.errors import ArtefactError
+from pipeline.mining.check import Everything, Gate
 from pipeline.mining.hosts import Hosts, load_hosts
 from pipeline.mining.mine import Mined, Miner
-from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA, ImageRef, Split, State, refs_from_table
+from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA, ImageRef, Split, State, of_images, refs_from_table
 from pipeline.seeds import derive_seed
 from pipeline.settings.detector import Precision
 from pipeline.stages.calibration import calibrate
-from pipeline.stages.cycle import Cycle, Progress, silent
+from pipeline.stages.cycle import Cycle, Progress, load_cycle, silent
 from pipeline.stages.finetune import labeled_samples
 from pipeline.workspace import Folder
 
 MINED_STATES = (State.POOL, State.PSEUDO, State.QUEUED)
 """Images that are mined afresh every cycle; what people answered or declined stays."""
-PARTS, HELD_BACK = "parts", "held_back_"
+PARTS, HELD_BACK, PRECISION = "parts", "held_back_", "precision.json"
 SCHEMAS = {"proposals": PROPOSAL_SCHEMA, "checks": CHECK_SCHEMA}
 
 
@@ -59,15 +61,15 @@ def _mine(cycle: Cycle, progress: Progress) -> dict[str, Any]:
     if model_id is None:
         raise ArtefactError("Expected a champion to mine with, found none. Run `crosscheck finetune` first.")
     host_faults: list[Fault] = []
-    miner = _miner(cycle, model_id, host_faults)
     pool = refs_from_table(cycle.store.table(columns=ImageRef._fields, states=MINED_STATES, splits=[Split.POOL]))
     held_back = [sample.ref for sample in labeled_samples(cycle.store, Split.VAL)]
-    parts = cycle.folder.folder(PARTS)
-    of_held_back = _mine_in_parts(cycle, miner.mine, held_back, parts, HELD_BACK, progress)
+    miner = _miner(cycle, model_id, len(pool), host_faults)
+    run = _Run(cycle, miner, cycle.folder.folder(PARTS), _same_before(cycle, model_id), progress)
+    of_held_back = run.mine(held_back, HELD_BACK, Everything())
     ladder = calibrate(cycle, model_id)
     # The published rule asks of every box how often it was found again, sure or not.
-    gate = None if cycle.settings.selection.query.strategy == "ssm" else ladder
-    of_pool = _mine_in_parts(cycle, partial(miner.mine, gate=gate), pool, parts, "", progress)
+    gate = Everything() if cycle.settings.selection.query.strategy == "ssm" else ladder
+    of_pool = run.mine(pool, "", gate)
     faults = [[ref.image_id, ref.uri, reason] for ref, reason in host_faults]
     return {
         "model_id": model_id,
@@ -79,21 +81,38 @@ def _mine(cycle: Cycle, progress: Progress) -> dict[str, Any]:
     }
 
 
-def mining_predictor(cycle: Cycle, model_id: str, precision: Precision | None = None) -> Predictor:
+def mining_predictor(
+    cycle: Cycle, model_id: str, precision: Precision | None = None, compiled: bool = False
+) -> Predictor:
     """A detector as mining applies it.
 
     Args:
         cycle: Its settings and models.
         model_id: Which.
         precision: In place of the settings' own.
+        compiled: Whether the detector is compiled first.
     """
-    settings = cycle.settings
+    settings, detector = cycle.settings, load_model(cycle.workspace.models, model_id)
     return Predictor(
-        load_model(cycle.workspace.models, model_id),
-        precision or settings.mining.precision,
+        detector,
+        precision or _precision(cycle, model_id, detector),
         settings.training.accelerator,
         settings.mining.batch_size,
+        compiled=compiled,
     )
+
+
+def _precision(cycle: Cycle, model_id: str, detector: Detector) -> Precision:
+    """That of the settings, or the one that was measured once for this model on this machine."""
+    wanted, accelerator = cycle.settings.mining.precision, cycle.settings.training.accelerator
+    if wanted != "auto":
+        return wanted
+    folder, device = cycle.workspace.models.folder(model_id), device_name(accelerator)
+    measured: dict[str, Precision] = folder.read_json(PRECISION) if folder.exists(PRECISION) else {}
+    if device not in measured:
+        measured = {**measured, device: fastest_precision(detector, accelerator)}
+        folder.write_json(PRECISION, measured)
+    return measured[device]
 
 
 def mining_hosts(cycle: Cycle, seed: int, faults: list[Fault]) -> Hosts:
@@ -116,10 +135,10 @@ def mining_hosts(cycle: Cycle, seed: int, faults: list[Fault]) -> Hosts:
     )
 
 
-def _miner(cycle: Cycle, model_id: str, faults: list[Fault]) -> Miner:
-    seed = derive_seed(cycle.settings.seed, "mine", cycle.number)
+def _miner(cycle: Cycle, model_id: str, images: int, faults: list[Fault]) -> Miner:
+    seed, least = derive_seed(cycle.settings.seed, "mine", cycle.number), cycle.settings.mining.compile_images
     return Miner(
-        mining_predictor(cycle, model_id),
+        mining_predictor(cycle, model_id, compiled=least is not None and images >= least),
         mining_hosts(cycle, seed, faults),
         model_id=model_id,
         settings=cycle.settings.mining,
@@ -128,33 +147,64 @@ def _miner(cycle: Cycle, model_id: str, faults: list[Fault]) -> Miner:
     )
 
 
-def _mine_in_parts(
-    cycle: Cycle,
-    run: Callable[[list[ImageRef]], Mined],
-    refs: list[ImageRef],
-    parts: Folder,
-    prefix: str,
-    progress: Progress,
-) -> dict[str, Any]:
-    """Mine part by part; finished parts are kept when a run is killed. Memory holds one part."""
-    size = cycle.settings.mining.chunk_images
-    names = [f"{prefix}{start:09d}" for start in range(0, len(refs), size)]
-    for number, name in enumerate(names):
-        if not parts.exists(f"{name}.json"):
-            _write_part(parts, name, run(refs[number * size : (number + 1) * size]))
-        progress("mining", min((number + 1) * size, len(refs)), len(refs))
-    for table, schema in SCHEMAS.items():
-        _join_parts(
-            cycle.folder, f"{prefix}{table}.parquet", parts, [f"{name}.{table}.parquet" for name in names], schema
-        )
-    return _add_up([parts.read_json(f"{name}.json") for name in names])
+def _same_before(cycle: Cycle, model_id: str) -> Folder | None:
+    """Artefacts of the cycle before, where it mined with the same model in the same way."""
+    if cycle.number == 0:
+        return None
+    before = load_cycle(cycle.workspace.uri, cycle.number - 1)
+    same = before.settings.mining == cycle.settings.mining and before.settings.data.labels == cycle.settings.data.labels
+    mined = before.folder.exists("mining.json") and before.artefact("mining")["model_id"] == model_id
+    return before.folder if same and mined else None
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Mines part by part; finished parts are kept when a run is killed, and memory holds one part.
+
+    Attributes:
+        cycle: The cycle.
+        miner: Mines a part.
+        parts: Where finished parts lie.
+        before: What the same model found in the cycle before; None where it was another.
+        progress: Told after every part.
+    """
+
+    cycle: Cycle
+    miner: Miner
+    parts: Folder
+    before: Folder | None
+    progress: Progress
+
+    def mine(self, refs: list[ImageRef], prefix: str, gate: Gate) -> dict[str, Any]:
+        """Mine pictures; the tables go to the cycle's folder, their names after a prefix."""
+        size = self.cycle.settings.mining.chunk_images
+        names = [f"{prefix}{start:09d}" for start in range(0, len(refs), size)]
+        for number, name in enumerate(names):
+            if not self.parts.exists(f"{name}.json"):
+                part = refs[number * size : (number + 1) * size]
+                _write_part(self.parts, name, self.miner.mine(part, gate, self._known(part, prefix)))
+            self.progress("mining", min((number + 1) * size, len(refs)), len(refs))
+        for table, schema in SCHEMAS.items():
+            sources = [f"{name}.{table}.parquet" for name in names]
+            _join_parts(self.cycle.folder, f"{prefix}{table}.parquet", self.parts, sources, schema)
+        return _add_up([self.parts.read_json(f"{name}.json") for name in names])
+
+    def _known(self, refs: list[ImageRef], prefix: str) -> Mined | None:
+        """What was found in these pictures before."""
+        if self.before is None:
+            return None
+        rows = of_images(ref.image_id for ref in refs)
+        proposals = self.before.read_table(f"{prefix}proposals.parquet", None, rows)
+        of_proposals = pc.field("proposal_id").isin(proposals["proposal_id"].combine_chunks())
+        return Mined(proposals, self.before.read_table(f"{prefix}checks.parquet", None, of_proposals))
 
 
 def _write_part(parts: Folder, name: str, mined: Mined) -> None:
     parts.write_table(f"{name}.proposals.parquet", mined.proposals)
     parts.write_table(f"{name}.checks.parquet", mined.checks)
     faults = [[ref.image_id, ref.uri, reason] for ref, reason in mined.faults]
-    told = {"proposals": len(mined.proposals), **asdict(mined.cost), "step_seconds": mined.seconds, "faults": faults}
+    cost = asdict(mined.cost)
+    told = {"proposals": len(mined.proposals), "step_seconds": cost.pop("seconds"), **cost, "faults": faults}
     parts.write_json(f"{name}.json", told)
 
 
@@ -168,7 +218,7 @@ def _add_up(told: list[dict[str, Any]]) -> dict[str, Any]:
     """Sums over parts."""
     steps = sorted({step for one in told for step in one["step_seconds"]})
     return {
-        **{key: sum(one[key] for one in told) for key in ("proposals", "cuts", "pastes", "canvases", "passes")},
+        **{key: sum(one[key] for one in told) for key in ("proposals", "views", "pastes", "canvases", "passes")},
         "step_seconds": {step: sum(one["step_seconds"].get(step, 0.0) for one in told) for step in steps},
         "faults": [fault for one in told for fault in one["faults"]],
     }

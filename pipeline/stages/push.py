@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.errors import ArtefactError
 from pipeline.labeling.backend import LabelingBackend
-from pipeline.records import Fate, Sample, State, Task, TaskKind
+from pipeline.records import Fate, Sample, Split, State, Task, TaskKind, of_images, samples_from_table
 from pipeline.selection.decide import boxes_of
+from pipeline.selection.query import doubts
 from pipeline.settings import Settings
 from pipeline.stages.cycle import Cycle, Progress, load_cycle, silent, timed
 from pipeline.workspace import Workspace
 
 ARTEFACT, QUEUE, SELECTION = "push.json", "queue.parquet", "selection.parquet"
+UNASKED = (State.POOL, State.PSEUDO, State.QUARANTINED)
+"""Images of the pool that nobody need be asked about."""
 
 
 def push(cycle: Cycle, backend: LabelingBackend | None, progress: Progress = silent) -> dict[str, Any]:
-    """Push every image that waits for an answer; those pushed before are left alone.
+    """Push every image that waits for an answer, and take back questions that need no answer any more.
 
     Args:
         cycle: The cycle.
@@ -24,7 +30,7 @@ def push(cycle: Cycle, backend: LabelingBackend | None, progress: Progress = sil
         progress: Told while it goes on.
 
     Returns:
-        `push.json`: what was created, what was there, what was refused.
+        `push.json`: what was created, what was there, what was refused, and what became of open questions.
 
     Raises:
         RemoteError: The service is down or refuses.
@@ -70,8 +76,37 @@ def push_now(settings: Settings, backend: LabelingBackend | None, progress: Prog
 def _push(cycle: Cycle, backend: LabelingBackend | None, progress: Progress) -> dict[str, Any]:
     if backend is None:
         return {"created": 0, "existing": 0, "refused": {}}
-    result = backend.push(queued_tasks(cycle), lambda done, total: progress("pushing tasks", done, total))
-    return {"created": len(result.created), "existing": len(result.existing), "refused": dict(result.refused)}
+    unasked = cycle.store.table(columns=["image_id"], states=UNASKED, splits=[Split.POOL])["image_id"].to_pylist()
+    result = backend.push(
+        queued_tasks(cycle), lambda done, total: progress("pushing tasks", done, total), frozenset(unasked)
+    )
+    _queue_begun(cycle, result.begun)
+    return {
+        "created": len(result.created),
+        "existing": len(result.existing),
+        "refused": dict(result.refused),
+        "updated": len(result.updated),
+        "withdrawn": len(result.withdrawn),
+        "begun": len(result.begun),
+    }
+
+
+def _queue_begun(cycle: Cycle, image_ids: Sequence[str]) -> None:
+    """Have images wait whose answer somebody has begun, although they would not be asked about now."""
+    rows = cycle.store.table(states=[State.POOL, State.PSEUDO]).filter(of_images(image_ids)) if image_ids else None
+    if rows is None or not len(rows):
+        return
+    samples = [
+        replace(sample, state=State.QUEUED, boxes=(), ignore=(), cycle=cycle.number)
+        for sample in samples_from_table(rows)
+    ]
+    cycle.store.commit(
+        samples,
+        reason=f"cycle {cycle.number}: {len(samples)} answers begun",
+        key=f"cycle {cycle.number} push {datetime.now(UTC).isoformat()}",
+        cycle=cycle.number,
+        settings_digest=cycle.settings.digest(),
+    )
 
 
 def queued_tasks(cycle: Cycle) -> list[Task]:
@@ -79,6 +114,7 @@ def queued_tasks(cycle: Cycle) -> list[Task]:
     samples = {sample.image_id: sample for sample in cycle.store.samples(states=[State.QUEUED])}
     selection = cycle.folder.read_table(SELECTION)
     shown = [boxes_of(selection, fate, cycle.opened_at) for fate in (Fate.PSEUDO, Fate.ASK)]
+    unsure = doubts(selection, cycle.settings.selection.target_precision)
     model_id = str(cycle.artefact("mining")["model_id"])
 
     def task(row: dict[str, Any], sample: Sample) -> Task:
@@ -96,6 +132,7 @@ def queued_tasks(cycle: Cycle) -> list[Task]:
             cycle=cycle.number,
             model_id=model_id,
             asked_at=cycle.opened_at,
+            doubts={box.box_id: unsure[box.box_id] for box in boxes if box.box_id in unsure},
         )
 
     queue = cycle.folder.read_table(QUEUE).to_pylist()

@@ -26,7 +26,7 @@ from pipeline.records import (
 from pipeline.seeds import derive_seed, numpy_generator
 from pipeline.selection.decide import AUDITED, boxes_of, decide, pseudo_images, unsure_regions
 from pipeline.selection.diversity import image_embeddings
-from pipeline.selection.query import choose_images, class_weights, expected_worth, queue_table
+from pipeline.selection.query import choose_images, class_weights, expected_worth, no_longer_worth, queue_table
 from pipeline.selection.rivals import Pool
 from pipeline.stages.audit import standings
 from pipeline.stages.calibration import held_back, load_calibration
@@ -63,48 +63,68 @@ def _decide(cycle: Cycle) -> dict[str, Any]:
 
 
 def _queue(cycle: Cycle, selection: pa.Table, misses_without_proposals: float) -> pa.Table:
-    """Images that wait already, and new ones within the budget."""
+    """Images that wait already and are still worth asking about, and new ones within the budget."""
     settings = cycle.settings.selection
     states = cycle.store.table(columns=["image_id", "state"], states=MINED_STATES, splits=[Split.POOL])
     unread = {fault[0] for fault in cycle.artefact("mining")["faults"]}
     state = {row["image_id"]: row["state"] for row in states.to_pylist() if row["image_id"] not in unread}
-    waiting = [image_id for image_id, one in state.items() if one == State.QUEUED]
-    budget = max(0, settings.query.images - len(waiting))
 
     def pool(image_ids: list[str], images: int) -> Pool:
         seed = derive_seed(cycle.settings.seed, "query", cycle.number)
         return Pool(selection, image_ids, partial(_embed, cycle, selection), seed, cycle.number, images)
 
     weights = class_weights(_class_counts(cycle), settings.query.rare_class_power)
-    audits = _draw_audits(cycle, selection, set(waiting), budget)
-    free = pool([one for one in state if one not in waiting and one not in audits], budget - len(audits))
+    before = _kinds_before(cycle, [image_id for image_id, one in state.items() if one == State.QUEUED])
+    audited = [image_id for image_id, kind in before.items() if kind is TaskKind.AUDIT]
+    again = pool([one for one in state if one not in audited], max(0, settings.query.images - len(audited)))
+    gone = no_longer_worth(
+        again,
+        expected_worth(again, weights, misses_without_proposals),
+        [one for one in before if one not in audited],
+        settings.query,
+    )
+    waiting = [image_id for image_id in before if image_id not in gone]
+    budget = max(0, settings.query.images - len(waiting))
+    audits = _draw_audits(cycle, selection, set(before), budget)
+    free = pool([one for one in state if one not in before and one not in audits], budget - len(audits))
     chosen = choose_images(free, expected_worth(free, weights, misses_without_proposals), settings.query)
     everyone = pool(list(state), 0)
     kinds = {
-        **_kinds_before(cycle, waiting),
+        **{image_id: before[image_id] for image_id in waiting},
         **dict.fromkeys(audits, TaskKind.AUDIT),
         **dict.fromkeys(chosen, TaskKind.ASK),
+        **dict.fromkeys(_draw_blind(cycle, chosen), TaskKind.BLIND),
     }
     return queue_table(everyone, expected_worth(everyone, weights, misses_without_proposals), kinds)
 
 
-def _draw_audits(cycle: Cycle, selection: pa.Table, waiting: set[str], budget: int) -> list[str]:
+def _draw_audits(cycle: Cycle, selection: pa.Table, seen: set[str], budget: int) -> list[str]:
     """Some of the images that would be pseudo-labelled, at random; people draw them without seeing the boxes.
 
     Those of classes that failed their audits are among them: what people find there can bring a class back.
     """
-    sure = sorted(set(selection.filter(AUDITED)["image_id"].to_pylist()) - waiting)
+    sure = sorted(set(selection.filter(AUDITED)["image_id"].to_pylist()) - seen)
     count = min(len(sure), round(budget * cycle.settings.selection.audit_share))
     drawn = numpy_generator(cycle.settings.seed, "audit", cycle.number).choice(len(sure), count, replace=False)
     return [sure[index] for index in sorted(drawn.tolist())]
 
 
+def _draw_blind(cycle: Cycle, chosen: list[str]) -> list[str]:
+    """Some of the chosen images, at random, so that they are like those that are shown with boxes."""
+    count = round(len(chosen) * cycle.settings.selection.query.blind_share)
+    drawn = numpy_generator(cycle.settings.seed, "blind", cycle.number).choice(len(chosen), count, replace=False)
+    return [chosen[index] for index in drawn.tolist()]
+
+
 def _kinds_before(cycle: Cycle, waiting: list[str]) -> dict[str, TaskKind]:
-    """What images that still wait were asked for."""
+    """What images that still wait were last asked for."""
     kinds = dict.fromkeys(waiting, TaskKind.ASK)
-    if waiting and cycle.number > 0:
-        before = cycle.workspace.cycle(cycle.number - 1).read_table("queue.parquet", ["image_id", "kind"])
-        kinds.update({row["image_id"]: TaskKind(row["kind"]) for row in before.to_pylist() if row["image_id"] in kinds})
+    for number in range(cycle.number):
+        folder = cycle.workspace.cycle(number)
+        if not waiting or not folder.exists("queue.parquet"):
+            continue
+        asked = folder.read_table("queue.parquet", ["image_id", "kind"], of_images(waiting))
+        kinds.update({row["image_id"]: TaskKind(row["kind"]) for row in asked.to_pylist()})
     return kinds
 
 

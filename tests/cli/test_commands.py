@@ -87,7 +87,7 @@ def test_a_cycle_stage_by_stage_and_discarded(told, crosscheck, project):
     assert training["steps"] == 2
     assert training["labeled_images"] == 11
     mined = told("mine", "--set", "training.steps=2")
-    assert mined["mining"]["pastes"] > 0
+    assert mined["mining"]["held_back"]["pastes"] > 0
     assert mined["select"]["queued"] == 3
     pushed = told("push")
     assert (pushed["cycle"], pushed["created"]) == (1, 3)

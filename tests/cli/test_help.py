@@ -19,6 +19,7 @@ COMMANDS = (
     "finetune",
     "harvest",
     "import",
+    "listen",
     "mine",
     "models",
     "push",
@@ -39,7 +40,7 @@ ALL = dict(walk(ROOT))
 def test_the_commands():
     assert tuple(sorted(ROOT.commands)) == COMMANDS
     assert sorted(ALL["versions",].commands) == ["diff", "export", "list", "restore", "show"]
-    assert sorted(ALL["bench",].commands) == ["calibration", "mining"]
+    assert sorted(ALL["bench",].commands) == ["calibration", "labeling", "mining"]
     assert sorted(ALL["models",].commands) == ["list", "promote", "show"]
 
 

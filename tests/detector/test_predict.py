@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pipeline.boxes import as_boxes
+from pipeline.detector.precision import fastest_precision
 from pipeline.detector.predict import Detections, Predictor, detect_pictures
 from pipeline.detector.train import fine_tune
 from pipeline.records import ImageRef
@@ -233,3 +234,17 @@ def test_a_predictor_never_trains(learned):
     assert not learned.training
     (found,) = finder(noise(1))
     assert not any(getattr(found, field.name).requires_grad for field in fields(Detections))
+
+
+# Precision
+
+
+@pytest.mark.parametrize(("full", "half", "taken"), [(1.0, 0.5, "bf16"), (1.0, 0.95, "fp32"), (0.5, 1.0, "fp32")])
+def test_half_precision_is_taken_only_where_it_is_clearly_faster(monkeypatch, full, half, taken):
+    seconds = iter((full, half))
+    monkeypatch.setattr("pipeline.detector.precision._best_of", lambda _predictor, _pictures: next(seconds))
+    assert fastest_precision(detector(), "cpu") == taken
+
+
+def test_the_precision_is_measured():
+    assert fastest_precision(detector(), "cpu") in {"fp32", "bf16"}

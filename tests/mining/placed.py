@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
+from pipeline.boxes import as_boxes
+from pipeline.mining.cuts import Cuts
 from pipeline.mining.paste import Pastes
 
 
@@ -26,8 +29,8 @@ def placed(*rows, hosts, context=None):
         [torch.maximum(target + reach, whole)[:, :2], torch.minimum(target + reach, whole)[:, 2:]], dim=1
     )
     return Pastes(
-        source=torch.tensor(source, dtype=torch.int64),
-        proposal=torch.arange(len(rows)),
+        proposal=torch.tensor(source, dtype=torch.int64),
+        number=torch.zeros(len(rows), dtype=torch.int64),
         label=torch.tensor(label, dtype=torch.int64),
         host=host,
         class_free=torch.ones(len(rows), dtype=torch.bool),
@@ -37,3 +40,14 @@ def placed(*rows, hosts, context=None):
         window=window,
         scale=torch.ones(len(rows)),
     )
+
+
+def uncut(sources):
+    """Whole pictures as cuts, for pastes put by hand."""
+    return Cuts(list(sources), as_boxes([[0, 0, 1, 1]] * len(sources)), torch.ones(len(sources), dtype=torch.int64))
+
+
+def whole_pictures(boxes, labels, size):
+    """Proposals whose cuts are pictures of one size."""
+    blank = np.zeros((size[1], size[0], 3), dtype=np.uint8)
+    return Cuts([blank] * len(boxes), as_boxes(boxes), torch.tensor(labels, dtype=torch.int64))

@@ -1,3 +1,5 @@
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -14,11 +16,13 @@ def proposals(*ids):
 
 
 def checks(*rows):
-    """From `(proposal id, score, iou)`; a score of 0 is a miss."""
-    return pa.Table.from_pylist(
-        [{"proposal_id": one, "hit": score > 0, "score": score, "iou": iou} for one, score, iou in rows],
-        schema=CHECK_SCHEMA,
-    )
+    """From `(proposal id, score, iou)`, those of a proposal in order; a score of 0 is a miss."""
+    before = Counter()
+    told = []
+    for one, score, iou in rows:
+        told.append({"proposal_id": one, "number": before[one], "hit": score > 0, "score": score, "iou": iou})
+        before[one] += 1
+    return pa.Table.from_pylist(told, schema=CHECK_SCHEMA)
 
 
 def test_no_proposals():
@@ -68,6 +72,14 @@ def test_sums_equal_a_naive_loop(seed):
         assert row.hit_fraction == pytest.approx(len(hits) / len(own))
         assert row.mean_iou == pytest.approx(hits["iou"].mean() if len(hits) else 0.0)
         assert row.spread == pytest.approx(own["score"].std(ddof=0), abs=1e-6)
+
+
+@pytest.mark.parametrize(("most", "expected"), [(1, 0.9), (2, 0.6), (3, 0.4), (None, 0.4)])
+def test_only_the_first_pastes_count(most, expected):
+    rows = checks(("a", 0.9, 0.7), ("a", 0.3, 0.8), ("a", 0.0, 0.0)).take([2, 0, 1])
+    evidence = gather_evidence(proposals("a"), rows, most)
+    assert evidence["consistency"].to_pylist() == pytest.approx([expected])
+    assert evidence["checks"].to_pylist() == [most or 3]
 
 
 def test_the_order_of_the_checks_does_not_matter():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from pipeline.boxes import as_boxes, intersection
+from pipeline.boxes import intersection
 from pipeline.mining.paste import (
     LARGEST_SHARE,
     SMALLEST_WINDOW_PX,
@@ -17,21 +17,19 @@ from pipeline.mining.paste import (
     render_window,
 )
 from pipeline.settings import MiningSettings
+from tests.mining.placed import whole_pictures
 from tests.mining.squares import SquareFinder, empty_hosts, host_set, picture
 
 SIZE = (64, 48)
 BOX = (20, 16, 32, 26)
 
 
-def draw(boxes=(BOX,), labels=(1,), *, into=None, seed=0, source=0, first_proposal=0, **settings):
+def draw(boxes=(BOX,), labels=(1,), *, into=None, seed=0, first_proposal=0, **settings):
     return draw_pastes(
-        as_boxes(boxes),
-        torch.tensor(labels, dtype=torch.int64),
-        SIZE,
+        whole_pictures(boxes, labels, SIZE),
         into or empty_hosts(),
         MiningSettings(**{"scale_jitter": 0.0, **settings}),
         np.random.default_rng(seed),
-        source=source,
         first_proposal=first_proposal,
     )
 
@@ -48,10 +46,10 @@ def test_no_proposals_no_pastes():
 
 
 def test_pastes_of_a_proposal_lie_side_by_side_and_keep_their_number():
-    pastes = draw([BOX, (0, 0, 9, 9)], [3, 1], into=empty_hosts(5), source=2, first_proposal=7)
+    pastes = draw([BOX, (0, 0, 9, 9)], [3, 1], into=empty_hosts(5), first_proposal=7)
     assert pastes.proposal.tolist() == [7] * 4 + [8] * 4
     assert pastes.label.tolist() == [3] * 4 + [1] * 4
-    assert pastes.source.tolist() == [2] * 8
+    assert pastes.number.tolist() == [0, 1, 2, 3] * 2
 
 
 # Where the object lies
@@ -220,6 +218,31 @@ def test_fewer_hosts_than_pastes_are_used_again():
     assert sorted(torch.bincount(pastes.host, minlength=3).tolist()) == [2, 2, 3]
 
 
+@pytest.mark.parametrize(("kind", "first"), [("class_free_first", {3, 4}), ("class_held_first", {0, 1, 2, 5})])
+def test_which_kind_of_host_comes_first(kind, first):
+    pastes = draw(labels=[2], into=mixed_hosts(), hosts=6, host_kind=kind)
+    assert set(pastes.host.tolist()[: len(first)]) == first
+
+
+def test_any_host_serves_where_the_kind_does_not_matter():
+    firsts = {
+        int(draw(labels=[2], into=mixed_hosts(), hosts=1, host_kind="any", seed=seed).host[0]) for seed in range(60)
+    }
+    assert firsts == set(range(6))
+
+
+# Edges
+
+
+def test_a_feathered_edge_rises_from_the_host_to_the_cut():
+    host, cut = np.zeros((40, 40, 3), np.uint8), np.full((20, 20, 3), 200, np.uint8)
+    where = ([0, 0, 20, 20], [10, 10, 30, 30], [0, 0, 40, 40])
+    hard, soft = (render_window(cut, host, *where, feather_px)[20, :, 0].astype(int) for feather_px in (0, 3))
+    assert hard[9:14].tolist() == [0, 200, 200, 200, 200]
+    assert soft[9:14].tolist() == [0, 50, 100, 150, 200]
+    assert soft[26:31].tolist() == [200, 150, 100, 50, 0]
+
+
 # Places
 
 
@@ -286,8 +309,8 @@ def test_the_same_state_gives_the_same_pastes_and_another_gives_others():
 
 
 def test_the_place_in_a_batch_changes_nothing_but_the_numbers():
-    first, later = draw(seed=3), draw(seed=3, source=4, first_proposal=9)
-    assert_equal(first, Pastes(**{**vars(later), "source": first.source, "proposal": first.proposal}))
+    first, later = draw(seed=3), draw(seed=3, first_proposal=9)
+    assert_equal(first, Pastes(**{**vars(later), "proposal": first.proposal}))
 
 
 @pytest.mark.parametrize("counts", [[0], [2], [1, 0, 3]])

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.boxes import as_boxes
 from pipeline.detector.build import build_detector
 from pipeline.detector.predict import Predictor
 from pipeline.detector.stream import stack_pictures
@@ -14,7 +13,7 @@ from pipeline.mining.paste import draw_pastes
 from pipeline.mining.reference import Verdict, cross_validate, gamma, gate_loss, random_place
 from pipeline.mining.validate import Cost, redetect
 from pipeline.settings import DetectorSettings, MiningSettings
-from tests.mining.placed import placed
+from tests.mining.placed import placed, uncut, whole_pictures
 from tests.mining.squares import SquareFinder, empty_hosts, picture
 
 # The rule
@@ -119,13 +118,13 @@ NUMBERS = [1, 2, 2, 1, 2]
 
 def fixed_pastes(hosts):
     rows = [
-        (0, BOXES[index], NUMBERS[index], host, (host + index, 9 - host)) for index in range(5) for host in range(5)
+        (index, BOXES[index], NUMBERS[index], host, (host + index, 9 - host)) for index in range(5) for host in range(5)
     ]
     return placed(*rows, hosts=hosts)
 
 
 def drawn_pastes(hosts):
-    return draw_pastes(as_boxes(BOXES), torch.tensor(NUMBERS), (96, 64), hosts, PUBLISHED, np.random.default_rng(1))
+    return draw_pastes(whole_pictures(BOXES, NUMBERS, (96, 64)), hosts, PUBLISHED, np.random.default_rng(1))
 
 
 @pytest.mark.parametrize("make_pastes", [fixed_pastes, drawn_pastes])
@@ -147,7 +146,7 @@ def test_the_engine_gives_the_published_numbers(stirred, make_pastes):
         )
     expected = torch.tensor([score for verdict in verdicts for score in verdict.scores])
     assert 5 <= int((expected > 0).sum()) <= 20, "both hits and misses are needed for this test to say anything"
-    seen = redetect(stirred, pastes, [source], hosts, PUBLISHED, Cost())
+    seen = redetect(stirred, pastes, uncut([source] * 5), hosts, PUBLISHED, Cost())
     assert torch.equal(seen.hit, expected > 0)
     torch.testing.assert_close(seen.score, expected, rtol=0, atol=1e-4)
     assert seen.hit.reshape(5, 5).sum(1).tolist() == [verdict.hits for verdict in verdicts]

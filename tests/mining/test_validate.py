@@ -1,18 +1,20 @@
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from pipeline.boxes import as_boxes
-from pipeline.mining.validate import PACKED, Cost, prices, redetect, redetect_alone
+from pipeline.mining.cuts import Cuts, cut_out
+from pipeline.mining.validate import PACKED, Cost, prices, redetect, redetect_closer
 from pipeline.settings import MiningSettings
-from tests.mining.placed import placed
+from tests.mining.placed import placed, uncut
 from tests.mining.squares import SquareFinder, empty_hosts, found, host_set, picture
 
 OBJECT = (20, 16, 32, 26)
 
 
 def check(pastes, sources, hosts, *, finder=None, cost=None, **settings):
-    return redetect(finder or SquareFinder(), pastes, sources, hosts, MiningSettings(**settings), cost or Cost())
+    return redetect(finder or SquareFinder(), pastes, uncut(sources), hosts, MiningSettings(**settings), cost or Cost())
 
 
 def test_no_pastes_cost_nothing():
@@ -20,7 +22,7 @@ def test_no_pastes_cost_nothing():
     seen = check(placed(hosts=empty_hosts()), [], empty_hosts(), finder=finder, cost=cost)
     assert len(seen.hit) == len(seen.score) == len(seen.iou) == len(seen.boxes) == 0
     assert finder.shapes == []
-    assert cost == Cost()
+    assert (cost.pastes, cost.canvases, cost.passes) == (0, 0, 0)
 
 
 # Hits and misses
@@ -145,7 +147,8 @@ def test_cost_is_counted_up():
     hosts, finder, cost = empty_hosts(2), SquareFinder(64, batch_size=4), Cost()
     for _ in range(2):
         check(many_pastes(hosts, context=None), [picture(*SCENE)], hosts, finder=finder, cost=cost)
-    assert cost == Cost(pastes=80, canvases=80, passes=20)
+    assert (cost.pastes, cost.canvases, cost.passes) == (80, 80, 20)
+    assert set(cost.seconds) == {"paste", "detect", "match"}
     assert finder.shapes == [(4, 3, 64, 64)] * 20
 
 
@@ -168,31 +171,42 @@ def test_boxes_keep_parts_of_a_pixel():
     np.testing.assert_allclose(seen.boxes, pastes.object + 0.25, atol=1e-5)
 
 
-# Alone
+# Closer
 
 
-def check_alone(found_in, sources, *, finder=None, cost=None, **settings):
-    return redetect_alone(finder or SquareFinder(), found_in, sources, MiningSettings(**settings), cost or Cost())
+def check_closer(found_in, sources, *, finder=None, cost=None, **settings):
+    settings = MiningSettings(**settings)
+    cuts = Cuts.join(cut_out(*one, settings.view_margin) for one in zip(found_in, sources, strict=True))
+    return redetect_closer(finder or SquareFinder(), cuts, settings, cost or Cost())
 
 
-def test_nothing_to_show_alone():
+def test_nothing_to_show_closer():
     cost = Cost()
-    assert len(check_alone([found(), found()], [picture(), picture()], cost=cost).hit) == 0
-    assert cost == Cost()
+    assert len(check_closer([found(), found()], [picture(), picture()], cost=cost).hit) == 0
+    assert (cost.views, cost.canvases, cost.passes) == (0, 0, 0)
 
 
-def test_an_object_is_found_again_alone_and_a_box_on_nothing_is_not():
-    right, wrong = (20.5, 16.25, 32.0, 26.0), (2, 2, 14, 12)
+@pytest.mark.parametrize("factor", [1.0, 1.5, 0.75])
+def test_an_object_is_found_again_closer_and_a_box_on_nothing_is_not(factor):
+    right, wrong = (20, 16, 32, 26), (2, 2, 14, 12)
     cost = Cost()
     one = found([right, wrong], [0.8, 0.7], [1, 1])
-    seen = check_alone([found(), one], [picture(), picture((20, 16, 32, 26, 1, 204))], cost=cost)
+    seen = check_closer([found(), one], [picture(), picture((*right, 1, 204))], cost=cost, view_scale=factor)
     assert seen.hit.tolist() == [True, False]
-    assert seen.score.tolist() == pytest.approx([0.8, 0.0])
+    assert seen.score.tolist() == pytest.approx([0.8, 0.0], abs=0.05)
+    assert seen.iou[0].item() > 0.85
+    assert (cost.views, cost.pastes, cost.canvases) == (2, 0, 1)
+
+
+def test_parts_of_a_pixel_count():
+    seen = check_closer(
+        [found([(20.5, 16.25, 32.0, 26.0)], [0.8], [1])], [picture((20, 16, 32, 26, 1, 204))], view_scale=1
+    )
     assert seen.iou[0].item() == pytest.approx(11.5 * 9.75 / 120)
-    assert (cost.cuts, cost.pastes, cost.canvases) == (2, 0, 1)
 
 
-def test_what_is_shown_is_the_mirrored_cut_with_its_margin_and_nothing_else():
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_what_is_shown_is_the_mirrored_cut_with_its_margin_and_nothing_else(factor):
     shown = []
 
     class Looking(SquareFinder):
@@ -201,20 +215,22 @@ def test_what_is_shown_is_the_mirrored_cut_with_its_margin_and_nothing_else():
             return super().__call__(images)
 
     source = picture((20, 16, 32, 26, 1, 204))
-    check_alone([found([(20, 16, 32, 26)], [0.8], [1])], [source], finder=Looking(), margin=0.5)
-    cut = source[11:31, 14:38]
-    np.testing.assert_array_equal(shown[0][:20, :24], cut[:, ::-1])
-    assert (shown[0][20:] == shown[0][-1, -1]).all()
+    one = found([(20, 16, 32, 26)], [0.8], [1])
+    check_closer([one], [source], finder=Looking(), view_margin=0.5, view_scale=factor)
+    mirrored = cv2.resize(np.ascontiguousarray(source[11:31, 14:38][:, ::-1]), None, fx=factor, fy=factor)
+    height, width = mirrored.shape[:2]
+    np.testing.assert_array_equal(shown[0][:height, :width], mirrored)
+    assert (shown[0][height:] == shown[0][-1, -1]).all()
 
 
 @pytest.mark.parametrize("canvas_px", [64, 300])
-def test_many_alone_keep_their_order(canvas_px):
+def test_many_shown_closer_keep_their_order(canvas_px):
     sources = [picture(*SCENE[:7]), picture(), picture(*SCENE[7:])]
     proposals = [
         found([one[:4] for one in part], [one[5] / 255 for one in part], [one[4] for one in part])
         for part in (SCENE[:7], [], SCENE[7:])
     ]
-    seen = check_alone(proposals, sources, finder=SquareFinder(canvas_px), margin=0.0)
+    seen = check_closer(proposals, sources, finder=SquareFinder(canvas_px), view_margin=0.0, view_scale=1)
     assert seen.hit.all()
     torch.testing.assert_close(seen.score, torch.cat([one.scores for one in proposals]))
     torch.testing.assert_close(seen.iou, torch.ones(20))
@@ -224,8 +240,8 @@ def test_many_alone_keep_their_order(canvas_px):
 
 
 def test_what_checks_cost():
-    """A tenth of each side: with a margin of a quarter the cut is 0.15 of each side, the window 0.21 of it."""
-    settings = MiningSettings(margin=0.25, window=0.2, hosts=3)
+    """A tenth of each side: with a margin of a quarter it is 0.15 of each side, the window 0.21 of it."""
+    settings = MiningSettings(margin=0.25, window=0.2, hosts=3, view_margin=0.5, view_scale=1.5)
     told = prices(as_boxes([(10, 10, 20, 15), (0, 0, 100, 50)]), torch.tensor([[100, 50]] * 2), settings)
-    expected = [[0.15**2, 3 * 0.21**2], [1.0, 3.0]]
+    expected = [[0.2**2 * 1.5**2, 2 * 0.21**2, 0.21**2], [1.5**2, 2.0, 1.0]]
     np.testing.assert_allclose(told, np.array(expected) / PACKED, rtol=1e-5)

@@ -403,7 +403,7 @@ def cycle_contents(known: list[Scene] | None = None, **fields: Any) -> CycleCont
         "push": read_artefact(Push, {"created": 10, "existing": 0}, "push.json"),
         "issues": ISSUES,
         "stage_seconds": {"harvest": 1.2, "finetune": 96.4, "mine": 41.8, "select": 2.2, "push": 0.8},
-        "mining": MiningCost(2900, 640, 1160, 210, 91, {"detect": 11.0, "alone": 1.2, "paste": 4.1}),
+        "mining": MiningCost(2900, 640, 1160, 210, 91, {"decode": 1.2, "detect": 11.0, "paste": 4.1}),
         "samples": samples,
         "selection": selection,
         "queue": queue_table(known),

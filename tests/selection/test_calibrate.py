@@ -8,8 +8,8 @@ from sklearn.metrics import log_loss
 
 from pipeline.errors import ArtefactError
 from pipeline.selection.calibrate import (
-    ALONE,
     CHEAP,
+    CLOSER,
     PASTED,
     STRENGTHS,
     Calibrator,
@@ -20,7 +20,7 @@ from pipeline.selection.calibrate import (
 from tests.selection.evidence import ORDINARY, WEIGHTS, drawn_evidence, evidence_of, with_columns
 
 KNOWN = tuple(WEIGHTS)
-FEATURES = (*CHEAP, *ALONE, *PASTED)
+FEATURES = (*CHEAP, *CLOSER, *PASTED)
 
 
 def fit(evidence, right, features=KNOWN, min_class_boxes=10**6):

@@ -6,13 +6,13 @@ import pytest
 from scipy.special import expit
 
 from pipeline.errors import ArtefactError
-from pipeline.selection.calibrate import ALONE, PASTED, Calibrator
+from pipeline.selection.calibrate import CLOSER, PASTED, Calibrator
 from pipeline.selection.ladder import Ladder, fit_ladder, out_of_fold
 from pipeline.settings import SelectionSettings
 from tests.selection.evidence import evidence_of, with_columns
 
 SETTINGS = SelectionSettings(target_precision=0.8, confidence=0.9, min_class_boxes=10**6)
-UNMEASURED = {**dict.fromkeys((*ALONE, *PASTED)), "checks": 0}
+UNMEASURED = {**dict.fromkeys((*CLOSER, *PASTED)), "checks": 0}
 NOT_PASTED = {**dict.fromkeys(PASTED), "checks": 0}
 
 
@@ -24,7 +24,7 @@ def rung(feature, at=0.5, model_id="m1"):
 def ladder(first=None, second=None, model_id="m1"):
     rungs = (rung("score", model_id=model_id), rung("agreement"), rung("consistency"))
     everywhere = {"bolt": (0.0, 1.0)}
-    return Ladder(rungs, (everywhere if first is None else first, everywhere if second is None else second))
+    return Ladder(rungs, (everywhere if first is None else first, everywhere if second is None else second), (4,))
 
 
 def drawn(count=1_500, seed=0, labels=("bolt",), weak=()):
@@ -50,7 +50,11 @@ def prices(count, alone=0.01, pasted=0.1):
 
 
 def fitted(evidence, right, budget=None, settings=SETTINGS):
-    return fit_ladder(evidence, right, prices(len(right)), settings, budget=budget, model_id="m1")
+    return fit_ladder([evidence], right, prices(len(right)), settings, rounds=(4,), budget=budget, model_id="m1")
+
+
+def left_out(evidence, right, budget=None):
+    return out_of_fold([evidence], right, prices(len(right)), SETTINGS, rounds=(4,), budget=budget, model_id="m1")
 
 
 # Where a proposal stands
@@ -69,7 +73,7 @@ def test_each_proposal_is_judged_by_what_is_known_of_it():
 
 def test_nothing_is_told_of_no_proposals():
     assert ladder().predict(evidence_of()).shape == ladder().climbs(evidence_of()).shape == (0,)
-    assert ladder().replay(evidence_of()).shape == (0,)
+    assert ladder().replay([evidence_of()]).shape == (0,)
 
 
 def test_who_climbs():
@@ -88,17 +92,17 @@ def test_a_replay_is_what_the_pool_would_have_got():
     """Check only those that climb, step by step, and judge: the same as the replay."""
     evidence, right = drawn()
     made = fitted(evidence, right, budget=0.5)
-    bare = with_columns(evidence, **{name: [None] * len(right) for name in (*ALONE, *PASTED)}, checks=[0] * len(right))
+    bare = with_columns(evidence, **{name: [None] * len(right) for name in (*CLOSER, *PASTED)}, checks=[0] * len(right))
     first = made.climbs(bare)
 
     def where(rows, *names):
         return {name: pa.array(evidence[name].to_pylist(), mask=~rows) for name in names}
 
-    alone = with_columns(bare, **where(first, *ALONE))
+    alone = with_columns(bare, **where(first, *CLOSER))
     second = first & made.climbs(alone)
     pasted = with_columns(alone, **where(second, *PASTED), checks=np.where(second, 4, 0))
     assert 0 < second.sum() < first.sum() < len(right)
-    np.testing.assert_allclose(made.replay(evidence), made.predict(pasted))
+    np.testing.assert_allclose(made.replay([evidence]), made.predict(pasted))
 
 
 # Who is worth it
@@ -157,13 +161,52 @@ def test_where_no_class_can_be_certified_nothing_is_checked():
     assert fitted(evidence, right).climbing == ({}, {})
 
 
+# Rounds
+
+
+def in_rounds(count=1_500):
+    """Evidence after one paste and after all: the first says less."""
+    evidence, right = drawn(count)
+    noise = np.random.default_rng(7).normal(0, 0.3, count)
+    first = with_columns(evidence, consistency=evidence["consistency"].to_numpy() + noise, checks=[2] * count)
+    return [first, evidence], right
+
+
+def fitted_in_rounds(rounds, right, budget):
+    costs = np.tile([0.01, 0.05, 0.05], (len(right), 1))
+    return fit_ladder(rounds, right, costs, SETTINGS, rounds=(2, 4), budget=budget, model_id="m1")
+
+
+def test_a_round_has_a_rung_of_its_own_and_few_need_the_last():
+    rounds, right = in_rounds()
+    made = fitted_in_rounds(rounds, right, budget=0.6)
+    assert len(made.rungs) == 4
+    climbing = [int(made.climbs(with_columns(rounds[0], checks=[count] * len(right))).sum()) for count in (0, 2, 4)]
+    assert climbing[2] == 0, "who was pasted in full has nowhere to climb"
+    assert 0 < climbing[1] < len(right)
+
+
+def test_a_replay_in_rounds_is_what_the_pool_would_have_got():
+    rounds, right = in_rounds()
+    made = fitted_in_rounds(rounds, right, budget=0.6)
+    bare = with_columns(
+        rounds[1], **{name: [None] * len(right) for name in (*CLOSER, *PASTED)}, checks=[0] * len(right)
+    )
+    rows, evidence = made.climbs(bare), bare
+    for names, table in ((CLOSER, rounds[1]), (("checks", *PASTED), rounds[0]), (("checks", *PASTED), rounds[1])):
+        known = {name: np.where(rows, table[name].to_pylist(), evidence[name].to_pylist()).tolist() for name in names}
+        evidence = with_columns(evidence, **known)
+        rows = rows & made.climbs(evidence)
+    np.testing.assert_allclose(made.replay(rounds), made.predict(evidence))
+
+
 # Out of fold
 
 
 def test_evidence_that_is_paid_for_sharpens_the_judgement():
     evidence, right = drawn()
-    gated, full = out_of_fold(evidence, right, prices(len(right)), SETTINGS, budget=0.3, model_id="m1")
-    cheap, _ = out_of_fold(evidence, right, prices(len(right)), SETTINGS, budget=0.0, model_id="m1")
+    gated, full = left_out(evidence, right, 0.3)
+    cheap, _ = left_out(evidence, right, 0.0)
     brier = [np.mean((one - right) ** 2) for one in (full, gated, cheap)]
     assert brier == sorted(brier)
     assert brier[0] < brier[2]
@@ -180,7 +223,7 @@ def test_no_box_is_judged_by_a_ladder_that_saw_its_picture():
         **{name: np.repeat(random.random(20), 20) for name in names},
     )
     by_heart = fitted(evidence, right).rungs[-1].predict(evidence)
-    gated, full = out_of_fold(evidence, right, prices(400), SETTINGS, budget=None, model_id="m1")
+    gated, full = left_out(evidence, right)
     assert by_heart[right].mean() - by_heart[~right].mean() > 0.1
     for one in (gated, full):
         assert one[right].mean() - one[~right].mean() < 0.05
@@ -189,7 +232,7 @@ def test_no_box_is_judged_by_a_ladder_that_saw_its_picture():
 @pytest.mark.parametrize("count", [0, 1, 10])
 def test_few_boxes_and_a_single_picture(count):
     evidence, right = drawn(count)
-    for one in out_of_fold(evidence, right, prices(count), SETTINGS, budget=None, model_id="m1"):
+    for one in left_out(evidence, right):
         assert one.shape == (count,)
         assert ((one > 0) & (one < 1)).all()
 
@@ -202,7 +245,7 @@ def test_json_and_back():
     made = fitted(evidence, right, budget=0.5)
     again = Ladder.from_json(json.loads(json.dumps(made.to_json(), allow_nan=False)))
     assert again == made
-    np.testing.assert_array_equal(again.replay(evidence), made.replay(evidence))
+    np.testing.assert_array_equal(again.replay([evidence]), made.replay([evidence]))
 
 
 def test_another_models_proposals_are_refused():

@@ -5,7 +5,15 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from pipeline.records import QUEUE_SCHEMA, TaskKind
-from pipeline.selection.query import Worth, choose_images, class_weights, expected_worth, queue_table
+from pipeline.selection.query import (
+    Worth,
+    choose_images,
+    class_weights,
+    doubts,
+    expected_worth,
+    no_longer_worth,
+    queue_table,
+)
 from pipeline.selection.rivals import RIVALS
 from pipeline.settings import QuerySettings
 from tests.selection.pools import make_pool
@@ -186,6 +194,55 @@ def test_only_the_shortlist_is_embedded():
     assert asked_for == [[f"i{n}" for n in range(34, 40)]]
 
 
+# What need not be asked any more
+
+
+@pytest.mark.parametrize(
+    ("budget", "waiting", "gone"),
+    [
+        (2, [], set()),
+        (2, ["i4", "i3"], set()),
+        (2, ["i3", "i1"], {"i1"}),
+        (2, ["i0", "i1", "i2"], {"i0", "i1", "i2"}),
+        (9, ["i0", "i1"], set()),
+        (0, ["i4"], {"i4"}),
+    ],
+    ids=["none waits", "the best wait", "one fell behind", "all did", "room for all", "nobody is to be asked"],
+)
+def test_images_worth_less_than_what_would_be_chosen_now_leave(budget, waiting, gone):
+    pool = make_pool({f"i{n}": [] for n in range(5)}, budget=budget)
+    worth = Worth(*(np.arange(5, dtype=np.float64),) * 3)
+    settings = QuerySettings(shortlist_factor=1, boxes=1)
+    assert no_longer_worth(pool, worth, waiting, settings) == gone
+
+
+def test_as_much_worth_as_the_last_chosen_is_worth_asking():
+    pool = make_pool({name: [] for name in "abcd"}, budget=1)
+    assert no_longer_worth(pool, Worth(*(np.ones(4),) * 3), ["d"], QuerySettings()) == set()
+
+
+@pytest.mark.parametrize("strategy", sorted(RIVALS))
+def test_rivals_never_take_a_question_back(strategy):
+    pool = make_pool({f"i{n}": [{"score": 0.1 * n}] for n in range(5)}, budget=1)
+    assert no_longer_worth(pool, worth_of(pool), list(pool.image_ids), QuerySettings(strategy=strategy)) == set()
+
+
+# Unsure boxes
+
+
+def test_only_boxes_under_their_bar_are_called_unsure():
+    rows = [
+        {"p_correct": 0.41, "hit_fraction": 0.2, "checks": 5},
+        {"p_correct": 0.8, "threshold": 0.9, "checks": 0, "x1": 1.0},
+        {"p_correct": 0.97, "checks": 0, "threshold": None, "x1": 2.0},
+        {"p_correct": 0.99, "fate": "pseudo", "threshold": 0.9, "x1": 3.0},
+        {"p_correct": 0.01, "fate": "drop", "x1": 4.0},
+    ]
+    selection = make_pool({"a": rows}).selection
+    assert list(doubts(selection, 0.95).values()) == ["unsure: 0.41 found again in 1 of 5 hosts", "unsure: 0.80"]
+    assert doubts(selection.slice(0, 0), 0.95) == {}
+
+
 # The queue
 
 
@@ -231,8 +288,8 @@ def test_who_draws_blind_is_told_nothing(kind):
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
-        ([], "no likely box here; 1.5 objects expected"),
-        ([{"p_correct": 0.04, "fate": "drop"}], "no likely box here; 0.0 objects expected"),
+        ([], "no likely box here; about 2 objects to draw"),
+        ([{"p_correct": 0.04, "fate": "drop"}], "no likely box here; about 0 objects to draw"),
         (
             [{"label": "gear", "p_correct": 0.41, "hit_fraction": 0.2, "checks": 5}],
             "gear 0.41 found again in 1 of 5 hosts",
@@ -241,7 +298,7 @@ def test_who_draws_blind_is_told_nothing(kind):
         (
             [{"label": "gear", "p_correct": 0.41, "hit_fraction": 0.2, "checks": 5}]
             + [{"p_correct": 0.04, "fate": "drop"}] * 50,
-            "gear 0.41 found again in 1 of 5 hosts; 2.0 likely misses",
+            "gear 0.41 found again in 1 of 5 hosts; 2 likely misses",
         ),
         (
             [

@@ -18,7 +18,8 @@ def failed():
     ("audits", "withdrawn"),
     [
         ({}, False),
-        ({1: (1, 0)}, True),
+        ({1: (1, 0)}, False),
+        ({1: (2, 0)}, True),
         ({1: (10, 8)}, False),
         ({1: (10, 7)}, False),
         ({1: (10, 6)}, True),
@@ -26,16 +27,7 @@ def failed():
         ({1: (1000, 890)}, False),
         ({1: (1000, 870)}, True),
     ],
-    ids=[
-        "nobody asked",
-        "a single wrong box",
-        "8 of 10",
-        "7 of 10",
-        "6 of 10",
-        "over cycles",
-        "in the large",
-        "and below",
-    ],
+    ids=["nobody asked", "one", "two", "8 of 10", "7 of 10", "6 of 10", "over cycles", "many", "many, and below"],
 )
 def test_a_class_fails_where_its_audits_leave_no_room_for_the_promise(audits, withdrawn):
     standing = heard(Standing(), audits)

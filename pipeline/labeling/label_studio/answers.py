@@ -5,7 +5,7 @@ Nothing here raises for what a person did, and nothing is dropped without a note
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.labeling.agreement import sources_of
+from pipeline.labeling.label_studio.page import NOTE
 from pipeline.labeling.label_studio.payload import REGION
 from pipeline.labeling.rectangles import read_rectangle
 from pipeline.records import Answer, Box, Region, Source, make_box_id
@@ -89,6 +90,8 @@ class Reader:
             lead_time_s=annotation.get("lead_time"),
             notes=tuple(drawing.repairs),
             ignore=tuple(drawing.ignore),
+            cycle=picture.cycle,
+            verdicts=() if skipped else _verdicts(drawing, sources, shown),
         )
         problems = (f"annotation {answer.annotation_id}, {problem}" for problem in drawing.problems)
         return Reading(answer, tuple((picture.image_id, problem) for problem in problems))
@@ -114,6 +117,7 @@ class _Picture:
     image_id: str
     width: int
     height: int
+    cycle: int | None
 
     @classmethod
     def of(cls, task: Json) -> _Picture | None:
@@ -121,7 +125,8 @@ class _Picture:
         image_id, width, height = (data.get(name) for name in ("image_id", "width", "height"))
         if not (isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0):
             return None
-        return cls(image_id, width, height) if isinstance(image_id, str) and image_id else None
+        cycle = data.get("cycle") if isinstance(data.get("cycle"), int) else None
+        return cls(image_id, width, height, cycle) if isinstance(image_id, str) and image_id else None
 
 
 class _Drawing:
@@ -137,6 +142,8 @@ class _Drawing:
         self._picture = picture
 
     def add(self, region: Json, labels: frozenset[str]) -> None:
+        if region.get("from_name") == NOTE:
+            return  # what the page says of an unsure box, not what the person says
         name = f"region {_name(region)}"
         if region.get("type") != REGION or not isinstance(region.get("value"), Mapping):
             self.problems.append(f"{name}: expected a labeled rectangle, got {region.get('type')!r}; left out")
@@ -149,12 +156,20 @@ class _Drawing:
         if box.label not in labels:
             # An object that the page shows and the class list lacks must not be learnt as background.
             self.ignore.append(Region(*box.xyxy, reason="unknown_label"))
-            self.problems.append(f"{name}: expected one of {sorted(labels)}, got {box.label!r}; kept as ignored region")
+            self.problems.append(
+                f"{name}: expected one of {sorted(labels)}, got {box.label!r}; kept as ignored region. Where "
+                f"a label was renamed, make data.labels and the project agree, then run `crosscheck harvest --full`"
+            )
         elif any(box.box_id == other.box_id for other in self.boxes):
             self.repairs.append(f"{name}: the same box a second time; left out")
         else:
             self.boxes.append(box)
             self.regions.append(region)
+
+
+def _verdicts(drawing: _Drawing, sources: Sequence[Source], shown: Mapping[str, Box]) -> tuple[tuple[str, str], ...]:
+    kept = {_name(region): str(source) for region, source in zip(drawing.regions, sources, strict=True)}
+    return tuple((box.label, kept.get(name, "deleted")) for name, box in shown.items())
 
 
 def _name(region: Json) -> str:
@@ -193,7 +208,7 @@ def _shown_boxes(task: Json, picture: _Picture) -> dict[str, Box]:
     shown = {}
     for prediction in task.get("predictions") or []:
         for region in prediction.get("result") or []:
-            box, _ = _box(region, picture, "")
+            box = _box(region, picture, "")[0] if region.get("type") == REGION else None
             if box is not None:
                 shown[_name(region)] = box
     return shown

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from pipeline.errors import RemoteError
 from pipeline.labeling.backend import Harvest, Progress, PushResult
+from pipeline.labeling.label_studio.again import open_again
 from pipeline.labeling.label_studio.client import Client
 from pipeline.labeling.label_studio.harvest import harvest_answers
 from pipeline.labeling.label_studio.push import push_tasks
@@ -58,8 +59,15 @@ class LabelStudioBackend:
         """The server and the project, never the token."""
         return f"LabelStudioBackend({self._settings.url!r}, {self._settings.project!r})"
 
-    def push(self, tasks: Sequence[Task], progress: Progress | None = None) -> PushResult:
+    def push(
+        self, tasks: Sequence[Task], progress: Progress | None = None, unasked: Collection[str] = ()
+    ) -> PushResult:
         """Ask about images, best first. Pushing an image again adds nothing.
+
+        Args:
+            tasks: Every question that waits for an answer. A task that nobody has begun gets the newest boxes.
+            progress: Told while it goes on.
+            unasked: Images whose tasks leave the queue, unless somebody has begun.
 
         Raises:
             RemoteError: The server is down or refuses, or another push is under way; what was pushed before stays
@@ -67,7 +75,7 @@ class LabelStudioBackend:
         """
         try:
             with self._lock():
-                return push_tasks(self._client, self._settings, self._labels, tasks, progress)
+                return push_tasks(self._client, self._settings, self._labels, tasks, progress, unasked)
         except Timeout as fault:
             raise RemoteError(
                 f"Expected to be the only push to {self._settings.project!r}, another is under way. Wait for its end."
@@ -81,6 +89,14 @@ class LabelStudioBackend:
             ValueError: The watermark is not from Label Studio.
         """
         return harvest_answers(self._client, self._settings, self._labels, self._accepted_iou, watermark, progress)
+
+    def ask_again(self, image_ids: Sequence[str]) -> int:
+        """Open answered tasks for one person more; those who have answered do not meet them again.
+
+        Raises:
+            RemoteError: The server is down or refuses.
+        """
+        return open_again(self._client, self._settings, image_ids)
 
     def _lock(self) -> FileLock | nullcontext[None]:
         place = Path(self._folder.path("push.lock"))

@@ -2,12 +2,14 @@
 
 Retries wait for nothing but the network. A call that only reads, or that sets what is set already, is tried again
 after any broken connection; a call that makes something is tried again only where the server surely did nothing, so
-that a lost reply never makes a thing twice.
+that a lost reply never makes a thing twice. A server that says how long to wait is believed, within bounds.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +23,7 @@ from label_studio_sdk.core.parse_error import ParsingError
 from label_studio_sdk.label_interface.interface import LabelInterface
 from pydantic import SecretStr
 
-from pipeline.errors import RemoteError
+from pipeline.errors import RemoteError, UncertainError
 
 Json = dict[str, Any]
 Result = TypeVar("Result")
@@ -30,7 +32,12 @@ _ATTEMPTS = 5
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 8.0
 _NOT_DONE = frozenset({429, 503})
-_PERHAPS_DONE = frozenset({502, 504})
+_PERHAPS_DONE = frozenset({500, 502, 504})
+_CUT = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+_CUT_CODES = frozenset({500, 502})
+_LONGEST_RETRY_AFTER_S = 60.0
+_BEARER = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
+"""What the SDK trades a personal access token for; a server or a proxy may send it back in an error."""
 _DETAIL_LENGTH = 600
 _PROJECTS = 1000
 
@@ -65,6 +72,7 @@ class Client:
     ) -> None:
         self.url = url.rstrip("/")
         self._token = token
+        self._http = httpx.Client(timeout=timeout_s, follow_redirects=True, transport=transport)
         # The SDK loses a path in the address when it trades the token, unless a slash ends it.
         self._sdk: Any = self._attempt(
             "read the token",
@@ -72,7 +80,7 @@ class Client:
                 base_url=f"{self.url}/",
                 api_key=token.get_secret_value(),
                 max_retries=0,
-                httpx_client=httpx.Client(timeout=timeout_s, follow_redirects=True, transport=transport),
+                httpx_client=self._http,
             ),
         )
 
@@ -113,6 +121,10 @@ class Client:
         """Add a tab to the Data Manager."""
         self._make("create a view", lambda: self._sdk.views.create(project=project, data=data))
 
+    def update_view(self, project: int, view: int, data: Json) -> None:
+        """Set what a tab shows."""
+        self._read(f"update view {view}", lambda: self._sdk.views.update(id=str(view), project=project, data=data))
+
     def local_storages(self, project: int) -> list[str]:
         """Folders of the server that a project may show pictures from."""
         found = self._read("list storages", lambda: self._sdk.import_storage.local.list(project=project))
@@ -125,8 +137,45 @@ class Client:
             lambda: self._sdk.import_storage.local.create(project=project, path=path, title=title, use_blob_urls=True),
         )
 
+    def buckets(self, project: int, service: str) -> list[str]:
+        """Buckets that a project may show pictures from; the service is `s3` or `gcs`."""
+        found = self._read("list storages", lambda: self._storages(service).list(project=project))
+        return [storage.bucket for storage in found if storage.bucket]
+
+    def create_bucket_storage(self, project: int, service: str, **fields: Any) -> None:
+        """Let a project show pictures from a bucket."""
+        self._make(
+            f"connect the bucket {fields.get('bucket')}",
+            lambda: self._storages(service).create(project=project, use_blob_urls=True, **fields),
+        )
+
+    def picture_fault(self, address: str) -> str | None:
+        """Fetch a picture as the browser of somebody who is logged in would, over redirects.
+
+        Args:
+            address: A path on the server, or an address elsewhere, which never gets the token.
+
+        Returns:
+            None for a picture, else what came instead.
+        """
+        own = address.startswith("/")
+        headers = self._read("read the token", self._sdk._client_wrapper.get_headers) if own else {}
+        try:
+            reply = self._http.get(f"{self.url}{address}" if own else address, headers=headers)
+        except (httpx.HTTPError, httpx.InvalidURL) as fault:
+            return f"{type(fault).__name__}, {fault}".replace(self._token.get_secret_value(), "[token]")
+        kind = reply.headers.get("content-type", "no content type")
+        place = "" if reply.url.host == httpx.URL(self.url).host else f" from {reply.url.host}"
+        if reply.is_success and kind.startswith("image/") and reply.content:
+            return None
+        return f"{reply.status_code} ({kind}){place}"
+
     def import_tasks(self, project: int, tasks: Sequence[Json]) -> list[int]:
-        """Add tasks with their predictions and give back the new ids, in order."""
+        """Add tasks with their predictions and give back the new ids, in order.
+
+        Raises:
+            UncertainError: The connection was cut, or the server failed: the tasks may be there or not.
+        """
         reply = self._make(
             f"import {len(tasks)} tasks",
             lambda: self._sdk.projects.import_tasks(project, request=list(tasks), return_task_ids=True),
@@ -137,6 +186,33 @@ class Client:
                 f"Label Studio at {self.url}: expected {len(tasks)} new tasks, got {len(made)}. Push again."
             )
         return made
+
+    def task(self, task: int) -> Json | None:
+        """One task with its predictions, annotations and drafts; None where it is gone."""
+        return self._read(f"read task {task}", lambda: self._get(task))
+
+    def update_task(self, task: int, **fields: Any) -> None:
+        """Set some of a task's fields."""
+        self._read(f"update task {task}", lambda: self._sdk.tasks.update(id=str(task), **fields))
+
+    def update_prediction(self, prediction: int, **fields: Any) -> None:
+        """Set some of a prediction's fields."""
+        self._read(f"update prediction {prediction}", lambda: self._sdk.predictions.update(id=prediction, **fields))
+
+    def create_prediction(self, task: int, **fields: Any) -> None:
+        """Give a task a prediction."""
+        self._make(f"add a prediction to task {task}", lambda: self._sdk.predictions.create(task=task, **fields))
+
+    def accept_predictions(self, project: int) -> None:
+        """Have the server make an answer of every task's prediction, as if a person had submitted it."""
+        self._make(
+            "accept the predictions",
+            lambda: self._sdk.actions.create(id="predictions_to_annotations", project=project),
+        )
+
+    def delete_project(self, project: int) -> None:
+        """Remove a project with everything in it."""
+        self._read(f"delete project {project}", lambda: self._sdk.projects.delete(id=project))
 
     def delete_task(self, task: int) -> None:
         """Remove a task; it may be gone already."""
@@ -176,10 +252,21 @@ class Client:
         found = self._read("list users", lambda: self._sdk.users.list())
         return {person.id: person.email for person in found if person.id is not None and person.email}
 
+    def _storages(self, service: str) -> Any:
+        return getattr(self._sdk.import_storage, service)
+
     def _page(self, project: int, query: Json, page_size: int, wanted: Json) -> Page:
         pager = self._sdk.tasks.list(project=project, query=json.dumps(query), page_size=page_size, **wanted)
         tasks = [_plain(task) for task in pager.items or []]
         return Page(tasks, pager.response.total - len(tasks))
+
+    def _get(self, task: int) -> Json | None:
+        try:
+            return _plain(self._sdk.tasks.get(id=str(task)))
+        except ApiError as fault:
+            if fault.status_code != httpx.codes.NOT_FOUND:
+                raise
+            return None
 
     def _delete(self, task: int) -> None:
         try:
@@ -201,21 +288,28 @@ class Client:
         codes: frozenset[int] = frozenset(),
         broken: tuple[type[httpx.TransportError], ...] = (),
     ) -> Result:
-        def may_help(fault: Exception) -> bool:
-            return isinstance(fault, broken) or (isinstance(fault, ApiError) and fault.status_code in codes)
+        def may_help(fault: Exception) -> bool | float:
+            if isinstance(fault, ApiError):
+                return fault.status_code in codes and (_retry_after(fault) or True)
+            # No JSON where the token is traded: something between us and the server answered.
+            return isinstance(fault, (*broken, json.JSONDecodeError))
 
         retrying = stamina.RetryingCaller(
             attempts=_ATTEMPTS, timeout=None, wait_initial=_FIRST_WAIT_S, wait_max=_LONGEST_WAIT_S
         )
         try:
             return retrying(may_help, call)
-        except (ApiError, ParsingError, httpx.HTTPError) as fault:
+        except (ApiError, ParsingError, httpx.HTTPError, json.JSONDecodeError) as fault:
             text = self._explain(doing, fault).replace(self._token.get_secret_value(), "[token]")
+            text = _BEARER.sub("[token]", text)
+            cut = isinstance(fault, _CUT) or (isinstance(fault, ApiError) and fault.status_code in _CUT_CODES)
         # Raised outside of the handler: the SDK's fault holds the request with its token, and must not travel along.
-        raise RemoteError(text)
+        raise UncertainError(text) if cut else RemoteError(text)
 
-    def _explain(self, doing: str, fault: ApiError | ParsingError | httpx.HTTPError) -> str:
+    def _explain(self, doing: str, fault: ApiError | ParsingError | httpx.HTTPError | json.JSONDecodeError) -> str:
         what = f"Label Studio at {self.url}: could not {doing}"
+        if isinstance(fault, json.JSONDecodeError):
+            return f"{what}: the token could not be traded, expected JSON, got {fault.doc[:_DETAIL_LENGTH]!r}"
         if isinstance(fault, httpx.HTTPError):
             return (
                 f"{what}: {type(fault).__name__}, {fault}. Is the server running, and is labeling.label_studio.url "
@@ -249,6 +343,16 @@ def prediction_checker(label_config: str) -> Callable[[Json], list[str]]:
         return [str(fault) for fault in interface.validate_prediction(prediction, return_errors=True)]
 
     return faults
+
+
+def _retry_after(fault: ApiError) -> float | None:
+    """Seconds that the server asks to wait for, at most a minute; None where it does not say, or says a date."""
+    headers = {name.lower(): value for name, value in (fault.headers or {}).items()}
+    try:
+        seconds = float(headers["retry-after"])
+    except (KeyError, ValueError):
+        return None
+    return min(seconds, _LONGEST_RETRY_AFTER_S) if math.isfinite(seconds) and seconds > 0 else None
 
 
 def _plain(item: Any) -> Json:

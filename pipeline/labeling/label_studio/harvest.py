@@ -100,7 +100,8 @@ def harvest_answers(
         progress: Called with (tasks read, tasks in all) after every page.
 
     Returns:
-        Answers, oldest change first, and the next watermark; nothing where the project does not exist yet.
+        Answers, oldest change first, and the next watermark; nothing where the project does not exist. Without a
+        watermark also every image that has a task.
 
     Raises:
         RemoteError: The server is down or refuses.
@@ -109,7 +110,7 @@ def harvest_answers(
     before = Watermark.read(watermark)
     project = find_project(client, settings.project)
     if project is None:
-        return Harvest((), before.write())
+        return Harvest((), before.write(), images=None if watermark else ())
     overlap = timedelta(seconds=settings.overlap_s)
     tasks = _changed_tasks(client, int(project["id"]), before, settings, progress)
     reader = Reader(frozenset(labels), accepted_iou, client.people() if tasks else {})
@@ -124,11 +125,26 @@ def harvest_answers(
     latest = max((datetime.fromisoformat(task["updated_at"]) for task in tasks.values()), default=None)
     new = [reading for reading in seen if before.is_new(reading.answer, overlap)]
     new.sort(key=lambda reading: (reading.answer.updated_at, reading.answer.annotation_id))
+    touched = {reading.answer.image_id for reading in new}
+    given = {reading.answer.annotation_id for reading in new}
     return Harvest(
-        tuple(reading.answer for reading in new),
-        before.after([reading.answer for reading in seen], latest, overlap).write(),
-        (*foreign, *(note for reading in new for note in reading.notes)),
+        answers=tuple(reading.answer for reading in new),
+        watermark=before.after([reading.answer for reading in seen], latest, overlap).write(),
+        notes=(*foreign, *(note for reading in new for note in reading.notes)),
+        standing=tuple(
+            reading.answer
+            for reading in seen
+            if reading.answer.image_id in touched and reading.answer.annotation_id not in given
+        ),
+        images=None if watermark else _images(client, int(project["id"])),
     )
+
+
+def _images(client: Client, project: int) -> tuple[str, ...]:
+    found = (
+        task["data"].get("image_id") for page in client.tasks(project, include=("id", "data")) for task in page.tasks
+    )
+    return tuple(image for image in found if isinstance(image, str))
 
 
 def _changed_tasks(

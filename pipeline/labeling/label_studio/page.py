@@ -1,69 +1,86 @@
-"""What people see: the labeling page, its instructions, and the table of tasks."""
+"""What people see: the labeling page and its instructions. The tabs of the table of tasks are in `views`."""
 
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
-from typing import Any
+import itertools
+from collections.abc import Iterator, Sequence
 from xml.etree import ElementTree as Xml
+
+from defusedxml.ElementTree import ParseError, fromstring
 
 CONTROL = "label"
 PICTURE = "image"
-
-_NOISE = [
-    *(f"tasks:data.{name}" for name in ("image_id", "model_id", "width", "height")),
-    *("tasks:inner_id", "tasks:annotations_results", "tasks:annotations_ids", "tasks:file_upload", "tasks:updated_by"),
-    *("tasks:predictions_score", "tasks:predictions_model_versions", "tasks:predictions_results"),
-    *("tasks:storage_filename", "tasks:created_at", "tasks:avg_lead_time", "tasks:draft_exists"),
-]
-_FACTS = [
-    *(f"tasks:data.{name}" for name in ("reason", "kind", "cycle", "value")),
-    *("tasks:completed_at", "tasks:annotators", "tasks:updated_at"),
-    *("tasks:total_annotations", "tasks:cancelled_annotations", "tasks:total_predictions"),
-]
-
-VIEW: dict[str, Any] = {
-    "title": "crosscheck: best first",
-    "type": "list",
-    "target": "tasks",
-    "ordering": ["-tasks:data.value"],
-    "hiddenColumns": {"explore": _NOISE, "labeling": [*_NOISE, *_FACTS]},
-}
-"""A tab of the Data Manager; what is of no use to people is hidden, in the table and beside the picture."""
+NOTE = "note"
+"""The control that holds what is said of an unsure box, below its line in the list of regions."""
 
 INSTRUCTION = """\
 <p>Draw one tight, upright box round every object of a listed class, also round objects that are cut by the edge of the
-picture or partly hidden.</p>
-<p>Boxes drawn by the model are a proposal: delete wrong ones, drag inexact ones, correct wrong labels, add what is
-missing. The line above the picture says why it was chosen.</p>
-<p>A picture without any object is submitted empty: that is an answer too. Skip a picture only when nobody could
-answer it.</p>"""
+picture or partly hidden. A digit selects the class; the line on top says why the picture was chosen.</p><br>
+<p>• Boxes that are there already are a <b>proposal of the model</b>, not an answer: delete wrong ones, drag inexact
+ones, correct wrong labels, add what is missing.</p>
+<p>• The number beside a box in the list of regions is its chance of being right. A line on yellow marks an
+<b>unsure</b> box: look at it first. What you leave as it is counts as your own.</p>
+<p>• Some pictures come <b>without boxes</b> on purpose: draw every object.</p>
+<p>• A picture without any object is submitted empty: that is an answer too.</p>
+<p>• Skip a picture only when nobody could answer it.</p><br>
+<p>Anything that you submitted may be changed later; the last word counts.</p>"""
+"""The page keeps paragraphs, line breaks and bold text of this, no lists and no styles."""
+
+_STYLE = """
+.lsf-outliner-item .lsf-textarea-tag__form { display: none; }
+.lsf-outliner-item .lsf-textarea-tag__item input {
+  background: #fff3cd; border-color: #ffda6a; color: #664d03; pointer-events: none;
+}
+"""
+"""Shows what is said of unsure boxes on yellow, and no empty line to type into at the others."""
 
 _HOTKEYS = "1234567890"
 _GOLDEN_TURN = 0.618033988749895
 
 
-def label_config(labels: Sequence[str]) -> str:
+def label_config(labels: Sequence[str], before: str = "") -> str:
     """Write the label configuration.
-
-    A label's colour and hotkey follow from its place in the list, so they stay when labels are added at its end.
 
     Args:
         labels: Class names, at least one.
+        before: The configuration that the project has, if any: a label that is in it keeps its colour and hotkey,
+            wherever it stands in the list now.
 
     Returns:
-        XML: the reason on top, the picture, a rectangle tool for each label; digits select the first ten.
+        XML: the reason on top, a rectangle tool for each label, the picture; digits select the first ten.
     """
     view = Xml.Element("View")
+    Xml.SubElement(view, "Style").text = _STYLE
     Xml.SubElement(view, "Header", value="$reason", size="5")
-    Xml.SubElement(view, "Image", name=PICTURE, value="$image", zoom="true", zoomControl="true")
     control = Xml.SubElement(view, "RectangleLabels", name=CONTROL, toName=PICTURE, canRotate="false")
-    for place, label in enumerate(labels):
-        tag = Xml.SubElement(control, "Label", value=label, background=_colour(place))
-        if place < len(_HOTKEYS):
-            tag.set("hotkey", _HOTKEYS[place])
+    known = _looks(before)
+    kept = [known.get(label, {}) for label in labels]
+    colours = _unused(map(_colour, itertools.count()), [look.get("background") for look in kept])
+    hotkeys = _unused(iter(_HOTKEYS), [look.get("hotkey") for look in kept])
+    for label, look in zip(labels, kept, strict=True):
+        tag = Xml.SubElement(control, "Label", value=label, background=look.get("background") or next(colours))
+        hotkey = look.get("hotkey") or next(hotkeys, None)
+        if hotkey:
+            tag.set("hotkey", hotkey)
+    # Below the labels, which a tall picture would push out of sight.
+    Xml.SubElement(view, "Image", name=PICTURE, value="$image", zoom="true", zoomControl="true")
+    note = {"name": NOTE, "toName": PICTURE, "perRegion": "true", "editable": "false", "displayMode": "region-list"}
+    Xml.SubElement(view, "TextArea", note)
     Xml.indent(view)
     return Xml.tostring(view, encoding="unicode")
+
+
+def _looks(config: str) -> dict[str, dict[str, str]]:
+    """Attributes of every label of a configuration; none where it is no XML, such as that of a new project."""
+    try:
+        return {tag.attrib.get("value", ""): dict(tag.attrib) for tag in fromstring(config).iter("Label")}
+    except ParseError:
+        return {}
+
+
+def _unused(candidates: Iterator[str], used: Sequence[str | None]) -> Iterator[str]:
+    return (candidate for candidate in candidates if candidate not in used)
 
 
 def _colour(place: int) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from pipeline.labeling.label_studio.page import CONTROL, PICTURE
+from pipeline.labeling.label_studio.page import CONTROL, NOTE, PICTURE
 from pipeline.labeling.label_studio.project import MODEL_VERSION
 from pipeline.labeling.rectangles import to_percent
-from pipeline.records import Task, TaskKind
+from pipeline.records import Box, Task, TaskKind
 
 REGION = "rectanglelabels"
 
@@ -25,7 +26,8 @@ def task_payload(task: Task, address: str) -> dict[str, Any]:
         address: Where the page finds the picture.
 
     Returns:
-        `data` and `predictions`, JSON-safe. The ids of the boxes are the ids of the regions.
+        `data` and `predictions`, JSON-safe. The ids of the boxes are the ids of the regions; what is said of an unsure
+        box is a text of the same id. The score of a region is the chance that it is right.
     """
     shown = task.boxes if task.kind is TaskKind.ASK else ()
     data = {
@@ -41,21 +43,28 @@ def task_payload(task: Task, address: str) -> dict[str, Any]:
     }
     percent = to_percent(np.array([box.xyxy for box in shown], dtype=np.float64), task.width, task.height)
     regions = [
-        {
-            "id": box.box_id,
-            "type": REGION,
-            "from_name": CONTROL,
-            "to_name": PICTURE,
-            "original_width": task.width,
-            "original_height": task.height,
-            "image_rotation": 0,
-            "score": box.score,
-            "value": {"x": x, "y": y, "width": width, "height": height, "rotation": 0, REGION: [box.label]},
-        }
-        for box, (x, y, width, height) in zip(shown, percent.tolist(), strict=True)
+        region
+        for box, corners in zip(shown, percent.tolist(), strict=True)
+        for region in _regions(box, corners, task.doubts.get(box.box_id), task)
     ]
     prediction = {"model_version": MODEL_VERSION, "score": queue_score(task.value), "result": regions}
     return {"data": data, "predictions": [prediction]}
+
+
+def _regions(box: Box, percent: list[float], doubt: str | None, task: Task) -> Iterator[dict[str, Any]]:
+    """The rectangle, and what is said of it."""
+    place = dict(zip(("x", "y", "width", "height", "rotation"), [*percent, 0], strict=True))
+    common = {
+        "id": box.box_id,
+        "to_name": PICTURE,
+        "original_width": task.width,
+        "original_height": task.height,
+        "image_rotation": 0,
+        "score": box.score if box.p_correct is None else box.p_correct,
+    }
+    yield {**common, "type": REGION, "from_name": CONTROL, "value": {**place, REGION: [box.label]}}
+    if doubt is not None:
+        yield {**common, "type": "textarea", "from_name": NOTE, "value": {**place, "text": [doubt]}}
 
 
 def queue_score(value: float) -> float:

@@ -1,15 +1,21 @@
-"""How the server's page reaches a picture: through the server's local files, or by an address of its own."""
+"""How the server's page reaches a picture: as the server's local file, from a bucket, or by an address of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import base64
+from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 from urllib.parse import quote, unquote, urlsplit
 
+from pipeline.errors import RemoteError
 from pipeline.labeling.label_studio.client import Client
 from pipeline.settings.labeling import LabelStudioSettings
 
+SERVICES = {"s3": "s3", "gs": "gcs"}
+"""The server's kind of storage by the scheme of an address."""
+
 _STORAGE = "crosscheck pictures"
+_TRIED = 3
 
 
 def picture_address(uri: str, settings: LabelStudioSettings) -> str:
@@ -17,7 +23,7 @@ def picture_address(uri: str, settings: LabelStudioSettings) -> str:
 
     Args:
         uri: Where the picture lies, as the sample states it.
-        settings: Local files below a document root, or the picture's own address.
+        settings: Local files below a document root, buckets, or the picture's own address.
 
     Returns:
         `/data/local-files/?d=...` or the address.
@@ -25,8 +31,16 @@ def picture_address(uri: str, settings: LabelStudioSettings) -> str:
     Raises:
         ValueError: The page could not show this picture; the message says why and what to do.
     """
+    scheme = urlsplit(uri).scheme
+    if settings.pictures == "storage":
+        if scheme not in SERVICES:
+            raise ValueError(
+                f"{uri}: expected an address that begins with s3:// or gs://, got another. Set "
+                f"labeling.label_studio.pictures to {'local_files' if scheme in {'', 'file'} else 'url'}."
+            )
+        return uri
     if settings.pictures == "url":
-        if urlsplit(uri).scheme in {"", "file"}:
+        if scheme in {"", "file"}:
             raise ValueError(
                 f"{uri}: expected an address such as https:// or s3://, got a local file. Set "
                 f"labeling.label_studio.pictures to local_files, or import the pictures by their address."
@@ -35,19 +49,102 @@ def picture_address(uri: str, settings: LabelStudioSettings) -> str:
     return "/data/local-files/?d=" + quote(str(_below_root(uri, settings)))
 
 
-def connect_folders(client: Client, project: int, uris: Iterable[str], settings: LabelStudioSettings) -> None:
-    """Let the project show the pictures' folders; nothing else below the document root is opened.
+def connect_pictures(client: Client, project: int, uris: Iterable[str], settings: LabelStudioSettings) -> None:
+    """Let the project show the pictures: connect their folders or buckets, each once.
 
-    A connection is made for each folder that no other covers. It is never synchronised: that would make bare tasks.
+    A connection is never synchronised: that would make bare tasks. It holds no credentials.
 
     Args:
         client: The server.
         project: The project.
         uris: Pictures that `picture_address` took.
-        settings: With a document root.
+        settings: How pictures are shown.
+
+    Raises:
+        RemoteError: The server cannot read a folder or a bucket.
     """
-    if settings.pictures != "local_files":
-        return
+    if settings.pictures == "local_files":
+        _connect_folders(client, project, uris, settings)
+    elif settings.pictures == "storage":
+        _connect_buckets(client, project, uris, settings)
+
+
+def expect_shown(client: Client, project: int, addresses: Sequence[str], settings: LabelStudioSettings) -> None:
+    """Make sure that the page can show pictures, before people get tasks without.
+
+    A few are fetched as the page would; one that can be shown is enough, since single files may be missing.
+
+    Args:
+        client: The server.
+        project: The project, its pictures connected.
+        addresses: As `picture_address` gave them; may be empty.
+        settings: How pictures are shown.
+
+    Raises:
+        RemoteError: None of them can be shown; the message says what came instead and what to do.
+    """
+    tried = list(dict.fromkeys(addresses[place] for place in (0, len(addresses) // 2, -1))) if addresses else []
+    faults = []
+    for address in tried[:_TRIED]:
+        fault = client.picture_fault(_fetched(project, address))
+        if fault is None:
+            return
+        faults.append(fault)
+    if faults:
+        raise RemoteError(
+            f"Label Studio at {client.url}: expected the picture {tried[0]} to be shown in project {project}, got "
+            f"{faults[0]}. {_advice(tried[0], settings)} Nothing was pushed; push again then."
+        )
+
+
+def _fetched(project: int, address: str) -> str:
+    """What the page asks for: addresses of buckets go through the server, which signs or forwards them."""
+    if urlsplit(address).scheme not in SERVICES:
+        return address
+    return f"/projects/{project}/resolve/?fileuri={base64.urlsafe_b64encode(address.encode()).decode()}"
+
+
+def _advice(address: str, settings: LabelStudioSettings) -> str:
+    scheme = urlsplit(address).scheme
+    if settings.pictures == "local_files":
+        return (
+            "Start Label Studio with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and "
+            f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={settings.document_root}, on a machine that has this file there."
+        )
+    if scheme not in SERVICES:
+        return (
+            "Does this address open in a browser without a login? Else set labeling.label_studio.pictures to storage."
+        )
+    if settings.pictures == "url":
+        return "Set labeling.label_studio.pictures to storage, so that its bucket is connected to the project."
+    keys = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" if scheme == "s3" else "GOOGLE_APPLICATION_CREDENTIALS"
+    return (
+        f"Let the server's own credentials ({keys} in the environment of Label Studio) read this object; or, where "
+        "browsers cannot reach the bucket, set labeling.label_studio.buckets.presign to false."
+    )
+
+
+def _connect_buckets(client: Client, project: int, uris: Iterable[str], settings: LabelStudioSettings) -> None:
+    buckets = settings.buckets
+    for scheme, bucket in sorted({urlsplit(uri)[:2] for uri in uris}):
+        if bucket in client.buckets(project, SERVICES[scheme]):
+            continue
+        fields = {
+            "bucket": bucket,
+            "title": _STORAGE,
+            "presign": buckets.presign,
+            "presign_ttl": buckets.presign_ttl_min,
+            **({"region_name": buckets.region} if scheme == "s3" and buckets.region else {}),
+            **({"s3endpoint": buckets.endpoint} if scheme == "s3" and buckets.endpoint else {}),
+        }
+        try:
+            client.create_bucket_storage(project, SERVICES[scheme], **fields)
+        except RemoteError as fault:
+            raise RemoteError(f"{fault}. {_advice(f'{scheme}://{bucket}', settings)}") from fault
+
+
+def _connect_folders(client: Client, project: int, uris: Iterable[str], settings: LabelStudioSettings) -> None:
+    """Connect each folder that no other covers; nothing else below the document root is opened."""
     connected = {PurePosixPath(path) for path in client.local_storages(project)}
     folders = {PurePosixPath(_root(settings), _below_root(uri, settings)).parent for uri in uris}
     for folder in sorted(folders, key=lambda path: (len(path.parts), path)):
@@ -63,9 +160,10 @@ def _root(settings: LabelStudioSettings) -> str:
 def _below_root(uri: str, settings: LabelStudioSettings) -> PurePosixPath:
     parts = urlsplit(uri)
     if parts.scheme not in {"", "file"}:
+        way = "storage" if parts.scheme in SERVICES else "url"
         raise ValueError(
             f"{uri}: expected a local file below labeling.label_studio.document_root, got an address. Set "
-            f"labeling.label_studio.pictures to url."
+            f"labeling.label_studio.pictures to {way}."
         )
     path = PurePosixPath(unquote(parts.path) if parts.scheme else uri)
     root = PurePosixPath(_root(settings))

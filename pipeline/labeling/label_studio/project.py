@@ -7,7 +7,8 @@ from typing import Any
 
 from pipeline.errors import RemoteError
 from pipeline.labeling.label_studio.client import Client
-from pipeline.labeling.label_studio.page import INSTRUCTION, VIEW, label_config
+from pipeline.labeling.label_studio.page import INSTRUCTION, label_config
+from pipeline.labeling.label_studio.views import ensure_views
 
 MODEL_VERSION = "crosscheck"
 """All predictions carry this one name: the queue serves only tasks whose prediction has the project's model version,
@@ -47,24 +48,24 @@ def ensure_project(client: Client, title: str, labels: Sequence[str]) -> int:
     Raises:
         RemoteError: A label that annotations use is not among `labels`, or the server refuses.
     """
+    project = find_project(client, title)
+    config = label_config(labels, (project or {}).get("label_config") or "")
     shape = {
-        "label_config": label_config(labels),
+        "label_config": config,
         "expert_instruction": INSTRUCTION,
         "show_instruction": True,
         "sampling": "Uncertainty sampling",
         "show_collab_predictions": True,
     }
-    project = find_project(client, title)
     if project is None:
         project = client.create_project(title=title, model_version=MODEL_VERSION, **shape)
     number = int(project["id"])
     changes = {name: value for name, value in shape.items() if project.get(name) != value}
     if "label_config" in changes:
-        _refuse_lost_labels(client, number, title, label_config(labels))
+        _refuse_lost_labels(client, number, title, config)
     if changes:
         client.update_project(number, **changes)
-    if VIEW["title"] not in {(view.get("data") or {}).get("title") for view in client.views(number)}:
-        client.create_view(number, VIEW)
+    ensure_views(client, number)
     return number
 
 

@@ -1,17 +1,19 @@
-"""Tasks on their way to people: checked, then imported best first, each image once."""
+"""Tasks on their way to people: checked, then imported best first, each image once; see also `renew`."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from pipeline.errors import UncertainError
 from pipeline.labeling.backend import Progress, PushResult
 from pipeline.labeling.label_studio.client import Client, prediction_checker
 from pipeline.labeling.label_studio.page import label_config
 from pipeline.labeling.label_studio.payload import task_payload
-from pipeline.labeling.label_studio.pictures import connect_folders, picture_address
+from pipeline.labeling.label_studio.pictures import connect_pictures, expect_shown, picture_address
 from pipeline.labeling.label_studio.project import ensure_project, show_predictions
+from pipeline.labeling.label_studio.renew import STANDING, renew, withdraw
 from pipeline.records import Task
 from pipeline.settings.labeling import LabelStudioSettings
 
@@ -24,8 +26,9 @@ def push_tasks(
     labels: Sequence[str],
     tasks: Sequence[Task],
     progress: Progress | None = None,
+    unasked: Collection[str] = (),
 ) -> PushResult:
-    """Add a task for every image that has none.
+    """Add a task for every image that has none, renew open ones, and withdraw those of no use any more.
 
     Args:
         client: The server.
@@ -33,9 +36,10 @@ def push_tasks(
         labels: Class names.
         tasks: Questions in any order; may be empty.
         progress: Called with (new tasks made, new tasks in all) after every batch.
+        unasked: Images whose task leaves the queue, unless somebody has begun it.
 
     Returns:
-        Which images got a task, which had one, and which were refused and why.
+        Which images got a task, which had one, which were refused and why, and what became of open tasks.
 
     Raises:
         RemoteError: The server is down or refuses; the next push adds what this one did not.
@@ -43,22 +47,39 @@ def push_tasks(
     project = ensure_project(client, settings.project, labels)
     known = _tasks_by_image(client, project)
     best_first = sorted(tasks, key=lambda task: (-task.value, task.image_id))
-    new = {task.image_id: task for task in best_first if task.image_id not in known}
-    payloads, refused = _prepare(new.values(), settings, prediction_checker(label_config(labels)))
-    connect_folders(client, project, [new[image].uri for image in payloads], settings)
+    ready, refused = _prepare(best_first, settings, prediction_checker(label_config(labels)))
+    connect_pictures(client, project, [task.uri for task in tasks if task.image_id in ready], settings)
+    payloads = {image: payload for image, payload in ready.items() if image not in known}
+    expect_shown(client, project, [payload["data"]["image"] for payload in payloads.values()], settings)
     made: dict[int, str] = {}
     for batch in _batches(list(payloads), settings.page_size):
-        made |= zip(client.import_tasks(project, [payloads[image] for image in batch]), batch, strict=True)
+        made |= _import(client, project, {image: payloads[image] for image in batch})
         if progress is not None:
             progress(len(made), len(payloads))
     if made:
         show_predictions(client, settings.project)
     doubled = _withdraw_doubles(client, project, made)
+    updated = renew(client, [(known[image], payload) for image, payload in ready.items() if image in known])
+    left, begun = withdraw(client, [known[image] for image in known if image in unasked], settings.lock_s)
     return PushResult(
         created=tuple(image for image in made.values() if image not in doubled),
         existing=tuple(task.image_id for task in best_first if task.image_id in known or task.image_id in doubled),
         refused=refused,
+        updated=updated,
+        withdrawn=left,
+        begun=begun,
     )
+
+
+def _import(client: Client, project: int, payloads: Mapping[str, Payload]) -> dict[int, str]:
+    """Import a batch; where the reply is lost, look what is there before the rest is sent once more."""
+    try:
+        return dict(zip(client.import_tasks(project, list(payloads.values())), payloads, strict=True))
+    except UncertainError:
+        known = _tasks_by_image(client, project)
+    made = {known[image]["id"]: image for image in payloads if image in known}
+    rest = {image: payload for image, payload in payloads.items() if image not in known}
+    return made | dict(zip(client.import_tasks(project, list(rest.values())), rest, strict=True)) if rest else made
 
 
 def _prepare(
@@ -88,21 +109,21 @@ def _expect_sound(task: Task) -> None:
         raise ValueError(f"expected a finite value of asking, got {task.value}")
 
 
-def _tasks_by_image(client: Client, project: int) -> Mapping[str, int]:
-    """The oldest task of every image."""
-    known: dict[str, int] = {}
-    for page in client.tasks(project, include=("id", "data")):
+def _tasks_by_image(client: Client, project: int) -> Mapping[str, Payload]:
+    """The oldest task of every image, and how it stands."""
+    known: dict[str, Payload] = {}
+    for page in client.tasks(project, include=STANDING):
         for task in page.tasks:
             image = task["data"].get("image_id")
             if isinstance(image, str):
-                known.setdefault(image, task["id"])
+                known.setdefault(image, task)
     return known
 
 
 def _withdraw_doubles(client: Client, project: int, made: Mapping[int, str]) -> set[str]:
     """Take back own tasks whose image got an older one from a pusher on another machine meanwhile."""
     oldest = _tasks_by_image(client, project) if made else {}
-    doubles = {task: image for task, image in made.items() if oldest.get(image, task) != task}
+    doubles = {task: image for task, image in made.items() if image in oldest and oldest[image]["id"] != task}
     for task in doubles:
         client.delete_task(task)
     return set(doubles.values())

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
+import stamina
 from PIL import Image
 from pydantic import SecretStr
 
@@ -95,10 +98,38 @@ def root(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory, root):
+def bucket_keys():
+    """Credentials of the server's environment: it alone reads the buckets."""
+    return {"AWS_ACCESS_KEY_ID": "server-key-0123456789", "AWS_SECRET_ACCESS_KEY": "server-secret-0123456789"}
+
+
+@pytest.fixture(scope="session")
+def s3():
+    """A local S3 service; the pictures of a test lie in a bucket of their own."""
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "localhost", "-p", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    url = f"http://localhost:{port}"
+    try:
+        for attempt in stamina.retry_context(on=httpx.TransportError, attempts=100, wait_max=0.5, timeout=60):
+            with attempt:
+                httpx.get(f"{url}/moto-api/")
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory, root, s3, bucket_keys):
     if not EXECUTABLE.is_file():
         pytest.skip("no Label Studio server here: run `make label-studio-install`")
-    with running(EXECUTABLE, tmp_path_factory.mktemp("server"), root, free_port()) as started:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**bucket_keys, "S3_ENDPOINT": s3}.items():
+            patch.setenv(name, value)
+        stack = ExitStack()
+        started = stack.enter_context(running(EXECUTABLE, tmp_path_factory.mktemp("server"), root, free_port()))
+    with stack:
         yield started
 
 

@@ -5,6 +5,7 @@ from pipeline.settings.labeling import LabelStudioSettings
 
 LOCAL = LabelStudioSettings(document_root="/data/root")
 REMOTE = LabelStudioSettings(pictures="url")
+BUCKET = LabelStudioSettings(pictures="storage")
 
 
 @pytest.mark.parametrize(
@@ -16,6 +17,8 @@ REMOTE = LabelStudioSettings(pictures="url")
         (LOCAL, "/data/root/ü/a.jpg", "/data/local-files/?d=%C3%BC/a.jpg"),
         (REMOTE, "https://example.com/a.jpg?b=c", "https://example.com/a.jpg?b=c"),
         (REMOTE, "s3://bucket/a.jpg", "s3://bucket/a.jpg"),
+        (BUCKET, "s3://bucket/line 3/a.jpg", "s3://bucket/line 3/a.jpg"),
+        (BUCKET, "gs://bucket/a.jpg", "gs://bucket/a.jpg"),
     ],
 )
 def test_address(settings, uri, address):
@@ -29,7 +32,10 @@ def test_address(settings, uri, address):
         (LOCAL, "/data/root/../secret/a.jpg", "below the document root"),
         (LOCAL, "pictures/a.jpg", "below the document root"),
         (LOCAL, "/data/root/a.jpg", "Move it into a subfolder"),
-        (LOCAL, "s3://bucket/a.jpg", "pictures to url"),
+        (LOCAL, "s3://bucket/a.jpg", "pictures to storage"),
+        (LOCAL, "https://example.com/a.jpg", "pictures to url"),
+        (BUCKET, "/data/root/a.jpg", "pictures to local_files"),
+        (BUCKET, "https://example.com/a.jpg", "pictures to url"),
         (REMOTE, "/data/root/a.jpg", "pictures to local_files"),
         (REMOTE, "file:///a.jpg", "pictures to local_files"),
     ],

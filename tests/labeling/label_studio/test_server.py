@@ -69,8 +69,9 @@ def test_people_meet_the_most_valuable_image_first_and_blind_ones_without_boxes(
     assert project["model_version"] == "crosscheck"
     assert project["sampling"] == "Uncertainty sampling"
     views = owner.session.get("/api/dm/views/", params={"project": project["id"]}).json()
+    names = ["best first", "audit", "blind", "skipped", "disagreement"]
     assert [(view["data"]["title"], view["data"]["ordering"]) for view in views] == [
-        ("crosscheck: best first", ["-tasks:data.value"])
+        (name, ["-tasks:data.value"]) for name in names
     ]
     data = desk.tasks(owner)[image_id("high")]["data"]
     assert {name: data[name] for name in data if name not in {"image", "image_id"}} == {
@@ -96,7 +97,7 @@ def test_a_second_push_adds_nothing_and_touches_nothing(desk, people):
     assert after == before
     views = owner.session.get("/api/dm/views/", params={"project": project["id"]}).json()
     storages = owner.session.get("/api/storages/localfiles/", params={"project": project["id"]}).json()
-    assert (len(views), [storage["path"] for storage in storages]) == (1, [str(desk.pictures)])
+    assert (len(views), [storage["path"] for storage in storages]) == (5, [str(desk.pictures)])
 
 
 def test_the_page_can_show_the_pictures_and_nothing_beside_them(desk, people):
@@ -116,7 +117,7 @@ def test_what_cannot_be_shown_or_drawn_is_refused_by_image_and_the_rest_is_pushe
     refused = {
         "outside": (desk.task("outside", uri=str(tmp_path / "a.png")), "expected a file below the document root"),
         "in root": (desk.task("in root", uri=str(desk.root / "a.png")), "Move it into a subfolder"),
-        "remote": (desk.task("remote", uri="s3://bucket/a.png"), "pictures to url"),
+        "remote": (desk.task("remote", uri="s3://bucket/a.png"), "pictures to storage"),
         "label": (desk.task("label", box(label="gear", score=0.5)), "gear"),
         "value": (desk.task("value", value=float("nan")), "expected a finite value"),
         "size": (desk.task("size", width=0), "width and a height, got 0 x 240"),
@@ -313,9 +314,21 @@ def cut():
 
 
 @pytest.mark.parametrize("trouble", [{"before": cut}, {"after": cut}], ids=["never arrived", "reply lost"])
-def test_a_push_that_broke_half_way_is_finished_by_the_next(desk, people, trouble):
+def test_a_push_that_lost_a_reply_looks_and_sends_what_is_missing(desk, people, trouble):
     tasks = [desk.task(f"image {number}") for number in range(5)]
-    with pytest.raises(RemoteError, match="cut in the middle"):
+    result = desk.backend(page_size=2, transport=Interrupting(nth=2, **trouble)).push(tasks)
+    assert (len(result.created), len(result.existing)) == (5, 0)
+    assert len(desk.tasks(people[0])) == 5
+
+
+def killed():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("trouble", [{"before": killed}, {"after": killed}], ids=["before an import", "after it"])
+def test_a_push_that_was_killed_half_way_is_finished_by_the_next(desk, people, trouble):
+    tasks = [desk.task(f"image {number}") for number in range(5)]
+    with pytest.raises(KeyboardInterrupt):
         desk.backend(page_size=2, transport=Interrupting(nth=2, **trouble)).push(tasks)
     half = len(desk.tasks(people[0]))
     assert half == (4 if "after" in trouble else 2)

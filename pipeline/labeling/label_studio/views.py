@@ -1,0 +1,83 @@
+"""The tabs of the table of tasks: each answers one question of a lead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.labeling.label_studio.client import Client
+from pipeline.records import TaskKind
+
+Json = dict[str, Any]
+
+WITHDRAWN = "withdrawn"
+"""The kind, in a task's data, of a task that nobody is asked any more."""
+
+_REASON_PX = 420
+_NOISE = [
+    *(f"tasks:data.{name}" for name in ("image_id", "model_id", "width", "height")),
+    *("tasks:inner_id", "tasks:annotations_results", "tasks:annotations_ids", "tasks:file_upload", "tasks:updated_by"),
+    *("tasks:predictions_score", "tasks:predictions_model_versions", "tasks:predictions_results"),
+    *("tasks:storage_filename", "tasks:created_at", "tasks:avg_lead_time", "tasks:draft_exists", "tasks:completed_at"),
+    *("tasks:updated_at", "tasks:total_predictions"),
+]
+_FACTS = [
+    *(f"tasks:data.{name}" for name in ("reason", "kind", "cycle", "value")),
+    *("tasks:annotators", "tasks:total_annotations", "tasks:cancelled_annotations"),
+]
+
+
+def _where(field: str, operator: str, value: Any) -> Json:
+    kind = "String" if isinstance(value, str) else "Number"
+    return {"filter": f"filter:tasks:{field}", "operator": operator, "type": kind, "value": value}
+
+
+def _view(title: str, *conditions: Json) -> Json:
+    return {
+        "title": title,
+        "type": "list",
+        "target": "tasks",
+        "ordering": ["-tasks:data.value"],
+        "filters": {"conjunction": "and", "items": list(conditions)},
+        "columnsWidth": {"tasks:data.reason": _REASON_PX},
+        "hiddenColumns": {"explore": _NOISE, "labeling": [*_NOISE, *_FACTS]},
+    }
+
+
+VIEWS = (
+    _view(
+        "best first",
+        _where("total_annotations", "equal", 0),
+        _where("cancelled_annotations", "equal", 0),
+        _where("data.kind", "not_equal", WITHDRAWN),
+    ),
+    _view("audit", _where("data.kind", "equal", TaskKind.AUDIT.value)),
+    _view("blind", _where("data.kind", "equal", TaskKind.BLIND.value)),
+    _view("skipped", _where("cancelled_annotations", "greater", 0)),
+    _view("disagreement", _where("total_annotations", "greater", 1)),
+)
+"""What is of no use to people is hidden, in the table and beside the picture."""
+
+
+def ensure_views(client: Client, project: int) -> None:
+    """Make tabs that are missing, and give those that are there their order and filters back.
+
+    Whoever sorts or filters a tab in the page changes it for everybody; columns stay as people have them.
+
+    Args:
+        client: The server.
+        project: The project.
+    """
+    there = {view["data"].get("title"): view for view in client.views(project) if view.get("data")}
+    for wanted in VIEWS:
+        view = there.get(wanted["title"])
+        if view is None:
+            client.create_view(project, wanted)
+        elif _rule(view["data"]) != _rule(wanted):
+            rule = {name: wanted[name] for name in ("ordering", "filters")}
+            client.update_view(project, view["id"], {**view["data"], **rule})
+
+
+def _rule(data: Json) -> tuple[Any, ...]:
+    filters = data.get("filters") or {}
+    items = [{name: item.get(name) for name in _where("", "", "")} for item in filters.get("items") or []]
+    return data.get("ordering"), filters.get("conjunction"), items

@@ -1,0 +1,61 @@
+"""Several people's answers to one image: which labels come of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from pipeline.labeling.agreement import agreement, consensus
+from pipeline.records import Answer
+from pipeline.settings.labeling import LabelingSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What counts among several answers.
+
+    Attributes:
+        answer: The answer that counts; None while people disagree and one more is asked.
+        agreement: How far the two latest people agree, 0 to 1; None where one person answered.
+        note: What a person should know; empty for nothing.
+    """
+
+    answer: Answer | None
+    agreement: float | None = None
+    note: str = ""
+
+
+def settle(given: Sequence[Answer], settings: LabelingSettings) -> Verdict | None:
+    """Decide by `labeling.several_answers`.
+
+    Args:
+        given: Everything that people say about one image, latest last; of one person only the latest words count.
+        settings: How to decide, and what it means to agree.
+
+    Returns:
+        What counts; None where everybody skipped.
+    """
+    by_person = {answer.annotator: answer for answer in given if not answer.skipped}
+    answers = sorted(by_person.values(), key=lambda answer: (answer.updated_at, answer.annotation_id))
+    if not answers:
+        return None
+    if len(answers) == 1:
+        return Verdict(answers[0])
+    pairs = {
+        (older, newer): agreement(answers[older].boxes, answers[newer].boxes, settings.same_box_iou)
+        for older, newer in combinations(range(len(answers)), 2)
+    }
+    last = pairs[len(answers) - 2, len(answers) - 1]
+    if settings.several_answers == "latest":
+        return Verdict(answers[-1], last)
+    if settings.several_answers == "consensus":
+        agreed = consensus(answers, settings.same_box_iou)
+        disputed = len(agreed.ignore) - len({region for answer in answers for region in answer.ignore})
+        note = f"{disputed} boxes that not most of {len(answers)} people drew are ignored" if disputed else ""
+        return Verdict(agreed, last, note)
+    (_, newer), best = max(pairs.items(), key=lambda pair: (pair[1], pair[0][1]))
+    if best >= settings.agreement:
+        return Verdict(answers[newer], last)
+    note = f"{len(answers)} people disagree: agreement {best:.2f}, expected {settings.agreement:.2f}; asked again"
+    return Verdict(None, last, note)

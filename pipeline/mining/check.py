@@ -1,0 +1,179 @@
+"""Checks of proposals, one step at a time, as far as a gate finds that they can change what becomes of a box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from pipeline.detector.predict import Predictor
+from pipeline.mining.columns import corner_columns, table_of
+from pipeline.mining.consistency import gather_evidence
+from pipeline.mining.cuts import Cuts
+from pipeline.mining.hosts import Hosts
+from pipeline.mining.paste import Pastes, draw_pastes
+from pipeline.mining.validate import Cost, Redetections, redetect, redetect_closer
+from pipeline.records import CHECK_SCHEMA
+from pipeline.seeds import numpy_generator
+from pipeline.settings import MiningSettings
+
+CLASS_FREE_IMAGE, CLASS_FREE_REGION = "class_free_image", "class_free_region"
+
+Flags = NDArray[np.bool_]
+
+
+class Gate(Protocol):
+    """Tells which proposals are worth what another check costs."""
+
+    def climbs(self, evidence: pa.Table) -> Flags:
+        """Which of them the next check may still change the fate of.
+
+        Args:
+            evidence: Columns of `PROPOSAL_SCHEMA` and `EVIDENCE_FIELDS`. Those without `agreement` would be shown
+                closer next, the others pasted, in as many rounds as the settings have.
+
+        Returns:
+            bool[N].
+        """
+
+
+class Everything:
+    """A gate that has every proposal checked in full."""
+
+    def climbs(self, evidence: pa.Table) -> Flags:
+        """All of them."""
+        return np.ones(len(evidence), dtype=np.bool_)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Proposals, some of which wait for checks.
+
+    Attributes:
+        proposals: Columns of `PROPOSAL_SCHEMA`; those of one picture side by side.
+        checks: Columns of `CHECK_SCHEMA`, what is known of them already.
+        chosen: bool[N], which of them wait.
+        cuts: Of those that wait, in order.
+    """
+
+    proposals: pa.Table
+    checks: pa.Table
+    chosen: Flags
+    cuts: Cuts
+
+    @staticmethod
+    def join(parts: list[Waiting]) -> Waiting:
+        """Several in one, in order; at least one."""
+        return Waiting(
+            pa.concat_tables([part.proposals for part in parts]),
+            pa.concat_tables([part.checks for part in parts]),
+            np.concatenate([part.chosen for part in parts]),
+            Cuts.join(part.cuts for part in parts),
+        )
+
+
+class Checker:
+    """Shows proposals closer, then pastes them.
+
+    Args:
+        predictor: The detector.
+        hosts: Labelled pictures.
+        settings: How proposals are pasted, and what counts as found again.
+        seed: What is drawn for a picture depends on it, on the picture's id and on which of its proposals wait.
+    """
+
+    def __init__(self, predictor: Predictor, hosts: Hosts, settings: MiningSettings, seed: int) -> None:
+        self._predictor = predictor
+        self._hosts = hosts
+        self._settings = settings
+        self._seed = seed
+
+    def check(self, waiting: Waiting, gate: Gate, cost: Cost) -> tuple[pa.Table, pa.Table]:
+        """Check proposals until none of them climbs.
+
+        Args:
+            waiting: The proposals.
+            gate: Asked after every step.
+            cost: Counted up.
+
+        Returns:
+            The proposals, with `agreement` where they were shown closer, and all checks of them.
+        """
+        proposals, checks, climbing = waiting.proposals, waiting.checks, waiting.chosen
+        pastes: Pastes | None = None
+        while climbing.any():
+            unseen = climbing & proposals["agreement"].is_null().to_numpy(zero_copy_only=False)
+            done = gather_evidence(proposals, checks)["checks"].to_numpy()
+            pasted = climbing & ~unseen
+            if unseen.any():
+                proposals = self._look_closer(proposals, unseen, waiting, cost)
+            if pasted.any():
+                pastes = pastes or self._draw(waiting)
+                checks = pa.concat_tables([checks, self._paste(pastes, waiting, pasted, done, cost)])
+            evidence = gather_evidence(proposals, checks)
+            unfinished = evidence["checks"].to_numpy() < self._settings.hosts
+            climbing = waiting.chosen & unfinished & gate.climbs(evidence)
+        return proposals, checks
+
+    def _look_closer(self, proposals: pa.Table, unseen: Flags, waiting: Waiting, cost: Cost) -> pa.Table:
+        """Fill in `agreement` and `agreement_iou`."""
+        seen = redetect_closer(self._predictor, waiting.cuts.take(_places(unseen, waiting)), self._settings, cost)
+        for name, values in (("agreement", seen.score), ("agreement_iou", seen.iou)):
+            column = proposals[name].to_numpy(zero_copy_only=False).astype(np.float32)
+            column[unseen] = values.numpy()
+            place = proposals.schema.get_field_index(name)
+            proposals = proposals.set_column(place, proposals.schema.field(place), pa.array(column, from_pandas=True))
+        return proposals
+
+    def _draw(self, waiting: Waiting) -> Pastes:
+        """All pastes of all that wait, picture by picture."""
+        images = waiting.proposals["image_id"].filter(pa.array(waiting.chosen)).to_numpy(zero_copy_only=False)
+        starts = np.flatnonzero(np.r_[True, images[1:] != images[:-1]])
+        parts = [
+            draw_pastes(
+                waiting.cuts.take(torch.arange(start, end)),
+                self._hosts,
+                self._settings,
+                numpy_generator(self._seed, "paste", images[start]),
+                first_proposal=start,
+            )
+            for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(images)], strict=True)
+        ]
+        return Pastes.join(parts)
+
+    def _paste(self, pastes: Pastes, waiting: Waiting, pasted: Flags, done: NDArray[np.int32], cost: Cost) -> pa.Table:
+        """The next round of pastes of some proposals."""
+        rounds = np.array(self._settings.rounds)
+        until = rounds[np.searchsorted(rounds[:-1], done, side="right")]
+        row = np.flatnonzero(waiting.chosen)[pastes.proposal.numpy()]
+        number = pastes.number.numpy()
+        due = pastes[torch.from_numpy(pasted[row] & (done[row] <= number) & (number < until[row]))]
+        seen = redetect(self._predictor, due, waiting.cuts, self._hosts, self._settings, cost)
+        ids = waiting.proposals["proposal_id"].to_numpy(zero_copy_only=False)[waiting.chosen]
+        return self._rows(due, seen, ids[due.proposal.numpy()])
+
+    def _rows(self, pastes: Pastes, seen: Redetections, ids: NDArray[np.str_]) -> pa.Table:
+        factors = self._hosts.to_original[pastes.host].repeat(1, 2)
+        columns = {
+            "proposal_id": ids,
+            "number": pastes.number.numpy(),
+            "host_id": np.array(self._hosts.image_ids)[pastes.host.numpy()],
+            "host_kind": np.where(pastes.class_free.numpy(), CLASS_FREE_IMAGE, CLASS_FREE_REGION),
+            **corner_columns(pastes.object * factors, "paste_"),
+            "margin": np.full(len(pastes), self._settings.margin, dtype=np.float32),
+            "scale": pastes.scale.numpy(),
+            "hit": seen.hit.numpy(),
+            "score": seen.score.numpy(),
+            "iou": seen.iou.numpy(),
+            **corner_columns(seen.boxes * factors),
+        }
+        return table_of(columns, CHECK_SCHEMA, len(pastes))
+
+
+def _places(rows: Flags, waiting: Waiting) -> torch.Tensor:
+    """Numbers of the cuts of some proposals that wait."""
+    return torch.from_numpy(np.flatnonzero(rows[waiting.chosen]))

@@ -1,0 +1,40 @@
+"""What one model found in a cycle is not looked for again in the next."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from pipeline.settings import load_settings
+from pipeline.stages.cycle import open_cycle
+from pipeline.stages.mine import mine
+from tests.end_to_end.project import run_cycles, write_config
+
+
+@pytest.fixture(scope="module")
+def config(tiny_data, tmp_path_factory):
+    path = write_config(tmp_path_factory.mktemp("again"), tiny_data, mining={"precision": "auto"})
+    run_cycles(path)
+    return path
+
+
+def test_the_same_model_detects_only_in_pictures_where_it_had_found_nothing(config):
+    first, second = (open_cycle(load_settings(config), datetime.now(UTC)) for _ in range(2))
+    assert first.number == second.number == 1, "not finished, so the same cycle"
+    before, again = first.workspace.cycle(0).read_json("mining.json"), mine(second)
+    assert again["model_id"] == before["model_id"]
+    for told, prefix in ((again, ""), (again["held_back"], "held_back_")):
+        assert told["passes"] == told["views"] == told["pastes"] == 0
+        for name in ("proposals", "checks"):
+            tables = [first.workspace.cycle(number).read_table(f"{prefix}{name}.parquet") for number in (0, 1)]
+            keys = [(key, "ascending") for key in ("proposal_id", "number") if key in tables[0].column_names]
+            assert tables[1].sort_by(keys).equals(tables[0].sort_by(keys))
+
+
+def test_the_precision_is_measured_once_a_model_and_machine(config):
+    cycle = open_cycle(load_settings(config), datetime.now(UTC))
+    folder = cycle.workspace.models.folder(cycle.workspace.cycle(0).read_json("mining.json")["model_id"])
+    measured = folder.read_json("precision.json")
+    assert set(measured.values()) <= {"fp32", "bf16"}
+    assert len(measured) == 1

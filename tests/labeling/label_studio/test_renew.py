@@ -1,0 +1,209 @@
+"""When a new model arrives: open tasks are renewed or leave the queue, and nobody's work is lost."""
+
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from pipeline.errors import RemoteError
+from pipeline.records import Source, TaskKind
+from tests.builders import box, image_id
+from tests.labeling.label_studio.test_server import shown
+
+pytestmark = pytest.mark.label_studio
+
+NAMES = ("open", "draft", "answered", "skipped", "locked")
+
+
+def old(desk):
+    return [
+        desk.task(name, box(score=0.5), value=float(place), cycle=1, model_id="m1")
+        for place, name in enumerate(NAMES, 1)
+    ]
+
+
+def renewed(tasks):
+    new = box(x2=70, label="nut", score=0.9, p_correct=0.41)
+    doubt = {new.box_id: "unsure: 0.41 found again in 1 of 5 hosts"}
+    fresh = {"boxes": (new,), "doubts": doubt, "reason": "new", "cycle": 2, "model_id": "m2"}
+    return [replace(task, value=10.0 - task.value, **fresh) for task in tasks]
+
+
+def ids(*names):
+    return {image_id(name) for name in names}
+
+
+@pytest.fixture
+def desk_at_work(desk, people):
+    """Tasks of the first cycle: one drafted, one answered, one skipped, one open on somebody's page."""
+    owner, ann = people
+    desk.backend().push(old(desk))
+    entries = desk.tasks(owner)
+    draft = {"result": [shown(entries[image_id("draft")])], "lead_time": 1}
+    reply = ann.session.post(f"/api/tasks/{entries[image_id('draft')]['id']}/drafts", json=draft)
+    reply.raise_for_status()
+    owner.submit(entries[image_id("answered")]["id"], shown(entries[image_id("answered")]))
+    owner.skip(entries[image_id("skipped")]["id"])
+    assert ann.next_task(desk.project(owner)["id"])["data"]["image_id"] == image_id("locked")
+    return desk
+
+
+def test_open_tasks_get_the_new_boxes_and_their_new_place(desk_at_work, people):
+    owner, _ = people
+    before = desk_at_work.tasks(owner)
+    tasks = renewed(old(desk_at_work))
+    result = desk_at_work.backend().push(tasks)
+    assert set(result.updated) == ids("open", "locked")
+    assert set(result.existing) == ids(*NAMES)
+    after = desk_at_work.tasks(owner)
+    for name in ("draft", "answered", "skipped"):
+        assert after[image_id(name)] == before[image_id(name)]
+    entry = after[image_id("open")]
+    (prediction,) = entry["predictions"]
+    assert prediction["id"] == before[image_id("open")]["predictions"][0]["id"]
+    assert [region["type"] for region in prediction["result"]] == ["rectanglelabels", "textarea"]
+    assert prediction["result"][0]["score"] == 0.41
+    assert {name: entry["data"][name] for name in ("value", "reason", "cycle", "model_id")} == {
+        "value": 9.0,
+        "reason": "new",
+        "cycle": 2,
+        "model_id": "m2",
+    }
+    assert owner.next_task(desk_at_work.project(owner)["id"])["data"]["image_id"] == image_id("open")
+    assert desk_at_work.backend().push(tasks).updated == ()
+    assert desk_at_work.tasks(owner) == after
+
+
+def test_who_had_the_task_open_can_still_submit_what_they_saw(desk_at_work, people):
+    _, ann = people
+    before = desk_at_work.tasks(ann)[image_id("locked")]
+    desk_at_work.backend().push(renewed(old(desk_at_work)))
+    ann.submit(before["id"], shown(before), parent_prediction=before["predictions"][0]["id"])
+    answers = {answer.image_id: answer for answer in desk_at_work.backend().harvest().answers}
+    assert [(b.label, b.source) for b in answers[image_id("locked")].boxes] == [("bolt", Source.ACCEPTED)]
+
+
+def test_tasks_of_no_use_leave_the_queue_and_begun_ones_stay(desk_at_work, people):
+    owner, ann = people
+    before = desk_at_work.tasks(owner)
+    result = desk_at_work.backend().push([], unasked=ids(*NAMES, "never asked"))
+    assert set(result.withdrawn) == ids("open", "locked")
+    assert set(result.begun) == ids("draft")
+    after = desk_at_work.tasks(owner)
+    assert set(after) == ids(*NAMES)
+    for name in ("draft", "answered", "skipped"):
+        assert after[image_id(name)] == before[image_id(name)]
+    again = desk_at_work.backend().push([], unasked=ids(*NAMES))
+    assert (again.withdrawn, set(again.begun)) == ((), ids("draft"))
+    project = desk_at_work.project(owner)["id"]
+    served = []
+    for _ in range(2):
+        entry = ann.next_task(project)
+        served.append(entry["data"]["image_id"])
+        ann.submit(entry["id"])
+    assert set(served) == ids("draft", "skipped"), "what one person skips the server offers to others"
+    assert owner.session.get(f"/api/projects/{project}/next").status_code == 404
+    # An answer that comes all the same is taken in.
+    ann.submit(before[image_id("locked")]["id"], shown(before[image_id("locked")]))
+    assert image_id("locked") in {answer.image_id for answer in desk_at_work.backend().harvest().answers}
+
+
+def test_withdrawn_tasks_are_deleted_once_nobody_can_have_them_open(desk_at_work, people):
+    owner, ann = people
+    everything = ids(*NAMES)
+    desk_at_work.backend().push([], unasked=everything)
+    entry = desk_at_work.tasks(owner)[image_id("locked")]
+    ann.session.post(f"/api/tasks/{entry['id']}/drafts", json={"result": [], "lead_time": 1}).raise_for_status()
+    desk_at_work.backend().push([], unasked=everything)
+    assert set(desk_at_work.tasks(owner)) == everything, "somebody may have it open for a day"
+    result = desk_at_work.backend(lock_s=0).push([], unasked=everything)
+    assert set(desk_at_work.tasks(owner)) == everything - ids("open")
+    assert set(result.begun) == ids("draft", "locked")
+
+
+def test_what_is_worth_asking_again_comes_back(desk_at_work, people):
+    owner, _ = people
+    desk_at_work.backend().push([], unasked=ids(*NAMES))
+    result = desk_at_work.backend().push(renewed(old(desk_at_work)))
+    assert set(result.updated) == ids("open", "locked")
+    entry = desk_at_work.tasks(owner)[image_id("open")]
+    assert (entry["data"]["kind"], entry["data"]["reason"], entry["is_labeled"]) == ("ask", "new", False)
+    assert owner.next_task(desk_at_work.project(owner)["id"])["data"]["image_id"] == image_id("open")
+
+
+class Breaking(httpx.HTTPTransport):
+    """Fails at the nth change of a task or a prediction."""
+
+    def __init__(self, nth):
+        super().__init__()
+        self.left = nth
+
+    def handle_request(self, request):
+        hit = request.method == "PATCH" and ("/tasks/" in request.url.path or "/predictions/" in request.url.path)
+        self.left -= hit
+        if hit and self.left == 0:
+            return httpx.Response(500, json={"detail": "cut"}, request=request)
+        return super().handle_request(request)
+
+
+@pytest.mark.parametrize("nth", [1, 2, 4, 6])
+def test_a_push_that_broke_while_renewing_is_finished_by_the_next(desk, people, nth):
+    owner, _ = people
+    first = [desk.task(f"image {number}", box(score=0.5), value=float(number)) for number in range(4)]
+    desk.backend().push(first)
+    second, unasked = renewed(first[:2]), {task.image_id for task in first[2:]}
+    with pytest.raises(RemoteError, match="cut"):
+        desk.backend(transport=Breaking(nth)).push(second, unasked=unasked)
+    desk.backend().push(second, unasked=unasked)
+    entries = desk.tasks(owner)
+    for task in second:
+        assert entries[task.image_id]["data"]["model_id"] == "m2"
+        assert len(entries[task.image_id]["predictions"]) == 1
+        assert len(entries[task.image_id]["predictions"][0]["result"]) == 2
+    assert {entries[image]["data"]["kind"] for image in unasked} == {"withdrawn"}
+
+
+def test_a_blind_task_stays_without_boxes(desk, people):
+    owner, _ = people
+    task = desk.task("one", box(score=0.5), kind=TaskKind.BLIND, model_id="m1")
+    desk.backend().push([task])
+    desk.backend().push([replace(task, model_id="m2", value=3.0)])
+    (entry,) = desk.tasks(owner).values()
+    assert (entry["data"]["model_id"], entry["predictions"][0]["result"]) == ("m2", [])
+
+
+def test_tabs_show_what_they_say_and_get_their_rule_back(desk_at_work, people):
+    owner, ann = people
+    entries = desk_at_work.tasks(owner)
+    ann.submit(entries[image_id("answered")]["id"])
+    audits = [desk_at_work.task(kind.value, kind=kind) for kind in (TaskKind.AUDIT, TaskKind.BLIND)]
+    desk_at_work.backend().push([*old(desk_at_work), *audits], unasked=())
+    desk_at_work.backend().push([], unasked=ids("locked"))
+    project = desk_at_work.project(owner)["id"]
+
+    def tabs():
+        views = owner.session.get("/api/dm/views/", params={"project": project}).json()
+        return {view["data"]["title"]: view for view in views}
+
+    def listed(view):
+        found = owner.session.get("/api/tasks/", params={"view": view["id"], "project": project}).json()["tasks"]
+        return [entry["data"]["image_id"] for entry in found]
+
+    assert {name: set(listed(view)) for name, view in tabs().items()} == {
+        "best first": ids("open", "draft", "audit", "blind"),
+        "audit": ids("audit"),
+        "blind": ids("blind"),
+        "skipped": ids("skipped"),
+        "disagreement": ids("answered"),
+    }
+    assert listed(tabs()["best first"])[0] == image_id("draft")
+    view = tabs()["best first"]
+    changed = {**view["data"], "ordering": ["tasks:id"], "filters": {"conjunction": "and", "items": []}}
+    changed["hiddenColumns"] = {"explore": ["tasks:id"], "labeling": []}
+    owner.session.patch(f"/api/dm/views/{view['id']}/", json={"project": project, "data": changed}).raise_for_status()
+    desk_at_work.backend().push([])
+    (after,) = [one for name, one in tabs().items() if name == "best first"]
+    assert len(tabs()) == 5
+    assert after["data"]["ordering"] == ["-tasks:data.value"]
+    assert set(listed(after)) == ids("open", "draft", "audit", "blind")
+    assert after["data"]["hiddenColumns"] == changed["hiddenColumns"]
