@@ -18,11 +18,11 @@ from pipeline.boxes import as_boxes
 from pipeline.detector.predict import Detections, Predictor
 from pipeline.detector.stream import stream_pictures
 from pipeline.records import Split
-from pipeline.selection.certify import Certificate, certify_class
+from pipeline.selection.certify import Certificate
 from pipeline.selection.ladder import fit_ladder, out_of_fold
 from pipeline.selection.quality import auroc_gain, measure
 from pipeline.settings import Settings
-from pipeline.stages.calibration import HeldBack
+from pipeline.stages.calibration import HeldBack, certify
 from pipeline.stages.cycle import Progress, silent
 from pipeline.workspace import Folder
 
@@ -89,20 +89,10 @@ def _measure(settings: Settings, progress: Progress) -> dict[str, Any]:
         "crosscheck": ladder.rungs[-1].predict(known.evidence),
         "crosscheck within the budget": p_correct,
     }
-    labels = held_back.evidence["label"].to_numpy(zero_copy_only=False)
-    certificates = [
-        certify_class(
-            label,
-            gated[labels == label],
-            held_back.right[labels == label],
-            target=settings.selection.target_precision,
-            confidence=settings.selection.confidence,
-        )
-        for label in settings.data.labels
-    ]
+    promised = certify(held_back, gated, settings, bench.model_id)
     return {
         "evidence": [_row(name, score, confidence, known, settings.seed) for name, score in scores.items()],
-        "certificates": [_kept(one, p_correct, known, settings) for one in certificates if one.certified],
+        "certificates": [_kept(one, p_correct, known, settings) for one in promised.classes.values() if one.certified],
     }
 
 

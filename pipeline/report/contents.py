@@ -11,6 +11,7 @@ import pyarrow as pa
 from pipeline.records import CHECK_SCHEMA, QUEUE_SCHEMA, SAMPLE_SCHEMA, SELECTION_SCHEMA, ImportIssue
 from pipeline.report.artefacts import Harvest, MiningCost, Opening, Push, Selected, Version
 from pipeline.report.measures import AuditCount, Calibration, Certificates, Gate, Metrics, Training
+from pipeline.selection.withdrawal import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class CycleContents:
         training: The fine-tuning run.
         calibration: Every score on held-back boxes.
         certificates: The promise for each class.
+        standings: Whether a class was withdrawn after its audits, by label.
         selected: How many boxes met which fate.
         blind_audit: Pseudo-labels of all cycles that people found, by label, when asked without seeing them.
         audit: Pseudo-labels against hidden truth by label; None outside a simulation.
@@ -109,6 +111,7 @@ class CycleContents:
     training: Training | None = None
     calibration: Calibration | None = None
     certificates: Certificates | None = None
+    standings: Mapping[str, Standing] = field(default_factory=dict)
     selected: Selected | None = None
     blind_audit: Mapping[str, AuditCount] = field(default_factory=dict)
     audit: Mapping[str, AuditCount] | None = None

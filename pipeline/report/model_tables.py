@@ -135,6 +135,7 @@ def certificates(contents: CycleContents) -> Table:
         A row a class; the precision that people found once they were asked blindly, the true one in a simulation.
     """
     promised = contents.certificates.classes if contents.certificates else {}
+    withdrawn = {label: one.needed for label, one in contents.standings.items() if one.withdrawn}
     fates = count_fates(contents.selection)
     audits = [
         (Column(name, hint=hint), counts)
@@ -159,10 +160,10 @@ def certificates(contents: CycleContents) -> Table:
     rows = tuple(
         (
             label,
-            *_promise(promised.get(label)),
+            *_promise(promised.get(label), withdrawn=label in withdrawn),
             *(_found(counts.get(label)) for _, counts in audits),
             *(count(fates.get(label, {}).get(fate, 0)) for fate in (Fate.PSEUDO, Fate.ASK, Fate.DROP)),
-            (promised[label].needed or "") if label in promised else "",
+            "; ".join(filter(None, (withdrawn.get(label), promised[label].needed if label in promised else None))),
         )
         for label in sorted({*promised, *fates, *(label for _, counts in audits for label in counts)})
     )
@@ -219,10 +220,11 @@ def _share_right(calibration: Calibration) -> float | None:
     return sum(right * number for _, right, number in bins) / boxes if boxes else None
 
 
-def _promise(one: Certificate | None) -> tuple[Cell, ...]:
+def _promise(one: Certificate | None, *, withdrawn: bool) -> tuple[Cell, ...]:
     if one is None:
         return (Badge("none", "note"), NOTHING, NOTHING, NOTHING)
     badge = Badge("certified", "good") if one.certified else Badge("not certified", "warn")
+    badge = Badge("withdrawn", "bad") if withdrawn else badge
     return (badge, share(one.threshold), f"{count(one.right)} of {count(one.boxes)}", share(one.lower_bound))
 
 

@@ -185,6 +185,9 @@ def _certificates(contents: CycleContents) -> Iterator[Notice]:
     if promised is None or not promised.classes:
         yield Notice("note", "There is no certificate yet, so nothing may be pseudo-labeled.", "certificates")
         return
+    for label, one in sorted(contents.standings.items()):
+        if one.withdrawn:
+            yield Notice("bad", f"No pseudo-labels of {label}: {one.needed}.", "certificates")
     without = sorted(label for label, one in promised.classes.items() if not one.certified)
     if without:
         told = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -18,10 +18,13 @@ from pipeline.settings import SelectionSettings
 REASONS = {
     "certified": "p(correct) reaches the certified threshold of its class",
     "below_threshold": "p(correct) is under the certified threshold of its class",
+    "withdrawn_class": "p(correct) reaches the threshold, but the class failed its audits",
     "uncertified_class": "its class has no certificate",
     "unlikely": "p(correct) is so low that it is dropped",
 }
 """What the column `reason` of the selection means."""
+AUDITED = (pc.field("fate") == Fate.PSEUDO.value) | (pc.field("reason") == "withdrawn_class")
+"""A filter for boxes that audits are about: what is written, and what would be if its class were trusted."""
 
 
 def decide(
@@ -29,6 +32,7 @@ def decide(
     p_correct: NDArray[np.float64],
     certificates: Mapping[str, Certificate],
     settings: SelectionSettings,
+    withdrawn: Collection[str] = (),
 ) -> pa.Table:
     """Give each proposal its fate.
 
@@ -37,6 +41,7 @@ def decide(
         p_correct: float[N].
         certificates: By class name; a class without an entry has none.
         settings: `drop_below`.
+        withdrawn: Classes that failed their audits: nothing is written of them, whatever is certified.
 
     Returns:
         Columns of `SELECTION_SCHEMA`, in order.
@@ -45,9 +50,12 @@ def decide(
     threshold = np.array([thresholds.get(label, np.nan) for label in evidence["label"].to_pylist()], dtype=np.float64)
     # Compared as it is stored, so that a reader of the table sees no box on the wrong side of its threshold.
     p_stored, threshold = p_correct.astype(np.float32), threshold.astype(np.float32)
-    conditions = [p_stored >= threshold, p_stored < settings.drop_below, np.isnan(threshold)]
-    fate = np.select(conditions, [Fate.PSEUDO, Fate.DROP, Fate.ASK], Fate.ASK)
-    reason = np.select(conditions, ["certified", "unlikely", "uncertified_class"], "below_threshold")
+    mistrusted = np.isin(evidence["label"].to_numpy(zero_copy_only=False).astype(str), list(withdrawn))
+    sure = p_stored >= threshold
+    conditions = [sure & ~mistrusted, sure, p_stored < settings.drop_below, np.isnan(threshold)]
+    fate = np.select(conditions, [Fate.PSEUDO, Fate.ASK, Fate.DROP, Fate.ASK], Fate.ASK)
+    reasons = ["certified", "withdrawn_class", "unlikely", "uncertified_class"]
+    reason = np.select(conditions, reasons, "below_threshold")
     added = {
         "p_correct": pa.array(p_stored),
         "threshold": pa.array(threshold, from_pandas=True),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.boxes import as_boxes
-from pipeline.errors import ArtefactError
 from pipeline.matching import mark_right
 from pipeline.mining.consistency import gather_evidence
 from pipeline.mining.validate import prices
 from pipeline.records import Sample, Split
-from pipeline.selection.certify import Certificate, certify_class
+from pipeline.selection.certify import Certificate, Certificates, certify_class
+from pipeline.selection.clusters import error_correlation
 from pipeline.selection.ladder import Ladder, fit_ladder, out_of_fold
 from pipeline.selection.quality import measure
 from pipeline.settings import MiningSettings, Settings
@@ -25,6 +26,10 @@ from pipeline.stages.cycle import Cycle
 from pipeline.stages.finetune import labeled_samples
 
 LADDER = "calibration.json"
+_COST_ONLY = {"batch_size", "chunk_images", "decode_threads", "max_hosts_cached"}
+"""Settings of mining that change what it costs and nothing that it finds."""
+_RESTED_ON = {"match_iou", "target_precision", "confidence", "folds", "min_class_boxes"}
+"""Settings of selection that certificates depend on."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,14 @@ class HeldBack:
         return prices(as_boxes(np.stack(corners, axis=1)), sizes, settings).double().numpy()
 
     @property
+    def groups(self) -> NDArray[np.intp]:
+        """int[N]: which family of near-duplicates the picture of each proposal belongs to."""
+        family = {sample.image_id: sample.group_id for sample in self.samples}
+        names = [family[image_id] for image_id in self.evidence["image_id"].to_pylist()]
+        number = {name: index for index, name in enumerate(sorted(set(names)))}
+        return np.array([number[name] for name in names], dtype=np.intp)
+
+    @property
     def misses_without_proposals(self) -> float:
         """True boxes in an image in which nothing was proposed; the mean number missed where there is no such image."""
         proposed = set(self.evidence["image_id"].to_pylist())
@@ -101,40 +114,81 @@ def calibrate(cycle: Cycle, model_id: str) -> Ladder:
     common: dict[str, Any] = {"rounds": mining.rounds, "budget": mining.budget, "model_id": model_id}
     p_correct, with_all = out_of_fold(*given, **common)
     ladder = fit_ladder(*given, **common)
-    labels = known.evidence["label"].to_numpy(zero_copy_only=False)
-    certificates = {
-        label: certify_class(
-            label,
-            p_correct[labels == label],
-            known.right[labels == label],
-            target=settings.target_precision,
-            confidence=settings.confidence,
-        )
-        for label in cycle.settings.data.labels
-    }
     cycle.workspace.models.folder(model_id).write_json(LADDER, ladder.to_json())
     cycle.folder.write_json("calibration.json", _measures(cycle, known, p_correct, with_all))
-    cycle.folder.write_json("certificates.json", _promises(cycle, certificates, model_id))
+    promised = certify(known, p_correct, cycle.settings, model_id)
+    cycle.folder.write_json("certificates.json", promised.to_json())
     return ladder
 
 
-def load_calibration(cycle: Cycle) -> tuple[Ladder, dict[str, Certificate]]:
-    """Read what `calibrate` wrote for the model that this cycle mined with.
+def certify(known: HeldBack, p_correct: NDArray[np.float64], settings: Settings, model_id: str) -> Certificates:
+    """Certify every class.
+
+    Args:
+        known: The held-back proposals.
+        p_correct: float[N], of models that have not seen their pictures.
+        settings: The promised precision.
+        model_id: The detector whose proposals these are.
 
     Returns:
-        The ladder and the certificates by class name.
+        The promises.
+    """
+    labels = known.evidence["label"].to_numpy(zero_copy_only=False)
+    correlation = error_correlation(p_correct, known.right, known.groups)
+    target, confidence = settings.selection.target_precision, settings.selection.confidence
+
+    def certificate(label: str) -> Certificate:
+        own = labels == label
+        given = (p_correct[own], known.right[own], known.groups[own])
+        return certify_class(label, *given, target=target, confidence=confidence, correlation=correlation)
+
+    classes = {label: certificate(label) for label in settings.data.labels}
+    return Certificates(model_id, calibration_set(known.samples, settings), target, confidence, correlation, classes)
+
+
+def calibration_set(samples: list[Sample], settings: Settings) -> str:
+    """Hash of what certificates rest on beside the detector.
+
+    Args:
+        samples: The held-back images.
+        settings: Those of mining and of calibration are part of it.
+
+    Returns:
+        12 hex digits; the order of images and of their boxes has no part in it.
+    """
+    rested_on = {
+        "images": sorted(
+            [
+                one.image_id,
+                sorted([box.label, *box.xyxy] for box in one.boxes),
+                sorted([*region.xyxy] for region in one.ignore),
+            ]
+            for one in samples
+        ),
+        "labels": settings.data.labels,
+        "mining": settings.mining.model_dump(mode="json", exclude=_COST_ONLY),
+        "selection": settings.selection.model_dump(mode="json", include=_RESTED_ON),
+    }
+    return hashlib.sha256(json.dumps(rested_on, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def load_calibration(cycle: Cycle, known: HeldBack) -> tuple[Ladder, Certificates]:
+    """Read what `calibrate` wrote for the model that this cycle mined with.
+
+    Args:
+        cycle: The cycle.
+        known: The held-back proposals as they are now.
+
+    Returns:
+        The ladder and the certificates.
 
     Raises:
-        ArtefactError: Nothing was calibrated, or the certificates are another model's.
+        ArtefactError: Nothing was calibrated, or the certificates are another model's or of another calibration set.
     """
-    model_id, promised = str(cycle.artefact("mining")["model_id"]), cycle.folder.read_json("certificates.json")
-    if promised["model_id"] != model_id:
-        raise ArtefactError(
-            f"Expected certificates for model {model_id} in cycle {cycle.number}, got those of "
-            f"{promised['model_id']}. Calibrate again: drop the cycle with `crosscheck cycle --discard`."
-        )
-    certificates = {label: Certificate(**one) for label, one in promised["classes"].items()}
-    return Ladder.from_json(cycle.workspace.models.folder(model_id).read_json(LADDER)), certificates
+    model_id = str(cycle.artefact("mining")["model_id"])
+    promised = Certificates.from_json(cycle.folder.read_json("certificates.json"))
+    promised.check(model_id, calibration_set(known.samples, cycle.settings))
+    return Ladder.from_json(cycle.workspace.models.folder(model_id).read_json(LADDER)), promised
 
 
 def _measures(
@@ -163,14 +217,3 @@ def _measures(
     }
     reliability = {name: one.pop("reliability") for name, one in measured.items()}
     return {"boxes": len(p_correct), "evidence": measured, "reliability": reliability}
-
-
-def _promises(cycle: Cycle, certificates: Mapping[str, Certificate], model_id: str) -> dict[str, Any]:
-    settings = cycle.settings.selection
-    classes = {label: one.to_json() for label, one in certificates.items()}
-    return {
-        "model_id": model_id,
-        "target": settings.target_precision,
-        "confidence": settings.confidence,
-        "classes": classes,
-    }

@@ -20,7 +20,7 @@ from pipeline.labeling.merge import MergeResult, merge_answers
 from pipeline.records import Answer
 from pipeline.settings import Settings
 from pipeline.stages.acceptance import acceptance
-from pipeline.stages.audit import add_audits, audited
+from pipeline.stages.audit import Counts, add_audits, audited
 from pipeline.stages.cycle import Cycle, Progress, silent
 from pipeline.stages.effort import add_seconds, hours_saved, hours_spent, seconds_and_boxes
 from pipeline.stages.replaced import replaced_pictures
@@ -184,7 +184,7 @@ def _deleted(found: Harvest, known: Mapping[str, Answer]) -> tuple[dict[str, set
 
 def _told(
     answers: Sequence[Answer],
-    audit: dict[str, Any],
+    audit: Mapping[str, Counts],
     merged: MergeResult,
     known: Mapping[str, Answer] | None = None,
     notes: Sequence[tuple[str, str]] = (),
@@ -200,7 +200,8 @@ def _told(
         "agreements": list(merged.agreements),
         "asked_again": len(merged.ask_again),
         "annotators": dict(Counter(answer.annotator for answer in answers)),
-        "audit": audit,
+        "audit": add_audits(list(audit.values())),
+        "audited": audit,
         "notes": [list(note) for note in (*notes, *merged.notes)],
     }
 
@@ -228,6 +229,10 @@ def _since_last_cycle(cycle: Cycle) -> dict[str, Any]:
         "agreements": [share for one in new for share in one.get("agreements", [])],
         "asked_again": sum(one.get("asked_again", 0) for one in new),
         "audit": add_audits([one["audit"] for one in new]),
+        "audited": {
+            number: add_audits([one.get("audited", {}).get(number, {}) for one in new])
+            for number in sorted({number for one in new for number in one.get("audited", {})})
+        },
         "acceptance": acceptance(cycle.settings, _all_answers(folder, numbers)),
         "notes": [note for one in new for note in one["notes"]],
         "harvests": len(numbers),

@@ -21,8 +21,9 @@ from pipeline.report.figures import ap_by_cycle
 from pipeline.report.measures import AuditCount, Calibration, Certificates, Gate, Training
 from pipeline.report.page import render_cycle, render_index
 from pipeline.report.summary import summary_line, summary_markdown, summary_rows
+from pipeline.selection.withdrawal import Standing
 from pipeline.settings import Settings, dump_settings
-from pipeline.stages.audit import add_audits
+from pipeline.stages.audit import STANDING, add_audits
 from pipeline.stages.cycle import OPENING, SETTINGS, Cycle, load_cycle
 from pipeline.workspace import Folder, Workspace
 
@@ -96,6 +97,7 @@ def contents(cycle: Cycle) -> CycleContents:
         training=_training(folder),
         calibration=_artefact(folder, "calibration", Calibration),
         certificates=_artefact(folder, "certificates", Certificates),
+        standings=_standings(folder),
         selected=_artefact(folder, "select", Selected),
         blind_audit=_blind_audit(cycle),
         audit=read_artefact(dict[str, AuditCount], audit, folder.path("audit.json")) if audit else None,
@@ -181,6 +183,11 @@ def _blind_audit(cycle: Cycle) -> dict[str, AuditCount]:
     folders = (cycle.workspace.cycle(number) for number in cycle.workspace.cycles() if number <= cycle.number)
     harvests = [folder.read_json("harvest.json") for folder in folders if folder.exists("harvest.json")]
     return {label: AuditCount(**one) for label, one in add_audits([one["audit"] for one in harvests]).items()}
+
+
+def _standings(folder: Folder) -> dict[str, Standing]:
+    known = folder.read_json(STANDING) if folder.exists(STANDING) else {}
+    return read_artefact(dict[str, Standing], known, folder.path(STANDING))
 
 
 def _training(folder: Folder) -> Training | None:

@@ -24,10 +24,11 @@ from pipeline.records import (
     samples_from_table,
 )
 from pipeline.seeds import derive_seed, numpy_generator
-from pipeline.selection.decide import boxes_of, decide, pseudo_images, unsure_regions
+from pipeline.selection.decide import AUDITED, boxes_of, decide, pseudo_images, unsure_regions
 from pipeline.selection.diversity import image_embeddings
 from pipeline.selection.query import choose_images, class_weights, expected_worth, no_longer_worth, queue_table
 from pipeline.selection.rivals import Pool
+from pipeline.stages.audit import standings
 from pipeline.stages.calibration import held_back, load_calibration
 from pipeline.stages.cycle import Cycle
 from pipeline.stages.finetune import labeled_samples
@@ -49,11 +50,12 @@ def select(cycle: Cycle) -> dict[str, Any]:
 
 def _decide(cycle: Cycle) -> dict[str, Any]:
     known = held_back(cycle)
-    ladder, certificates = load_calibration(cycle)
+    ladder, promised = load_calibration(cycle, known)
+    withdrawn = [label for label, one in standings(cycle, known.samples).items() if one.withdrawn]
     plain = [name for name in PROPOSAL_SCHEMA.names if name != "embedding"]
     proposals = cycle.folder.read_table("proposals.parquet", plain)
     evidence = gather_evidence(proposals, cycle.folder.read_table("checks.parquet"))
-    selection = decide(evidence, ladder.predict(evidence), certificates, cycle.settings.selection)
+    selection = decide(evidence, ladder.predict(evidence), promised.classes, cycle.settings.selection, withdrawn)
     cycle.folder.write_table("selection.parquet", selection)
     queue = _queue(cycle, selection, known.misses_without_proposals)
     cycle.folder.write_table("queue.parquet", queue)
@@ -97,8 +99,11 @@ def _queue(cycle: Cycle, selection: pa.Table, misses_without_proposals: float) -
 
 
 def _draw_audits(cycle: Cycle, selection: pa.Table, seen: set[str], budget: int) -> list[str]:
-    """Some of the images that would be pseudo-labelled, at random; people draw them without seeing the boxes."""
-    sure = sorted(pseudo_images(selection, seen, None))
+    """Some of the images that would be pseudo-labelled, at random; people draw them without seeing the boxes.
+
+    Those of classes that failed their audits are among them: what people find there can bring a class back.
+    """
+    sure = sorted(set(selection.filter(AUDITED)["image_id"].to_pylist()) - seen)
     count = min(len(sure), round(budget * cycle.settings.selection.audit_share))
     drawn = numpy_generator(cycle.settings.seed, "audit", cycle.number).choice(len(sure), count, replace=False)
     return [sure[index] for index in sorted(drawn.tolist())]

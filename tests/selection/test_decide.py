@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.records import SELECTION_SCHEMA, Box, Fate, Region, Source
 from pipeline.selection.certify import Certificate
-from pipeline.selection.decide import REASONS, boxes_of, decide, pseudo_images, unsure_regions
+from pipeline.selection.decide import AUDITED, REASONS, boxes_of, decide, pseudo_images, unsure_regions
 from pipeline.settings import SelectionSettings
 from tests.selection.evidence import drawn_evidence, evidence_of, selection_of
 
@@ -20,10 +20,9 @@ def certificate(label, threshold):
 CERTIFICATES = {"bolt": certificate("bolt", 0.8), "gear": certificate("gear", None)}
 
 
-def decided(evidence, p_correct, certificates=CERTIFICATES, drop_below=0.05):
-    return decide(
-        evidence, np.array(p_correct, dtype=np.float64), certificates, SelectionSettings(drop_below=drop_below)
-    )
+def decided(evidence, p_correct, certificates=CERTIFICATES, drop_below=0.05, withdrawn=()):
+    settings = SelectionSettings(drop_below=drop_below)
+    return decide(evidence, np.array(p_correct, dtype=np.float64), certificates, settings, withdrawn)
 
 
 # Fates
@@ -64,8 +63,21 @@ def test_three_fates(label, p_correct, fate, reason, threshold):
 
 
 def test_every_reason_is_used():
-    rows = [{"label": "bolt"}] * 3 + [{"label": "gear"}]
-    assert set(decided(evidence_of(*rows), [0.9, 0.5, 0.0, 0.9])["reason"].to_pylist()) == set(REASONS)
+    rows = [{"label": "bolt"}] * 3 + [{"label": "gear"}, {"label": "nut"}]
+    certificates = {**CERTIFICATES, "nut": certificate("nut", 0.8)}
+    selection = decided(evidence_of(*rows), [0.9, 0.5, 0.0, 0.9, 0.9], certificates, withdrawn=["nut"])
+    assert set(selection["reason"].to_pylist()) == set(REASONS)
+
+
+def test_nothing_is_written_of_a_withdrawn_class_but_it_goes_on_being_audited():
+    evidence = evidence_of(*[{"label": "bolt", "image_id": f"i{n}"} for n in range(3)])
+    selection = decided(evidence, [0.9, 0.5, 0.01], withdrawn=["bolt"])
+    assert selection["fate"].to_pylist() == ["ask", "ask", "drop"]
+    assert selection["reason"].to_pylist() == ["withdrawn_class", "below_threshold", "unlikely"]
+    assert pseudo_images(selection, set(), None) == []
+    assert selection.filter(AUDITED)["image_id"].to_pylist() == ["i0"]
+    trusted = decided(evidence, [0.9, 0.5, 0.01])
+    assert trusted.filter(AUDITED)["image_id"].to_pylist() == ["i0"]
 
 
 def test_a_certificate_below_the_drop_limit_still_counts():
