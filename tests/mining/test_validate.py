@@ -194,7 +194,7 @@ def test_an_object_is_found_again_closer_and_a_box_on_nothing_is_not(factor):
     seen = check_closer([found(), one], [picture(), picture((*right, 1, 204))], cost=cost, view_scale=factor)
     assert seen.hit.tolist() == [True, False]
     assert seen.score.tolist() == pytest.approx([0.8, 0.0], abs=0.05)
-    assert seen.iou[0].item() > 0.85
+    assert seen.iou[0].item() > 0.8
     assert (cost.views, cost.pastes, cost.canvases) == (2, 0, 1)
 
 
