@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate, pad
 from torchvision.ops import box_iou
 
 from pipeline.boxes import scale
-from pipeline.detector.augment import FILL
+from pipeline.detector.pixels import FILL
 from pipeline.detector.predict import Detections, Predictor
 from pipeline.detector.stream import STRIDE
 from pipeline.mining.proposals import SAME_PLACE_IOU

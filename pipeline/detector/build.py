@@ -12,8 +12,8 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from pipeline.detector.backbones import build_backbone
 from pipeline.detector.heads import Target
-from pipeline.detector.losses import triplet_loss
 from pipeline.detector.networks import build_network, load_coco
+from pipeline.detector.triplet import sample_boxes, triplet_loss
 from pipeline.seeds import derive_seed
 from pipeline.settings import DetectorSettings, TrainingSettings
 
@@ -102,15 +102,28 @@ class Detector(nn.Module):
             Named scalars whose sum is minimised.
         """
         losses: dict[str, Tensor] = self.network(images, targets)
-        triplet = self.training_settings.triplet
-        if triplet.enabled:
-            counts = [t["weights"] > 0 for t in targets]
-            boxes = [t["boxes"][counted] for t, counted in zip(targets, counts, strict=True)]
-            embeddings = self.embedder(self._features, boxes, images.shape[-2:])
-            labels = torch.cat([t["labels"] for t in targets])[torch.cat(counts)]
-            losses = {**losses, "triplet": triplet.weight * triplet_loss(embeddings, labels, triplet)}
+        if self.training_settings.triplet.enabled:
+            losses = {**losses, "triplet": self._triplet_loss(targets, (images.shape[-2], images.shape[-1]))}
         self._features = {}
         return losses
+
+    def _triplet_loss(self, targets: list[Target], size: tuple[int, int]) -> Tensor:
+        settings = self.training_settings.triplet
+        counts = [target["weights"] > 0 for target in targets]
+        labels = torch.cat([t["labels"][counted] for t, counted in zip(targets, counts, strict=True)])
+        boxes = [t["boxes"][counted] for t, counted in zip(targets, counts, strict=True)]
+        if settings.classes or settings.boxes_per_class:
+            chosen = torch.zeros(len(labels), dtype=torch.bool, device=labels.device)
+            chosen[sample_boxes(labels, settings)] = True
+            parts = torch.split(chosen, [len(one) for one in boxes])
+            boxes, labels = [one[part] for one, part in zip(boxes, parts, strict=True)], labels[chosen]
+        embeddings = self.embedder(self._features, boxes, size)
+        network: Any = self.network
+        background = (network.roi_heads if hasattr(network, "roi_heads") else network.head).hard_background
+        if background:
+            embeddings = torch.cat([embeddings, self.embedder(self._features, list(background), size)])
+            labels = torch.cat([labels, torch.arange(len(labels), len(embeddings), device=labels.device).neg()])
+        return settings.weight * triplet_loss(embeddings, labels, settings)
 
     def forward(self, images: Tensor, targets: list[Target] | None = None) -> Any:
         """Losses while training (see `losses`), else detections.

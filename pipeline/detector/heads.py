@@ -6,6 +6,7 @@ Matching anchors to boxes stays torchvision's; only what a match costs is ours. 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -18,10 +19,13 @@ from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.ops import box_iou
 
 from pipeline.boxes import intersection_over_first
-from pipeline.detector.losses import focal_loss, smooth_one_hot, softmax_loss, weighted_giou, weighted_l1
+from pipeline.detector.background import likeliest_background
+from pipeline.detector.losses import sigmoid_loss, smooth_one_hot, softmax_loss, weighted_giou, weighted_l1
 from pipeline.settings import TrainingSettings
 
 Target = dict[str, Tensor]
+Decode = Callable[[Tensor, Tensor], Tensor]
+"""Boxes, Tensor[N, 4] in pixels, of what a head says of N anchors or points."""
 IGNORED_SHARE = 0.5
 """An anchor of which more lies in an ignore region, and that holds no object, costs nothing."""
 
@@ -88,14 +92,22 @@ def _image_targets(target: Target, anchors: Tensor, matches: Tensor) -> tuple[Te
 
 def _classification_loss(logits: Tensor, expected: AnchorTargets, settings: TrainingSettings) -> Tensor:
     counts = expected.labels >= 0
-    one_hot = smooth_one_hot(expected.labels[counts], logits.shape[-1], settings.label_smoothing)
-    return focal_loss(logits[counts], one_hot, expected.weights[counts], settings.focal)
+    labels = expected.labels[counts]
+    one_hot = smooth_one_hot(labels, logits.shape[-1], settings.label_smoothing)
+    return sigmoid_loss(logits[counts], one_hot, labels, expected.weights[counts], settings)
 
 
-class _NoBackground:
-    """Lets nothing be found of the class 0: torchvision's one-stage heads have a column for it that no box teaches."""
+class _OneStageHead:
+    """Lets nothing be found of the class 0: torchvision's one-stage heads have a column for it that no box teaches.
+
+    Attributes:
+        hard_background: After a training pass, Tensor[N, 4] an image of what looks most like an object and is none;
+            as many as the triplet loss wants.
+    """
 
     training: bool
+    training_settings = TrainingSettings()
+    hard_background: tuple[Tensor, ...] = ()
 
     def forward(self, features: list[Tensor]) -> dict[str, Tensor]:
         """What torchvision's head tells of every anchor or point; at inference, no score for the class 0."""
@@ -104,16 +116,28 @@ class _NoBackground:
             outputs["cls_logits"][..., 0] = -torch.inf
         return outputs
 
+    def _look_for_background(
+        self, logits: Tensor, labels: Tensor, deltas: Tensor, anchors: list[Tensor], decode: Decode
+    ) -> None:
+        count = _wanted_background(self.training_settings)
+        scores, offsets = logits.detach()[..., 1:].amax(-1), deltas.detach()
+        self.hard_background = tuple(
+            likeliest_background(scores[i], labels[i] == 0, decode(offsets[i], anchors[i]), count)
+            for i in range(len(anchors) if count else 0)
+        )
 
-class WeightedRetinaNetHead(_NoBackground, RetinaNetHead):  # type: ignore[misc]
+
+def _wanted_background(settings: TrainingSettings) -> int:
+    return settings.triplet.background_negatives if settings.triplet.enabled else 0
+
+
+class WeightedRetinaNetHead(_OneStageHead, RetinaNetHead):  # type: ignore[misc]
     """RetinaNet's head (arXiv 1708.02002) with weighted, ignorable targets.
 
     Sums are divided by the total weight of matched anchors in the batch, where torchvision divides image by image;
     images without objects then do not dilute the others.
     """
 
-    training_settings = TrainingSettings()
-
     def compute_loss(
         self, targets: list[Target], head_outputs: dict[str, Tensor], anchors: list[Tensor], matched_idxs: list[Tensor]
     ) -> dict[str, Tensor]:
@@ -122,18 +146,20 @@ class WeightedRetinaNetHead(_NoBackground, RetinaNetHead):  # type: ignore[misc]
         is_object = expected.labels > 0
         weights = expected.weights[is_object]
         total = weights.sum().clamp(min=1)
-        classification = _classification_loss(head_outputs["cls_logits"], expected, self.training_settings)
+        logits, offsets = head_outputs["cls_logits"], head_outputs["bbox_regression"]
+        classification = _classification_loss(logits, expected, self.training_settings)
+        self._look_for_background(
+            logits, expected.labels, offsets, anchors, self.regression_head.box_coder.decode_single
+        )
         deltas = self.regression_head.box_coder.encode_single(
             expected.boxes[is_object], torch.stack(anchors)[is_object]
         )
-        regression = weighted_l1(head_outputs["bbox_regression"][is_object], deltas, weights)
+        regression = weighted_l1(offsets[is_object], deltas, weights)
         return {"classification": classification / total, "box": regression / total}
 
 
-class WeightedFCOSHead(_NoBackground, FCOSHead):  # type: ignore[misc]
+class WeightedFCOSHead(_OneStageHead, FCOSHead):  # type: ignore[misc]
     """FCOS's head (arXiv 1904.01355) with weighted, ignorable targets."""
-
-    training_settings = TrainingSettings()
 
     def compute_loss(
         self, targets: list[Target], head_outputs: dict[str, Tensor], anchors: list[Tensor], matched_idxs: list[Tensor]
@@ -143,9 +169,11 @@ class WeightedFCOSHead(_NoBackground, FCOSHead):  # type: ignore[misc]
         is_object = expected.labels > 0
         weights = expected.weights[is_object]
         total = weights.sum().clamp(min=1)
-        classification = _classification_loss(head_outputs["cls_logits"], expected, self.training_settings)
+        logits, offsets = head_outputs["cls_logits"], head_outputs["bbox_regression"]
+        classification = _classification_loss(logits, expected, self.training_settings)
+        self._look_for_background(logits, expected.labels, offsets, anchors, self.box_coder.decode)
         points, boxes = torch.stack(anchors)[is_object], expected.boxes[is_object]
-        predicted = self.box_coder.decode(head_outputs["bbox_regression"][is_object], points)
+        predicted = self.box_coder.decode(offsets[is_object], points)
         centerness = head_outputs["bbox_ctrness"].squeeze(-1)[is_object]
         distance = F.binary_cross_entropy_with_logits(
             centerness, _centerness(self.box_coder.encode(points, boxes)), reduction="none"
@@ -198,9 +226,14 @@ def _rpn_labels(labels: Tensor, matched: Tensor, anchors: Tensor, target: Target
 
 
 class WeightedRoIHeads(RoIHeads):  # type: ignore[misc]
-    """Faster R-CNN's second stage with weighted, ignorable targets."""
+    """Faster R-CNN's second stage with weighted, ignorable targets.
+
+    Attributes:
+        hard_background: As the one-stage heads have it, here among the proposals that the classifier learns from.
+    """
 
     training_settings = TrainingSettings()
+    hard_background: tuple[Tensor, ...] = ()
 
     def forward(
         self,
@@ -217,7 +250,16 @@ class WeightedRoIHeads(RoIHeads):  # type: ignore[misc]
         proposals, matches, labels, deltas = self.select_training_samples(proposals, targets)
         logits, predicted = self.box_predictor(self.box_head(self.box_roi_pool(features, proposals, image_shapes)))
         weights = torch.cat([_roi_weights(*row) for row in zip(targets, matches, labels, strict=True)])
+        self.hard_background = self._likeliest(logits, proposals, labels)
         return [], self._losses(logits, predicted, torch.cat(labels), torch.cat(deltas), weights)
+
+    def _likeliest(self, logits: Tensor, proposals: list[Tensor], labels: list[Tensor]) -> tuple[Tensor, ...]:
+        count = _wanted_background(self.training_settings)
+        scores = torch.split(logits.detach().softmax(1)[:, 1:].amax(1), [len(boxes) for boxes in proposals])
+        rows = zip(scores, labels, proposals, strict=True)
+        return tuple(
+            likeliest_background(score, label == 0, boxes, count) for score, label, boxes in (rows if count else ())
+        )
 
     def _losses(
         self, logits: Tensor, predicted: Tensor, labels: Tensor, deltas: Tensor, weights: Tensor
@@ -226,7 +268,7 @@ class WeightedRoIHeads(RoIHeads):  # type: ignore[misc]
         per_class = predicted.reshape(len(predicted), logits.shape[1], 4)[is_object, labels[is_object]]
         distance = F.smooth_l1_loss(per_class, deltas[is_object], beta=1 / 9, reduction="none").sum(1)
         return {
-            "classification": softmax_loss(logits, labels, weights, self.training_settings.label_smoothing),
+            "classification": softmax_loss(logits, labels, weights, self.training_settings),
             "box": (distance * weights[is_object]).sum() / max(1, len(labels)),
         }
 

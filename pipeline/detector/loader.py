@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from pipeline.boxes import as_boxes, scale
 from pipeline.dataset.images import read_image
-from pipeline.detector.augment import Augmenter, LabeledPixels
+from pipeline.detector.copy_paste import Load
 from pipeline.detector.heads import Target
-from pipeline.detector.mix import is_mixing, mixup
+from pipeline.detector.mix import is_on, mixup
+from pipeline.detector.pixels import FILL, LabeledPixels
+from pipeline.detector.pseudo import bound_pseudo_labels
+from pipeline.detector.sampling import Epochs, repeat_factors
 from pipeline.detector.stream import stack_pictures
+from pipeline.detector.views import Slot, Views
 from pipeline.errors import DataError, ImageFault
 from pipeline.records import Sample, State
-from pipeline.seeds import derive_seed, numpy_generator
 from pipeline.settings import TrainingSettings
 
 
@@ -32,11 +36,24 @@ class Batch:
         images: Tensor[B, 3, H, W] uint8 RGB.
         targets: `boxes`, `labels`, `weights`, `ignore` an image, in pixels of the batch.
         faults: Pictures that could not be read and were replaced by others: (uri, reason).
+        image_ids: Which pictures they are.
+        pseudo: Which of them the machine labelled.
+        weak: Tensor[P, 3, H, W] uint8, the weak views of those, where a teacher is to see them first; else None.
+        mixing: The random stream of a mixup that is left to be done, since a teacher comes before it; else None.
     """
 
     images: Tensor
     targets: list[Target]
     faults: list[tuple[str, str]]
+    image_ids: list[str]
+    pseudo: list[bool]
+    weak: Tensor | None = None
+    mixing: int | None = None
+
+    def pin_memory(self) -> Batch:
+        """Lay the pixels where a GPU copies them from without a wait; called by the data loader."""
+        weak = None if self.weak is None else self.weak.pin_memory()
+        return replace(self, images=self.images.pin_memory(), weak=weak)
 
 
 class TrainingImages:
@@ -57,6 +74,7 @@ class TrainingImages:
         self, samples: Sequence[Sample], labels: Sequence[str], image_size_px: int, max_image_pixels: int, cache_mb: int
     ) -> None:
         self.samples = list(samples)
+        self._labels = labels
         self._number = {label: index + 1 for index, label in enumerate(labels)}
         unknown = {box.label for sample in samples for box in sample.boxes} - self._number.keys()
         if unknown:
@@ -64,7 +82,12 @@ class TrainingImages:
         self._size = image_size_px
         self._max_pixels = max_image_pixels
         self._cache: dict[int, LabeledPixels] = {}
+        self._cache_mb = cache_mb
         self._room = cache_mb * 2**20
+
+    def with_samples(self, samples: Sequence[Sample]) -> TrainingImages:
+        """The same pictures with other targets, none of them decoded yet."""
+        return TrainingImages(samples, self._labels, self._size, self._max_pixels, self._cache_mb)
 
     def load(self, index: int) -> LabeledPixels:
         """Read one picture with its target.
@@ -95,8 +118,11 @@ class BatchPlan(Dataset[Batch]):
 
     Args:
         images: Where pictures come from.
-        settings: Batch size, augmentation, mixup and the share of pseudo-labelled images.
+        settings: Batch size, the views of a picture, mixup and the share of pseudo-labelled images.
         seed: The settings' seed.
+
+    Attributes:
+        pseudo_labels: What of the pseudo-labels is learnt.
 
     Raises:
         DataError: There is nothing to learn from.
@@ -105,68 +131,104 @@ class BatchPlan(Dataset[Batch]):
     def __init__(self, images: TrainingImages, settings: TrainingSettings, seed: int) -> None:
         if not images.samples:
             raise DataError("Expected labelled images to train on, got none; import some with split train")
-        self._images = images
+        self.pseudo_labels = bound_pseudo_labels(images.samples, settings)
+        self._images = images.with_samples(self.pseudo_labels.samples)
         self._settings = settings
         self._seed = seed
-        self._augment = Augmenter(settings.augment) if settings.augment.enabled else None
-        pseudo = [sample.state is State.PSEUDO for sample in images.samples]
-        self._pseudo = np.flatnonzero(pseudo)
-        self._labeled = np.flatnonzero(~np.array(pseudo))
+        self._views = Views(self._images.samples, settings, seed)
+        self._is_pseudo = [sample.state is State.PSEUDO for sample in images.samples]
+        self._labeled, self._pseudo = (
+            [index for index, is_pseudo in enumerate(self._is_pseudo) if is_pseudo == kind] for kind in (False, True)
+        )
+        self._epochs = {kind: self._order(kind) for kind in (False, True)}
+        self._rank, self._world = 0, 1
+        self._burn_in = round(settings.burn_in * settings.steps) if self._labeled else 0
 
     def __len__(self) -> int:
-        """Steps of the run."""
-        return self._settings.steps
+        """Parts of all batches of the run."""
+        return self._settings.steps * self._settings.accumulate
 
-    def __getitem__(self, step: int) -> Batch:
-        """Make the batch of one step.
+    def __getitem__(self, part: int) -> Batch:
+        """Make one part of the batch of one step, or all of it where it has but one.
 
         Raises:
             DataError: No picture at all can be read.
         """
-        faults: list[tuple[str, str]] = []
-        items = [
-            self._changed(self._readable(index, faults), step, slot) for slot, index in enumerate(self.indices(step))
-        ]
-        images, targets = collate(items)
-        if is_mixing(self._settings.mixup, step / self._settings.steps):
-            images, targets = mixup(images, targets, self._settings.mixup, self._seed, step)
-        return Batch(images, targets, faults)
+        settings, faults = self._settings, list[tuple[str, str]]()
+        step, first = divmod(part, settings.accumulate)
+        stream, streams = part * self._world + self._rank, settings.accumulate * self._world
+        indices = self.indices(step)
+        names, pseudo, views = [], [], []
+        for number in range(first * self._world + self._rank, settings.batch_size, streams):
+            index, item = self._readable(indices[number], faults)
+            slot = Slot(step, number, self._is_pseudo[index], step < self._burn_in)
+            names.append(self._images.samples[index].image_id)
+            pseudo.append(slot.is_pseudo)
+            views.append(self._views.make(item, slot, self._loader(faults)))
+        images, targets = collate([strong for _, strong in views])
+        weak = self._weak(views, pseudo, images) if settings.teacher.enabled and any(pseudo) else None
+        mixing = stream if is_on(settings.mixup, step / settings.steps) else None
+        if mixing is not None and weak is None:
+            images, targets = mixup(images, targets, settings.mixup, self._seed, mixing, pseudo)
+            mixing = None
+        return Batch(images, targets, faults, names, pseudo, weak, mixing)
+
+    def of_rank(self, rank: int, world: int) -> BatchPlan:
+        """The share of one of several processes: other slots of the same batches."""
+        share = copy(self)
+        share._rank, share._world = rank, world
+        return share
 
     def indices(self, step: int) -> list[int]:
         """Which pictures step `step` shows: whole epochs in random order, pseudo-labelled ones capped."""
         size, (first, last) = self._settings.batch_size, (self._pseudo_shown(step), self._pseudo_shown(step + 1))
-        labeled = self._draw(self._labeled, "labeled", step * size - first, (step + 1) * size - last)
-        return labeled + self._draw(self._pseudo, "pseudo", first, last)
+        labeled = self._epochs[False].between(step * size - first, (step + 1) * size - last)
+        return labeled + self._epochs[True].between(first, last)
 
     def _pseudo_shown(self, steps: int) -> int:
-        """How many pseudo-labelled pictures so many steps show; a share under one a batch adds up over the steps."""
-        shown = steps * self._settings.batch_size
-        if not len(self._labeled):
+        """How many pseudo-labelled pictures so many steps show: none while burning in, later at most a share.
+
+        A share under one a batch adds up over the steps.
+        """
+        shown = max(0, steps - self._burn_in) * self._settings.batch_size
+        if not self._labeled:
             return shown
         natural = shown * len(self._pseudo) // len(self._images.samples)
         return min(natural, math.floor(shown * self._settings.pseudo_share))
 
-    def _draw(self, members: NDArray[np.int64], stream: str, first: int, last: int) -> list[int]:
-        positions = np.arange(first, last)
-        orders = {
-            epoch: self._order(len(members), stream, epoch) for epoch in set((positions // len(members)).tolist())
-        }
-        return [int(members[orders[p // len(members)][p % len(members)]]) for p in positions.tolist()]
+    def _order(self, kind: bool) -> Epochs:
+        members = np.array(self._pseudo if kind else self._labeled, dtype=np.int64)
+        repeated, samples = self._settings.repeat_factor, [self._images.samples[index] for index in members]
+        factors = repeat_factors(samples, repeated.threshold) if repeated.enabled else np.ones(len(members))
+        return Epochs(members, factors, self._seed, "pseudo" if kind else "labeled")
 
-    def _order(self, length: int, stream: str, epoch: int) -> NDArray[np.int64]:
-        return numpy_generator(self._seed, "order", stream, epoch).permutation(length)
-
-    def _readable(self, index: int, faults: list[tuple[str, str]]) -> LabeledPixels:
-        """The picture, or the next one that can be read."""
-        for offset in range(len(self._images.samples)):
-            try:
-                return self._images.load((index + offset) % len(self._images.samples))
-            except ImageFault as fault:
-                faults.append((fault.uri, fault.reason))
+    def _readable(self, index: int, faults: list[tuple[str, str]]) -> tuple[int, LabeledPixels]:
+        """The picture, or the next one of its kind that can be read, or any."""
+        own, others = (self._labeled, self._pseudo)[:: -1 if self._is_pseudo[index] else 1]
+        place = own.index(index)
+        load = self._loader(faults)
+        for candidate in (*own[place:], *own[:place], *others):
+            item = load(candidate)
+            if item is not None:
+                return candidate, item
         raise DataError(f"Expected pictures to train on, none of {len(self._images.samples)} can be read: {faults[0]}")
 
-    def _changed(self, item: LabeledPixels, step: int, slot: int) -> LabeledPixels:
-        return self._augment(item, derive_seed(self._seed, "augment", step, slot)) if self._augment else item
+    def _loader(self, faults: list[tuple[str, str]]) -> Load:
+        def load(index: int) -> LabeledPixels | None:
+            try:
+                return self._images.load(index)
+            except ImageFault as fault:
+                faults.append((fault.uri, fault.reason))
+                return None
+
+        return load
+
+    @staticmethod
+    def _weak(views: list[tuple[LabeledPixels, LabeledPixels]], pseudo: list[bool], images: Tensor) -> Tensor:
+        """Weak views of the pseudo-labelled pictures in the frame of the batch."""
+        weak = stack_pictures([weak.pixels for (weak, _), is_pseudo in zip(views, pseudo, strict=True) if is_pseudo])
+        missing = (0, images.shape[-1] - weak.shape[-1], 0, images.shape[-2] - weak.shape[-2])
+        return F.pad(weak, missing, value=FILL)
 
 
 def collate(items: Sequence[LabeledPixels]) -> tuple[Tensor, list[Target]]:
@@ -184,22 +246,22 @@ def collate(items: Sequence[LabeledPixels]) -> tuple[Tensor, list[Target]]:
     return stack_pictures([item.pixels for item in items]), targets
 
 
-def batches(plan: BatchPlan, first_step: int, workers: int) -> Iterator[Batch]:
+def batches(plan: BatchPlan, first_part: int, workers: int) -> Iterator[Batch]:
     """Walk through a run's batches, prepared by worker processes where set.
 
     Args:
         plan: The run.
-        first_step: Where to begin.
+        first_part: Where to begin.
         workers: Processes; 0 prepares in this one. The batches are the same for any number.
 
     Returns:
-        The batches of steps `first_step` and up.
+        The batches from there on.
     """
     return iter(
         DataLoader(
             plan,
             batch_size=None,
-            sampler=range(first_step, len(plan)),
+            sampler=range(first_part, len(plan)),
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),

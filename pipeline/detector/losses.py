@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from pytorch_metric_learning.distances import LpDistance
-from pytorch_metric_learning.losses import TripletMarginLoss
-from pytorch_metric_learning.miners import BatchHardMiner
 from torch import Tensor
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
-from pipeline.settings import FocalSettings, TripletSettings
+from pipeline.settings import OhemSettings, TrainingSettings
 
 
 def smooth_one_hot(labels: Tensor, num_classes: int, smoothing: float) -> Tensor:
@@ -42,41 +39,69 @@ def smooth_one_hot(labels: Tensor, num_classes: int, smoothing: float) -> Tensor
     return smoothed * is_object
 
 
-def focal_loss(logits: Tensor, targets: Tensor, weights: Tensor, settings: FocalSettings) -> Tensor:
-    """Focal loss (arXiv 1708.02002, equation 5), or plain binary cross-entropy where it is switched off.
+def sigmoid_loss(
+    logits: Tensor, targets: Tensor, labels: Tensor, weights: Tensor, settings: TrainingSettings
+) -> Tensor:
+    """Classification loss of the one-stage detectors, as `classification` has it.
+
+    `focal` is arXiv 1708.02002, equation 5; `cross_entropy` is the binary one of each class; `ohem` is that as well,
+    of the objects and of the background that costs most (arXiv 1604.03540, chosen over the whole batch so that images
+    without objects count).
 
     Args:
         logits (Tensor[M, K]): before the sigmoid.
         targets (Tensor[M, K]): 0 to 1, may be smoothed.
+        labels (Tensor[M]): int64, 0 is background.
         weights (Tensor[M]): of each row, 0 and up.
-        settings: alpha, gamma and the switch.
+        settings: Which loss.
 
     Returns:
         Tensor[]: the weighted sum over rows and columns; 0 for no rows.
     """
-    if settings.enabled:
+    if settings.classification == "focal":
         losses: Tensor = sigmoid_focal_loss(
-            logits, targets, alpha=settings.alpha, gamma=settings.gamma, reduction="none"
+            logits, targets, alpha=settings.focal.alpha, gamma=settings.focal.gamma, reduction="none"
         )
     else:
         losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    return (losses.sum(1) * weights).sum()
+    rows = losses.sum(1) * weights
+    return hardest(rows, labels, settings.ohem).sum() if settings.classification == "ohem" else rows.sum()
 
 
-def softmax_loss(logits: Tensor, labels: Tensor, weights: Tensor, smoothing: float) -> Tensor:
-    """Cross-entropy of the two-stage classifier.
+def hardest(losses: Tensor, labels: Tensor, settings: OhemSettings) -> Tensor:
+    """Leave objects and the background that costs most; no number has to come back from the device for it.
+
+    Args:
+        losses (Tensor[M]): of each row.
+        labels (Tensor[M]): int64, 0 is background.
+        settings: How much background stays for each object; without objects, for one.
+
+    Returns:
+        Tensor[M]: what stays, 0 for the rest; in another order.
+    """
+    is_object = labels > 0
+    background = torch.where(is_object, -1.0, losses.detach()).argsort(descending=True, stable=True)
+    kept = is_object.sum().clamp(min=1) * settings.negatives_per_object
+    stays = is_object[background] | (torch.arange(len(losses), device=losses.device) < kept)
+    return torch.where(stays, losses[background], 0.0)
+
+
+def softmax_loss(logits: Tensor, labels: Tensor, weights: Tensor, settings: TrainingSettings) -> Tensor:
+    """Cross-entropy of the two-stage classifier; with `ohem`, of objects and the hardest background.
 
     Args:
         logits (Tensor[M, K]): column 0 is background.
         labels (Tensor[M]): int64, 0 is background.
         weights (Tensor[M]): of each row.
-        smoothing: eps of label smoothing.
+        settings: Smoothing and the choice of background.
 
     Returns:
-        Tensor[]: the weighted mean; 0 for no rows.
+        Tensor[]: the weighted sum divided by all weights; 0 for no rows.
     """
-    losses = F.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
-    return (losses * weights).sum() / weights.sum().clamp(min=1)
+    losses = F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing, reduction="none") * weights
+    if settings.classification == "ohem":
+        losses = hardest(losses, labels, settings.ohem)
+    return losses.sum() / weights.sum().clamp(min=1)
 
 
 def weighted_l1(predicted: Tensor, expected: Tensor, weights: Tensor) -> Tensor:
@@ -106,27 +131,3 @@ def weighted_giou(predicted: Tensor, expected: Tensor, weights: Tensor) -> Tenso
     """
     losses: Tensor = generalized_box_iou_loss(predicted, expected, reduction="none")
     return (losses * weights).sum()
-
-
-def triplet_loss(embeddings: Tensor, labels: Tensor, settings: TripletSettings) -> Tensor:
-    """Triplet loss on box embeddings: batch-hard or batch-all (arXiv 1703.07737).
-
-    Batch-hard takes, for every box, the farthest of its class and the nearest of another; batch-all takes every
-    triplet and averages those that still cost something.
-
-    Args:
-        embeddings (Tensor[M, D]): unit length, a row a box.
-        labels (Tensor[M]): int64 class of each box.
-        settings: margin and mining.
-
-    Returns:
-        Tensor[]: mean over triplets with a positive loss; 0 where no triplet can be made.
-    """
-    loss = TripletMarginLoss(margin=settings.margin, distance=LpDistance(normalize_embeddings=False))
-    embeddings = embeddings.float()
-    if len(embeddings) < 3:  # the miner cannot do with none
-        return embeddings.sum() * 0
-    if settings.mining == "batch_all":
-        return torch.as_tensor(loss(embeddings, labels))
-    hardest = BatchHardMiner(distance=LpDistance(normalize_embeddings=False))(embeddings.detach(), labels)
-    return torch.as_tensor(loss(embeddings, labels, hardest))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from pipeline.detector.heads import Target
 from pipeline.seeds import numpy_generator
-from pipeline.settings import MixupSettings
+from pipeline.settings import MixupSettings, MosaicSettings
 
 
-def is_mixing(settings: MixupSettings, progress: float) -> bool:
-    """Tell whether mixup is on at a point of a run.
+def is_on(settings: MixupSettings | MosaicSettings, progress: float) -> bool:
+    """Tell whether mixup or mosaic is on at a point of a run.
 
     Args:
         settings: The switch and the window.
@@ -43,9 +45,14 @@ def mix_pair(first: tuple[Tensor, Target], second: tuple[Tensor, Target], share:
 
 
 def mixup(
-    images: Tensor, targets: list[Target], settings: MixupSettings, seed: int, step: int
+    images: Tensor,
+    targets: list[Target],
+    settings: MixupSettings,
+    seed: int,
+    step: int,
+    pseudo: Sequence[bool] = (),
 ) -> tuple[Tensor, list[Target]]:
-    """Blend each picture of a batch, with the set probability, with the next one.
+    """Blend each picture of a batch, with the set probability, with the next one of a kind that it may be blended with.
 
     Args:
         images (Tensor[B, 3, H, W]): uint8.
@@ -53,19 +60,31 @@ def mixup(
         settings: alpha and probability.
         seed: The settings' seed.
         step: The training step; the same step draws the same blends.
+        pseudo: Which pictures the machine labelled; none by default.
 
     Returns:
-        The batch, of the same size; partners are always unmixed pictures. A single picture has no partner.
+        The batch, of the same size; partners are always unmixed pictures. A picture without a partner, such as a single
+        one, stays as it is; so do two pseudo-labelled ones, whose mistakes would add up.
     """
     if len(images) < 2:
         return images, targets
+    pseudo = pseudo or [False] * len(images)
     random = numpy_generator(seed, "mixup", step)
     mixed_images, mixed_targets = images.clone(), list(targets)
     chosen = random.random(len(images)) < settings.probability
     shares = random.beta(settings.alpha, settings.alpha, len(images))
     for index in chosen.nonzero()[0].tolist():
-        partner = (index + 1) % len(images)
+        partner = _partner(index, pseudo, settings)
+        if partner is None:
+            continue
         mixed_images[index], mixed_targets[index] = mix_pair(
             (images[index], targets[index]), (images[partner], targets[partner]), float(shares[index])
         )
     return mixed_images, mixed_targets
+
+
+def _partner(index: int, pseudo: Sequence[bool], settings: MixupSettings) -> int | None:
+    """The next picture that this one may be blended with."""
+    following = [(index + offset) % len(pseudo) for offset in range(1, len(pseudo))]
+    allowed = {0: settings.labeled_with_labeled, 1: settings.labeled_with_pseudo, 2: False}
+    return next((other for other in following if allowed[pseudo[index] + pseudo[other]]), None)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pipeline.boxes import scale
 from pipeline.dataset.images import read_image
-from pipeline.detector.augment import FILL
+from pipeline.detector.pixels import FILL
 from pipeline.errors import ImageFault
 from pipeline.records import ImageRef
 

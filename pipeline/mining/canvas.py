@@ -9,7 +9,7 @@ import numpy as np
 import rectpack
 from numpy.typing import NDArray
 
-from pipeline.detector.augment import FILL
+from pipeline.detector.pixels import FILL
 
 GAP_PX = 4
 """Blank pixels between two windows."""

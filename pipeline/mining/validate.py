@@ -21,11 +21,12 @@ from torchvision.ops import box_iou
 
 from pipeline.boxes import shift
 from pipeline.detector.predict import Detections, Predictor
+from pipeline.detector.rendering import render_window
 from pipeline.detector.stream import stack_pictures
 from pipeline.mining.canvas import Tile, draw_canvas, in_batches, pack_windows
 from pipeline.mining.cuts import Cuts
 from pipeline.mining.hosts import Hosts
-from pipeline.mining.paste import Pastes, render_window
+from pipeline.mining.paste import Pastes
 from pipeline.settings import MiningSettings
 
 PACKED = 0.7

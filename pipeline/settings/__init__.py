@@ -1,24 +1,33 @@
 """Settings: YAML to frozen models, unknown keys refused with the nearest known key, bounds on every number."""
 
 from pipeline.settings.data import DataSettings, SourceSettings
-from pipeline.settings.detector import (
-    AugmentSettings,
-    DetectorSettings,
-    EarlyStopSettings,
-    FocalSettings,
-    MixupSettings,
-    TrainingSettings,
-    TripletSettings,
-)
+from pipeline.settings.detector import DetectorSettings
 from pipeline.settings.labeling import LabelingSettings, LabelStudioSettings, SimulatedSettings
+from pipeline.settings.losses import FocalSettings, OhemSettings, TripletSettings
 from pipeline.settings.mining import MiningSettings
 from pipeline.settings.report import ReportSettings
 from pipeline.settings.root import Settings, dump_settings, load_settings, parse_settings
 from pipeline.settings.secrets import Secrets
 from pipeline.settings.selection import QuerySettings, SelectionSettings
+from pipeline.settings.training import (
+    EarlyStopSettings,
+    PseudoBoxSettings,
+    RecoverySettings,
+    RepeatFactorSettings,
+    TeacherSettings,
+    TrainingSettings,
+)
+from pipeline.settings.views import (
+    AugmentSettings,
+    CopyPasteSettings,
+    MixupSettings,
+    MosaicSettings,
+    StrongViewSettings,
+)
 
 __all__ = [
     "AugmentSettings",
+    "CopyPasteSettings",
     "DataSettings",
     "DetectorSettings",
     "EarlyStopSettings",
@@ -27,13 +36,20 @@ __all__ = [
     "LabelingSettings",
     "MiningSettings",
     "MixupSettings",
+    "MosaicSettings",
+    "OhemSettings",
+    "PseudoBoxSettings",
     "QuerySettings",
+    "RecoverySettings",
+    "RepeatFactorSettings",
     "ReportSettings",
     "Secrets",
     "SelectionSettings",
     "Settings",
     "SimulatedSettings",
     "SourceSettings",
+    "StrongViewSettings",
+    "TeacherSettings",
     "TrainingSettings",
     "TripletSettings",
     "dump_settings",

@@ -17,11 +17,12 @@ from pydantic_core import ErrorDetails
 from pipeline.errors import SettingsError
 from pipeline.settings.base import Name, Section
 from pipeline.settings.data import DataSettings
-from pipeline.settings.detector import DetectorSettings, TrainingSettings
+from pipeline.settings.detector import DetectorSettings
 from pipeline.settings.labeling import LabelingSettings
 from pipeline.settings.mining import MiningSettings
 from pipeline.settings.report import ReportSettings
 from pipeline.settings.selection import SelectionSettings
+from pipeline.settings.training import TrainingSettings
 
 _PATH_KEYS = frozenset({"workspace", "images", "annotations", "document_root"})
 

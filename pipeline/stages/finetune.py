@@ -73,9 +73,10 @@ def _train(cycle: Cycle, progress: Progress) -> dict[str, Any]:
         settings.training.cache_mb,
     )
     held_back = labeled_samples(cycle.store, Split.VAL)
+    plan = BatchPlan(images, settings.training, seed)
     result = fine_tune(
         detector,
-        BatchPlan(images, settings.training, seed),
+        plan,
         settings.training,
         seed=seed,
         checkpoints=cycle.folder,
@@ -87,7 +88,7 @@ def _train(cycle: Cycle, progress: Progress) -> dict[str, Any]:
         settings.data.labels, settings.detector, settings.training, version, parent, cycle.number, settings.seed
     )
     model_id = save_model(models, detector, card)
-    return {"candidate": model_id, "parent": parent, "dataset_version": version, **_describe(result, settings, samples)}
+    return {"candidate": model_id, "parent": parent, "dataset_version": version, **_describe(result, settings, plan)}
 
 
 def _starting_point(settings: Settings, parent: str | None, cycle: Cycle, seed: int) -> Detector:
@@ -100,16 +101,20 @@ def _starting_point(settings: Settings, parent: str | None, cycle: Cycle, seed: 
     return load_model(cycle.workspace.models, parent, settings.training)
 
 
-def _describe(result: TrainingResult, settings: Settings, samples: list[Sample]) -> dict[str, Any]:
-    pseudo = sum(sample.state is State.PSEUDO for sample in samples)
+def _describe(result: TrainingResult, settings: Settings, plan: BatchPlan) -> dict[str, Any]:
+    labels = plan.pseudo_labels
+    pseudo = sum(sample.state is State.PSEUDO for sample in labels.samples)
     return {
         "steps": result.steps,
         "train_seconds": round(result.seconds, 3),
         "images_per_s": round(result.images_per_s, 3),
         "curve": result.curve,
         "stopped_early": result.stopped_early,
-        "labeled_images": len(samples) - pseudo,
+        "rollbacks": result.rollbacks,
+        "labeled_images": len(labels.samples) - pseudo,
         "pseudo_images": pseudo,
+        "pseudo_boxes": labels.kept,
+        "pseudo_boxes_beyond_bounds": labels.dropped,
         "faults": result.faults,
         "settings": settings.training.model_dump(mode="json"),
     }

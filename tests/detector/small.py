@@ -18,9 +18,14 @@ from pipeline.detector.predict import Detections
 from pipeline.records import Box, Sample, State
 from pipeline.settings import (
     AugmentSettings,
+    CopyPasteSettings,
     DetectorSettings,
     FocalSettings,
     MixupSettings,
+    MosaicSettings,
+    RepeatFactorSettings,
+    StrongViewSettings,
+    TeacherSettings,
     TrainingSettings,
     TripletSettings,
 )
@@ -55,6 +60,7 @@ def training(**values: Any) -> TrainingSettings:
         "accelerator": "cpu",
         "frozen_stages": 0,
         "warmup": 0.0,
+        "burn_in": 0.0,
         "ema_decay": 0.0,
         "mixup": MixupSettings(enabled=False),
         "triplet": TripletSettings(enabled=False),
@@ -68,8 +74,13 @@ ALL_ON = {
     "label_smoothing": 0.1,
     "focal": FocalSettings(),
     "mixup": MixupSettings(start=0.0, end=1.0),
-    "triplet": TripletSettings(),
-    "augment": AugmentSettings(),
+    "triplet": TripletSettings(boxes_per_class=4, background_negatives=2),
+    "augment": AugmentSettings(rotate_deg=5.0, strong=StrongViewSettings(enabled=True, labeled_too=True)),
+    "mosaic": MosaicSettings(enabled=True, end=1.0),
+    "copy_paste": CopyPasteSettings(enabled=True),
+    "repeat_factor": RepeatFactorSettings(enabled=True, threshold=1.0),
+    "teacher": TeacherSettings(enabled=True, ignore_score=0.05, box_score=0.06),
+    "burn_in": 0.3,
 }
 
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from pipeline.boxes import as_boxes, is_valid
-from pipeline.detector.augment import MIN_VISIBLE, Augmenter, LabeledPixels
+from pipeline.detector.augment import Augmenter
+from pipeline.detector.pixels import MIN_VISIBLE, LabeledPixels
 from pipeline.settings import AugmentSettings
 
 # Moving by up to a tenth of the sides has no switch, so the plainest augmenter still moves the picture.

@@ -7,7 +7,7 @@ import torch
 
 from pipeline.boxes import as_boxes
 from pipeline.detector.build import BoxEmbedder, Detector, build_detector
-from pipeline.detector.losses import triplet_loss
+from pipeline.detector.triplet import triplet_loss
 from pipeline.settings import TripletSettings
 from tests.detector.small import (
     ARCHITECTURES,

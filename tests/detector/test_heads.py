@@ -16,8 +16,8 @@ from pipeline.detector.heads import (
     anchor_targets,
     in_ignore_region,
 )
-from pipeline.detector.losses import focal_loss
-from pipeline.settings import FocalSettings, TripletSettings
+from pipeline.detector.losses import sigmoid_loss
+from pipeline.settings import TripletSettings
 from tests.detector.small import ARCHITECTURES, detector, noise, target, training
 
 ONE, TWO = (8.0, 8.0, 28.0, 30.0), (34.0, 30.0, 60.0, 58.0)
@@ -215,7 +215,9 @@ def test_an_ignore_region_takes_away_exactly_the_background_in_it(architecture):
     after = said.cost([target([ONE, TWO], [1, 2], ignore=[region])])
     background = (said.matches[0] == -1) & in_ignore_region(said.anchors[0], as_boxes([region]))
     logits = said.outputs["cls_logits"][0, background]
-    lost = focal_loss(logits, torch.zeros_like(logits), torch.ones(len(logits)), FocalSettings())
+    rows = len(logits)
+    labels = torch.zeros(rows, dtype=torch.int64)
+    lost = sigmoid_loss(logits, torch.zeros_like(logits), labels, torch.ones(rows), training())
     objects = int((said.matches[0] >= 0).sum())
     assert background.any()
     assert (before["classification"] - after["classification"]).item() == pytest.approx(lost.item() / objects, rel=1e-3)

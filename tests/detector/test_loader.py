@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.detector.augment import FILL
 from pipeline.detector.loader import batches, collate
+from pipeline.detector.pixels import FILL
 from pipeline.errors import DataError
 from pipeline.records import Region, State
 from pipeline.settings import AugmentSettings, MixupSettings

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.detector.mix import is_mixing, mix_pair, mixup
+from pipeline.detector.mix import is_on, mix_pair, mixup
 from pipeline.seeds import numpy_generator
 from pipeline.settings import MixupSettings
 from tests.detector.small import noise, target
@@ -25,8 +25,8 @@ ALWAYS = MixupSettings(probability=1.0)
         ({"start": 0.5, "end": 0.5}, 0.5, False),
     ],
 )
-def test_is_mixing(values, progress, expected):
-    assert is_mixing(MixupSettings(**values), progress) == expected
+def test_is_on(values, progress, expected):
+    assert is_on(MixupSettings(**values), progress) == expected
 
 
 ONE = torch.full((3, 2, 2), 100, dtype=torch.uint8), target([(0, 0, 1, 1)], [1], [0.8], [(0, 0, 2, 2)])

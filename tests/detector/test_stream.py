@@ -5,7 +5,7 @@ import torch
 
 from pipeline.boxes import as_boxes
 from pipeline.dataset.images import read_image
-from pipeline.detector.augment import FILL
+from pipeline.detector.pixels import FILL
 from pipeline.detector.stream import PictureBatch, stack_pictures, stream_pictures
 from pipeline.errors import RemoteError
 from pipeline.records import ImageRef

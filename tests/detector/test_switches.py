@@ -7,7 +7,16 @@ import functools
 import pytest
 
 from pipeline.detector.train import fine_tune
-from pipeline.settings import FocalSettings, MixupSettings, TripletSettings
+from pipeline.settings import (
+    AugmentSettings,
+    CopyPasteSettings,
+    FocalSettings,
+    MixupSettings,
+    MosaicSettings,
+    OhemSettings,
+    StrongViewSettings,
+    TripletSettings,
+)
 from pipeline.workspace import Folder
 from tests.detector.small import ARCHITECTURES, detector, differing, plan, scenes, training, weights_of
 
@@ -20,13 +29,28 @@ CHANGES = {
     "mixup window": (MIXED, {"mixup": MixupSettings(start=0.5, end=1.0, probability=1.0)}),
     "label smoothing on": ({}, {"label_smoothing": 0.1}),
     "label smoothing eps": ({"label_smoothing": 0.1}, {"label_smoothing": 0.2}),
-    "focal off": ({}, {"focal": FocalSettings(enabled=False)}),
+    "focal off": ({}, {"classification": "cross_entropy"}),
+    "hard examples": ({"classification": "cross_entropy"}, {"classification": "ohem"}),
+    "fewer hard examples": (
+        {"classification": "ohem"},
+        {"classification": "ohem", "ohem": OhemSettings(negatives_per_object=0.5)},
+    ),
     "focal alpha": ({}, {"focal": FocalSettings(alpha=0.5)}),
     "focal gamma": ({}, {"focal": FocalSettings(gamma=1.0)}),
     "triplet on": ({}, PULLED),
     "triplet weight": (PULLED, {"triplet": TripletSettings(weight=0.3, margin=0.1)}),
     "triplet margin": (PULLED, {"triplet": TripletSettings(weight=1.0, margin=0.0)}),
     "triplet mining": (PULLED, {"triplet": TripletSettings(weight=1.0, margin=0.1, mining="batch_all")}),
+    "triplet semi-hard": (PULLED, {"triplet": TripletSettings(weight=1.0, margin=0.1, mining="semi_hard")}),
+    "triplet sample": (PULLED, {"triplet": TripletSettings(weight=1.0, margin=0.1, boxes_per_class=2)}),
+    "triplet background": (PULLED, {"triplet": TripletSettings(weight=1.0, margin=0.1, background_negatives=3)}),
+    "mosaic on": ({}, {"mosaic": MosaicSettings(enabled=True, probability=1.0)}),
+    "copy-paste on": ({}, {"copy_paste": CopyPasteSettings(enabled=True, probability=1.0)}),
+    "strong view on": (
+        {"augment": AugmentSettings()},
+        {"augment": AugmentSettings(strong=StrongViewSettings(enabled=True, labeled_too=True))},
+    ),
+    "rotation": ({"augment": AugmentSettings()}, {"augment": AugmentSettings(rotate_deg=20.0)}),
 }
 
 

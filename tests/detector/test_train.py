@@ -6,7 +6,8 @@ import math
 import pytest
 import torch
 
-from pipeline.detector.train import CHECKPOINT, fine_tune, learning_rate_factor
+from pipeline.detector.run import learning_rate_factor
+from pipeline.detector.train import CHECKPOINT, fine_tune
 from pipeline.errors import ArtefactError, PipelineError
 from pipeline.settings import EarlyStopSettings, MixupSettings
 from pipeline.workspace import Folder
@@ -96,6 +97,8 @@ STOPPING = EarlyStopSettings(enabled=True, every_steps=2, patience=2)
 KINDS = {
     "plain": ("retinanet", {}, None),
     "everything on": ("retinanet", ALL_ON, None),
+    "in parts": ("retinanet", {**ALL_ON, "accumulate": 2}, None),
+    "hard examples": ("retinanet", {**ALL_ON, "classification": "ohem"}, None),
     "everything on, fcos": ("fcos", ALL_ON, None),
     "everything on, faster_rcnn": ("faster_rcnn", ALL_ON, None),
     "early stop": ("retinanet", {**ALL_ON, "early_stop": STOPPING, "learning_rate": 5e-3}, score_of),
@@ -193,7 +196,8 @@ def poisoned(model):
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_gradients_that_are_not_finite_end_the_run(tmp_path, samples, precision):
     settings = training(precision=precision)
-    with pytest.raises(PipelineError, match=r"finite gradients at step 0, .* Lower training.learning_rate"):
+    message = r"got classification nan, gradient nan at step 0 \(images \w{12}, \w{12}\), after 3 rollbacks\. Look at"
+    with pytest.raises(PipelineError, match=message):
         fine_tune(
             poisoned(detector(settings=settings)),
             plan(samples, settings),

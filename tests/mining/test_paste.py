@@ -9,12 +9,12 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from pipeline.boxes import intersection
+from pipeline.detector.rendering import render_window
 from pipeline.mining.paste import (
     LARGEST_SHARE,
     SMALLEST_WINDOW_PX,
     Pastes,
     draw_pastes,
-    render_window,
 )
 from pipeline.settings import MiningSettings
 from tests.mining.placed import whole_pictures

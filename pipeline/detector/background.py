@@ -1,0 +1,31 @@
+"""Background that looks most like an object: hard negatives of the triplet loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchvision.ops import nms
+
+SAME_PLACE_IOU = 0.5
+"""Of two that overlap more, the one with the lower score is left out."""
+TRIED = 10
+"""So many times as many are looked at as are wanted, since neighbours tend to say the same."""
+
+
+@torch.no_grad()
+def likeliest_background(scores: Tensor, is_background: Tensor, boxes: Tensor, count: int) -> Tensor:
+    """Find the background of one image that a detector takes for objects.
+
+    Args:
+        scores (Tensor[A]): highest score of any class at each anchor, point or proposal.
+        is_background (Tensor[A]): bool; ignored ones and those that hold an object are not.
+        boxes (Tensor[A, 4]): what lies there, in pixels.
+        count: How many are wanted.
+
+    Returns:
+        Tensor[N, 4]: at most `count` boxes, best score first, no two at one place; only with an area.
+    """
+    eligible = is_background & (boxes[:, 2:] > boxes[:, :2]).all(1)
+    found, index = torch.where(eligible, scores.float(), -torch.inf).topk(min(len(scores), count * TRIED))
+    index = index[found > -torch.inf]
+    return boxes[index][nms(boxes[index], scores[index].float(), SAME_PLACE_IOU)[:count]]

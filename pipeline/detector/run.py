@@ -1,0 +1,302 @@
+"""The moving parts of one run of fine-tuning: a step, a look back, a checkpoint."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils._pytree import tree_map_only
+
+from pipeline.detector.build import Detector
+from pipeline.detector.early_stop import EarlyStop
+from pipeline.detector.heads import Target
+from pipeline.detector.loader import Batch
+from pipeline.detector.mix import mixup
+from pipeline.detector.teacher import build_teacher, with_second_look
+from pipeline.detector.watch import Trouble, Watch
+from pipeline.errors import ArtefactError, PipelineError
+from pipeline.seeds import derive_seed
+from pipeline.settings import TrainingSettings
+from pipeline.settings.detector import Precision
+from pipeline.workspace import Folder
+
+CHECKPOINT = "checkpoint.pt"
+LOG_EVERY = 10
+FABRIC_PRECISION: dict[Precision, Any] = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+
+
+@dataclass
+class TrainingResult:
+    """What a run was like.
+
+    Attributes:
+        steps: Steps done, over all attempts.
+        seconds: Time spent, over all attempts.
+        images: Images shown.
+        curve: Every ten steps: `step`, `loss`, `parts` by name, `lr`.
+        faults: Pictures that could not be read: (uri, reason), each once.
+        stopped_early: Whether validation AP had stopped rising.
+        rollbacks: What went wrong and was taken back: `step`, `to`, `cause`, `image_ids`.
+    """
+
+    steps: int = 0
+    seconds: float = 0.0
+    images: int = 0
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    faults: list[tuple[str, str]] = field(default_factory=list)
+    stopped_early: bool = False
+    rollbacks: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def images_per_s(self) -> float:
+        """Images shown a second."""
+        return self.images / self.seconds if self.seconds else 0.0
+
+
+class Run:
+    """The moving parts of one run.
+
+    Args:
+        detector: The student, changed in place.
+        settings: The run.
+        seed: The settings' seed.
+        identity: What the run is made of; a checkpoint with another identity is not continued.
+    """
+
+    def __init__(self, detector: Detector, settings: TrainingSettings, seed: int, identity: str) -> None:
+        self.settings = settings
+        self.detector = detector
+        self.identity = identity
+        self.result = TrainingResult()
+        self.last_loss: float | None = None
+        self.early_stop = EarlyStop(settings.early_stop)
+        self.fabric = Fabric(
+            accelerator=settings.accelerator,
+            devices=1,
+            precision=FABRIC_PRECISION[settings.precision],
+        )
+        detector.train().to(self.fabric.device).to(memory_format=torch.channels_last)
+        optimizer = AdamW(list(_parameter_groups(detector, settings)), weight_decay=settings.weight_decay, fused=True)
+        self.optimizer: Any = self.fabric.setup_optimizers(optimizer)
+        self._slower = 1.0
+        self.schedule = LambdaLR(
+            optimizer, lambda step: self._slower * learning_rate_factor(step, settings.steps, settings.warmup)
+        )
+        self.teacher = build_teacher(detector, settings.ema_decay)
+        self.teacher.module.eval()
+        self._seed = seed
+        self._watch = Watch(settings.recovery)
+        self._logged: list[dict[str, Tensor]] = []
+        self._good = _copy(self._state())
+
+    def step(self, parts: Sequence[Batch]) -> None:
+        """Learn from one batch, which may come in parts."""
+        step = self.result.steps
+        torch.manual_seed(derive_seed(self._seed, "step", step))  # samplers of boxes draw from it
+        self.optimizer.zero_grad(set_to_none=True)
+        rows = [self._learn(part, len(parts)) for part in parts]
+        losses = {name: torch.stack([row[name] for row in rows]).sum(0) for name in rows[0]}
+        norm = self.fabric.clip_gradients(
+            self.detector, self.optimizer, max_norm=self.settings.clip_norm, error_if_nonfinite=False
+        )
+        self.optimizer.step()
+        self.schedule.step()
+        self.teacher.update_parameters(self.detector)
+        # The scaler of fp16 meets infinite gradients as a matter of course and skips such steps itself.
+        norm = None if self.settings.precision == "fp16" else norm
+        self._watch.record(step, losses, norm, [name for part in parts for name in part.image_ids])
+        self._logged.append(losses)
+        self.result.steps += 1
+        for part in parts:
+            self.result.images += len(part.images)
+            self.result.faults.extend(fault for fault in part.faults if fault not in self.result.faults)
+
+    def _learn(self, batch: Batch, parts: int) -> dict[str, Tensor]:
+        """Add the gradient of one part of a batch."""
+        images = self.fabric.to_device(batch.images)
+        targets = [self.fabric.to_device(target) for target in batch.targets]
+        if batch.weak is not None:
+            targets = self._second_look(batch, targets)
+        if batch.mixing is not None:
+            images, targets = mixup(images, targets, self.settings.mixup, self._seed, batch.mixing, batch.pseudo)
+        with self.fabric.autocast():  # a module that Fabric wraps would get its boxes in half precision
+            losses: dict[str, Tensor] = self.detector(images, targets)
+        self.fabric.backward(torch.stack(list(losses.values())).sum() / parts)
+        return {name: loss.detach() / parts for name, loss in losses.items()}
+
+    @torch.no_grad()
+    def _second_look(self, batch: Batch, targets: list[Target]) -> list[Target]:
+        with self.fabric.autocast():
+            found = iter(self.teacher.module(self.fabric.to_device(batch.weak)))
+        settings = self.settings.teacher
+        return [
+            with_second_look(target, next(found), settings) if is_pseudo else target
+            for target, is_pseudo in zip(targets, batch.pseudo, strict=True)
+        ]
+
+    def is_over(self) -> bool:
+        """Tell whether nothing is left to do."""
+        return self.result.stopped_early or self.result.steps >= self.settings.steps
+
+    def is_due(self) -> bool:
+        """Tell whether to look back now: before a line is logged, weights are kept or judged, and at the end."""
+        done = self.result.steps
+        return (
+            done % LOG_EVERY == 0
+            or done % self.settings.checkpoint_every_steps == 0
+            or done == self.settings.steps
+            or self.early_stop.is_due(done)
+        )
+
+    def look_back(self) -> bool:
+        """Log, or return to the last good step.
+
+        Returns:
+            Whether all is well; if not, `result.steps` says where to go on.
+
+        Raises:
+            PipelineError: It went wrong too often.
+        """
+        trouble = self._watch.look()
+        if trouble:
+            self._roll_back(trouble)
+            return False
+        if self.result.steps % LOG_EVERY == 0 or self.result.steps == self.settings.steps:
+            self._log()
+        self._good = _copy(self._state())
+        return True
+
+    def _roll_back(self, trouble: Trouble) -> None:
+        rollbacks, recovery = self.result.rollbacks, self.settings.recovery
+        if len(rollbacks) >= recovery.max_rollbacks:
+            raise PipelineError(
+                f"Expected finite losses and gradients, got {trouble}, after {len(rollbacks)} rollbacks. Look at these "
+                "images, lower training.learning_rate or use precision fp32; the run goes on from its last checkpoint."
+            )
+        seconds = self.result.seconds
+        self._load(_copy(self._good))
+        self.result.seconds = seconds
+        taken_back = {"step": trouble.step, "to": self.result.steps, "cause": trouble.cause}
+        self.result.rollbacks = [*rollbacks, {**taken_back, "image_ids": list(trouble.image_ids)}]
+        self._slower *= recovery.learning_rate_factor
+        for group in self.optimizer.param_groups:
+            group["lr"] *= recovery.learning_rate_factor
+        # Should it go wrong again, the way back is to here, and slower still.
+        self._good = _copy(self._state())
+
+    def _log(self) -> None:
+        parts = {name: float(torch.stack([row[name] for row in self._logged]).mean()) for name in self._logged[0]}
+        self.last_loss = loss = sum(parts.values())
+        self.result.curve.append(
+            {"step": self.result.steps, "loss": loss, "parts": parts, "lr": self.schedule.get_last_lr()[-1]}
+        )
+        self._logged = []
+
+    def should_stop(self, evaluate: Callable[[Detector], float]) -> bool:
+        """Evaluate the averaged weights and tell whether to give up."""
+        kept = self.kept()
+        score = evaluate(kept.eval())
+        self.detector.train()
+        self.result.stopped_early = self.early_stop.update(score, kept)
+        return self.result.stopped_early
+
+    def kept(self) -> Detector:
+        """The model whose weights are kept: the average, or the last where averaging is off."""
+        averaged: Detector = self.teacher.module  # type: ignore[assignment]
+        return averaged if self.settings.ema_decay > 0 else self.detector
+
+    def finish(self) -> None:
+        """Put the weights that are kept into the detector."""
+        weights = self.early_stop.best_weights or self.kept().state_dict()
+        self.detector.load_state_dict({key: value.clone() for key, value in weights.items()})
+        self.detector.eval()
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "model": self.detector.state_dict(),
+            "teacher": self.teacher.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "precision": self.fabric.strategy.precision.state_dict(),
+            "slower": self._slower,
+            "means": list(self._watch.means),
+            "result": {**vars(self.result), "curve": list(self.result.curve), "faults": list(self.result.faults)},
+            "logged": list(self._logged),
+        }
+
+    def _load(self, state: dict[str, Any]) -> None:
+        self.detector.load_state_dict(state["model"])
+        self.teacher.load_state_dict(state["teacher"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        self._slower = state["slower"]
+        self._watch.means = list(state["means"])
+        self.result = TrainingResult(**state["result"])
+        self._logged = list(state["logged"])
+
+    def save(self, checkpoints: Folder) -> None:
+        """Write a checkpoint."""
+        state = {**self._state(), "identity": self.identity, "early_stop": self.early_stop.state_dict()}
+        with checkpoints.create(CHECKPOINT) as file:
+            torch.save(state, file)
+
+    def restore(self, checkpoints: Folder) -> None:
+        """Go on from a checkpoint of the same run, if there is one."""
+        if not checkpoints.exists(CHECKPOINT):
+            return
+        data = checkpoints.read_bytes(CHECKPOINT)
+        try:
+            torn = zipfile.ZipFile(io.BytesIO(data)).testzip()
+            if torn is not None:
+                raise ValueError(f"a wrong checksum of {torn}")
+            state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            if state["identity"] == self.identity:
+                self._load(state)
+                self.early_stop.load_state_dict(state["early_stop"])
+        except Exception as fault:  # torch raises a dozen kinds for a damaged file
+            path = checkpoints.path(CHECKPOINT)
+            raise ArtefactError(f"{path}: expected a checkpoint, got {fault!r}. Remove it and run again.") from fault
+        self._good = _copy(self._state())
+
+
+def _copy(state: dict[str, Any]) -> dict[str, Any]:
+    copied: dict[str, Any] = tree_map_only(Tensor, torch.clone, state)
+    return copied
+
+
+def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
+    """Share of the full learning rate: a linear rise, then half a cosine down to 0.
+
+    Args:
+        step: From 0.
+        steps: Of the run.
+        warmup: Share of the run that rises.
+
+    Returns:
+        0 to 1.
+    """
+    rising = round(steps * warmup)
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+
+
+def _parameter_groups(detector: Detector, settings: TrainingSettings) -> Iterator[dict[str, Any]]:
+    """The backbone's body learns slower than what was drawn at random."""
+    body = {id(parameter) for parameter in detector.body.parameters()}
+    learning = [parameter for parameter in detector.parameters() if parameter.requires_grad]
+    groups: list[tuple[list[nn.Parameter], float]] = [
+        ([p for p in learning if id(p) in body], settings.learning_rate * settings.backbone_factor),
+        ([p for p in learning if id(p) not in body], settings.learning_rate),
+    ]
+    return ({"params": parameters, "lr": rate} for parameters, rate in groups if parameters)

@@ -1,0 +1,90 @@
+"""Seeing that a run goes wrong without waiting for the device at every step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipeline.settings import RecoverySettings
+
+REMEMBERED = 5
+"""Mean losses of so many looks are what the next is held against."""
+TINY = 1e-3
+"""A loss below is as good as none, and many times as much of it still is."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What went wrong.
+
+    Attributes:
+        step: The first bad one, from 0.
+        cause: The part of the loss, `gradient`, or `loss` where it leapt, with its value.
+        image_ids: What that step learnt from.
+    """
+
+    step: int
+    cause: str
+    image_ids: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.cause} at step {self.step} (images {', '.join(one[:12] for one in self.image_ids)})"
+
+
+@dataclass(frozen=True)
+class _Step:
+    number: int
+    losses: dict[str, Tensor]
+    norm: Tensor | None
+    image_ids: tuple[str, ...]
+
+
+class Watch:
+    """Remembers losses and gradient norms as they lie on the device, and looks at all of them at once now and then.
+
+    Args:
+        settings: What counts as divergence.
+    """
+
+    def __init__(self, settings: RecoverySettings) -> None:
+        self._settings = settings
+        self._steps: list[_Step] = []
+        self.means: list[float] = []
+
+    def record(self, step: int, losses: dict[str, Tensor], norm: Tensor | None, image_ids: Sequence[str]) -> None:
+        """Remember one step.
+
+        Args:
+            step: Its number, from 0.
+            losses: Its scalars by name.
+            norm: Of its gradient before clipping; None where infinite ones are normal (the scaler of fp16).
+            image_ids: What it learnt from.
+        """
+        self._steps.append(_Step(step, losses, norm, tuple(image_ids)))
+
+    def look(self) -> Trouble | None:
+        """Judge the steps since the last look and forget them. This is where the device is waited for."""
+        steps, self._steps = self._steps, []
+        if not steps:
+            return None
+        names = [*steps[0].losses]
+        rows = [[one.losses[name] for name in names] + ([] if one.norm is None else [one.norm]) for one in steps]
+        values = torch.stack([torch.stack([value.float() for value in row]) for row in rows]).tolist()
+        for one, row in zip(steps, values, strict=True):
+            bad = [
+                f"{name} {value}"
+                for name, value in zip([*names, "gradient"], row, strict=False)
+                if not math.isfinite(value)
+            ]
+            if bad:
+                return Trouble(one.number, ", ".join(bad), one.image_ids)
+        mean = sum(sum(row[: len(names)]) for row in values) / len(values)
+        if self.means and mean > self._settings.divergence * max(min(self.means), TINY):
+            worst = max(range(len(steps)), key=lambda index: sum(values[index][: len(names)]))
+            return Trouble(steps[worst].number, f"loss {mean:.3g} after {min(self.means):.3g}", steps[worst].image_ids)
+        self.means = [*self.means, mean][-REMEMBERED:]
+        return None

@@ -1,0 +1,36 @@
+"""Settings of `detector/`: what a mistake costs."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.settings.base import Section
+
+Classification = Literal["focal", "ohem", "cross_entropy"]
+
+
+class FocalSettings(Section):
+    """Focal loss of the one-stage detectors (arXiv 1708.02002)."""
+
+    alpha: float = Field(default=0.25, ge=0.0, le=1.0, description="weight of positives; negatives get 1 - alpha")
+    gamma: float = Field(default=2.0, ge=0.0, le=10.0, description="how strongly easy examples fade")
+
+
+class OhemSettings(Section):
+    """Online hard-example mining: cross-entropy of objects and of the background that costs most (arXiv 1604.03540)."""
+
+    negatives_per_object: float = Field(default=3.0, gt=0.0, le=100.0, description="background kept for each object")
+
+
+class TripletSettings(Section):
+    """Triplet loss on box embeddings."""
+
+    enabled: bool = True
+    weight: float = Field(default=0.1, ge=0.0, le=100.0)
+    margin: float = Field(default=0.3, ge=0.0, le=2.0)
+    mining: Literal["batch_hard", "batch_all", "semi_hard"] = "batch_hard"
+    classes: int = Field(default=0, ge=0, le=10_000, description="P of a P x K sample of a batch's boxes; 0: all")
+    boxes_per_class: int = Field(default=0, ge=0, le=10_000, description="K of a P x K sample; 0: all")
+    background_negatives: int = Field(
+        default=0, ge=0, le=1000, description="background an image that looks most like an object, as hard negatives"
+    )
