@@ -7,7 +7,7 @@ import torch
 from pipeline.boxes import as_boxes, is_valid
 from pipeline.detector.augment import Augmenter
 from pipeline.detector.pixels import MIN_VISIBLE, LabeledPixels
-from pipeline.settings import AugmentSettings
+from pipeline.settings import AugmentSettings, StrongViewSettings
 
 # Moving by up to a tenth of the sides has no switch, so the plainest augmenter still moves the picture.
 PLAIN = {"horizontal_flip": 0.0, "vertical_flip": 0.0, "scale_min": 1.0, "scale_max": 1.0, "color": 0.0, "blur": 0.0}
@@ -155,3 +155,80 @@ def test_boxes_stay_inside_with_an_area_and_the_item_as_it_was():
         assert len(changed.boxes) == len(changed.labels) == len(changed.weights)
         np.testing.assert_array_equal(given.pixels, before[0])
         assert torch.equal(given.boxes, before[1])
+
+
+STRONG = {"color": 0.0, "gray": 0.0, "blur": 0.0, "erase": 0.0}
+
+
+def strong(**values) -> Augmenter:
+    return augmenter(strong=StrongViewSettings(enabled=True, **{**STRONG, **values}))
+
+
+@pytest.mark.parametrize("look", ["color", "gray", "blur", "erase"])
+def test_every_strong_look_is_for_the_machines_pictures(look):
+    """On a picture of colours, since white stays white in gray."""
+    plain, changed = strong(), strong(**{look: 1.0})
+    colors = item([CORNERS])
+    colors.pixels[::2] = (200, 30, 90)
+    for seed in range(3):
+        bare = plain(colors, seed, is_pseudo=True).pixels
+        assert not np.array_equal(changed(colors, seed, is_pseudo=True).pixels, bare)
+        np.testing.assert_array_equal(changed(colors, seed).pixels, plain(colors, seed).pixels)
+    everywhere = augmenter(strong=StrongViewSettings(enabled=True, labeled_too=True, **{**STRONG, look: 1.0}))
+    assert not np.array_equal(everywhere(colors, 0).pixels, plain(colors, 0).pixels)
+
+
+def test_both_views_show_the_same_places():
+    change = strong(color=1.0, gray=0.5, blur=1.0)
+    for seed in range(10):
+        weak = change.weak(item(), seed)
+        after = change.strong(weak, seed, is_pseudo=True)
+        assert torch.equal(weak.boxes, after.boxes)
+        assert not np.array_equal(weak.pixels, after.pixels)
+
+
+def test_objects_in_holes_are_ignored():
+    small = [(x, y, x + 4, y + 3) for x in range(8, 72, 6) for y in range(8, 40, 5)]
+    hidden = 0
+    for seed in range(20):
+        change = strong(erase=1.0)
+        weak = change.weak(item(small), seed)
+        after = change.strong(weak, seed, is_pseudo=True)
+        assert len(after.boxes) + len(after.ignore) == len(weak.boxes) + len(weak.ignore)
+        assert len(after.boxes) == len(after.labels) == len(after.weights)
+        for x1, y1, x2, y2 in after.boxes.int().tolist():
+            assert (after.pixels[y1:y2, x1:x2, 0] == 255).mean() >= MIN_VISIBLE - 0.01
+        hidden += len(after.ignore) - len(weak.ignore)
+    assert hidden > 0
+
+
+def test_a_turned_object_lies_in_its_box():
+    change = augmenter(rotate_deg=30.0)
+    for seed in range(20):
+        changed = change(item([(30, 16, 50, 30)]), seed)
+        x1, y1, x2, y2 = changed.boxes[0].tolist()
+        rows, columns = np.nonzero(changed.pixels[..., 0] > 200)
+        assert columns.min() >= x1 - 1
+        assert columns.max() <= x2
+        assert rows.min() >= y1 - 1
+        assert rows.max() <= y2
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3])
+def test_how_far_a_picture_moves(shift):
+    change = augmenter(shift=shift)
+    moved = [change(item([(38, 22, 42, 26)]), seed).boxes[0, 0].item() - 38 for seed in range(40)]
+    assert max(map(abs, moved)) <= shift * WIDTH + 0.5
+    assert max(map(abs, moved)) >= shift * WIDTH * 0.6
+
+
+def test_large_scale_jitter():
+    """From a tenth to twice the size (arXiv 2012.07177)."""
+    change = augmenter(scale_min=0.1, scale_max=2.0)
+    sides = [
+        (changed.boxes[0, 2] - changed.boxes[0, 0]).item()
+        for changed in (change(item([(38, 22, 42, 26)]), seed) for seed in range(60))
+        if len(changed.boxes)
+    ]
+    assert min(sides) < 1.2
+    assert max(sides) > 7

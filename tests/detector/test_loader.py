@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,10 +9,18 @@ import torch
 from PIL import Image
 
 from pipeline.detector.loader import batches, collate
+from pipeline.detector.mix import mixup
 from pipeline.detector.pixels import FILL
 from pipeline.errors import DataError
 from pipeline.records import Region, State
-from pipeline.settings import AugmentSettings, MixupSettings
+from pipeline.settings import (
+    AugmentSettings,
+    MixupSettings,
+    MosaicSettings,
+    RepeatFactorSettings,
+    StrongViewSettings,
+    TeacherSettings,
+)
 from tests.builders import box
 from tests.dataset.pictures import torn
 from tests.detector.small import ALL_ON, images_of, painted, plan, scenes, training
@@ -190,3 +199,124 @@ def test_blending_keeps_to_its_window(tmp_path):
     mixed = plan(samples, training(steps=10, mixup=MixupSettings(probability=1.0, start=0.3, end=0.7)))
     plain = plan(samples, training(steps=10))
     assert [not same(mixed[step], plain[step]) for step in range(10)] == [3 <= step < 7 for step in range(10)]
+
+
+def of_both_kinds(tmp_path, labeled=4, pseudo=4):
+    return scenes(tmp_path, labeled) + scenes(tmp_path, pseudo, State.PSEUDO, "pseudo")
+
+
+def test_the_burn_in_is_for_people(tmp_path):
+    samples = of_both_kinds(tmp_path)
+    made = plan(samples, training(steps=10, batch_size=4, burn_in=0.3))
+    machine = [sum(samples[index].state is State.PSEUDO for index in made.indices(step)) for step in range(10)]
+    assert machine == [0, 0, 0, 2, 2, 2, 2, 2, 2, 2]
+    assert [sum(made[step].pseudo) for step in (0, 2, 3)] == [0, 0, 2]
+    shown = Counter(index for step in range(10) for index in made.indices(step) if index < 4)
+    assert max(shown.values()) - min(shown.values()) <= 1
+
+
+def test_without_labels_of_people_nothing_burns_in(tmp_path):
+    samples = scenes(tmp_path, 3, State.PSEUDO)
+    made = plan(samples, training(steps=4, burn_in=0.5, pseudo_share=0.5))
+    assert made[0].pseudo == [True, True]
+
+
+def test_an_unreadable_picture_is_replaced_by_one_of_its_kind(tmp_path):
+    samples = of_both_kinds(tmp_path, 2, 2)
+    torn(tmp_path / "scene1.png")
+    made = plan(samples, training(steps=4, batch_size=4, burn_in=0.5))
+    seen = [made[step] for step in range(4)]
+    assert [sum(batch.pseudo) for batch in seen] == [0, 0, 2, 2]
+    assert set(seen[0].image_ids) == {samples[0].image_id}
+
+
+def test_a_batch_tells_what_it_shows(tmp_path):
+    samples = of_both_kinds(tmp_path)
+    made = plan(samples, training(steps=2, batch_size=4))
+    indices = made.indices(0)
+    assert made[0].image_ids == [samples[index].image_id for index in indices]
+    assert made[0].pseudo == [samples[index].state is State.PSEUDO for index in indices]
+    assert made[0].weak is None
+    assert made[0].mixing is None
+
+
+WITH_TEACHER = {"ema_decay": 0.9, "teacher": TeacherSettings(enabled=True)}
+GRAY = AugmentSettings(strong=StrongViewSettings(enabled=True, color=0, gray=1.0, blur=0, erase=0))
+
+
+def test_the_teacher_sees_the_weak_view_and_the_student_the_strong_one(tmp_path):
+    """Gray for the student alone; shapes and places are the same in both."""
+    made = plan(of_both_kinds(tmp_path), training(steps=2, batch_size=4, augment=GRAY, **WITH_TEACHER))
+    batch = made[0]
+    assert batch.pseudo == [False, False, True, True]
+    assert batch.weak.shape == (2, 3, 64, 64)
+    strong = batch.images[2:].float()
+    assert (strong[:, 0] == strong[:, 1]).all()
+    weak = batch.weak.float()
+    assert not torch.equal(weak[:, 0], weak[:, 1])
+    luma = (weak * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1)
+    assert (luma - strong[:, 0]).abs().max() <= 2
+    labeled = batch.images[:2].float()
+    assert not torch.equal(labeled[:, 0], labeled[:, 1])
+
+
+def test_mixup_waits_for_the_teacher(tmp_path):
+    mixing = MixupSettings(probability=1.0, start=0.0, end=1.0)
+    values = {"steps": 4, "batch_size": 4, "burn_in": 0.5, "mixup": mixing}
+    samples = of_both_kinds(tmp_path)
+    alone, taught = (plan(samples, training(**values, **more)) for more in ({}, WITH_TEACHER))
+    assert same(alone[0], taught[0])  # nobody to ask while burning in
+    assert [taught[step].mixing for step in range(4)] == [None, None, 2, 3]
+    late = taught[3]
+    images, targets = mixup(late.images, late.targets, mixing, 0, late.mixing, late.pseudo)
+    assert torch.equal(images, alone[3].images)
+    assert all(torch.equal(a["boxes"], b["boxes"]) for a, b in zip(targets, alone[3].targets, strict=True))
+
+
+def parts_of(made, settings, world=1):
+    count = settings.steps * settings.accumulate
+    return [[made.of_rank(rank, world)[part] for rank in range(world)] for part in range(count)]
+
+
+@pytest.mark.parametrize(("accumulate", "world"), [(1, 1), (2, 1), (1, 2), (2, 2), (4, 1)])
+def test_parts_and_processes_share_a_batch(tmp_path, accumulate, world):
+    samples = of_both_kinds(tmp_path)
+    whole = plan(samples, training(steps=3, batch_size=4, augment=AugmentSettings()))
+    settings = training(steps=3, batch_size=4, augment=AugmentSettings(), accumulate=accumulate)
+    parts = parts_of(plan(samples, settings), settings, world)
+    for step in range(3):
+        mine = [batch for part in parts[step * accumulate : (step + 1) * accumulate] for batch in part]
+        assert [len(batch.images) for batch in mine] == [4 // (accumulate * world)] * accumulate * world
+        shown = {name: picture for batch in mine for name, picture in zip(batch.image_ids, batch.images, strict=True)}
+        assert sorted(shown) == sorted(whole[step].image_ids)
+        for name, picture in zip(whole[step].image_ids, whole[step].images, strict=True):
+            assert torch.equal(shown[name], picture)
+
+
+def test_rare_classes_are_shown_more_often(tmp_path):
+    rare = painted(tmp_path, "rare", box(5, 5, 25, 25, "nut"))
+    samples = [*(painted(tmp_path, f"{i}", box(5, 5, 25, 25, "bolt")) for i in range(7)), rare]
+    repeated = RepeatFactorSettings(enabled=True, threshold=0.5)
+    counts = []
+    for more in ({}, {"repeat_factor": repeated}):
+        made = plan(samples, training(steps=200, **more))
+        counts.append(Counter(index for step in range(200) for index in made.indices(step))[7])
+    assert counts == [50, pytest.approx(400 * 2 / 9, abs=3)]
+
+
+def test_a_mosaic_is_of_one_kind(tmp_path):
+    samples = of_both_kinds(tmp_path, 2, 2)
+    quiet = [replace(one, boxes=tuple(replace(each, p_correct=0.5) for each in one.boxes)) for one in samples[2:]]
+    mosaic = MosaicSettings(enabled=True, probability=1.0, end=1.0)
+    made = plan(samples[:2] + quiet, training(steps=6, batch_size=4, mosaic=mosaic))
+    for step in range(6):
+        batch = made[step]
+        for target, pseudo in zip(batch.targets, batch.pseudo, strict=True):
+            assert set(target["weights"].tolist()) <= ({0.5} if pseudo else {1.0})
+
+
+def test_a_mosaic_keeps_to_its_window(tmp_path):
+    mosaic = MosaicSettings(enabled=True, probability=1.0, start=0.3, end=0.7)
+    samples = scenes(tmp_path, 4)
+    pieced, plain = plan(samples, training(steps=10, mosaic=mosaic)), plan(samples, training(steps=10))
+    assert [not same(pieced[step], plain[step]) for step in range(10)] == [3 <= step < 7 for step in range(10)]

@@ -103,3 +103,22 @@ def test_probability_and_alpha_are_what_they_say():
     assert len(shares) / 800 == pytest.approx(0.5, abs=0.06)
     assert shares.mean() == pytest.approx(0.5, abs=0.03)
     assert shares.std() == pytest.approx(np.sqrt(1 / (4 * (2 * 8 + 1))), rel=0.1)  # of Beta(8, 8)
+
+
+@pytest.mark.parametrize(
+    ("values", "pseudo", "partners"),
+    [
+        ({}, [False, False, False], [1, 2, 0]),
+        ({"labeled_with_labeled": False}, [False, False], [None, None]),
+        ({}, [True, True], [None, None]),  # two machine-labelled pictures would add up their mistakes
+        ({}, [False, False, True, True], [1, 2, 0, 0]),
+        ({"labeled_with_pseudo": False}, [False, False, True, True], [1, 0, None, None]),
+        ({"labeled_with_labeled": False}, [False, False, True, True], [2, 2, 0, 0]),
+        ({"labeled_with_labeled": False, "labeled_with_pseudo": False}, [False, True], [None, None]),
+    ],
+)
+def test_what_is_blended_with_what(values, pseudo, partners):
+    images, targets = batch(len(pseudo))
+    _, joined = mixup(images, targets, MixupSettings(probability=1.0, **values), seed=0, step=0, pseudo=pseudo)
+    expected = [[i + 1] if partner is None else [i + 1, partner + 1] for i, partner in enumerate(partners)]
+    assert [one["labels"].tolist() for one in joined] == expected

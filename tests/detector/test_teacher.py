@@ -4,7 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.detector.teacher import build_teacher
+from pipeline.boxes import as_boxes
+from pipeline.detector.teacher import build_teacher, with_second_look
+from pipeline.settings import TeacherSettings
+from tests.detector.small import target
 
 
 # After n updates (1 + n) / (10 + n) of the average stays: 2/11, 3/12, 4/13, ... as long as that is under the decay.
@@ -53,3 +56,44 @@ def test_the_average_goes_on_from_a_checkpoint():
     for teacher in (one, other):
         teacher.update_parameters(model)
     assert torch.equal(one.module.weight, other.module.weight)
+
+
+HERE, NEAR, THERE = (0, 0, 10, 10), (1, 1, 11, 11), (30, 30, 40, 40)
+
+
+def found(*rows):
+    boxes, scores, labels = zip(*rows, strict=True) if rows else ((), (), ())
+    return {
+        "boxes": as_boxes(boxes),
+        "scores": torch.tensor(scores, dtype=torch.float32),
+        "labels": torch.tensor(labels, dtype=torch.int64),
+    }
+
+
+@pytest.mark.parametrize(
+    ("known", "seen", "boxes", "weights", "regions"),
+    [
+        (target(), found(), 0, [], 0),
+        (target([HERE]), found(), 1, [1.0], 0),
+        (target(), found((HERE, 0.2, 1)), 0, [], 0),
+        (target(), found((HERE, 0.5, 1)), 0, [], 1),
+        (target(), found((HERE, 0.95, 2)), 1, [0.95], 0),
+        (target([HERE], [1], [0.7]), found((NEAR, 0.95, 1)), 1, [0.7], 0),
+        (target([HERE], [1], [0.7]), found((NEAR, 0.95, 2)), 1, [0.7], 0),  # another class at a certified place
+        (target([HERE], [1], [0.7]), found((NEAR, 0.5, 1), (THERE, 0.5, 1)), 1, [0.7], 1),
+        (target([HERE]), found((THERE, 0.92, 1)), 2, [1.0, 0.92], 0),
+        (target(ignore=[(28, 28, 42, 42)]), found((THERE, 0.95, 1)), 0, [], 1),  # it was known to be unsure
+    ],
+)
+def test_a_second_look_written_out(known, seen, boxes, weights, regions):
+    settings = TeacherSettings(enabled=True, ignore_score=0.3, box_score=0.9)
+    looked = with_second_look(known, seen, settings)
+    assert len(looked["boxes"]) == len(looked["labels"]) == boxes
+    assert looked["weights"].tolist() == pytest.approx(weights)
+    assert len(looked["ignore"]) == regions
+
+
+def test_no_score_makes_a_box_unless_that_is_set():
+    looked = with_second_look(target(), found((HERE, 1.0, 1)), TeacherSettings(enabled=True))
+    assert len(looked["boxes"]) == 0
+    assert looked["ignore"].tolist() == [list(map(float, HERE))]
