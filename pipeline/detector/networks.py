@@ -139,7 +139,11 @@ def _answer_in_float32(*modules: nn.Module) -> None:
     256 pixels a corner would come to lie on every second pixel.
     """
     for module in modules:
-        module.register_forward_hook(lambda _module, _inputs, outputs: tree_map(Tensor.float, outputs))
+        module.register_forward_hook(_in_float32)
+
+
+def _in_float32(_module: nn.Module, _inputs: Any, outputs: Any) -> Any:
+    return tree_map(Tensor.float, outputs)
 
 
 def _after(settings: DetectorSettings) -> dict[str, float]:

@@ -6,8 +6,9 @@ import io
 import math
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from statistics import mean
+from typing import Any, TypeVar
 
 import torch
 from lightning_fabric import Fabric
@@ -21,17 +22,17 @@ from pipeline.detector.early_stop import EarlyStop
 from pipeline.detector.heads import Target
 from pipeline.detector.loader import Batch
 from pipeline.detector.mix import mixup
+from pipeline.detector.processes import student_in_processes, without_sync
 from pipeline.detector.teacher import build_teacher, with_second_look
 from pipeline.detector.watch import Trouble, Watch
 from pipeline.errors import ArtefactError, PipelineError
 from pipeline.seeds import derive_seed
 from pipeline.settings import TrainingSettings
-from pipeline.settings.detector import Precision
 from pipeline.workspace import Folder
 
 CHECKPOINT = "checkpoint.pt"
 LOG_EVERY = 10
-FABRIC_PRECISION: dict[Precision, Any] = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+T = TypeVar("T")
 
 
 @dataclass
@@ -70,20 +71,19 @@ class Run:
         settings: The run.
         seed: The settings' seed.
         identity: What the run is made of; a checkpoint with another identity is not continued.
+        fabric: The device, and the other processes where there are several.
     """
 
-    def __init__(self, detector: Detector, settings: TrainingSettings, seed: int, identity: str) -> None:
+    def __init__(
+        self, detector: Detector, settings: TrainingSettings, seed: int, identity: str, fabric: Fabric
+    ) -> None:
         self.settings = settings
         self.detector = detector
         self.identity = identity
         self.result = TrainingResult()
         self.last_loss: float | None = None
         self.early_stop = EarlyStop(settings.early_stop)
-        self.fabric = Fabric(
-            accelerator=settings.accelerator,
-            devices=1,
-            precision=FABRIC_PRECISION[settings.precision],
-        )
+        self.fabric = fabric
         detector.train().to(self.fabric.device).to(memory_format=torch.channels_last)
         optimizer = AdamW(list(_parameter_groups(detector, settings)), weight_decay=settings.weight_decay, fused=True)
         self.optimizer: Any = self.fabric.setup_optimizers(optimizer)
@@ -93,17 +93,21 @@ class Run:
         )
         self.teacher = build_teacher(detector, settings.ema_decay)
         self.teacher.module.eval()
+        self._student = student_in_processes(detector, fabric, settings)
         self._seed = seed
-        self._watch = Watch(settings.recovery)
-        self._logged: list[dict[str, Tensor]] = []
+        self._watch = Watch(settings.recovery, lambda values: torch.as_tensor(fabric.all_reduce(values)))
+        self._logged: list[dict[str, float]] = []
         self._good = _copy(self._state())
 
     def step(self, parts: Sequence[Batch]) -> None:
         """Learn from one batch, which may come in parts."""
         step = self.result.steps
-        torch.manual_seed(derive_seed(self._seed, "step", step))  # samplers of boxes draw from it
+        torch.manual_seed(derive_seed(self._seed, "step", step, self.fabric.global_rank))  # samplers of boxes do
         self.optimizer.zero_grad(set_to_none=True)
-        rows = [self._learn(part, len(parts)) for part in parts]
+        rows = []
+        for number, part in enumerate(parts, start=1):
+            with without_sync(self._student, number < len(parts)):
+                rows.append(self._learn(part, len(parts)))
         losses = {name: torch.stack([row[name] for row in rows]).sum(0) for name in rows[0]}
         norm = self.fabric.clip_gradients(
             self.detector, self.optimizer, max_norm=self.settings.clip_norm, error_if_nonfinite=False
@@ -114,10 +118,9 @@ class Run:
         # The scaler of fp16 meets infinite gradients as a matter of course and skips such steps itself.
         norm = None if self.settings.precision == "fp16" else norm
         self._watch.record(step, losses, norm, [name for part in parts for name in part.image_ids])
-        self._logged.append(losses)
         self.result.steps += 1
         for part in parts:
-            self.result.images += len(part.images)
+            self.result.images += len(part.images) * self.fabric.world_size
             self.result.faults.extend(fault for fault in part.faults if fault not in self.result.faults)
 
     def _learn(self, batch: Batch, parts: int) -> dict[str, Tensor]:
@@ -129,7 +132,7 @@ class Run:
         if batch.mixing is not None:
             images, targets = mixup(images, targets, self.settings.mixup, self._seed, batch.mixing, batch.pseudo)
         with self.fabric.autocast():  # a module that Fabric wraps would get its boxes in half precision
-            losses: dict[str, Tensor] = self.detector(images, targets)
+            losses: dict[str, Tensor] = self._student(images, targets)
         self.fabric.backward(torch.stack(list(losses.values())).sum() / parts)
         return {name: loss.detach() / parts for name, loss in losses.items()}
 
@@ -167,16 +170,23 @@ class Run:
             PipelineError: It went wrong too often.
         """
         trouble = self._watch.look()
+        self.result.faults = list(dict.fromkeys(fault for faults in self._all(self.result.faults) for fault in faults))
         if trouble:
             self._roll_back(trouble)
             return False
+        self._logged += self._watch.losses
         if self.result.steps % LOG_EVERY == 0 or self.result.steps == self.settings.steps:
             self._log()
         self._good = _copy(self._state())
         return True
 
+    def _all(self, value: T) -> list[T]:
+        """What every process holds, in the order of their ranks."""
+        return [self.fabric.broadcast(value, src=rank) for rank in range(self.fabric.world_size)]
+
     def _roll_back(self, trouble: Trouble) -> None:
         rollbacks, recovery = self.result.rollbacks, self.settings.recovery
+        trouble = replace(trouble, image_ids=tuple(name for names in self._all(trouble.image_ids) for name in names))
         if len(rollbacks) >= recovery.max_rollbacks:
             raise PipelineError(
                 f"Expected finite losses and gradients, got {trouble}, after {len(rollbacks)} rollbacks. Look at these "
@@ -194,7 +204,7 @@ class Run:
         self._good = _copy(self._state())
 
     def _log(self) -> None:
-        parts = {name: float(torch.stack([row[name] for row in self._logged]).mean()) for name in self._logged[0]}
+        parts = {name: mean(row[name] for row in self._logged) for name in self._logged[0]}
         self.last_loss = loss = sum(parts.values())
         self.result.curve.append(
             {"step": self.result.steps, "loss": loss, "parts": parts, "lr": self.schedule.get_last_lr()[-1]}
@@ -204,7 +214,7 @@ class Run:
     def should_stop(self, evaluate: Callable[[Detector], float]) -> bool:
         """Evaluate the averaged weights and tell whether to give up."""
         kept = self.kept()
-        score = evaluate(kept.eval())
+        score = self.fabric.broadcast(evaluate(kept.eval()) if self.fabric.is_global_zero else 0.0)
         self.detector.train()
         self.result.stopped_early = self.early_stop.update(score, kept)
         return self.result.stopped_early
@@ -214,11 +224,10 @@ class Run:
         averaged: Detector = self.teacher.module  # type: ignore[assignment]
         return averaged if self.settings.ema_decay > 0 else self.detector
 
-    def finish(self) -> None:
-        """Put the weights that are kept into the detector."""
+    def weights(self) -> dict[str, Tensor]:
+        """The weights that are kept."""
         weights = self.early_stop.best_weights or self.kept().state_dict()
-        self.detector.load_state_dict({key: value.clone() for key, value in weights.items()})
-        self.detector.eval()
+        return {key: value.clone() for key, value in weights.items()}
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -245,7 +254,9 @@ class Run:
         self._logged = list(state["logged"])
 
     def save(self, checkpoints: Folder) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint; one process does."""
+        if not self.fabric.is_global_zero:
+            return
         state = {**self._state(), "identity": self.identity, "early_stop": self.early_stop.state_dict()}
         with checkpoints.create(CHECKPOINT) as file:
             torch.save(state, file)

@@ -13,6 +13,8 @@ from pipeline.detector.heads import Target, in_ignore_region
 from pipeline.settings import TeacherSettings
 
 SAME_OBJECT_IOU = 0.5
+SMALLEST_PX = 1.0
+"""A detector that has learnt little finds boxes without an area, from which nothing can be learnt."""
 
 
 def build_teacher(model: nn.Module, decay: float) -> AveragedModel:
@@ -52,7 +54,8 @@ def with_second_look(target: Target, found: Target, settings: TeacherSettings) -
         The labels with more boxes or ignore regions.
     """
     boxes, scores = found["boxes"], found["scores"]
-    is_new = (scores >= settings.ignore_score) & ~in_ignore_region(boxes, target["ignore"])
+    has_sides = (boxes[:, 2:] - boxes[:, :2] >= SMALLEST_PX).all(1)
+    is_new = has_sides & (scores >= settings.ignore_score) & ~in_ignore_region(boxes, target["ignore"])
     if len(target["boxes"]):
         is_new &= box_iou(boxes, target["boxes"]).amax(1) < SAME_OBJECT_IOU
     is_box = is_new & (scores >= settings.box_score) & (settings.box_score < 1)

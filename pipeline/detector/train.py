@@ -6,16 +6,19 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 
+from lightning_fabric import Fabric
+from torch import Tensor
+
 from pipeline.detector.build import Detector
 from pipeline.detector.loader import Batch, BatchPlan, batches
+from pipeline.detector.processes import Progress, launch
 from pipeline.detector.run import CHECKPOINT, Run, TrainingResult
 from pipeline.settings import TrainingSettings
 from pipeline.workspace import Folder
 
 __all__ = ["CHECKPOINT", "Progress", "TrainingResult", "fine_tune"]
 
-Progress = Callable[[int, int, str], None]
-"""Called with (steps done, steps, a line to show)."""
+Evaluate = Callable[[Detector], float]
 
 
 def fine_tune(
@@ -26,7 +29,7 @@ def fine_tune(
     seed: int,
     checkpoints: Folder,
     identity: str,
-    evaluate: Callable[[Detector], float] | None = None,
+    evaluate: Evaluate | None = None,
     progress: Progress | None = None,
 ) -> TrainingResult:
     """Train a detector in place; a checkpoint of the same run is continued, with the same outcome.
@@ -38,7 +41,7 @@ def fine_tune(
         seed: The settings' seed.
         checkpoints: Where checkpoints go.
         identity: What the run is made of; a checkpoint with another identity is not continued.
-        evaluate: Gives validation AP, for early stop.
+        evaluate: Gives validation AP, for early stop; with several processes it must be a function of a module.
         progress: Told after every step.
 
     Returns:
@@ -47,8 +50,27 @@ def fine_tune(
     Raises:
         PipelineError: Losses or gradients are not finite, or the loss leaps, more often than may be taken back.
     """
-    run = Run(detector, settings, seed, identity)
+    result, weights = launch(_work, settings, progress, detector, plan, settings, seed, checkpoints, identity, evaluate)
+    detector.load_state_dict(weights)
+    detector.eval()
+    return result
+
+
+def _work(
+    fabric: Fabric,
+    progress: Progress | None,
+    detector: Detector,
+    plan: BatchPlan,
+    settings: TrainingSettings,
+    seed: int,
+    checkpoints: Folder,
+    identity: str,
+    evaluate: Evaluate | None,
+) -> tuple[TrainingResult, dict[str, Tensor]]:
+    """The whole run, or one process's share of it."""
+    run = Run(detector, settings, seed, identity, fabric)
     run.restore(checkpoints)
+    plan = plan.of_rank(fabric.global_rank, fabric.world_size)
     began, before = time.monotonic(), run.result.seconds
     while not run.is_over():
         # Begun anew where a step was taken back.
@@ -65,8 +87,7 @@ def fine_tune(
                 break
             if done % settings.checkpoint_every_steps == 0 and done < settings.steps:
                 run.save(checkpoints)
-    run.finish()
-    return run.result
+    return run.result, run.weights()
 
 
 def _grouped(parts: Iterator[Batch], size: int) -> Iterator[list[Batch]]:

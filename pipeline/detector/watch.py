@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,11 +48,18 @@ class Watch:
 
     Args:
         settings: What counts as divergence.
+        reduce: Gives the mean of a tensor over all processes, so that they all judge alike.
+
+    Attributes:
+        losses: By name, of each step that the last look was at.
+        means: Mean losses of the last looks.
     """
 
-    def __init__(self, settings: RecoverySettings) -> None:
+    def __init__(self, settings: RecoverySettings, reduce: Callable[[Tensor], Tensor] = torch.clone) -> None:
         self._settings = settings
+        self._reduce = reduce
         self._steps: list[_Step] = []
+        self.losses: list[dict[str, float]] = []
         self.means: list[float] = []
 
     def record(self, step: int, losses: dict[str, Tensor], norm: Tensor | None, image_ids: Sequence[str]) -> None:
@@ -68,12 +75,13 @@ class Watch:
 
     def look(self) -> Trouble | None:
         """Judge the steps since the last look and forget them. This is where the device is waited for."""
-        steps, self._steps = self._steps, []
+        steps, self._steps, self.losses = self._steps, [], []
         if not steps:
             return None
         names = [*steps[0].losses]
         rows = [[one.losses[name] for name in names] + ([] if one.norm is None else [one.norm]) for one in steps]
-        values = torch.stack([torch.stack([value.float() for value in row]) for row in rows]).tolist()
+        values = self._reduce(torch.stack([torch.stack([value.float() for value in row]) for row in rows])).tolist()
+        self.losses = [dict(zip(names, row, strict=False)) for row in values]
         for one, row in zip(steps, values, strict=True):
             bad = [
                 f"{name} {value}"
@@ -82,9 +90,10 @@ class Watch:
             ]
             if bad:
                 return Trouble(one.number, ", ".join(bad), one.image_ids)
-        mean = sum(sum(row[: len(names)]) for row in values) / len(values)
+        totals = [sum(losses.values()) for losses in self.losses]
+        mean = sum(totals) / len(totals)
         if self.means and mean > self._settings.divergence * max(min(self.means), TINY):
-            worst = max(range(len(steps)), key=lambda index: sum(values[index][: len(names)]))
-            return Trouble(steps[worst].number, f"loss {mean:.3g} after {min(self.means):.3g}", steps[worst].image_ids)
+            worst = steps[totals.index(max(totals))]
+            return Trouble(worst.number, f"loss {mean:.3g} after {min(self.means):.3g}", worst.image_ids)
         self.means = [*self.means, mean][-REMEMBERED:]
         return None

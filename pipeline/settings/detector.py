@@ -25,6 +25,11 @@ class DetectorSettings(Section):
     anchor_scale: float = Field(
         default=3.0, gt=0.5, le=16.0, description="smallest anchor side, in strides of its level"
     )
+    batch_norm: Literal["frozen", "group", "synchronised"] = Field(
+        default="frozen",
+        description="frozen: fixed, and folded where it can be; group: group normalisation, for training from scratch; "
+        "synchronised: learns with the statistics of the batch, over all GPUs; wants many images a step",
+    )
     embedding_dim: int = Field(default=64, ge=8, le=1024, description="length of a box embedding")
     score_floor: Share = Field(default=0.05, description="detections below are not reported")
     nms_iou: Share = Field(default=0.5, description="of two boxes of one class that overlap more, the better stays")
@@ -37,6 +42,8 @@ class DetectorSettings(Section):
                 "weights 'coco' expect backbone 'torchvision:resnet50' and head_convs 4, "
                 f"got {self.backbone!r} and {self.head_convs}"
             )
+        if self.weights == "coco" and self.batch_norm != "frozen":
+            raise ValueError(f"weights 'coco' expect batch_norm 'frozen', got {self.batch_norm!r}")
         return self
 
     @model_validator(mode="after")

@@ -84,6 +84,10 @@ class TrainingSettings(Section):
     frozen_stages: int = Field(default=2, ge=0, le=5, description="how many backbone stages, from the stem, stay fixed")
     precision: Precision = "fp32"
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = Field(default=1, ge=1, le=1024, description="processes a machine, each on a share of every batch")
+    nodes: int = Field(
+        default=1, ge=1, le=1024, description="machines; with more than one, start the trainer by torchrun on each"
+    )
     workers: int = Field(default=0, ge=0, le=64, description="processes that prepare batches; 0: the main one does")
     cache_mb: int = Field(default=2048, ge=0, le=10_000_000, description="memory for decoded training images")
     checkpoint_every_steps: int = Field(default=100, ge=1, le=1_000_000)
@@ -134,9 +138,10 @@ class TrainingSettings(Section):
 
     @model_validator(mode="after")
     def _batch_has_equal_parts(self) -> "TrainingSettings":
-        if self.batch_size % self.accumulate:
+        parts = self.accumulate * self.devices * self.nodes
+        if self.batch_size % parts:
             raise ValueError(
-                f"expected batch_size in {self.accumulate} (accumulate) equal parts, got {self.batch_size}"
+                f"expected batch_size to be a multiple of accumulate x devices x nodes = {parts}, got {self.batch_size}"
             )
         return self
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from pipeline.dataset.store import SampleStore
@@ -81,7 +82,7 @@ def _train(cycle: Cycle, progress: Progress) -> dict[str, Any]:
         seed=seed,
         checkpoints=cycle.folder,
         identity=f"{settings.digest()} {seed} {version} {parent}",
-        evaluate=lambda model: _evaluate(settings, model, held_back).map,
+        evaluate=partial(_map_on, settings, held_back),
         progress=lambda done, total, _line: progress("fine-tuning", done, total),
     )
     card = ModelCard(
@@ -118,6 +119,10 @@ def _describe(result: TrainingResult, settings: Settings, plan: BatchPlan) -> di
         "faults": result.faults,
         "settings": settings.training.model_dump(mode="json"),
     }
+
+
+def _map_on(settings: Settings, samples: list[Sample], detector: Detector) -> float:
+    return _evaluate(settings, detector, samples).map
 
 
 def _evaluate(settings: Settings, detector: Detector, samples: list[Sample]) -> Metrics:

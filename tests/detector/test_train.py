@@ -9,24 +9,14 @@ import torch
 from pipeline.detector.run import learning_rate_factor
 from pipeline.detector.train import CHECKPOINT, fine_tune
 from pipeline.errors import ArtefactError, PipelineError
+from pipeline.records import State
 from pipeline.settings import EarlyStopSettings, MixupSettings
 from pipeline.workspace import Folder
 from tests.dataset.pictures import torn
+from tests.detector.runs import Killed, Run, kill_at
 from tests.detector.small import ALL_ON, detector, differing, noise, plan, scenes, training, weights_of
 
 BIAS = "network.head.classification_head.cls_logits.bias"
-
-
-class Killed(BaseException):
-    """What ends a run from outside."""
-
-
-def kill_at(step):
-    def progress(done, total, line):
-        if done == step:
-            raise Killed
-
-    return progress
 
 
 def score_of(model) -> float:
@@ -34,36 +24,10 @@ def score_of(model) -> float:
     return -abs(model.state_dict()[BIAS].sum().item() + 13.7)
 
 
-class Run:
-    """A short run in a folder of its own that can be killed and started again."""
-
-    def __init__(self, folder, samples, settings, architecture="retinanet", name="run", evaluate=None, seed=3):
-        self.checkpoints = Folder(folder / name)
-        self.samples, self.settings, self.seed = samples, settings, seed
-        self.architecture, self.evaluate = architecture, evaluate
-        self.model = None
-
-    def start(self, progress=None, identity="run"):
-        """A fresh process: detector, plan and optimizer are built anew."""
-        self.model = detector(self.architecture, settings=self.settings)
-        return fine_tune(
-            self.model,
-            plan(self.samples, self.settings, self.seed),
-            self.settings,
-            seed=self.seed,
-            checkpoints=self.checkpoints,
-            identity=identity,
-            evaluate=self.evaluate,
-            progress=progress,
-        )
-
-    def weights(self):
-        return weights_of(self.model)
-
-
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory):
-    return scenes(tmp_path_factory.mktemp("pictures"))
+    folder = tmp_path_factory.mktemp("pictures")
+    return scenes(folder) + scenes(folder, 3, State.PSEUDO, "pseudo")
 
 
 @pytest.mark.parametrize(

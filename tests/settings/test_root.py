@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from pipeline.errors import SettingsError
-from pipeline.settings import Settings, dump_settings, load_settings, parse_settings
+from pipeline.settings import Settings, TrainingSettings, dump_settings, load_settings, parse_settings
 from pipeline.settings.base import Section
 
 SMALLEST = {"name": "parts", "workspace": "space", "data": {"labels": ["bolt", "nut"]}}
@@ -63,6 +63,14 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(dotted, hint):
         ("training.clip_norm", float("inf"), r"training.clip_norm: .*finite number"),
         ("training.learning_rate", float("nan"), r"training.learning_rate: .*finite number"),
         ("training.mixup", {"start": 0.8, "end": 0.2}, r"expected mixup.start <= mixup.end, got 0.8 > 0.2"),
+        ("training.mosaic", {"start": 0.9}, r"expected mosaic.start <= mosaic.end, got 0.9 > 0.8"),
+        ("training.mosaic", {"scale_min": 0.9, "scale_max": 0.4}, r"expected scale_min <= scale_max, got 0.9 > 0.4"),
+        ("training.accumulate", 3, r"multiple of accumulate x devices x nodes = 3, got 8"),
+        ("training", {"accumulate": 4, "devices": 4}, r"multiple of accumulate x devices x nodes = 16, got 8"),
+        ("training", {"ema_decay": 0, "teacher": {"enabled": True}}, r"teacher.enabled expects ema_decay above 0"),
+        ("training.teacher", {"box_score": 0.2}, r"expected ignore_score <= box_score, got 0.3 > 0.2"),
+        ("training.classification", "fokal", r"'focal', 'ohem' or 'cross_entropy', got 'fokal'"),
+        ("training.focal", {"enabled": "x", "alpha": 2}, r"training.focal.alpha: .* less than or equal to 1"),
         ("detector.architecture", "yolo", r"'retinanet', 'fcos' or 'faster_rcnn', got 'yolo'"),
         (
             "detector",
@@ -235,3 +243,16 @@ def test_the_digest_tells_settings_apart_but_not_workspaces():
     assert len(plain.digest()) == 12
     assert {one.digest() for one in (backwards, moved, spelled_out)} == {plain.digest()}
     assert len({plain.digest(), *(one.digest() for one in others)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("focal", "classification"),
+    [({}, "focal"), ({"enabled": True, "gamma": 1.0}, "focal"), ({"enabled": False, "gamma": 1.0}, "cross_entropy")],
+)
+def test_focal_as_a_switch_is_still_read(focal, classification):
+    """Settings and model cards from before `training.classification`."""
+    training = TrainingSettings(focal=focal)
+    assert training.classification == classification
+    assert training.focal.gamma == focal.get("gamma", 2.0)
+    assert TrainingSettings(**training.model_dump()) == training
+    assert TrainingSettings(focal=focal, classification="ohem").classification == "ohem"

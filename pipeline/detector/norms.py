@@ -1,0 +1,106 @@
+"""Batch normalisation of a backbone: fixed, replaced, or learnt with statistics of the batch.
+
+With few images a batch its statistics are noise, and a student and a teacher that see different images drift apart; so
+it is fixed unless set otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from timm.layers import convert_sync_batchnorm, freeze_batch_norm_2d  # type: ignore[attr-defined]
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.utils.hooks import RemovableHandle
+
+from pipeline.errors import PipelineError
+
+GROUPS = 32
+"""Of group normalisation (arXiv 1803.08494), or as many as divide the channels."""
+
+
+def set_normalisation(body: nn.Module, kind: Literal["frozen", "group", "synchronised"]) -> None:
+    """Give a backbone's body the normalisation that is set, in place.
+
+    Args:
+        body: Takes Tensor[1, 3, 64, 64]; what does not learn has no gradient.
+        kind: `frozen` folds it into convolutions, or fixes it where none feeds it; `group` normalises each image by
+            itself, beginning with the scales and shifts that were there; `synchronised` leaves it to learn, but for
+            the stages that do not.
+    """
+    if kind == "frozen":
+        fold_batch_norm(body)
+        freeze_batch_norm_2d(body)  # type: ignore[no-untyped-call]  # what no convolution feeds
+        return
+    norms = [(name, module) for name, module in body.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    for name, norm in norms:
+        if kind == "group":
+            body.set_submodule(name, _group_norm(norm))
+        elif not norm.weight.requires_grad:
+            body.set_submodule(name, freeze_batch_norm_2d(norm))  # type: ignore[no-untyped-call]
+
+
+def _group_norm(norm: Any) -> nn.Module:
+    groups = next(count for count in range(GROUPS, 0, -1) if norm.num_features % count == 0)
+    grouped = nn.GroupNorm(groups, norm.num_features, norm.eps)
+    grouped.weight, grouped.bias = norm.weight, norm.bias
+    # timm's normalisation layers carry the activation that follows them.
+    return nn.Sequential(grouped, getattr(norm, "act", None) or nn.Identity())
+
+
+def synchronise_batch_norm(module: nn.Module, device: torch.device) -> None:
+    """Let batch normalisation that learns take its statistics from all processes, in place.
+
+    Raises:
+        PipelineError: There is some, and the device is a CPU, which torch cannot synchronise.
+    """
+    if not any(isinstance(one, nn.BatchNorm2d) for one in module.modules()):
+        return
+    if device.type == "cpu":
+        raise PipelineError(
+            "detector.batch_norm 'synchronised' with several processes expects GPUs, got CPUs. "
+            "Use 'frozen' or 'group', or training.devices 1."
+        )
+    convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+
+
+def fold_batch_norm(module: nn.Module) -> None:
+    """Fold every batch normalisation that a convolution feeds into that convolution, in place.
+
+    Fine-tuning on small batches keeps the statistics fixed anyway; folded, they cost nothing. Which convolution
+    feeds which normalisation is read off a forward pass, so any architecture serves.
+
+    Args:
+        module: Takes Tensor[1, 3, 64, 64].
+    """
+    producers: dict[int, tuple[str, Tensor]] = {}  # holding the tensor keeps its id its own
+    pairs: list[tuple[str, str]] = []
+
+    def watch(name: str, layer: nn.Module) -> RemovableHandle | None:
+        if isinstance(layer, nn.Conv2d):
+            return layer.register_forward_hook(lambda _layer, _inputs, out: producers.update({id(out): (name, out)}))
+        if isinstance(layer, nn.BatchNorm2d):
+            return layer.register_forward_pre_hook(
+                lambda _layer, inputs: pairs.extend([(producers[id(x)][0], name) for x in inputs if id(x) in producers])
+            )
+        return None
+
+    hooks = [watch(name, layer) for name, layer in module.named_modules()]
+    training = module.training
+    with torch.no_grad():
+        module.eval()(torch.zeros(1, 3, 64, 64))
+    for hook in filter(None, hooks):
+        hook.remove()
+    for convolution, norm in pairs:
+        _fold_pair(module, convolution, norm)
+    module.train(training)
+
+
+def _fold_pair(module: nn.Module, convolution_name: str, norm_name: str) -> None:
+    convolution: Any = module.get_submodule(convolution_name)
+    norm: Any = module.get_submodule(norm_name)
+    folded = fuse_conv_bn_eval(convolution, norm).requires_grad_(convolution.weight.requires_grad)
+    module.set_submodule(convolution_name, folded)
+    # timm's normalisation layers carry the activation that follows them.
+    module.set_submodule(norm_name, getattr(norm, "act", None) or nn.Identity())
