@@ -19,9 +19,8 @@ from pipeline.detector.build import Detector
 from pipeline.detector.norms import synchronise_batch_norm
 from pipeline.errors import PipelineError
 from pipeline.settings import TrainingSettings
-from pipeline.settings.detector import Precision
 
-FABRIC_PRECISION: dict[Precision, Any] = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+FABRIC_PRECISION: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 Progress = Callable[[int, int, str], None]
 """Called with (steps done, steps, a line to show)."""

@@ -47,6 +47,7 @@ class TrainingResult:
         faults: Pictures that could not be read: (uri, reason), each once.
         stopped_early: Whether validation AP had stopped rising.
         rollbacks: What went wrong and was taken back: `step`, `to`, `cause`, `image_ids`.
+        precision: What it was computed in.
     """
 
     steps: int = 0
@@ -56,6 +57,7 @@ class TrainingResult:
     faults: list[tuple[str, str]] = field(default_factory=list)
     stopped_early: bool = False
     rollbacks: list[dict[str, Any]] = field(default_factory=list)
+    precision: str = ""
 
     @property
     def images_per_s(self) -> float:
@@ -80,7 +82,7 @@ class Run:
         self.settings = settings
         self.detector = detector
         self.identity = identity
-        self.result = TrainingResult()
+        self.result = TrainingResult(precision=settings.precision)
         self.last_loss: float | None = None
         self.early_stop = EarlyStop(settings.early_stop)
         self.fabric = fabric
@@ -257,27 +259,52 @@ class Run:
         """Write a checkpoint; one process does."""
         if not self.fabric.is_global_zero:
             return
-        state = {**self._state(), "identity": self.identity, "early_stop": self.early_stop.state_dict()}
+        state = {
+            **self._state(),
+            "identity": self.identity,
+            "early_stop": self.early_stop.state_dict(),
+        }
         with checkpoints.create(CHECKPOINT) as file:
             torch.save(state, file)
 
     def restore(self, checkpoints: Folder) -> None:
         """Go on from a checkpoint of the same run, if there is one."""
-        if not checkpoints.exists(CHECKPOINT):
+        state = read_checkpoint(checkpoints, self.identity)
+        if state is None:
             return
-        data = checkpoints.read_bytes(CHECKPOINT)
         try:
-            torn = zipfile.ZipFile(io.BytesIO(data)).testzip()
-            if torn is not None:
-                raise ValueError(f"a wrong checksum of {torn}")
-            state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-            if state["identity"] == self.identity:
-                self._load(state)
-                self.early_stop.load_state_dict(state["early_stop"])
-        except Exception as fault:  # torch raises a dozen kinds for a damaged file
-            path = checkpoints.path(CHECKPOINT)
-            raise ArtefactError(f"{path}: expected a checkpoint, got {fault!r}. Remove it and run again.") from fault
+            self._load(state)
+            self.early_stop.load_state_dict(state["early_stop"])
+        except Exception as fault:  # torch raises a dozen kinds for weights of another network
+            raise _no_checkpoint(checkpoints, fault) from fault
         self._good = _copy(self._state())
+
+
+def read_checkpoint(checkpoints: Folder, identity: str) -> dict[str, Any] | None:
+    """Read the checkpoint of a run.
+
+    Returns:
+        Its contents; None where there is none, or one of another run.
+
+    Raises:
+        ArtefactError: It is damaged.
+    """
+    if not checkpoints.exists(CHECKPOINT):
+        return None
+    data = checkpoints.read_bytes(CHECKPOINT)
+    try:
+        torn = zipfile.ZipFile(io.BytesIO(data)).testzip()
+        if torn is not None:
+            raise ValueError(f"a wrong checksum of {torn}")
+        state: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        return state if state["identity"] == identity else None
+    except Exception as fault:  # torch raises a dozen kinds for a damaged file
+        raise _no_checkpoint(checkpoints, fault) from fault
+
+
+def _no_checkpoint(checkpoints: Folder, fault: Exception) -> ArtefactError:
+    path = checkpoints.path(CHECKPOINT)
+    return ArtefactError(f"{path}: expected a checkpoint, got {fault!r}. Remove it and run again.")
 
 
 def _copy(state: dict[str, Any]) -> dict[str, Any]:

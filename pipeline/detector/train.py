@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
+from typing import Any
 
 from lightning_fabric import Fabric
 from torch import Tensor
 
 from pipeline.detector.build import Detector
 from pipeline.detector.loader import Batch, BatchPlan, batches
+from pipeline.detector.precision import fastest_training_precision
 from pipeline.detector.processes import Progress, launch
-from pipeline.detector.run import CHECKPOINT, Run, TrainingResult
+from pipeline.detector.run import CHECKPOINT, Run, TrainingResult, read_checkpoint
 from pipeline.settings import TrainingSettings
 from pipeline.workspace import Folder
 
@@ -50,10 +52,23 @@ def fine_tune(
     Raises:
         PipelineError: Losses or gradients are not finite, or the loss leaps, more often than may be taken back.
     """
+    settings = _with_precision(settings, detector, read_checkpoint(checkpoints, identity))
     result, weights = launch(_work, settings, progress, detector, plan, settings, seed, checkpoints, identity, evaluate)
     detector.load_state_dict(weights)
     detector.eval()
     return result
+
+
+def _with_precision(
+    settings: TrainingSettings, detector: Detector, checkpoint: dict[str, Any] | None
+) -> TrainingSettings:
+    """The settings with a precision that was measured, by the run that is continued where there is one."""
+    if settings.precision != "auto":
+        return settings
+    measured = (
+        checkpoint["result"]["precision"] if checkpoint else fastest_training_precision(detector, settings.accelerator)
+    )
+    return settings.model_copy(update={"precision": measured})
 
 
 def _work(

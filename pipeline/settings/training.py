@@ -82,7 +82,9 @@ class TrainingSettings(Section):
     clip_norm: float = Field(default=10.0, gt=0.0, le=1e6, description="largest gradient norm")
     ema_decay: float = Field(default=0.99, ge=0.0, lt=1.0, description="0 keeps the last weights instead of an average")
     frozen_stages: int = Field(default=2, ge=0, le=5, description="how many backbone stages, from the stem, stay fixed")
-    precision: Precision = "fp32"
+    precision: Precision | Literal["auto"] = Field(
+        default="fp32", description="auto: half precision where a step is measured to be clearly faster in it"
+    )
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = Field(default=1, ge=1, le=1024, description="processes a machine, each on a share of every batch")
     nodes: int = Field(

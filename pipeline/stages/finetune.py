@@ -112,6 +112,7 @@ def _describe(result: TrainingResult, settings: Settings, plan: BatchPlan) -> di
         "curve": result.curve,
         "stopped_early": result.stopped_early,
         "rollbacks": result.rollbacks,
+        "precision": result.precision,
         "labeled_images": len(labels.samples) - pseudo,
         "pseudo_images": pseudo,
         "pseudo_boxes": labels.kept,

@@ -322,3 +322,17 @@ def test_looking_does_not_change_the_run(tmp_path, samples, ema_decay):
     for run in (plain, looked):
         run.start()
     assert differing(plain.weights(), looked.weights()) == []
+
+
+@pytest.mark.parametrize("measured", ["fp32", "bf16"])
+def test_precision_is_measured_once_a_run(tmp_path, samples, monkeypatch, measured):
+    """A resumed run goes on in the precision that it began in, whatever would be measured now."""
+    answers = iter([measured])
+    monkeypatch.setattr("pipeline.detector.train.fastest_training_precision", lambda *_: next(answers))
+    run = Run(tmp_path, samples, training(precision="auto", checkpoint_every_steps=2), name="auto")
+    with pytest.raises(Killed):
+        run.start(kill_at(3))
+    assert run.start().precision == measured
+    fixed = Run(tmp_path, samples, training(precision=measured, checkpoint_every_steps=2), name="fixed")
+    fixed.start()
+    assert differing(run.weights(), fixed.weights()) == []
