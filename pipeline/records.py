@@ -114,8 +114,8 @@ class Region:
         y1: Top edge in pixels.
         x2: Right edge in pixels.
         y2: Bottom edge in pixels.
-        reason: `unsure`, `crowd`, `difficult`, `unknown_label` (a person gave it a label of no class) or `disputed`
-            (people drew it, but not most of those who answered).
+        reason: `unsure`, `weak` (dropped, though something may be there), `crowd`, `difficult`, `unknown_label` (a
+            person gave it a label of no class) or `disputed` (people drew it, but not most of those who answered).
     """
 
     x1: float
@@ -395,6 +395,11 @@ QUEUE_SCHEMA = pa.schema(
     ]
 )
 """A row an image that people are asked about; rank 0 is asked first, `value` higher = worth more."""
+
+
+BACKGROUND_SCHEMA = pa.schema([("image_id", pa.string()), ("expected_misses", pa.float32())])
+"""A row an image with a sure box: how many of its objects training would take for background, as far as can be
+expected."""
 
 
 def make_box_id(image_id: str, label: str, corners: Sequence[float], origin: str) -> str:

@@ -68,11 +68,10 @@ def _measure(settings: Settings, progress: Progress) -> dict[str, Any]:
     """Fit on val, measure on test."""
     bench = Bench.of(train_cell(settings, progress))
     predictor = bench.predictor()
-    val, test = bench.samples(Split.VAL), bench.samples(Split.TEST)
     progress("mining", 0, 2)
-    held_back = bench.known(bench.mine(predictor, val), val)
+    held_back = bench.checked(predictor, Split.VAL)
     progress("mining", 1, 2)
-    known = bench.known(bench.mine(predictor, test), test)
+    known = bench.checked(predictor, Split.TEST)
     progress("mining", 2, 2)
     given, options = bench.ladder_inputs(held_back)
     ladder = fit_ladder(*given, **options)

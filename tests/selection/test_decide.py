@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.records import SELECTION_SCHEMA, Box, Fate, Region, Source
 from pipeline.selection.certify import Certificate
-from pipeline.selection.decide import AUDITED, REASONS, boxes_of, decide, pseudo_images, unsure_regions
+from pipeline.selection.decide import AUDITED, REASONS, boxes_of, decide, pseudo_images, regions
 from pipeline.settings import SelectionSettings
 from tests.selection.evidence import drawn_evidence, evidence_of, selection_of
 
@@ -33,7 +33,7 @@ def test_no_proposals():
     assert selection.equals(SELECTION_SCHEMA.empty_table())
     assert pseudo_images(selection, set(), None) == []
     assert boxes_of(selection, Fate.PSEUDO, MOMENT) == {}
-    assert unsure_regions([]) == ()
+    assert regions([], "weak") == ()
 
 
 @pytest.mark.parametrize(
@@ -203,4 +203,4 @@ def test_ids_are_stable_and_tell_boxes_apart():
 
 def test_unsure_boxes_become_regions():
     (only,) = boxes_of(selection_of({"fate": "ask"}), Fate.ASK, MOMENT)["i0"]
-    assert unsure_regions([only]) == (Region(10.0, 20.0, 50.0, 60.0, "unsure"),)
+    assert regions([only], "unsure") == (Region(10.0, 20.0, 50.0, 60.0, "unsure"),)
