@@ -318,6 +318,17 @@ NEIGHBOUR_FIELDS = [
 ]
 """What the other proposals of the same image say of one, see `pipeline.mining.proposals.Neighbours`."""
 
+LOOK_FIELDS = [
+    ("second_score", pa.float32()),
+    ("second_iou", pa.float32()),
+    ("second_near", pa.float32()),
+    ("second_conflict", pa.float32()),
+    ("second_votes", pa.float32()),
+    ("second_mass", pa.float32()),
+]
+"""What a second look at its image shows of a proposal, see `pipeline.mining.look.SecondLook`; null where none was
+taken."""
+
 PROPOSAL_SCHEMA = pa.schema(
     [
         ("proposal_id", pa.string()),
@@ -328,6 +339,7 @@ PROPOSAL_SCHEMA = pa.schema(
         ("entropy", pa.float32()),
         ("runner_up", pa.float32()),
         *NEIGHBOUR_FIELDS,
+        *LOOK_FIELDS,
         ("agreement", pa.float32()),
         ("agreement_iou", pa.float32()),
         ("embedding", pa.list_(pa.float32())),
