@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from scipy.stats import beta
+from scipy.stats import binomtest
 from sklearn.linear_model import PoissonRegressor
 
 from pipeline.records import Sample
@@ -79,10 +79,8 @@ def recall_by_class_and_size(
 
 
 def _recall(label: str, size: str, objects: int, found: int) -> Recall:
-    tail = (1 - _CONFIDENCE) / 2
-    lower = beta.ppf(tail, found, objects - found + 1) if found else 0.0
-    upper = beta.ppf(1 - tail, found + 1, objects - found) if found < objects else 1.0
-    return Recall(label, size, objects, found, float(lower), float(upper))
+    ends = binomtest(found, objects).proportion_ci(_CONFIDENCE, method="exact")
+    return Recall(label, size, objects, found, float(ends.low), float(ends.high))
 
 
 @dataclass(frozen=True)

@@ -214,14 +214,15 @@ def _measures(
     """Every score beside ours, on the same boxes."""
     if len(p_correct) == 0:
         return {"boxes": 0, "evidence": {}, "reliability": {}}
-    confidence, consistency, agreement = (
+    confidence, consistency, second_look, agreement = (
         np.nan_to_num(known.evidence[name].to_numpy(zero_copy_only=False).astype(np.float64))
-        for name in ("score", "consistency", "agreement")
+        for name in ("score", "consistency", "second_score", "agreement")
     )
     scores = {
         "confidence": confidence,
         "consistency": consistency,
         "product": confidence * consistency,
+        "second look": second_look,
         "agreement": agreement,
         "all evidence": with_all,
         "crosscheck": p_correct,
