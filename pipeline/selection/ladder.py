@@ -36,7 +36,7 @@ BARE, LOOKED_AT, SHOWN = CHEAP, (*CHEAP, *LOOKED), (*CHEAP, *LOOKED, *CLOSER)
 """What is known of a proposal on the first three rungs; every later one adds what its pastes say."""
 REACH = 0.95
 """Proposals climb that lie no farther from the threshold than the next rung moves this share of proposals."""
-SPENT = 0.5
+SPENT = 0.75
 """Share of what is left of the budget that a rung may spend; the last one may spend all of it."""
 LOOK = 0
 """The rung from which pictures are looked at again."""
