@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import math
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from statistics import mean
 from typing import Any, TypeVar
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
-from torch.optim import AdamW
+from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils._pytree import tree_map_only
 
@@ -22,47 +18,19 @@ from pipeline.detector.early_stop import EarlyStop
 from pipeline.detector.heads import Target
 from pipeline.detector.loader import Batch
 from pipeline.detector.mix import mixup
+from pipeline.detector.optimizer import build_optimizer, learning_rate_factor
 from pipeline.detector.processes import student_in_processes, without_sync
+from pipeline.detector.result import TrainingResult
+from pipeline.detector.resume import CHECKPOINT, no_checkpoint, read_checkpoint
 from pipeline.detector.teacher import build_teacher, with_second_look
 from pipeline.detector.watch import Trouble, Watch
-from pipeline.errors import ArtefactError, PipelineError
+from pipeline.errors import PipelineError
 from pipeline.seeds import derive_seed
 from pipeline.settings import TrainingSettings
 from pipeline.workspace import Folder
 
-CHECKPOINT = "checkpoint.pt"
 LOG_EVERY = 10
 T = TypeVar("T")
-
-
-@dataclass
-class TrainingResult:
-    """What a run was like.
-
-    Attributes:
-        steps: Steps done, over all attempts.
-        seconds: Time spent, over all attempts.
-        images: Images shown.
-        curve: Every ten steps: `step`, `loss`, `parts` by name, `lr`.
-        faults: Pictures that could not be read: (uri, reason), each once.
-        stopped_early: Whether validation AP had stopped rising.
-        rollbacks: What went wrong and was taken back: `step`, `to`, `cause`, `image_ids`.
-        precision: What it was computed in.
-    """
-
-    steps: int = 0
-    seconds: float = 0.0
-    images: int = 0
-    curve: list[dict[str, Any]] = field(default_factory=list)
-    faults: list[tuple[str, str]] = field(default_factory=list)
-    stopped_early: bool = False
-    rollbacks: list[dict[str, Any]] = field(default_factory=list)
-    precision: str = ""
-
-    @property
-    def images_per_s(self) -> float:
-        """Images shown a second."""
-        return self.images / self.seconds if self.seconds else 0.0
 
 
 class Run:
@@ -87,7 +55,7 @@ class Run:
         self.early_stop = EarlyStop(settings.early_stop)
         self.fabric = fabric
         detector.train().to(self.fabric.device).to(memory_format=torch.channels_last)
-        optimizer = AdamW(list(_parameter_groups(detector, settings)), weight_decay=settings.weight_decay, fused=True)
+        optimizer = build_optimizer(detector, settings)
         self.optimizer: Any = self.fabric.setup_optimizers(optimizer)
         self._slower = 1.0
         self.schedule = LambdaLR(
@@ -276,65 +244,10 @@ class Run:
             self._load(state)
             self.early_stop.load_state_dict(state["early_stop"])
         except Exception as fault:  # torch raises a dozen kinds for weights of another network
-            raise _no_checkpoint(checkpoints, fault) from fault
+            raise no_checkpoint(checkpoints, fault) from fault
         self._good = _copy(self._state())
-
-
-def read_checkpoint(checkpoints: Folder, identity: str) -> dict[str, Any] | None:
-    """Read the checkpoint of a run.
-
-    Returns:
-        Its contents; None where there is none, or one of another run.
-
-    Raises:
-        ArtefactError: It is damaged.
-    """
-    if not checkpoints.exists(CHECKPOINT):
-        return None
-    data = checkpoints.read_bytes(CHECKPOINT)
-    try:
-        torn = zipfile.ZipFile(io.BytesIO(data)).testzip()
-        if torn is not None:
-            raise ValueError(f"a wrong checksum of {torn}")
-        state: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        return state if state["identity"] == identity else None
-    except Exception as fault:  # torch raises a dozen kinds for a damaged file
-        raise _no_checkpoint(checkpoints, fault) from fault
-
-
-def _no_checkpoint(checkpoints: Folder, fault: Exception) -> ArtefactError:
-    path = checkpoints.path(CHECKPOINT)
-    return ArtefactError(f"{path}: expected a checkpoint, got {fault!r}. Remove it and run again.")
 
 
 def _copy(state: dict[str, Any]) -> dict[str, Any]:
     copied: dict[str, Any] = tree_map_only(Tensor, torch.clone, state)
     return copied
-
-
-def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
-    """Share of the full learning rate: a linear rise, then half a cosine down to 0.
-
-    Args:
-        step: From 0.
-        steps: Of the run.
-        warmup: Share of the run that rises.
-
-    Returns:
-        0 to 1.
-    """
-    rising = round(steps * warmup)
-    if step < rising:
-        return (step + 1) / (rising + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
-
-
-def _parameter_groups(detector: Detector, settings: TrainingSettings) -> Iterator[dict[str, Any]]:
-    """The backbone's body learns slower than what was drawn at random."""
-    body = {id(parameter) for parameter in detector.body.parameters()}
-    learning = [parameter for parameter in detector.parameters() if parameter.requires_grad]
-    groups: list[tuple[list[nn.Parameter], float]] = [
-        ([p for p in learning if id(p) in body], settings.learning_rate * settings.backbone_factor),
-        ([p for p in learning if id(p) not in body], settings.learning_rate),
-    ]
-    return ({"params": parameters, "lr": rate} for parameters, rate in groups if parameters)

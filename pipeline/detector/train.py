@@ -14,7 +14,9 @@ from pipeline.detector.build import Detector
 from pipeline.detector.loader import Batch, BatchPlan, batches
 from pipeline.detector.precision import fastest_training_precision
 from pipeline.detector.processes import Progress, launch
-from pipeline.detector.run import CHECKPOINT, Run, TrainingResult, read_checkpoint
+from pipeline.detector.result import TrainingResult
+from pipeline.detector.resume import CHECKPOINT, read_checkpoint
+from pipeline.detector.run import Run
 from pipeline.settings import TrainingSettings
 from pipeline.workspace import Folder
 

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from pipeline.detector.run import learning_rate_factor
+from pipeline.detector.optimizer import learning_rate_factor
 from pipeline.detector.train import CHECKPOINT, fine_tune
 from pipeline.errors import ArtefactError, PipelineError
 from pipeline.records import State
