@@ -204,10 +204,13 @@ class BatchPlan(Dataset[Batch]):
 
     def _readable(self, index: int, faults: list[tuple[str, str]]) -> tuple[int, LabeledPixels]:
         """The picture, or the next one of its kind that can be read, or any."""
+        load = self._loader(faults)
+        item = load(index)
+        if item is not None:
+            return index, item
         own, others = (self._labeled, self._pseudo)[:: -1 if self._is_pseudo[index] else 1]
         place = own.index(index)
-        load = self._loader(faults)
-        for candidate in (*own[place:], *own[:place], *others):
+        for candidate in (*own[place + 1 :], *own[:place], *others):
             item = load(candidate)
             if item is not None:
                 return candidate, item

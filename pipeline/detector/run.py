@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from statistics import mean
+from statistics import fmean
 from typing import Any, TypeVar
 
 import torch
@@ -174,7 +174,7 @@ class Run:
         self._good = _copy(self._state())
 
     def _log(self) -> None:
-        parts = {name: mean(row[name] for row in self._logged) for name in self._logged[0]}
+        parts = {name: fmean(row[name] for row in self._logged) for name in self._logged[0]}
         self.last_loss = loss = sum(parts.values())
         self.result.curve.append(
             {"step": self.result.steps, "loss": loss, "parts": parts, "lr": self.schedule.get_last_lr()[-1]}
