@@ -12,7 +12,7 @@ import torch.multiprocessing as mp
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from torch import nn
-from torch.multiprocessing.spawn import ProcessRaisedException
+from torch.multiprocessing.spawn import ProcessException
 from torch.nn.parallel import DistributedDataParallel
 
 from pipeline.detector.build import Detector
@@ -41,7 +41,7 @@ def launch(work: Callable[..., Outcome], settings: TrainingSettings, progress: P
         args: Passed on.
 
     Returns:
-        What the first process returns.
+        What the first process returns; under torchrun, what this one does.
 
     Raises:
         PipelineError: A process failed, or several machines are set and torchrun has not started this process.
@@ -57,12 +57,13 @@ def launch(work: Callable[..., Outcome], settings: TrainingSettings, progress: P
     strategy = "ddp" if by_torchrun else "ddp_spawn"
     fabric: Any = Fabric(devices=settings.devices, num_nodes=settings.nodes, strategy=strategy, **values)
     if by_torchrun:
-        outcome: Outcome = fabric.launch(work, progress, *args)
+        told = progress if TorchElasticEnvironment().global_rank() == 0 else None
+        outcome: Outcome = fabric.launch(work, told, *args)
         return outcome
     with _Line(progress) as line:
         try:
             fabric.launch(_report, line.ends, work, *args)
-        except ProcessRaisedException as fault:
+        except ProcessException as fault:
             line.raise_own_fault()
             raise PipelineError(f"A training process failed: {str(fault).strip().splitlines()[-1]}") from fault
     return line.outcome  # type: ignore[no-any-return]
