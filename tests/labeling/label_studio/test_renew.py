@@ -150,6 +150,19 @@ def test_who_is_asked_again_about_a_skipped_image(desk, people, skipped_go_to, o
     assert answer.skipped
 
 
+@pytest.mark.parametrize(("skipped_go_to", "overlap"), [("nobody", 3), ("others", 2)])
+def test_one_person_more_is_asked_whether_skips_count_or_not(desk, people, skipped_go_to, overlap):
+    owner, ann = people
+    backend = desk.backend(skipped_go_to=skipped_go_to)
+    backend.push([desk.task("one", box(score=0.5))])
+    number = desk.tasks(owner)[image_id("one")]["id"]
+    owner.submit(number)
+    ann.skip(number)
+    assert backend.ask_again([image_id("one")]) == 1
+    entry = desk.tasks(owner)[image_id("one")]
+    assert (entry["overlap"], entry["is_labeled"]) == (overlap, False)
+
+
 class Counting(httpx.HTTPTransport):
     """Notes what is asked of single tasks and predictions, and how many requests are under way at once."""
 
