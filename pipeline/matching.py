@@ -60,7 +60,22 @@ def mark_right(proposals: pa.Table, samples: Sequence[Sample], iou: float) -> ND
     Returns:
         bool[N], in order; False in pictures that are not among the samples.
     """
-    right = np.zeros(len(proposals), dtype=np.bool_)
+    return match_proposals(proposals, samples, iou) >= 0
+
+
+def match_proposals(proposals: pa.Table, samples: Sequence[Sample], iou: float) -> NDArray[np.int64]:
+    """Match proposals to the true boxes of their pictures.
+
+    Args:
+        proposals: Columns `image_id`, `x1` to `y2`, `label` and `score`.
+        samples: Labelled pictures.
+        iou: Least overlap with a true box of the same class.
+
+    Returns:
+        int64[N], in order: which of its sample's boxes each is, -1 for wrong boxes and duplicates, and in pictures that
+        are not among the samples.
+    """
+    matched = np.full(len(proposals), -1, dtype=np.int64)
     boxes = torch.from_numpy(np.stack([proposals[name].to_numpy() for name in ("x1", "y1", "x2", "y2")], axis=1))
     scores = torch.from_numpy(proposals["score"].to_numpy().copy())
     names = pc.unique(pa.concat_arrays([proposals["label"].combine_chunks(), _labels_of(samples)]))
@@ -68,16 +83,16 @@ def mark_right(proposals: pa.Table, samples: Sequence[Sample], iou: float) -> ND
     number = {name: index for index, name in enumerate(names.to_pylist())}
     image = proposals["image_id"].to_numpy(zero_copy_only=False)
     order = np.argsort(image, kind="stable")
-    found, starts = np.unique(image[order], return_index=True)
-    rows_of = dict(zip(found.tolist(), np.split(order, starts)[1:], strict=True))
+    images, starts = np.unique(image[order], return_index=True)
+    rows_of = dict(zip(images.tolist(), np.split(order, starts)[1:], strict=True))
     for sample in samples:
         rows = rows_of.get(sample.image_id)
         if rows is not None:
             true_labels = torch.tensor([number[box.label] for box in sample.boxes], dtype=torch.int64)
             true_boxes = as_boxes([box.xyxy for box in sample.boxes])
-            matched = match_boxes(boxes[rows], labels[rows], scores[rows], true_boxes, true_labels, iou)
-            right[rows] = matched.numpy() >= 0
-    return right
+            found = match_boxes(boxes[rows], labels[rows], scores[rows], true_boxes, true_labels, iou)
+            matched[rows] = found.numpy()
+    return matched
 
 
 def _labels_of(samples: Sequence[Sample]) -> pa.Array:

@@ -114,8 +114,8 @@ class Region:
         y1: Top edge in pixels.
         x2: Right edge in pixels.
         y2: Bottom edge in pixels.
-        reason: `unsure`, `crowd`, `difficult`, `unknown_label` (a person gave it a label of no class) or `disputed`
-            (people drew it, but not most of those who answered).
+        reason: `unsure`, `weak` (dropped, though something may be there), `crowd`, `difficult`, `unknown_label` (a
+            person gave it a label of no class) or `disputed` (people drew it, but not most of those who answered).
     """
 
     x1: float
@@ -318,6 +318,17 @@ NEIGHBOUR_FIELDS = [
 ]
 """What the other proposals of the same image say of one, see `pipeline.mining.proposals.Neighbours`."""
 
+LOOK_FIELDS = [
+    ("second_score", pa.float32()),
+    ("second_iou", pa.float32()),
+    ("second_near", pa.float32()),
+    ("second_conflict", pa.float32()),
+    ("second_votes", pa.float32()),
+    ("second_mass", pa.float32()),
+]
+"""What a second look at its image shows of a proposal, see `pipeline.mining.look.SecondLook`; null where none was
+taken."""
+
 PROPOSAL_SCHEMA = pa.schema(
     [
         ("proposal_id", pa.string()),
@@ -328,6 +339,7 @@ PROPOSAL_SCHEMA = pa.schema(
         ("entropy", pa.float32()),
         ("runner_up", pa.float32()),
         *NEIGHBOUR_FIELDS,
+        *LOOK_FIELDS,
         ("agreement", pa.float32()),
         ("agreement_iou", pa.float32()),
         ("embedding", pa.list_(pa.float32())),
@@ -395,6 +407,11 @@ QUEUE_SCHEMA = pa.schema(
     ]
 )
 """A row an image that people are asked about; rank 0 is asked first, `value` higher = worth more."""
+
+
+BACKGROUND_SCHEMA = pa.schema([("image_id", pa.string()), ("expected_misses", pa.float32())])
+"""A row an image with a sure box: how many of its objects training would take for background, as far as can be
+expected."""
 
 
 def make_box_id(image_id: str, label: str, corners: Sequence[float], origin: str) -> str:

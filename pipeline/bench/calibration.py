@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from pipeline.bench.cells import cell_settings, train_cell
 from pipeline.bench.known import Bench, column
-from pipeline.bench.views import view_agreement
 from pipeline.boxes import as_boxes
 from pipeline.detector.predict import Detections, Predictor
 from pipeline.detector.stream import stream_pictures
+from pipeline.mining.look import look_again
 from pipeline.records import Split
 from pipeline.selection.certify import Certificate
 from pipeline.selection.ladder import fit_ladder, out_of_fold
@@ -68,11 +68,10 @@ def _measure(settings: Settings, progress: Progress) -> dict[str, Any]:
     """Fit on val, measure on test."""
     bench = Bench.of(train_cell(settings, progress))
     predictor = bench.predictor()
-    val, test = bench.samples(Split.VAL), bench.samples(Split.TEST)
     progress("mining", 0, 2)
-    held_back = bench.known(bench.mine(predictor, val), val)
+    held_back = bench.checked(predictor, Split.VAL)
     progress("mining", 1, 2)
-    known = bench.known(bench.mine(predictor, test), test)
+    known = bench.checked(predictor, Split.TEST)
     progress("mining", 2, 2)
     given, options = bench.ladder_inputs(held_back)
     ladder = fit_ladder(*given, **options)
@@ -84,8 +83,10 @@ def _measure(settings: Settings, progress: Progress) -> dict[str, Any]:
         "consistency": consistency,
         "product": confidence * consistency,
         "flip agreement": _flip_agreement(bench, predictor, known),
+        "found again in a second look": column(known, "second_score"),
         "found again closer": column(known, "agreement"),
         "detection alone, calibrated": ladder.rungs[0].predict(known.evidence),
+        "second look as well": ladder.rungs[1].predict(known.evidence),
         "crosscheck": ladder.rungs[-1].predict(known.evidence),
         "crosscheck within the budget": p_correct,
     }
@@ -145,5 +146,6 @@ def _flip_agreement(bench: Bench, predictor: Predictor, known: HeldBack) -> NDAr
                        torch.from_numpy(numbers[one]), torch.zeros(len(one), 0))
             for index, one in enumerate(rows)
         ]  # fmt: skip
-        agreement[np.concatenate(rows)] = torch.cat(view_agreement(predictor, batch.images, proposals, ("flip",)))
+        seen = look_again(predictor, batch.images, proposals, enlarged=1.0)
+        agreement[np.concatenate(rows)] = torch.cat([one.score for one in seen])
     return agreement

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +75,18 @@ class Bench:
         """Put the truth beside what was mined."""
         return HeldBack.of(mined.proposals, mined.checks, samples, self.cycle.settings)
 
+    def checked(self, predictor: Predictor, split: Split) -> HeldBack:
+        """A split with every proposal checked; kept in the cell, so that one benchmark's mining serves the others."""
+        samples, folder = self.samples(split), self.cycle.folder.folder("bench")
+        settings = self.cycle.settings.model_dump_json(include={"mining": True, "detector": True})
+        name = f"{split}-{self.model_id}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
+        tables = [f"{name}.{table}.parquet" for table in ("proposals", "checks")]
+        if not all(folder.exists(table) for table in tables):
+            mined = self.mine(predictor, samples)
+            for table, rows in zip(tables, (mined.proposals, mined.checks), strict=True):
+                folder.write_table(table, rows)
+        return self.known(Mined(*(folder.read_table(table) for table in tables)), samples)
+
     def ladder_inputs(self, known: HeldBack) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What `fit_ladder` and `out_of_fold` take."""
         settings = self.cycle.settings
@@ -82,8 +95,7 @@ class Bench:
 
     def ladder(self, predictor: Predictor) -> Ladder:
         """What the held-back images teach."""
-        held_back = self.samples(Split.VAL)
-        given, options = self.ladder_inputs(self.known(self.mine(predictor, held_back), held_back))
+        given, options = self.ladder_inputs(self.checked(predictor, Split.VAL))
         return fit_ladder(*given, **options)
 
 

@@ -88,6 +88,7 @@ def _run(config: Path, seed: int, images: int, proposals: int, root: str, progre
         "seconds": {"plain": detect_s, "engine": gated_s, "all_checked": full_s, "reference": reference_s},
         "seconds_by_stage": mined.cost.seconds,
         "seconds_by_stage_all_checked": everything.cost.seconds,
+        "looks": mined.cost.looks,
         "views": mined.cost.views,
         "pastes": mined.cost.pastes,
         "passes": mined.cost.passes,

@@ -111,6 +111,37 @@ def calibration(
 
 @app.command()
 @explained
+def misses(
+    config: Configs = None,
+    labelled: Annotated[int, typer.Option(help="Labelled images to train on.", min=1)] = 20,
+    target: Annotated[float, typer.Option(help="Promised precision of pseudo-labels.", min=0.5, max=0.99)] = 0.9,
+    seed: Seeds = None,
+    root: Root = Path("runs/bench"),
+    as_json: AsJson = False,
+) -> None:
+    """Count objects that are never found, and those of them that training would take for background.
+
+    The test split plays the pool. `before`: every image with a sure box is pseudo-labelled. `weak regions`: dropped
+    boxes that may be something are ignored. `after`: images in which many misses are expected are left out as well.
+    """
+    from pipeline.bench.misses import bench_misses
+
+    sets = config or [Path(f"configs/{name}.yaml") for name in ("bccd", "deeppcb", "cards")]
+    with progress_bars() as progress:
+        told = bench_misses(sets, labelled, seed or [0, 1, 2], target=target, root=str(root), progress=progress)
+    if not as_json:
+        rows = [
+            (cell["set"], cell["seed"], way, *(str(one[name]) for name in ("images", "boxes", "missed", "background")))
+            for cell in told["cells"]
+            for way, one in cell["pseudo_labels"].items()
+        ]
+        columns = ["set", "seed", "", "pseudo-labelled", "pseudo-labels", "objects missed", "taken for background"]
+        show_table("Missed objects", columns, rows)
+    tell(told, as_json)
+
+
+@app.command()
+@explained
 def labeling(
     url: Annotated[str, typer.Option(help="A running Label Studio, for instance from `make label-studio`.")] = (
         "http://localhost:8080"

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.detector.predict import Predictor
-from pipeline.mining.columns import corner_columns, table_of
+from pipeline.mining.columns import corner_columns, fill_in, table_of
 from pipeline.mining.consistency import gather_evidence
 from pipeline.mining.cuts import Cuts
 from pipeline.mining.hosts import Hosts
@@ -33,8 +33,9 @@ class Gate(Protocol):
         """Which of them the next check may still change the fate of.
 
         Args:
-            evidence: Columns of `PROPOSAL_SCHEMA` and `EVIDENCE_FIELDS`. Those without `agreement` would be shown
-                closer next, the others pasted, in as many rounds as the settings have.
+            evidence: Columns of `PROPOSAL_SCHEMA` and `EVIDENCE_FIELDS`. Pictures of those without `second_score` would
+                be looked at again next; those without `agreement` would be shown closer, the others pasted, in as many
+                rounds as the settings have.
 
         Returns:
             bool[N].
@@ -122,12 +123,7 @@ class Checker:
     def _look_closer(self, proposals: pa.Table, unseen: Flags, waiting: Waiting, cost: Cost) -> pa.Table:
         """Fill in `agreement` and `agreement_iou`."""
         seen = redetect_closer(self._predictor, waiting.cuts.take(_places(unseen, waiting)), self._settings, cost)
-        for name, values in (("agreement", seen.score), ("agreement_iou", seen.iou)):
-            column = proposals[name].to_numpy(zero_copy_only=False).astype(np.float32)
-            column[unseen] = values.numpy()
-            place = proposals.schema.get_field_index(name)
-            proposals = proposals.set_column(place, proposals.schema.field(place), pa.array(column, from_pandas=True))
-        return proposals
+        return fill_in(proposals, unseen, {"agreement": seen.score, "agreement_iou": seen.iou})
 
     def _draw(self, waiting: Waiting) -> Pastes:
         """All pastes of all that wait, picture by picture."""

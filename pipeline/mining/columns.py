@@ -37,3 +37,22 @@ def table_of(columns: Mapping[str, object], schema: pa.Schema, count: int) -> pa
         for field in schema
     ]
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def fill_in(table: pa.Table, rows: NDArray[np.bool_], columns: Mapping[str, Tensor]) -> pa.Table:
+    """Write numbers into some rows of a table.
+
+    Args:
+        table: Has these columns, of float32.
+        rows: bool[N].
+        columns: By name, a number for each of these rows.
+
+    Returns:
+        The table with these columns changed.
+    """
+    for name, values in columns.items():
+        column = table[name].to_numpy(zero_copy_only=False).astype(np.float32)
+        column[rows] = values.numpy()
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, table.schema.field(place), pa.array(column, from_pandas=True))
+    return table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import pyarrow as pa
@@ -14,13 +14,14 @@ from pipeline.boxes import as_boxes
 from pipeline.detector.predict import Detections, Predictor, detect_batch
 from pipeline.detector.stream import Fault, PictureBatch, stream_pictures
 from pipeline.mining.check import Checker, Everything, Flags, Gate, Waiting
-from pipeline.mining.columns import CORNERS, corner_columns, table_of
+from pipeline.mining.columns import CORNERS, corner_columns, fill_in, table_of
 from pipeline.mining.consistency import gather_evidence
 from pipeline.mining.cuts import Cuts, cut_out
 from pipeline.mining.hosts import Hosts
+from pipeline.mining.look import SecondLook, look_again
 from pipeline.mining.proposals import Neighbours, class_scores, look_around
 from pipeline.mining.validate import Cost
-from pipeline.records import CHECK_SCHEMA, NEIGHBOUR_FIELDS, PROPOSAL_SCHEMA, ImageRef, of_images
+from pipeline.records import CHECK_SCHEMA, LOOK_FIELDS, NEIGHBOUR_FIELDS, PROPOSAL_SCHEMA, ImageRef, of_images
 from pipeline.settings import MiningSettings
 
 FULL_BATCHES = 2
@@ -72,7 +73,8 @@ class Miner:
 
         Args:
             refs: Pictures; those of one shape are put side by side, which wastes no padding.
-            gate: Tells which proposals are shown closer and, of these, which are pasted; every one without it.
+            gate: Tells which proposals are worth a second look at their picture and, of these, which are shown closer
+                and pasted; every one without it.
             known: What the same detector found before. Its pictures are not detected again, and are read again only
                 where the gate wants more checks than they had.
 
@@ -99,33 +101,60 @@ class Miner:
             with mined.cost.time("propose"):
                 kept = [self._kept(one) for one in detections]
                 table = self._proposal_table(batch, kept)
-                chosen = gate.climbs(gather_evidence(table, CHECK_SCHEMA.empty_table()))
-                parts = zip(_split(chosen, [len(one) for one in kept]), kept, batch.pictures(), strict=True)
-                cuts = Cuts.join(cut_out(one[rows], source, self._context) for rows, one, source in parts)
-            yield Waiting(table, CHECK_SCHEMA.empty_table(), chosen, cuts)
+            yield self._waiting(batch, kept, table, CHECK_SCHEMA.empty_table(), gate, mined.cost)
 
     def _ready(self, known: Mined, refs: list[ImageRef], gate: Gate, mined: Mined) -> Iterator[Waiting]:
         """Take up what was found before, and cut out what is worth another check."""
-        evidence = gather_evidence(known.proposals, known.checks)
-        finished = evidence["checks"].to_numpy() >= self._settings.hosts
-        climbing = gate.climbs(evidence) & ~finished
-        doubtful = set(evidence["image_id"].filter(pa.array(climbing)).to_pylist())
-        idle = of_images({ref.image_id for ref in refs} - doubtful)
-        proposals = known.proposals.filter(idle)
-        nothing = np.zeros(len(proposals), dtype=np.bool_)
-        yield Waiting(proposals, _checks_of(known, proposals), nothing, Cuts.join([]))
-        marked = known.proposals.append_column("climbing", pa.array(climbing))
+        climbing = self._climbing(known.proposals, known.checks, gate)
+        doubtful = set(known.proposals["image_id"].filter(pa.array(climbing)).to_pylist())
+        idle = known.proposals.filter(of_images({ref.image_id for ref in refs} - doubtful))
+        yield Waiting(idle, _checks_of(known, idle), np.zeros(len(idle), dtype=np.bool_), Cuts.join([]))
         for batch in self._pictures([ref for ref in refs if ref.image_id in doubtful], mined):
             with mined.cost.time("propose"):
-                parts = [marked.filter(pc.field("image_id") == ref.image_id) for ref in batch.refs]
-                cuts = Cuts.join(
-                    cut_out(self._detections(batch, index, part.filter(pc.field("climbing"))), source, self._context)
-                    for index, (part, source) in enumerate(zip(parts, batch.pictures(), strict=True))
-                )
+                parts = [known.proposals.filter(pc.field("image_id") == ref.image_id) for ref in batch.refs]
+                kept = [self._detections(batch, index, part) for index, part in enumerate(parts)]
                 table = pa.concat_tables(parts)
-                proposals = table.drop_columns("climbing")
-            chosen = table["climbing"].to_numpy(zero_copy_only=False)
-            yield Waiting(proposals, _checks_of(known, proposals), chosen, cuts)
+            yield self._waiting(batch, kept, table, _checks_of(known, table), gate, mined.cost)
+
+    def _climbing(self, proposals: pa.Table, checks: pa.Table, gate: Gate) -> Flags:
+        """Which proposals are worth another check and have not had all of them."""
+        evidence = gather_evidence(proposals, checks)
+        unfinished: Flags = evidence["checks"].to_numpy() < self._settings.hosts
+        return gate.climbs(evidence) & unfinished
+
+    def _waiting(
+        self,
+        batch: PictureBatch,
+        kept: list[Detections],
+        proposals: pa.Table,
+        checks: pa.Table,
+        gate: Gate,
+        cost: Cost,
+    ) -> Waiting:
+        """Look again at pictures where it matters, then cut out what is worth more."""
+        sizes = [len(one) for one in kept]
+        unlooked = proposals["second_score"].is_null().to_numpy(zero_copy_only=False)
+        climbing = self._climbing(proposals, checks, gate)
+        pictures = [bool(flags.any()) for flags in _split(climbing & unlooked, sizes)]
+        if any(pictures):
+            proposals = self._look_again(batch, kept, proposals, pictures, cost)
+            climbing = self._climbing(proposals, checks, gate)
+        with cost.time("propose"):
+            parts = zip(_split(climbing, sizes), kept, batch.pictures(), strict=True)
+            cuts = Cuts.join(cut_out(one[rows], source, self._context) for rows, one, source in parts)
+        return Waiting(proposals, checks, climbing, cuts)
+
+    def _look_again(
+        self, batch: PictureBatch, kept: list[Detections], proposals: pa.Table, pictures: list[bool], cost: Cost
+    ) -> pa.Table:
+        """Fill in what a second look at some pictures shows."""
+        chosen = np.flatnonzero(pictures)
+        with cost.time("detect"):
+            images, own = batch.images[torch.from_numpy(chosen)], [kept[index] for index in chosen]
+            seen = SecondLook.join(look_again(self._predictor, images, own, self._settings.look_scale))
+        cost.looks += len(chosen)
+        rows = np.repeat(pictures, [len(one) for one in kept])
+        return fill_in(proposals, rows, {f"second_{one.name}": getattr(seen, one.name) for one in fields(SecondLook)})
 
     def _pictures(self, refs: list[ImageRef], mined: Mined) -> Iterator[PictureBatch]:
         stream = stream_pictures(
@@ -185,6 +214,7 @@ class Miner:
             "entropy": torch.cat([one.entropy for one in scores]).numpy(),
             "runner_up": torch.cat([one.runner_up for one in scores]).numpy(),
             **{name: getattr(neighbours, name).numpy() for name, _ in NEIGHBOUR_FIELDS},
+            **dict.fromkeys((name for name, _ in LOOK_FIELDS)),
             "agreement": None,
             "agreement_iou": None,
             "embedding": pa.FixedSizeListArray.from_arrays(embeddings.numpy().ravel(), embeddings.shape[1]),

@@ -39,6 +39,7 @@ class Cost:
     """What mining costs.
 
     Attributes:
+        looks: Pictures that were looked at again as a whole.
         views: Windows that show a proposal closer.
         pastes: Windows that show it in a host.
         canvases: Pictures they were packed into.
@@ -46,6 +47,7 @@ class Cost:
         seconds: By what was done: `decode` (waiting for pictures), `detect`, `propose`, `paste`, `match`.
     """
 
+    looks: int = 0
     views: int = 0
     pastes: int = 0
     canvases: int = 0
@@ -98,18 +100,18 @@ def prices(boxes: Tensor, sizes: Tensor, settings: MiningSettings) -> Tensor:
     Args:
         boxes (Tensor[N, 4]): in `(x1, y1, x2, y2)`, pixels of their own pictures.
         sizes (Tensor[N, 2]): width and height of these.
-        settings: Hosts, margins, window and view.
+        settings: Hosts, margins, window, view and second look.
 
     Returns:
-        Tensor[N, 1 + rounds]: of showing a box closer, and of its pastes in each round, in detection passes over its
-        picture.
+        Tensor[N, 2 + rounds]: of a second look, which serves all boxes of a picture and is paid for once, of showing a
+        box closer, and of its pastes in each round, in detection passes over its picture.
     """
     share = (boxes[:, 2:] - boxes[:, :2]) / sizes
     view = (share * (1 + 2 * settings.view_margin)).clamp(max=1).prod(1) * settings.view_scale**2 / PACKED
     pasted = (share * (1 + 2 * settings.margin) * (1 + 2 * settings.window)).clamp(max=1).prod(1) / PACKED
     before = (0, *settings.rounds[:-1])
     rounds = [pasted * (after - already) for already, after in zip(before, settings.rounds, strict=True)]
-    return torch.stack([view, *rounds], dim=1)
+    return torch.stack([torch.full_like(view, settings.look_scale**2), view, *rounds], dim=1)
 
 
 def redetect_closer(predictor: Predictor, cuts: Cuts, settings: MiningSettings, cost: Cost) -> Redetections:

@@ -135,13 +135,17 @@ class Harvest:
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """`select.json`: the version that took the pseudo-labels in and how many boxes met which fate."""
+    """`select.json`: the version that took the pseudo-labels in and how many boxes met which fate.
+
+    `incomplete_images` hold sure boxes and were left out, since too many of their objects may have been missed.
+    """
 
     version: int
     pseudo_images: int
     pseudo_boxes: int
     queued: int
     dropped: int
+    incomplete_images: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +171,10 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class MiningCost:
-    """What checks cost: proposals, those shown closer, pastes, canvases, forward passes, and seconds by step."""
+    """What checks cost: proposals, pictures looked at again, boxes shown closer, pastes, and seconds by step."""
 
     proposals: int
+    looks: int
     views: int
     pastes: int
     canvases: int

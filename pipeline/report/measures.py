@@ -126,6 +126,18 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Recall:
+    """How many held-back objects of one class and size any proposal found, with a 95 % interval of the share."""
+
+    label: str
+    size: str
+    objects: int
+    found: int
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """`calibration.json`: every score on held-back labelled boxes, out of fold.
 
@@ -133,11 +145,13 @@ class Calibration:
         boxes: Held-back boxes.
         evidence: By name of the score.
         reliability: By name of the score, a row a bin: (mean probability, share right, boxes).
+        recall: A row a class and size.
     """
 
     boxes: int
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
     reliability: Mapping[str, tuple[tuple[float, float, int], ...]] = field(default_factory=dict)
+    recall: tuple[Recall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pipeline.report.contents import CycleContents, Turn, measured, page_name
 from pipeline.report.measures import AuditCount, Calibration, Certificate, Evidence, Gate
 from pipeline.report.wording import NOTHING, change, count, cut, difference, moment, share, short_id, with_interval
 
-_EVIDENCE_ORDER = ("confidence", "consistency", "agreement", "product", "all evidence", "crosscheck")
+_EVIDENCE_ORDER = ("confidence", "consistency", "second look", "agreement", "product", "all evidence", "crosscheck")
 _CLASSES_SHOWN = 30
 _BLIND = "pseudo-labels of all cycles so far that people found when asked without seeing them, with a 95 % interval"
 _TRUTH = "simulation only: this cycle's pseudo-labels against hidden truth, with a 95 % interval"

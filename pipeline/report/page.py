@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pipeline.report import data_tables, figures, model_tables, story, wording
+from pipeline.report import data_tables, figures, miss_tables, model_tables, story, wording
 from pipeline.report.artefacts import Version
 from pipeline.report.cells import Table, numbers_table, text_table
 from pipeline.report.contents import CycleContents, IndexContents, page_name
@@ -103,6 +103,7 @@ def _model(contents: CycleContents) -> dict[str, Any]:
         "certificates": model_tables.certificates(contents),
         "evidence": model_tables.evidence(calibration) if calibration else None,
         "reliability": figures.reliability(calibration) if calibration else "",
+        "recall": miss_tables.recall(calibration.recall if calibration else ()),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.records import SELECTION_SCHEMA, Box, Fate, Region, Source, make_box_id
 from pipeline.selection.certify import Certificate
+from pipeline.selection.misses import MissModel
 from pipeline.settings import SelectionSettings
 
 REASONS = {
@@ -110,6 +111,34 @@ def box_id_of(row: Mapping[str, Any]) -> str:
     return make_box_id(row["image_id"], row["label"], corners, row["model_id"])
 
 
-def unsure_regions(boxes: list[Box]) -> tuple[Region, ...]:
-    """Ignore regions for boxes that are neither written nor dropped, so that training does not call them background."""
-    return tuple(Region(*box.xyxy, reason="unsure") for box in boxes)
+def regions(boxes: Sequence[Box], reason: str) -> tuple[Region, ...]:
+    """Ignore regions for boxes that are not written, so that training does not call them background.
+
+    Args:
+        boxes: Machine boxes.
+        reason: `unsure`: people would be asked; `weak`: dropped, though something may be there.
+    """
+    return tuple(Region(*box.xyxy, reason=reason) for box in boxes)
+
+
+def expected_background(
+    selection: pa.Table, missed: MissModel, image_ids: Sequence[str], ignore_from: float
+) -> NDArray[np.float64]:
+    """Expect how many objects of an image training would take for background, were it pseudo-labelled.
+
+    Args:
+        selection: Columns of `SELECTION_SCHEMA`.
+        missed: What no proposal finds.
+        image_ids: K images.
+        ignore_from: Dropped boxes of at least this p(correct) are ignore regions.
+
+    Returns:
+        float[K]: p(correct) summed over boxes that are neither written nor ignored, and what was never proposed.
+    """
+    p_correct = selection["p_correct"].to_numpy().astype(np.float64)
+    dropped = (selection["fate"].to_numpy(zero_copy_only=False) == Fate.DROP.value) & (p_correct < ignore_from)
+    row = pc.index_in(selection["image_id"], value_set=pa.array(image_ids, pa.string())).fill_null(-1).to_numpy()
+    dropped &= row >= 0
+    of_dropped = np.bincount(row[dropped], weights=p_correct[dropped], minlength=len(image_ids))
+    unseen = missed.predict(selection, p_correct, image_ids).sum(1)
+    return np.asarray(of_dropped + unseen)

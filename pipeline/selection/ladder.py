@@ -1,9 +1,10 @@
 """The ladder of evidence: cheap for every proposal, dearer only where it can change what becomes of it.
 
-A proposal stands on a rung by the evidence that it has: that of the detection itself, shown closer as well, or pasted
-in one round or several as well. Each rung has a calibrator of its own. A proposal climbs when its class has a chance of
-being certified and its p(correct) is so near to the threshold that the next evidence may carry it across, nearest
-first, as far as the budget reaches.
+A proposal stands on a rung by the evidence that it has: that of the detection itself, of a second look at its picture
+as well, shown closer as well, or pasted in one round or several as well. Each rung has a calibrator of its own. A
+proposal climbs when its class has a chance of being certified and its p(correct) is so near to the threshold that the
+next evidence may carry it across, nearest first, as far as the budget reaches. A second look serves all proposals of a
+picture, so that they climb to it together.
 """
 
 from __future__ import annotations
@@ -14,18 +15,31 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from pipeline.selection.calibrate import CHEAP, CLOSER, PASTED, Calibrator, Flags, Floats, fit_calibrator, folds_of
+from pipeline.selection.calibrate import (
+    CHEAP,
+    CLOSER,
+    LOOKED,
+    PASTED,
+    Calibrator,
+    Flags,
+    Floats,
+    fit_calibrator,
+    folds_of,
+)
 from pipeline.selection.certify import least_boxes
 from pipeline.settings import SelectionSettings
 
-BARE, SHOWN = CHEAP, (*CHEAP, *CLOSER)
-"""What is known of a proposal on the first two rungs; every later one adds what its pastes say."""
+BARE, LOOKED_AT, SHOWN = CHEAP, (*CHEAP, *LOOKED), (*CHEAP, *LOOKED, *CLOSER)
+"""What is known of a proposal on the first three rungs; every later one adds what its pastes say."""
 REACH = 0.95
 """Proposals climb that lie no farther from the threshold than the next rung moves this share of proposals."""
+SPENT = 0.75
+"""Share of what is left of the budget that a rung may spend; the last one may spend all of it."""
+LOOK = 0
+"""The rung from which pictures are looked at again."""
 _EDGE = 1e-6
 _SLACK = 1e-9  # so that rounding leaves the outermost on its side
 
@@ -38,7 +52,8 @@ class Ladder:
     """Calibrators, and who climbs from one to the next.
 
     Attributes:
-        rungs: A calibrator each: of bare detections, of those shown closer, and of those pasted, a rung a round.
+        rungs: A calibrator each: of bare detections, after a second look, of those shown closer, and of those pasted,
+            a rung a round.
         climbing: Of all rungs but the last.
         rounds: How many pastes a proposal has had after each round.
     """
@@ -61,7 +76,7 @@ class Ladder:
         for rung, ranges in enumerate(self.climbing):
             rows = standing == rung
             there = evidence.filter(pa.array(rows))
-            climbs[rows] = _within(self.rungs[rung].predict(there), there, ranges)
+            climbs[rows] = _climbing(rung, self.rungs[rung].predict(there), there, ranges)
         return climbs
 
     def predict(self, evidence: pa.Table) -> Floats:
@@ -84,8 +99,11 @@ class Ladder:
 
     def _standing(self, evidence: pa.Table) -> NDArray[np.int64]:
         """The rung of each proposal."""
-        shown = evidence["agreement"].is_valid().to_numpy(zero_copy_only=False)
-        return np.where(shown, 1 + np.searchsorted(self.rounds, evidence["checks"].to_numpy(), side="right"), 0)
+        looked, shown = (
+            evidence[name].is_valid().to_numpy(zero_copy_only=False) for name in ("second_score", "agreement")
+        )
+        pasted = np.searchsorted(self.rounds, evidence["checks"].to_numpy(), side="right")
+        return np.where(looked, np.where(shown, 2 + pasted, 1), 0)
 
     def replay(self, evidence: Sequence[pa.Table]) -> Floats:
         """p(correct) of proposals with all evidence as if only those that climb had been checked.
@@ -99,9 +117,9 @@ class Ladder:
         tables = _by_rung(evidence)
         p_correct = self.rungs[0].predict(tables[0])
         rows: NDArray[np.intp] = np.arange(len(p_correct))
-        for rung, ranges, table in zip(self.rungs[1:], self.climbing, tables[1:], strict=True):
-            rows = rows[_within(p_correct[rows], table.take(rows), ranges)]
-            p_correct[rows] = rung.predict(table.take(rows))
+        for number, (ranges, table) in enumerate(zip(self.climbing, tables[1:], strict=True)):
+            rows = rows[_climbing(number, p_correct[rows], table.take(rows), ranges)]
+            p_correct[rows] = self.rungs[number + 1].predict(table.take(rows))
         return p_correct
 
     def to_json(self) -> dict[str, Any]:
@@ -136,7 +154,8 @@ def fit_ladder(
         evidence: Proposals in labelled pictures that the detector was not trained on, with their evidence after each
             round of pastes.
         right: bool[N].
-        prices: float[N, 1 + rounds], what each climb of each proposal costs, in detection passes over its picture.
+        prices: float[N, 2 + rounds], what each climb of each proposal costs, in detection passes over its picture; the
+            first is paid once a picture.
         settings: The promised precision, and which classes are pooled.
         rounds: How many pastes a proposal has had after each round.
         budget: Detection passes a picture for all checks; None: no limit.
@@ -146,7 +165,7 @@ def fit_ladder(
         The ladder.
     """
     tables = _by_rung(evidence)
-    features = (BARE, SHOWN, *[(*SHOWN, *PASTED)] * len(rounds))
+    features = (BARE, LOOKED_AT, SHOWN, *[(*SHOWN, *PASTED)] * len(rounds))
     rungs = tuple(
         fit_calibrator(table, right, min_class_boxes=settings.min_class_boxes, features=names, model_id=model_id)
         for table, names in zip(tables, features, strict=True)
@@ -154,14 +173,17 @@ def fit_ladder(
     p_correct = [rung.predict(table) for rung, table in zip(rungs, tables, strict=True)]
     labels = tables[0]["label"].to_numpy(zero_copy_only=False)
     turns = _turning_points(p_correct[-1], labels, settings)
-    images = pc.count_distinct(tables[0]["image_id"]).as_py()
-    allowance = np.inf if budget is None else budget * images / (len(rungs) - 1)
+    images = tables[0]["image_id"].to_numpy(zero_copy_only=False)
+    left = np.inf if budget is None else budget * len(np.unique(images))
     climbing: list[Ranges] = []
     rows: NDArray[np.intp] = np.arange(len(right))
-    for before, after, price in zip(p_correct[:-1], p_correct[1:], prices.T, strict=True):
-        ranges = _ranges(before[rows], after[rows], labels[rows], turns, price[rows], allowance)
+    for rung, (before, after, price) in enumerate(zip(p_correct[:-1], p_correct[1:], prices.T, strict=True)):
+        allowance = left if rung == len(rungs) - 2 else left * SPENT
+        turning = (before[rows], after[rows], labels[rows], turns)
+        ranges, spent = _ranges(*turning, price[rows], allowance, images[rows] if rung == LOOK else None)
+        left -= spent
         climbing.append(ranges)
-        rows = rows[_within(before[rows], tables[0].take(rows), ranges)]
+        rows = rows[_climbing(rung, before[rows], tables[0].take(rows), ranges)]
     return Ladder(rungs, tuple(climbing), rounds)
 
 
@@ -204,8 +226,8 @@ def out_of_fold(
 
 
 def _by_rung(evidence: Sequence[pa.Table]) -> list[pa.Table]:
-    """A table a rung; what the first two look at is in all of them."""
-    return [evidence[-1], evidence[-1], *evidence]
+    """A table a rung; what the first three look at is in all of them."""
+    return [evidence[-1], evidence[-1], evidence[-1], *evidence]
 
 
 def _turning_points(p_correct: Floats, labels: Any, settings: SelectionSettings) -> dict[str, float]:
@@ -224,20 +246,47 @@ def _turning_points(p_correct: Floats, labels: Any, settings: SelectionSettings)
 
 
 def _ranges(
-    before: Floats, after: Floats, labels: Any, turns: Mapping[str, float], price: Floats, allowance: float
-) -> dict[str, tuple[float, float]]:
-    """The widest range round each turning point that can matter and can be paid."""
+    before: Floats,
+    after: Floats,
+    labels: Any,
+    turns: Mapping[str, float],
+    price: Floats,
+    allowance: float,
+    images: Any = None,
+) -> tuple[dict[str, tuple[float, float]], float]:
+    """The widest range round each turning point that can matter and can be paid, and what it costs.
+
+    With the picture of each proposal, a price is paid for the first one of a picture alone.
+    """
     if len(before) == 0 or not turns:
-        return {}
+        return {}, 0.0
     places = _logit(np.array([turns.get(label, np.nan) for label in labels]))
     distance = np.nan_to_num(np.abs(_logit(before) - places), nan=np.inf)
     reach = float(np.quantile(np.abs(_logit(after) - _logit(before)), REACH))
     order = np.argsort(distance, kind="stable")
-    affordable = int(np.searchsorted(np.cumsum(price[order]), allowance, side="right"))
+    paid = price[order].copy()
+    if images is not None:
+        first = np.unique(images[order], return_index=True)[1]
+        paid[np.setdiff1d(np.arange(len(order)), first)] = 0.0
+    costs = np.cumsum(paid)
+    affordable = int(np.searchsorted(costs, allowance, side="right"))
     if affordable == 0:
-        return {}
+        return {}, 0.0
     width = min(reach, float(distance[order][affordable - 1])) + _SLACK
-    return {label: tuple(expit(_logit(turn) + width * np.array([-1.0, 1.0])).tolist()) for label, turn in turns.items()}
+    climbing = int((distance <= width).sum())
+    ranges = {
+        label: tuple(expit(_logit(turn) + width * np.array([-1.0, 1.0])).tolist()) for label, turn in turns.items()
+    }
+    return ranges, float(costs[climbing - 1]) if climbing else 0.0
+
+
+def _climbing(rung: int, p_correct: Floats, proposals: pa.Table, ranges: Ranges) -> Flags:
+    """Who climbs from a rung: those within the ranges, and to a second look all others of their pictures."""
+    inside = _within(p_correct, proposals, ranges)
+    if rung != LOOK:
+        return inside
+    images = proposals["image_id"].to_numpy(zero_copy_only=False)
+    return np.isin(images, images[inside])
 
 
 def _within(p_correct: Floats, proposals: pa.Table, ranges: Ranges) -> Flags:

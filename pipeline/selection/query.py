@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from pipeline.records import QUEUE_SCHEMA, Fate, TaskKind
 from pipeline.selection.decide import box_id_of
 from pipeline.selection.diversity import diverse
+from pipeline.selection.misses import MissModel
 from pipeline.selection.rivals import RIVALS, Pool, Values
 from pipeline.settings import QuerySettings
 
@@ -26,7 +27,7 @@ class Worth:
     Attributes:
         value: float[K], corrections and misses weighted for rare classes; higher = asked sooner.
         corrections: float[K], expected number of boxes that a person changes.
-        misses: float[K], expected number of objects that no shown box covers.
+        misses: float[K], expected number of objects that no shown box covers: dropped ones and those never proposed.
     """
 
     value: Values
@@ -49,30 +50,27 @@ def class_weights(counts: Mapping[str, int], power: float) -> dict[str, float]:
     return {label: value / mean for label, value in raw.items()}
 
 
-def expected_worth(pool: Pool, weights: Mapping[str, float], misses_without_proposals: float) -> Worth:
+def expected_worth(pool: Pool, weights: Mapping[str, float], missed: MissModel) -> Worth:
     """Estimate what an answer brings.
 
     Args:
         pool: The candidates.
         weights: By class name.
-        misses_without_proposals: Objects expected in an image in which nothing was proposed, from held-back images.
+        missed: What no proposal finds.
 
     Returns:
-        The worth: the variance p(1-p) summed over shown boxes are corrections, p summed over dropped boxes are
-        misses.
+        The worth: the variance p(1-p) summed over shown boxes are corrections; p summed over dropped boxes, and the
+        objects that are expected beside all proposals, are misses.
     """
     p_correct = pool.column("p_correct")
     weight = np.array([weights.get(label, 1.0) for label in pool.selection["label"].to_pylist()], dtype=np.float64)
     dropped = pool.selection["fate"].to_numpy(zero_copy_only=False) == Fate.DROP.value
+    unseen = missed.predict(pool.selection, p_correct, pool.image_ids)
     corrections, _ = pool.by_image(p_correct * (1 - p_correct), ~dropped)
     misses, _ = pool.by_image(p_correct, dropped)
-    value, seen = pool.by_image(weight * np.where(dropped, p_correct, p_correct * (1 - p_correct)))
-    nothing = seen == 0
-    return Worth(
-        np.where(nothing, misses_without_proposals, value),
-        corrections,
-        np.where(nothing, misses_without_proposals, misses),
-    )
+    value, _ = pool.by_image(weight * np.where(dropped, p_correct, p_correct * (1 - p_correct)))
+    of_unseen = np.array([weights.get(label, 1.0) for label in missed.labels])
+    return Worth(value + unseen @ of_unseen, corrections, misses + unseen.sum(1))
 
 
 def choose_images(pool: Pool, worth: Worth, settings: QuerySettings) -> list[str]:

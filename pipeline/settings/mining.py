@@ -14,6 +14,9 @@ class MiningSettings(Section):
     proposal_score: Share = Field(default=0.1, description="detections below are not proposals")
     proposals_per_image: int = Field(default=30, ge=1, le=1000, description="best detections an image that are checked")
     hosts: int = Field(default=4, ge=1, le=64, description="pastes a proposal, each into another host where possible")
+    look_scale: float = Field(
+        default=1.2, ge=0.5, le=3.0, description="how much larger a picture in doubt is looked at again, mirrored"
+    )
     view_margin: float = Field(
         default=0.5, ge=0.0, le=4.0, description="surroundings of a box that is shown closer, share of its sides"
     )

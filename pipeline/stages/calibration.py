@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,19 +13,20 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.boxes import as_boxes
-from pipeline.matching import mark_right
+from pipeline.matching import match_proposals
 from pipeline.mining.consistency import gather_evidence
 from pipeline.mining.validate import prices
 from pipeline.records import Sample, Split
 from pipeline.selection.certify import Certificate, Certificates, certify_class
 from pipeline.selection.clusters import error_correlation
 from pipeline.selection.ladder import Ladder, fit_ladder, out_of_fold
+from pipeline.selection.misses import MissModel, fit_misses, recall_by_class_and_size
 from pipeline.selection.quality import measure
 from pipeline.settings import MiningSettings, Settings
 from pipeline.stages.cycle import Cycle
 from pipeline.stages.finetune import labeled_samples
 
-LADDER = "calibration.json"
+LADDER, MISSES = "calibration.json", "misses.json"
 _COST_ONLY = {"batch_size", "chunk_images", "decode_threads", "max_hosts_cached"}
 """Settings of mining that change what it costs and nothing that it finds."""
 _RESTED_ON = {"match_iou", "target_precision", "confidence", "folds", "min_class_boxes"}
@@ -38,12 +39,12 @@ class HeldBack:
 
     Attributes:
         rounds: Proposals of held-back images with their evidence after each round of pastes.
-        right: bool[N].
+        matched: int64[N], which box of its image each is, -1 for none.
         samples: The held-back images.
     """
 
     rounds: tuple[pa.Table, ...]
-    right: NDArray[np.bool_]
+    matched: NDArray[np.int64]
     samples: list[Sample]
 
     @staticmethod
@@ -57,7 +58,12 @@ class HeldBack:
             settings: Rounds of pastes, and what a right box is.
         """
         rounds = tuple(gather_evidence(proposals, checks, pastes) for pastes in settings.mining.rounds)
-        return HeldBack(rounds, mark_right(proposals, samples, settings.selection.match_iou), samples)
+        return HeldBack(rounds, match_proposals(proposals, samples, settings.selection.match_iou), samples)
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """bool[N]."""
+        return self.matched >= 0
 
     @property
     def evidence(self) -> pa.Table:
@@ -79,16 +85,6 @@ class HeldBack:
         number = {name: index for index, name in enumerate(sorted(set(names)))}
         return np.array([number[name] for name in names], dtype=np.intp)
 
-    @property
-    def misses_without_proposals(self) -> float:
-        """True boxes in an image in which nothing was proposed; the mean number missed where there is no such image."""
-        proposed = set(self.evidence["image_id"].to_pylist())
-        silent = [len(sample.boxes) for sample in self.samples if sample.image_id not in proposed]
-        if silent:
-            return float(np.mean(silent))
-        missed = sum(len(sample.boxes) for sample in self.samples) - int(self.right.sum())
-        return missed / max(1, len(self.samples))
-
 
 def held_back(cycle: Cycle) -> HeldBack:
     """Read the held-back proposals of a cycle and mark the right ones."""
@@ -99,7 +95,7 @@ def held_back(cycle: Cycle) -> HeldBack:
 def calibrate(cycle: Cycle, model_id: str) -> Ladder:
     """Fit p(correct) on the held-back proposals, measure it out of fold, and certify thresholds.
 
-    Writes `calibration.json` and `certificates.json`, and keeps the ladder with the model.
+    Writes `calibration.json` and `certificates.json`, and keeps the ladder and what it misses with the model.
 
     Args:
         cycle: The cycle; its held-back images are mined.
@@ -114,8 +110,13 @@ def calibrate(cycle: Cycle, model_id: str) -> Ladder:
     common: dict[str, Any] = {"rounds": mining.rounds, "budget": mining.budget, "model_id": model_id}
     p_correct, with_all = out_of_fold(*given, **common)
     ladder = fit_ladder(*given, **common)
-    cycle.workspace.models.folder(model_id).write_json(LADDER, ladder.to_json())
-    cycle.folder.write_json("calibration.json", _measures(cycle, known, p_correct, with_all))
+    misses = fit_misses(known.samples, known.evidence, p_correct, known.right, cycle.settings.data.labels, model_id)
+    model = cycle.workspace.models.folder(model_id)
+    model.write_json(LADDER, ladder.to_json())
+    model.write_json(MISSES, misses.to_json())
+    recall = [asdict(one) for one in recall_by_class_and_size(known.samples, known.evidence, known.matched)]
+    measures = _measures(cycle, known, p_correct, with_all)
+    cycle.folder.write_json("calibration.json", {**measures, "recall": recall})
     promised = certify(known, p_correct, cycle.settings, model_id)
     cycle.folder.write_json("certificates.json", promised.to_json())
     return ladder
@@ -172,7 +173,21 @@ def calibration_set(samples: list[Sample], settings: Settings) -> str:
     return hashlib.sha256(json.dumps(rested_on, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def load_calibration(cycle: Cycle, known: HeldBack) -> tuple[Ladder, Certificates]:
+class Calibrated(NamedTuple):
+    """What is known of a detector from held-back images.
+
+    Attributes:
+        ladder: Gives p(correct).
+        certificates: What is promised.
+        misses: What no proposal finds.
+    """
+
+    ladder: Ladder
+    certificates: Certificates
+    misses: MissModel
+
+
+def load_calibration(cycle: Cycle, known: HeldBack) -> Calibrated:
     """Read what `calibrate` wrote for the model that this cycle mined with.
 
     Args:
@@ -180,7 +195,7 @@ def load_calibration(cycle: Cycle, known: HeldBack) -> tuple[Ladder, Certificate
         known: The held-back proposals as they are now.
 
     Returns:
-        The ladder and the certificates.
+        All three.
 
     Raises:
         ArtefactError: Nothing was calibrated, or the certificates are another model's or of another calibration set.
@@ -188,7 +203,9 @@ def load_calibration(cycle: Cycle, known: HeldBack) -> tuple[Ladder, Certificate
     model_id = str(cycle.artefact("mining")["model_id"])
     promised = Certificates.from_json(cycle.folder.read_json("certificates.json"))
     promised.check(model_id, calibration_set(known.samples, cycle.settings))
-    return Ladder.from_json(cycle.workspace.models.folder(model_id).read_json(LADDER)), promised
+    model = cycle.workspace.models.folder(model_id)
+    ladder, misses = Ladder.from_json(model.read_json(LADDER)), MissModel.from_json(model.read_json(MISSES))
+    return Calibrated(ladder, promised, misses)
 
 
 def _measures(
@@ -197,14 +214,15 @@ def _measures(
     """Every score beside ours, on the same boxes."""
     if len(p_correct) == 0:
         return {"boxes": 0, "evidence": {}, "reliability": {}}
-    confidence, consistency, agreement = (
+    confidence, consistency, second_look, agreement = (
         np.nan_to_num(known.evidence[name].to_numpy(zero_copy_only=False).astype(np.float64))
-        for name in ("score", "consistency", "agreement")
+        for name in ("score", "consistency", "second_score", "agreement")
     )
     scores = {
         "confidence": confidence,
         "consistency": consistency,
         "product": confidence * consistency,
+        "second look": second_look,
         "agreement": agreement,
         "all evidence": with_all,
         "crosscheck": p_correct,

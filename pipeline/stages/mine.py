@@ -29,6 +29,7 @@ from pipeline.workspace import Folder
 MINED_STATES = (State.POOL, State.PSEUDO, State.QUEUED)
 """Images that are mined afresh every cycle; what people answered or declined stays."""
 PARTS, HELD_BACK, PRECISION = "parts", "held_back_", "precision.json"
+COUNTED = ("proposals", "looks", "views", "pastes", "canvases", "passes")
 SCHEMAS = {"proposals": PROPOSAL_SCHEMA, "checks": CHECK_SCHEMA}
 
 
@@ -218,7 +219,10 @@ def _add_up(told: list[dict[str, Any]]) -> dict[str, Any]:
     """Sums over parts."""
     steps = sorted({step for one in told for step in one["step_seconds"]})
     return {
-        **{key: sum(one[key] for one in told) for key in ("proposals", "views", "pastes", "canvases", "passes")},
+        **{
+            key: sum(one[key] for one in told)
+            for key in ("proposals", "looks", "views", "pastes", "canvases", "passes")
+        },
         "step_seconds": {step: sum(one["step_seconds"].get(step, 0.0) for one in told) for step in steps},
         "faults": [fault for one in told for fault in one["faults"]],
     }

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.mining.consistency import gather_evidence
 from pipeline.records import (
+    BACKGROUND_SCHEMA,
     PROPOSAL_SCHEMA,
     Fate,
     Sample,
@@ -24,8 +25,9 @@ from pipeline.records import (
     samples_from_table,
 )
 from pipeline.seeds import derive_seed, numpy_generator
-from pipeline.selection.decide import AUDITED, boxes_of, decide, pseudo_images, unsure_regions
+from pipeline.selection.decide import AUDITED, boxes_of, decide, expected_background, pseudo_images, regions
 from pipeline.selection.diversity import image_embeddings
+from pipeline.selection.misses import MissModel
 from pipeline.selection.query import choose_images, class_weights, expected_worth, no_longer_worth, queue_table
 from pipeline.selection.rivals import Pool
 from pipeline.stages.audit import standings
@@ -42,7 +44,8 @@ def select(cycle: Cycle) -> dict[str, Any]:
     very states that the decision starts from.
 
     Returns:
-        `select.json`: the version and what it took in. The tables go to `selection.parquet` and `queue.parquet`.
+        `select.json`: the version and what it took in. The tables go to `selection.parquet`, `background.parquet` and
+        `queue.parquet`.
     """
     cycle.once("decision", lambda: _decide(cycle))
     return cycle.once("select", lambda: _commit(cycle))
@@ -50,19 +53,27 @@ def select(cycle: Cycle) -> dict[str, Any]:
 
 def _decide(cycle: Cycle) -> dict[str, Any]:
     known = held_back(cycle)
-    ladder, promised = load_calibration(cycle, known)
+    ladder, promised, missed = load_calibration(cycle, known)
     withdrawn = [label for label, one in standings(cycle, known.samples).items() if one.withdrawn]
     plain = [name for name in PROPOSAL_SCHEMA.names if name != "embedding"]
     proposals = cycle.folder.read_table("proposals.parquet", plain)
     evidence = gather_evidence(proposals, cycle.folder.read_table("checks.parquet"))
     selection = decide(evidence, ladder.predict(evidence), promised.classes, cycle.settings.selection, withdrawn)
     cycle.folder.write_table("selection.parquet", selection)
-    queue = _queue(cycle, selection, known.misses_without_proposals)
+    cycle.folder.write_table("background.parquet", _background(cycle, selection, missed))
+    queue = _queue(cycle, selection, missed)
     cycle.folder.write_table("queue.parquet", queue)
     return {"waiting": len(queue), "fates": dict(Counter(selection["fate"].to_pylist()))}
 
 
-def _queue(cycle: Cycle, selection: pa.Table, misses_without_proposals: float) -> pa.Table:
+def _background(cycle: Cycle, selection: pa.Table, missed: MissModel) -> pa.Table:
+    """What training would take for background in each image with a sure box."""
+    sure = pc.unique(selection.filter(pc.field("fate") == Fate.PSEUDO.value)["image_id"]).to_pylist()
+    expected = expected_background(selection, missed, sure, cycle.settings.selection.ignore_from)
+    return pa.table([pa.array(sure, pa.string()), pa.array(expected, pa.float32())], schema=BACKGROUND_SCHEMA)
+
+
+def _queue(cycle: Cycle, selection: pa.Table, missed: MissModel) -> pa.Table:
     """Images that wait already and are still worth asking about, and new ones within the budget."""
     settings = cycle.settings.selection
     states = cycle.store.table(columns=["image_id", "state"], states=MINED_STATES, splits=[Split.POOL])
@@ -79,7 +90,7 @@ def _queue(cycle: Cycle, selection: pa.Table, misses_without_proposals: float) -
     again = pool([one for one in state if one not in audited], max(0, settings.query.images - len(audited)))
     gone = no_longer_worth(
         again,
-        expected_worth(again, weights, misses_without_proposals),
+        expected_worth(again, weights, missed),
         [one for one in before if one not in audited],
         settings.query,
     )
@@ -87,7 +98,7 @@ def _queue(cycle: Cycle, selection: pa.Table, misses_without_proposals: float) -
     budget = max(0, settings.query.images - len(waiting))
     audits = _draw_audits(cycle, selection, set(before), budget)
     free = pool([one for one in state if one not in before and one not in audits], budget - len(audits))
-    chosen = choose_images(free, expected_worth(free, weights, misses_without_proposals), settings.query)
+    chosen = choose_images(free, expected_worth(free, weights, missed), settings.query)
     everyone = pool(list(state), 0)
     kinds = {
         **{image_id: before[image_id] for image_id in waiting},
@@ -95,7 +106,7 @@ def _queue(cycle: Cycle, selection: pa.Table, misses_without_proposals: float) -
         **dict.fromkeys(chosen, TaskKind.ASK),
         **dict.fromkeys(_draw_blind(cycle, chosen), TaskKind.BLIND),
     }
-    return queue_table(everyone, expected_worth(everyone, weights, misses_without_proposals), kinds)
+    return queue_table(everyone, expected_worth(everyone, weights, missed), kinds)
 
 
 def _draw_audits(cycle: Cycle, selection: pa.Table, seen: set[str], budget: int) -> list[str]:
@@ -143,7 +154,8 @@ def _class_counts(cycle: Cycle) -> dict[str, int]:
 def _commit(cycle: Cycle) -> dict[str, Any]:
     selection = cycle.folder.read_table("selection.parquet")
     queued = set(cycle.folder.read_table("queue.parquet", ["image_id"])["image_id"].to_pylist())
-    pseudo = pseudo_images(selection, queued, cycle.settings.selection.max_pseudo_images)
+    complete, incomplete = _complete(cycle)
+    pseudo = pseudo_images(selection.filter(of_images(complete)), queued, cycle.settings.selection.max_pseudo_images)
     rows = cycle.store.table(states=MINED_STATES, splits=[Split.POOL])
     changed = _changed(cycle, samples_from_table(rows), selection, queued, set(pseudo))
     version = cycle.store.commit(
@@ -160,10 +172,20 @@ def _commit(cycle: Cycle) -> dict[str, Any]:
         "version": version,
         "pseudo_images": len(pseudo),
         "pseudo_boxes": len(sure),
+        "incomplete_images": len(incomplete - queued),
         "queued": len(queued),
         "dropped": selection["fate"].to_pylist().count(Fate.DROP.value),
         "pseudo_by_class": dict(sorted(by_class.items())),
     }
+
+
+def _complete(cycle: Cycle) -> tuple[set[str], set[str]]:
+    """Images with a sure box in which few misses are expected, and the others."""
+    table = cycle.folder.read_table("background.parquet")
+    most = cycle.settings.selection.max_expected_misses
+    few = pc.field("expected_misses") <= (np.inf if most is None else most)
+    complete = set(table.filter(few)["image_id"].to_pylist())
+    return complete, set(table["image_id"].to_pylist()) - complete
 
 
 def _changed(
@@ -172,6 +194,8 @@ def _changed(
     """Rows that the selection gives another state or other boxes."""
     sure = boxes_of(selection.filter(of_images(pseudo)), Fate.PSEUDO, cycle.opened_at)
     unsure = boxes_of(selection.filter(of_images(pseudo)), Fate.ASK, cycle.opened_at)
+    likely = pc.field("p_correct") >= cycle.settings.selection.ignore_from
+    weak = boxes_of(selection.filter(of_images(pseudo) & likely), Fate.DROP, cycle.opened_at)
     unread = {image_id: reason for image_id, _uri, reason in cycle.artefact("mining")["faults"]}
 
     def decided(sample: Sample) -> Sample:
@@ -182,8 +206,9 @@ def _changed(
             return replace(bare, state=State.QUEUED)
         if sample.image_id in pseudo:
             boxes = tuple(sure[sample.image_id])
-            regions = unsure_regions(unsure.get(sample.image_id, []))
-            return replace(bare, state=State.PSEUDO, boxes=boxes, ignore=regions)
+            left_out = ((unsure, "unsure"), (weak, "weak"))
+            ignore = tuple(one for some, why in left_out for one in regions(some.get(sample.image_id, []), why))
+            return replace(bare, state=State.PSEUDO, boxes=boxes, ignore=ignore)
         return replace(bare, state=State.POOL)
 
     pairs = ((sample, decided(sample)) for sample in samples)

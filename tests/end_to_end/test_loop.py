@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import pyarrow.compute as pc
 import pytest
 
 from pipeline.dataset.store import SampleStore
@@ -95,8 +96,11 @@ def test_held_back_boxes_are_all_checked_and_those_of_the_pool_where_it_may_matt
         mining, selection = folder.read_json("mining.json"), folder.read_table("selection.parquet")
         known = mining["held_back"]
         assert known["views"] == known["proposals"] > 0
+        assert known["looks"] > 0
         assert known["pastes"] == 2 * known["proposals"]
         assert mining["pastes"] <= 2 * mining["views"] <= 2 * mining["proposals"]
+        looked = selection.filter(pc.is_valid(selection["second_score"]))
+        assert len(set(looked["image_id"].to_pylist())) == mining["looks"]
         shown = [agreement is not None for agreement in selection["agreement"].to_pylist()]
         pastes = selection["checks"].to_pylist()
         assert (sum(shown), sum(pastes)) == (mining["views"], mining["pastes"])

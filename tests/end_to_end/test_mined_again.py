@@ -25,7 +25,7 @@ def test_the_same_model_detects_only_in_pictures_where_it_had_found_nothing(conf
     before, again = first.workspace.cycle(0).read_json("mining.json"), mine(second)
     assert again["model_id"] == before["model_id"]
     for told, prefix in ((again, ""), (again["held_back"], "held_back_")):
-        assert told["passes"] == told["views"] == told["pastes"] == 0
+        assert told["passes"] == told["looks"] == told["views"] == told["pastes"] == 0
         for name in ("proposals", "checks"):
             tables = [first.workspace.cycle(number).read_table(f"{prefix}{name}.parquet") for number in (0, 1)]
             keys = [(key, "ascending") for key in ("proposal_id", "number") if key in tables[0].column_names]

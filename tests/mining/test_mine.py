@@ -17,7 +17,7 @@ from pipeline.detector.predict import Predictor
 from pipeline.mining.check import CLASS_FREE_IMAGE, CLASS_FREE_REGION
 from pipeline.mining.consistency import gather_evidence
 from pipeline.mining.mine import Miner
-from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA
+from pipeline.records import CHECK_SCHEMA, LOOK_FIELDS, PROPOSAL_SCHEMA
 from pipeline.settings import DetectorSettings, MiningSettings
 from tests.builders import image_id
 from tests.mining.squares import LABELS, SquareFinder, empty_hosts, found, host_set, picture, save_picture
@@ -80,6 +80,7 @@ def test_a_row_a_proposal_and_a_row_a_paste(tmp_path):
     assert Counter(mined.checks["proposal_id"].to_pylist()) == dict.fromkeys(ids, 5)
     assert mined.cost.pastes == 5 * len(ids)
     assert mined.cost.views == len(ids)
+    assert mined.cost.looks == len(expected)
     assert set(mined.cost.seconds) == {"decode", "detect", "propose", "paste", "match"}
 
 
@@ -98,6 +99,8 @@ def test_rows_say_what_the_detector_saw(tmp_path):
     ]
     assert [row["runner_up"] for row in rows] == [0.0] * 3
     assert all(row["agreement"] == pytest.approx(row["score"], abs=0.05) for row in rows)
+    assert all(row["second_score"] == pytest.approx(row["score"], abs=0.05) for row in rows)
+    assert [row["second_mass"] for row in rows] == pytest.approx([sum(row["score"] for row in rows)] * 3, abs=0.1)
     assert [row["agreement_iou"] for row in rows] == pytest.approx([1.0] * 3, abs=0.15)
     assert [(row["rank"], row["crowd"]) for row in rows] == [(0, 3), (1, 3), (2, 3)]
     assert {row["model_id"] for row in rows} == {"m1"}
@@ -107,7 +110,7 @@ def test_rows_say_what_the_detector_saw(tmp_path):
 
 
 class Only:
-    """Lets some classes be shown closer and some of these be pasted."""
+    """Lets pictures of some classes be looked at again, these be shown closer, and some of these be pasted."""
 
     def __init__(self, alone=(), pasted=()):
         self.alone, self.pasted = set(alone), set(pasted)
@@ -131,14 +134,18 @@ class Only:
 def test_only_what_is_worth_it_is_checked(tmp_path, alone, pasted):
     gate, refs = Only(alone, pasted), pool(tmp_path)
     everything, mined = miner().mine(refs), miner().mine(refs, gate)
-    dearer = ("agreement", "agreement_iou")
-    kept = [name for name in PROPOSAL_SCHEMA.names if name not in dearer]
+    second, closer = [name for name, _ in LOOK_FIELDS], ["agreement", "agreement_iou"]
+    kept = [name for name in PROPOSAL_SCHEMA.names if name not in (*second, *closer)]
     assert mined.proposals.select(kept).equals(everything.proposals.select(kept))
-    labels = mined.proposals["label"].to_pylist()
+    labels, images = (mined.proposals[name].to_pylist() for name in ("label", "image_id"))
     shown = [label in alone for label in labels]
-    for name in dearer:
-        values = zip(shown, everything.proposals[name].to_pylist(), strict=True)
-        assert mined.proposals[name].to_pylist() == [value if one else None for one, value in values]
+    pictures = {image for image, one in zip(images, shown, strict=True) if one}
+    looked = [image in pictures for image in images]
+    for names, rows in ((second, looked), (closer, shown)):
+        for name in names:
+            values = zip(rows, everything.proposals[name].to_pylist(), strict=True)
+            assert mined.proposals[name].to_pylist() == [value if one else None for one, value in values]
+    assert mined.cost.looks == len(pictures)
     wanted = [label in alone and label in pasted for label in labels]
     ids = [one for one, is_wanted in zip(mined.proposals["proposal_id"].to_pylist(), wanted, strict=True) if is_wanted]
     assert Counter(mined.checks["proposal_id"].to_pylist()) == dict.fromkeys(ids, 4)
@@ -197,6 +204,8 @@ def test_known_proposals_get_the_checks_that_they_lack(tmp_path):
     refs = pool(tmp_path)
     known, whole = miner().mine(refs, Only(("gear",), ())), miner().mine(refs)
     again = miner().mine(refs, known=known)
+    with_gears = known.proposals.filter(pc.is_valid(known.proposals["second_score"]))["image_id"]
+    assert again.cost.looks == len(set(whole.proposals["image_id"].to_pylist()) - set(with_gears.to_pylist())) > 0
     assert again.cost.views == len(whole.proposals) - known.cost.views
     for name in ("proposals", "checks"):
         assert by_id(getattr(again, name)).equals(by_id(getattr(whole, name)))

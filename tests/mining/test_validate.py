@@ -241,7 +241,8 @@ def test_many_shown_closer_keep_their_order(canvas_px):
 
 def test_what_checks_cost():
     """A tenth of each side: with a margin of a quarter it is 0.15 of each side, the window 0.21 of it."""
-    settings = MiningSettings(margin=0.25, window=0.2, hosts=3, view_margin=0.5, view_scale=1.5)
+    settings = MiningSettings(margin=0.25, window=0.2, hosts=3, view_margin=0.5, view_scale=1.5, look_scale=1.1)
     told = prices(as_boxes([(10, 10, 20, 15), (0, 0, 100, 50)]), torch.tensor([[100, 50]] * 2), settings)
     expected = [[0.2**2 * 1.5**2, 2 * 0.21**2, 0.21**2], [1.5**2, 2.0, 1.0]]
-    np.testing.assert_allclose(told, np.array(expected) / PACKED, rtol=1e-5)
+    np.testing.assert_allclose(told[:, 0], [1.1**2] * 2, rtol=1e-5)
+    np.testing.assert_allclose(told[:, 1:], np.array(expected) / PACKED, rtol=1e-5)

@@ -193,7 +193,12 @@ def calibration() -> Calibration:
         "crosscheck": [[float(p), float(np.clip(p + 0.015, 0, 1)), n] for p, n in zip(middle, sizes, strict=True)],
         "confidence": [[float(p), float(p**1.7), n] for p, n in zip(middle, sizes, strict=True)],
     }
-    values = {"boxes": 1000, "evidence": evidence, "reliability": reliability}
+    recall = [
+        {"label": "bolt", "size": "medium", "objects": 212, "found": 204, "lower": 0.927, "upper": 0.984},
+        {"label": "bolt", "size": "small", "objects": 31, "found": 17, "lower": 0.360, "upper": 0.727},
+        {"label": "gear", "size": "large", "objects": 88, "found": 88, "lower": 0.959, "upper": 1.0},
+    ]
+    values = {"boxes": 1000, "evidence": evidence, "reliability": reliability, "recall": recall}
     return read_artefact(Calibration, values, "calibration.json")
 
 
@@ -403,7 +408,7 @@ def cycle_contents(known: list[Scene] | None = None, **fields: Any) -> CycleCont
         "push": read_artefact(Push, {"created": 10, "existing": 0}, "push.json"),
         "issues": ISSUES,
         "stage_seconds": {"harvest": 1.2, "finetune": 96.4, "mine": 41.8, "select": 2.2, "push": 0.8},
-        "mining": MiningCost(2900, 640, 1160, 210, 91, {"decode": 1.2, "detect": 11.0, "paste": 4.1}),
+        "mining": MiningCost(2900, 410, 640, 1160, 210, 91, {"decode": 1.2, "detect": 11.0, "paste": 4.1}),
         "samples": samples,
         "selection": selection,
         "queue": queue_table(known),

@@ -5,7 +5,16 @@ import pytest
 
 from pipeline.records import SELECTION_SCHEMA, Box, Fate, Region, Source
 from pipeline.selection.certify import Certificate
-from pipeline.selection.decide import AUDITED, REASONS, boxes_of, decide, pseudo_images, unsure_regions
+from pipeline.selection.decide import (
+    AUDITED,
+    REASONS,
+    boxes_of,
+    decide,
+    expected_background,
+    pseudo_images,
+    regions,
+)
+from pipeline.selection.misses import MissModel
 from pipeline.settings import SelectionSettings
 from tests.selection.evidence import drawn_evidence, evidence_of, selection_of
 
@@ -33,7 +42,7 @@ def test_no_proposals():
     assert selection.equals(SELECTION_SCHEMA.empty_table())
     assert pseudo_images(selection, set(), None) == []
     assert boxes_of(selection, Fate.PSEUDO, MOMENT) == {}
-    assert unsure_regions([]) == ()
+    assert regions([], "weak") == ()
 
 
 @pytest.mark.parametrize(
@@ -203,4 +212,28 @@ def test_ids_are_stable_and_tell_boxes_apart():
 
 def test_unsure_boxes_become_regions():
     (only,) = boxes_of(selection_of({"fate": "ask"}), Fate.ASK, MOMENT)["i0"]
-    assert unsure_regions([only]) == (Region(10.0, 20.0, 50.0, 60.0, "unsure"),)
+    assert regions([only], "unsure") == (Region(10.0, 20.0, 50.0, 60.0, "unsure"),)
+
+
+# What training would take for background
+
+
+def missing(per_image):
+    """As many missed bolts in every image, whatever is proposed."""
+    nothing = (0.0,) * 4
+    return MissModel(("bolt",), (per_image,), nothing, (1.0,) * 4, nothing, 0.0, "m1")
+
+
+def test_dropped_boxes_that_are_not_ignored_and_what_was_never_proposed_are_expected_as_background():
+    selection = selection_of(
+        {"image_id": "a", "fate": "pseudo", "p_correct": 0.99},
+        {"image_id": "a", "fate": "ask", "p_correct": 0.5},
+        {"image_id": "a", "fate": "drop", "p_correct": 0.03},
+        {"image_id": "a", "fate": "drop", "p_correct": 0.01},
+        {"image_id": "b", "fate": "drop", "p_correct": 0.04},
+        {"image_id": "elsewhere", "fate": "drop", "p_correct": 0.04},
+    )
+    images = ["b", "a", "empty"]
+    assert expected_background(selection, missing(0.5), images, 0.02).tolist() == pytest.approx([0.5, 0.51, 0.5])
+    assert expected_background(selection, missing(0.0), images, 1.0).tolist() == pytest.approx([0.04, 0.04, 0.0])
+    assert expected_background(selection, missing(0.0), images, 0.0).tolist() == [0.0] * 3

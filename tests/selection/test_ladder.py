@@ -6,13 +6,14 @@ import pytest
 from scipy.special import expit
 
 from pipeline.errors import ArtefactError
-from pipeline.selection.calibrate import CLOSER, PASTED, Calibrator
-from pipeline.selection.ladder import Ladder, fit_ladder, out_of_fold
+from pipeline.selection.calibrate import CLOSER, LOOKED, PASTED, Calibrator
+from pipeline.selection.ladder import LOOK, SPENT, Ladder, fit_ladder, out_of_fold
 from pipeline.settings import SelectionSettings
 from tests.selection.evidence import evidence_of, with_columns
 
 SETTINGS = SelectionSettings(target_precision=0.8, confidence=0.9, min_class_boxes=10**6)
-UNMEASURED = {**dict.fromkeys((*CLOSER, *PASTED)), "checks": 0}
+UNMEASURED = {**dict.fromkeys((*LOOKED, *CLOSER, *PASTED)), "checks": 0}
+NOT_SHOWN = {**dict.fromkeys((*CLOSER, *PASTED)), "checks": 0}
 NOT_PASTED = {**dict.fromkeys(PASTED), "checks": 0}
 
 
@@ -21,22 +22,23 @@ def rung(feature, at=0.5, model_id="m1"):
     return Calibrator((feature,), ((),), (4.0,), -4.0 * at, {}, 100, model_id)
 
 
-def ladder(first=None, second=None, model_id="m1"):
-    rungs = (rung("score", model_id=model_id), rung("agreement"), rung("consistency"))
-    everywhere = {"bolt": (0.0, 1.0)}
-    return Ladder(rungs, (everywhere if first is None else first, everywhere if second is None else second), (4,))
+def ladder(*climbing, model_id="m1"):
+    features = ("score", "second_score", "agreement", "consistency")
+    rungs = tuple(rung(feature, model_id=model_id) for feature in features)
+    return Ladder(rungs, climbing or ({"bolt": (0.0, 1.0)},) * 3, (4,))
 
 
 def drawn(count=1_500, seed=0, labels=("bolt",), weak=()):
     """Boxes of which each rung tells more; those of weak classes are seldom right."""
     random = np.random.default_rng(seed)
     label = random.choice(np.array(labels, dtype=object), count)
-    score, agreement, consistency = random.random((3, count))
+    score, second, agreement, consistency = random.random((4, count))
     down = np.array([6.0 if one in weak else 0.0 for one in label])
-    p_true = expit(6 * score + 6 * agreement + 6 * consistency - 11 - down)
+    p_true = expit(6 * score + 4 * second + 6 * agreement + 6 * consistency - 13 - down)
     table = with_columns(
         evidence_of(*[{}] * count),
         score=score,
+        second_score=second,
         agreement=agreement,
         consistency=consistency,
         label=label,
@@ -45,8 +47,8 @@ def drawn(count=1_500, seed=0, labels=("bolt",), weak=()):
     return table, random.random(count) < p_true
 
 
-def prices(count, alone=0.01, pasted=0.1):
-    return np.tile([alone, pasted], (count, 1))
+def prices(count, looked=0.05, alone=0.01, pasted=0.1):
+    return np.tile([looked, alone, pasted], (count, 1))
 
 
 def fitted(evidence, right, budget=None, settings=SETTINGS):
@@ -61,14 +63,15 @@ def left_out(evidence, right, budget=None):
 
 
 def test_each_proposal_is_judged_by_what_is_known_of_it():
-    bare, alone, pasted = (
+    rows = [
         {"score": 0.9, **UNMEASURED},
-        {"score": 0.9, "agreement": 0.1, "agreement_iou": 0.0, **NOT_PASTED},
-        {"score": 0.9, "agreement": 0.1, "consistency": 0.7},
-    )
-    expected = [expit(1.6), expit(-1.6), expit(0.8)]
-    np.testing.assert_allclose(ladder().predict(evidence_of(bare, alone, pasted)), expected, rtol=1e-5)
-    np.testing.assert_allclose(ladder().predict(evidence_of(pasted, bare, alone)), np.roll(expected, 1), rtol=1e-5)
+        {"score": 0.9, "second_score": 0.6, **NOT_SHOWN},
+        {"score": 0.9, "second_score": 0.6, "agreement": 0.1, "agreement_iou": 0.0, **NOT_PASTED},
+        {"score": 0.9, "second_score": 0.6, "agreement": 0.1, "consistency": 0.7},
+    ]
+    expected = [expit(1.6), expit(0.4), expit(-1.6), expit(0.8)]
+    np.testing.assert_allclose(ladder().predict(evidence_of(*rows)), expected, rtol=1e-5)
+    np.testing.assert_allclose(ladder().predict(evidence_of(*np.roll(rows, 1))), np.roll(expected, 1), rtol=1e-5)
 
 
 def test_nothing_is_told_of_no_proposals():
@@ -78,63 +81,92 @@ def test_nothing_is_told_of_no_proposals():
 
 def test_who_climbs():
     rows = evidence_of(
-        {"score": 0.5, **UNMEASURED},
-        {"score": 0.9, **UNMEASURED},
-        {"score": 0.5, "label": "gear", **UNMEASURED},
-        {"score": 0.9, "agreement": 0.9, **NOT_PASTED},
-        {"score": 0.9, "agreement": 0.5, **NOT_PASTED},
+        {"second_score": 0.5, **NOT_SHOWN},
+        {"second_score": 0.9, **NOT_SHOWN},
+        {"second_score": 0.5, "label": "gear", **NOT_SHOWN},
+        {"agreement": 0.9, **NOT_PASTED},
+        {"agreement": 0.5, **NOT_PASTED},
     )
-    told = ladder(first={"bolt": (0.4, 0.6)}, second={"bolt": (0.8, 0.9)}).climbs(rows)
+    told = ladder({}, {"bolt": (0.4, 0.6)}, {"bolt": (0.8, 0.9)}).climbs(rows)
     assert told.tolist() == [True, False, False, True, False]
 
 
+def test_all_proposals_of_a_picture_climb_to_a_second_look_together():
+    rows = evidence_of(
+        {"score": 0.5, "image_id": "a", **UNMEASURED},
+        {"score": 0.9, "image_id": "a", **UNMEASURED},
+        {"score": 0.9, "image_id": "b", **UNMEASURED},
+        {"score": 0.1, "image_id": "a", "label": "gear", **UNMEASURED},
+    )
+    told = ladder({"bolt": (0.4, 0.6)}, {}, {}).climbs(rows)
+    assert told.tolist() == [True, True, False, True]
+
+
+def pool_would_get(made, rounds):
+    """Check only those that climb, step by step: the evidence of the pool's proposals."""
+    whole = rounds[-1]
+    nothing = {name: [None] * len(whole) for name in (*LOOKED, *CLOSER, *PASTED)}
+    evidence = with_columns(whole, **nothing, checks=[0] * len(whole))
+    steps = [(LOOKED, whole), (CLOSER, whole), *((("checks", *PASTED), one) for one in rounds)]
+    rows, climbed = made.climbs(evidence), []
+    for names, table in steps:
+        climbed.append(int(rows.sum()))
+        known = {name: np.where(rows, table[name].to_pylist(), evidence[name].to_pylist()).tolist() for name in names}
+        evidence = with_columns(evidence, **known)
+        rows = rows & made.climbs(evidence)
+    return evidence, climbed
+
+
 def test_a_replay_is_what_the_pool_would_have_got():
-    """Check only those that climb, step by step, and judge: the same as the replay."""
     evidence, right = drawn()
-    made = fitted(evidence, right, budget=0.5)
-    bare = with_columns(evidence, **{name: [None] * len(right) for name in (*CLOSER, *PASTED)}, checks=[0] * len(right))
-    first = made.climbs(bare)
-
-    def where(rows, *names):
-        return {name: pa.array(evidence[name].to_pylist(), mask=~rows) for name in names}
-
-    alone = with_columns(bare, **where(first, *CLOSER))
-    second = first & made.climbs(alone)
-    pasted = with_columns(alone, **where(second, *PASTED), checks=np.where(second, 4, 0))
-    assert 0 < second.sum() < first.sum() < len(right)
-    np.testing.assert_allclose(made.replay([evidence]), made.predict(pasted))
+    made = fitted(evidence, right, budget=0.05)
+    pool, climbed = pool_would_get(made, [evidence])
+    assert 0 < climbed[2] < climbed[1] < climbed[0] < len(right)
+    np.testing.assert_allclose(made.replay([evidence]), made.predict(pool))
 
 
 # Who is worth it
 
 
+def looked_at(made, evidence):
+    """Proposals that lie near enough to the threshold for a second look."""
+    low, high = made.climbing[LOOK].get("bolt", (2.0, -2.0))
+    p_correct = made.rungs[LOOK].predict(evidence)
+    return (low <= p_correct) & (p_correct <= high)
+
+
 def test_those_climb_that_lie_next_to_the_threshold():
     evidence, right = drawn()
     made = fitted(evidence, right, budget=0.02)
-    low, high = made.climbing[0]["bolt"]
-    p_correct = made.rungs[0].predict(evidence)
-    climbed = (low <= p_correct) & (p_correct <= high)
+    low, high = made.climbing[LOOK]["bolt"]
+    pictures = set(evidence["image_id"].filter(pa.array(looked_at(made, evidence))).to_pylist())
     assert 0.4 < low < high < 0.8, "looser than the promise, which the surer ones keep"
-    assert 0 < climbed.sum() * 0.01 <= 0.02 * 150 / 2
+    assert 0 < len(pictures) * 0.05 <= 0.02 * 150 * SPENT
+
+
+def test_a_second_look_is_paid_for_once_a_picture():
+    evidence, right = drawn()
+    one_picture = with_columns(evidence, image_id=["i0"] * len(right))
+    least = 0.05 / SPENT
+    assert looked_at(fitted(one_picture, right, budget=least + 1e-9), one_picture).sum() > 50
+    assert looked_at(fitted(one_picture, right, budget=least - 1e-9), one_picture).sum() == 0
 
 
 @pytest.mark.parametrize("budget", [0.0, 0.02, 0.1, 0.5])
 def test_checks_stay_within_the_budget(budget):
     evidence, right = drawn()
     made = fitted(evidence, right, budget)
-    rows = evidence
-    for rung_number, price in enumerate((0.01, 0.1)):
-        p_correct = made.rungs[rung_number].predict(rows)
-        low, high = made.climbing[rung_number].get("bolt", (2.0, -2.0))
-        rows = rows.filter(pa.array((low <= p_correct) & (p_correct <= high)))
-        assert len(rows) * price <= budget * 150 / 2 + 1e-9
+    pool, _ = pool_would_get(made, [evidence])
+    looks = len(set(pool["image_id"].filter(pool["second_score"].is_valid()).to_pylist()))
+    shown, pasted = len(right) - pool["agreement"].null_count, int((pool["checks"].to_numpy() > 0).sum())
+    assert looks * 0.05 + shown * 0.01 + pasted * 0.1 <= budget * 150 + 1e-9
 
 
 def test_more_is_checked_where_more_may_be_spent():
     evidence, right = drawn()
     widths = []
     for budget in (0.02, 0.1, 0.5, None):
-        low, high = fitted(evidence, right, budget).climbing[0]["bolt"]
+        low, high = fitted(evidence, right, budget).climbing[LOOK]["bolt"]
         widths.append(high - low)
     assert widths == sorted(widths)
     assert widths[0] < widths[-1]
@@ -143,7 +175,7 @@ def test_more_is_checked_where_more_may_be_spent():
 def test_without_a_limit_proposals_that_no_evidence_can_carry_stay_where_they_are():
     evidence, right = drawn()
     agreement = np.full(len(right), 0.5)
-    idle = with_columns(evidence, agreement=agreement, consistency=agreement)
+    idle = with_columns(evidence, second_score=agreement, agreement=agreement, consistency=agreement)
     made = fitted(idle, right, settings=SETTINGS.model_copy(update={"target_precision": 0.4}))
     low, high = made.climbing[0]["bolt"]
     assert high - low < 0.1, "the next rung moves nobody"
@@ -153,12 +185,12 @@ def test_a_class_that_cannot_be_certified_is_not_checked():
     evidence, right = drawn(labels=("bolt", "gear"), weak=("gear",))
     settings = SETTINGS.model_copy(update={"min_class_boxes": 30})
     made = fitted(evidence, right, settings=settings)
-    assert [set(one) for one in made.climbing] == [{"bolt"}, {"bolt"}]
+    assert [set(one) for one in made.climbing] == [{"bolt"}] * 3
 
 
 def test_where_no_class_can_be_certified_nothing_is_checked():
     evidence, right = drawn(weak=("bolt",))
-    assert fitted(evidence, right).climbing == ({}, {})
+    assert fitted(evidence, right).climbing == ({}, {}, {})
 
 
 # Rounds
@@ -173,14 +205,14 @@ def in_rounds(count=1_500):
 
 
 def fitted_in_rounds(rounds, right, budget):
-    costs = np.tile([0.01, 0.05, 0.05], (len(right), 1))
+    costs = np.tile([0.05, 0.01, 0.05, 0.05], (len(right), 1))
     return fit_ladder(rounds, right, costs, SETTINGS, rounds=(2, 4), budget=budget, model_id="m1")
 
 
 def test_a_round_has_a_rung_of_its_own_and_few_need_the_last():
     rounds, right = in_rounds()
     made = fitted_in_rounds(rounds, right, budget=0.6)
-    assert len(made.rungs) == 4
+    assert len(made.rungs) == 5
     climbing = [int(made.climbs(with_columns(rounds[0], checks=[count] * len(right))).sum()) for count in (0, 2, 4)]
     assert climbing[2] == 0, "who was pasted in full has nowhere to climb"
     assert 0 < climbing[1] < len(right)
@@ -189,15 +221,9 @@ def test_a_round_has_a_rung_of_its_own_and_few_need_the_last():
 def test_a_replay_in_rounds_is_what_the_pool_would_have_got():
     rounds, right = in_rounds()
     made = fitted_in_rounds(rounds, right, budget=0.6)
-    bare = with_columns(
-        rounds[1], **{name: [None] * len(right) for name in (*CLOSER, *PASTED)}, checks=[0] * len(right)
-    )
-    rows, evidence = made.climbs(bare), bare
-    for names, table in ((CLOSER, rounds[1]), (("checks", *PASTED), rounds[0]), (("checks", *PASTED), rounds[1])):
-        known = {name: np.where(rows, table[name].to_pylist(), evidence[name].to_pylist()).tolist() for name in names}
-        evidence = with_columns(evidence, **known)
-        rows = rows & made.climbs(evidence)
-    np.testing.assert_allclose(made.replay(rounds), made.predict(evidence))
+    pool, climbed = pool_would_get(made, rounds)
+    assert 0 < climbed[-1] < climbed[-2]
+    np.testing.assert_allclose(made.replay(rounds), made.predict(pool))
 
 
 # Out of fold

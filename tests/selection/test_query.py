@@ -5,6 +5,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from pipeline.records import QUEUE_SCHEMA, TaskKind
+from pipeline.selection.misses import MissModel
 from pipeline.selection.query import (
     Worth,
     choose_images,
@@ -21,8 +22,14 @@ from tests.selection.pools import make_pool
 STRATEGIES = ["crosscheck", *sorted(RIVALS)]
 
 
-def worth_of(pool, weights=None, misses=1.5):
-    return expected_worth(pool, weights or {}, misses)
+def missing(per_image=0.0, label="bolt"):
+    """As many misses of one class in every image, whatever is proposed."""
+    nothing = (0.0,) * 4
+    return MissModel((label,), (per_image,), nothing, (1.0,) * 4, nothing, 0.0, "m1")
+
+
+def worth_of(pool, weights=None, missed=None):
+    return expected_worth(pool, weights or {}, missed or missing())
 
 
 def choose(pool, values=None, **settings):
@@ -63,7 +70,7 @@ ASKED, SURE, DROPPED = {"fate": "ask"}, {"fate": "pseudo"}, {"fate": "drop"}
 @pytest.mark.parametrize(
     ("rows", "value", "corrections", "misses"),
     [
-        ([], 1.5, 0.0, 1.5),
+        ([], 0.0, 0.0, 0.0),
         ([{**ASKED, "p_correct": 0.5}], 0.25, 0.25, 0.0),
         ([{**SURE, "p_correct": 0.9}], 0.09, 0.09, 0.0),
         ([{**ASKED, "p_correct": 0.0}], 0.0, 0.0, 0.0),
@@ -78,6 +85,21 @@ def test_expected_worth(rows, value, corrections, misses):
     worth = worth_of(make_pool({"a": rows}), {"nut": 3.0})
     assert worth.value.tolist() == pytest.approx([value], abs=1e-6)
     assert worth.corrections.tolist() == pytest.approx([corrections], abs=1e-6)
+    assert worth.misses.tolist() == pytest.approx([misses], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rows", "label", "value", "misses"),
+    [
+        ([], "bolt", 1.5, 1.5),
+        ([{**ASKED, "p_correct": 0.5}], "bolt", 1.75, 1.5),
+        ([{**DROPPED, "p_correct": 0.04}], "nut", 4.54, 1.54),
+    ],
+    ids=["nothing proposed", "beside what is asked", "beside what is dropped, of a rare class"],
+)
+def test_what_is_never_proposed_is_worth_an_answer(rows, label, value, misses):
+    worth = worth_of(make_pool({"a": rows}), {"nut": 3.0}, missing(1.5, label))
+    assert worth.value.tolist() == pytest.approx([value], abs=1e-6)
     assert worth.misses.tolist() == pytest.approx([misses], abs=1e-6)
 
 
