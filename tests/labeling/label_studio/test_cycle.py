@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 from pydantic import SecretStr
 
 from pipeline.dataset.store import SampleStore
@@ -61,12 +62,15 @@ def test_an_image_that_is_worth_less_than_others_now_leaves_the_queue(desk, peop
     workspace = Workspace(settings.workspace)
     store = SampleStore(workspace.samples_uri)
     first = set(desk.tasks(people[0]))
+    values = yaml.safe_load(config.read_text())
+    values["selection"]["query"]["images"] = 2
+    config.write_text(yaml.safe_dump(values))
     run_cycles(config, 2, token)
     samples = {sample.image_id: sample for sample in store.samples()}
     queued = {image_id for image_id, sample in samples.items() if sample.state is State.QUEUED}
     left = first - queued
-    assert left
-    assert len(queued) == 4
+    assert len(left) >= 2
+    assert len(queued) == 2
     told = workspace.cycle(1).read_json("push.json")
     assert (told["created"], told["withdrawn"]) == (len(queued - first), len(left))
     queue = {row["image_id"]: row["value"] for row in workspace.cycle(1).read_table("queue.parquet").to_pylist()}
