@@ -188,6 +188,9 @@ def labeling(
     ),
     tasks: Annotated[int, typer.Option(help="How many to push and harvest.", min=1, max=1_000_000)] = 10_000,
     boxes: Annotated[int, typer.Option(help="Boxes of the machine on each.", min=0, max=100)] = 5,
+    renewed: Annotated[
+        int, typer.Option(help="How many of them get new boxes, as after a new model.", min=0, max=1_000_000)
+    ] = 500,
     page_size: Annotated[int, typer.Option(help="Tasks a request.", min=1, max=10_000)] = 500,
     as_json: AsJson = False,
 ) -> None:
@@ -203,7 +206,9 @@ def labeling(
     if token is None:
         raise SettingsError("Expected a Label Studio token in LABEL_STUDIO_API_KEY, found none.")
     with progress_bars() as progress:
-        told = bench_labeling(url, token, tasks=tasks, boxes=boxes, page_size=page_size, progress=progress)
+        told = bench_labeling(
+            url, token, tasks=tasks, boxes=boxes, renewed=renewed, page_size=page_size, progress=progress
+        )
     if not as_json:
         rows = [(name, f"{seconds:.1f}") for name, seconds in told["seconds"].items()]
         show_table(f"{told['tasks']} tasks with {told['boxes']} boxes", ["step", "seconds"], rows)
