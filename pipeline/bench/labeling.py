@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,11 +38,12 @@ def bench_labeling(
     *,
     tasks: int = 10_000,
     boxes: int = 5,
+    renewed: int = 500,
     page_size: int = 500,
     timeout_s: float = 600.0,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Push generated tasks twice, have the server answer all of them, and harvest twice.
+    """Push generated tasks twice, renew some as after a new model, have the server answer all, and harvest twice.
 
     The project is made for this and removed at the end, however it ends. One small picture, served from here, stands
     for all of them: a push looks whether the page can show one.
@@ -51,6 +53,7 @@ def bench_labeling(
         token: Of a user who may make projects.
         tasks: How many.
         boxes: The machine's boxes on each.
+        renewed: How many of the tasks get new boxes; at most all of them.
         page_size: Tasks a request.
         timeout_s: Longest wait for one reply; the server alone makes the answers, in one request.
         progress: Told while it goes on.
@@ -80,19 +83,27 @@ def bench_labeling(
 
         first = step("push", lambda: backend.push(asked))
         again = step("push again", lambda: backend.push(asked))
+        fresh = [replace(task, model_id="newer") for task in asked[:renewed]]
+        changed = step("renew", lambda: backend.push([*fresh, *asked[renewed:]]))
         project = find_project(client, settings.project)
         assert project is not None, "it was pushed to"
         step("answer", lambda: client.accept_predictions(int(project["id"])))
         found = step("harvest", backend.harvest)
         nothing = step("harvest again", lambda: backend.harvest(found.watermark))
-    counts = (len(first.created), len(again.existing), len(found.answers), len(again.created), len(nothing.answers))
-    if counts != (tasks, tasks, tasks, 0, 0):
-        raise RemoteError(
-            f"Label Studio at {url}: expected {tasks} tasks created, found again and answered, then nothing new, got "
-            f"{counts}"
-        )
+    counts = {
+        "created": (len(first.created), tasks),
+        "found again": (len(again.existing), tasks),
+        "created again": (len(again.created), 0),
+        "renewed": (len(changed.updated), len(fresh)),
+        "answered": (len(found.answers), tasks),
+        "answered again": (len(nothing.answers), 0),
+    }
+    wrong = [f"{name}: expected {wanted}, got {got}" for name, (got, wanted) in counts.items() if got != wanted]
+    if wrong:
+        raise RemoteError(f"Label Studio at {url}: {'; '.join(wrong)}")
     return {
         "tasks": tasks,
+        "renewed": len(fresh),
         "boxes": sum(len(answer.boxes) for answer in found.answers),
         "page_size": page_size,
         "seconds": {name: round(seconds[name], 2) for name in STEPS},
@@ -100,8 +111,9 @@ def bench_labeling(
     }
 
 
-STEPS = ("push", "push again", "answer", "harvest", "harvest again")
-"""`answer` is the server's own work, measured for completeness."""
+STEPS = ("push", "push again", "renew", "answer", "harvest", "harvest again")
+"""`renew` pushes once more all tasks, of which some have changed; `answer` is the server's own work, measured for
+completeness."""
 
 
 @contextmanager
@@ -124,6 +136,7 @@ def _picture() -> Iterator[str]:
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "image/png")
+            self.send_header("Access-Control-Allow-Origin", "*")
             self.send_header("Content-Length", str(len(file.getvalue())))
             self.end_headers()
             self.wfile.write(file.getvalue())

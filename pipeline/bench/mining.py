@@ -27,6 +27,7 @@ REPEATS = 3
 """Timed so often, in turn; the median counts."""
 
 T = TypeVar("T")
+STAGES = ("decode", "detect", "propose", "paste", "match")
 
 
 def bench_mining(
@@ -86,8 +87,8 @@ def _run(config: Path, seed: int, images: int, proposals: int, root: str, progre
         "agreement_of_reference_with_itself": _correlation(reference, again),
         "agreement_of_engine_with_reference": _correlation(consistency, reference),
         "seconds": {"plain": detect_s, "engine": gated_s, "all_checked": full_s, "reference": reference_s},
-        "seconds_by_stage": mined.cost.seconds,
-        "seconds_by_stage_all_checked": everything.cost.seconds,
+        "seconds_by_stage": dict.fromkeys(STAGES, 0.0) | mined.cost.seconds,
+        "seconds_by_stage_all_checked": dict.fromkeys(STAGES, 0.0) | everything.cost.seconds,
         "looks": mined.cost.looks,
         "views": mined.cost.views,
         "pastes": mined.cost.pastes,

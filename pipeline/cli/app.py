@@ -143,13 +143,19 @@ def harvest(
     full: Annotated[
         bool, typer.Option("--full", help="Read every answer again: finds deleted ones and labels renamed meanwhile.")
     ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="With --full: also take in what restoring an older version undid.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Take in what people answered since the last time, as a dataset version."""
+    from pipeline.errors import SettingsError
     from pipeline.stages.harvest import harvest_now
 
+    if again and not full:
+        raise SettingsError("Expected --again together with --full, got it alone.")
     with with_annotators(config, overrides) as (settings, backend, progress):
-        told = harvest_now(settings, backend, None, progress, full)
+        told = harvest_now(settings, backend, None, progress, full, again)
     notes = [f"{who}: {problem}" for who, problem in told["notes"]]
     tell(told, as_json, f"{told['answered']} images answered, {told['skipped']} skipped.", *notes)
 

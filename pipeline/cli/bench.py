@@ -111,6 +111,46 @@ def calibration(
 
 @app.command()
 @explained
+def ablation(
+    config: Annotated[Path, typer.Option("--config", "-c", help="A simulated project.")] = Path("configs/bccd.yaml"),
+    labelled: Annotated[int, typer.Option(help="Labelled images to train on.", min=1)] = 20,
+    images: Annotated[int, typer.Option(help="Most images of the test split.", min=2)] = 40,
+    variant: Annotated[list[str] | None, typer.Option(help="As often as needed. Default: all of them.")] = None,
+    seed: Seeds = None,
+    root: Root = Path("runs/bench"),
+    as_json: AsJson = False,
+) -> None:
+    """Change one thing at a time in how boxes are pasted, and measure what the pastes then tell.
+
+    Every box of the same test images is checked; p(correct) is fitted on the other folds of these images.
+    """
+    from pipeline.bench.ablation import VARIANTS, bench_ablation
+    from pipeline.errors import SettingsError
+
+    if unknown := set(variant or []) - VARIANTS.keys():
+        raise SettingsError(f"Expected variants among {list(VARIANTS)}, got {sorted(unknown)}.")
+    with progress_bars() as progress:
+        told = bench_ablation(
+            config,
+            labelled,
+            seed or [0, 1, 2],
+            variant or list(VARIANTS),
+            images=images,
+            root=str(root),
+            progress=progress,
+        )
+    if not as_json:
+        measures = ("confidence", "consistency", "product", "crosscheck")
+        rows = [
+            (row["variant"], row["seed"], *(_number(row[f"auroc_{name}"]) for name in measures), row["canvases"])
+            for row in told["rows"]
+        ]
+        show_table("AUROC of what pastes tell", ["variant", "seed", *measures, "canvases"], rows)
+    tell(told, as_json)
+
+
+@app.command()
+@explained
 def misses(
     config: Configs = None,
     labelled: Annotated[int, typer.Option(help="Labelled images to train on.", min=1)] = 20,
@@ -148,6 +188,9 @@ def labeling(
     ),
     tasks: Annotated[int, typer.Option(help="How many to push and harvest.", min=1, max=1_000_000)] = 10_000,
     boxes: Annotated[int, typer.Option(help="Boxes of the machine on each.", min=0, max=100)] = 5,
+    renewed: Annotated[
+        int, typer.Option(help="How many of them get new boxes, as after a new model.", min=0, max=1_000_000)
+    ] = 500,
     page_size: Annotated[int, typer.Option(help="Tasks a request.", min=1, max=10_000)] = 500,
     as_json: AsJson = False,
 ) -> None:
@@ -163,7 +206,9 @@ def labeling(
     if token is None:
         raise SettingsError("Expected a Label Studio token in LABEL_STUDIO_API_KEY, found none.")
     with progress_bars() as progress:
-        told = bench_labeling(url, token, tasks=tasks, boxes=boxes, page_size=page_size, progress=progress)
+        told = bench_labeling(
+            url, token, tasks=tasks, boxes=boxes, renewed=renewed, page_size=page_size, progress=progress
+        )
     if not as_json:
         rows = [(name, f"{seconds:.1f}") for name, seconds in told["seconds"].items()]
         show_table(f"{told['tasks']} tasks with {told['boxes']} boxes", ["step", "seconds"], rows)

@@ -139,7 +139,12 @@ def restore(
     settings = settings_from(config, overrides)
     with only_one(settings):
         made = _store(settings).restore(version, reason)
-    tell({"version": made, "restored": version}, as_json, f"Version {made} holds the rows of version {version}.")
+    tell(
+        {"version": made, "restored": version},
+        as_json,
+        f"Version {made} holds the rows of version {version}.",
+        "Answers harvested since then stay out of it; `crosscheck harvest --full --again` takes them in.",
+    )
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -79,6 +79,14 @@ class LabelingBackend(Protocol):
         """
         ...
 
+    def mark_disputed(self, disputed: Collection[str], settled: Collection[str], /) -> None:
+        """Show whoever leads which images people disagree about, and which not any more. Doing it twice is harmless.
+
+        Raises:
+            RemoteError: The service is down or refuses.
+        """
+        ...
+
     def ask_again(self, image_ids: Sequence[str], /) -> int:
         """Have one person more answer images that people disagree about. Asking twice changes nothing.
 

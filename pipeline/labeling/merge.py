@@ -27,6 +27,8 @@ class MergeResult:
         notes: What a person should know: (image id, what was found).
         agreements: How far the last two people agree about each image that several answered, 0 to 1.
         ask_again: Images that one person more has to answer.
+        disputed: Images that people disagree about.
+        settled: The other images of these answers.
     """
 
     samples: tuple[Sample, ...]
@@ -34,6 +36,8 @@ class MergeResult:
     notes: tuple[Note, ...]
     agreements: tuple[float, ...] = ()
     ask_again: tuple[str, ...] = ()
+    disputed: tuple[str, ...] = ()
+    settled: tuple[str, ...] = ()
 
 
 def merge_answers(
@@ -93,6 +97,8 @@ def merge_answers(
             one.agreement for image, one in outcomes.items() if image in new and one.agreement is not None
         ),
         ask_again=tuple(image for image, one in outcomes.items() if one.ask_again and image in new),
+        disputed=tuple(image for image, one in outcomes.items() if one.disputed),
+        settled=tuple(image for image, one in outcomes.items() if not one.disputed),
     )
 
 
@@ -105,6 +111,7 @@ class _Outcome:
     note: str = ""
     agreement: float | None = None
     ask_again: bool = False
+    disputed: bool = False
 
 
 def _outcome(
@@ -123,9 +130,10 @@ def _outcome(
         return _Outcome(skipped, ("skipped",))
     if verdict.answer is None:
         waiting = row if row.split in _HELD_BACK else replace(_unlabeled(row, State.QUEUED, cycle), note=verdict.note)
-        return _Outcome(waiting, ("answered",), verdict.note, verdict.agreement, ask_again=True)
+        return _Outcome(waiting, ("answered",), verdict.note, verdict.agreement, True, verdict.disputed)
     kinds = ("answered",) if verdict.answer.boxes else ("answered", "empty")
-    return _Outcome(_labeled(row, verdict.answer, cycle), kinds, verdict.note, verdict.agreement)
+    labeled = _labeled(row, verdict.answer, cycle)
+    return _Outcome(labeled, kinds, verdict.note, verdict.agreement, disputed=verdict.disputed)
 
 
 def _labeled(row: Sample, answer: Answer, cycle: int | None) -> Sample:

@@ -142,6 +142,9 @@ class SimulatedAnnotator:
             progress(len(new), len(new))
         return Harvest(answers, json.dumps({"answered": len(queue)}))
 
+    def mark_disputed(self, _disputed: Collection[str], _settled: Collection[str], /) -> None:
+        """Mark nothing: there is one annotator, who never disagrees with anybody."""
+
     def ask_again(self, _image_ids: Sequence[str], /) -> int:
         """Open nothing: there is one annotator, who never disagrees with anybody."""
         return 0

@@ -49,6 +49,12 @@ class LabelStudioSettings(Section):
     document_root: str | None = Field(default=None, description="the server's local document root")
     timeout_s: float = Field(default=60.0, gt=0.0, le=3600.0)
     page_size: int = Field(default=500, ge=1, le=10_000)
+    parallel_requests: int = Field(
+        default=4, ge=1, le=32, description="requests under way at once where open tasks are renewed one by one"
+    )
+    skipped_go_to: Literal["nobody", "others", "same_person"] = Field(
+        default="nobody", description="who is asked again about an image that somebody skipped"
+    )
     overlap_s: float = Field(
         default=300.0, ge=0.0, le=2_592_000.0, description="harvest looks back this far beyond its watermark"
     )
@@ -83,7 +89,9 @@ class LabelingSettings(Section):
     )
     same_box_iou: Share = Field(default=0.5, description="boxes of two people that overlap so much are the same box")
     agreement: Share = Field(
-        default=0.7, description="ask_again: two answers agree from here; twice the matched IoU over all their boxes"
+        default=0.7,
+        description="two answers agree from here, twice the matched IoU over all their boxes; below, the image is in "
+        "the tab `disagreement`",
     )
 
     @model_validator(mode="after")

@@ -6,16 +6,14 @@ each cycle tells of all since the cycle before it.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from pipeline.dataset.store import SampleStore
-from pipeline.labeling.backend import Harvest, LabelingBackend
+from pipeline.labeling.backend import LabelingBackend
 from pipeline.labeling.merge import MergeResult, merge_answers
 from pipeline.records import Answer
 from pipeline.settings import Settings
@@ -23,14 +21,20 @@ from pipeline.stages.acceptance import acceptance
 from pipeline.stages.audit import Counts, add_audits, audited
 from pipeline.stages.cycle import Cycle, Progress, silent
 from pipeline.stages.effort import add_seconds, hours_saved, hours_spent, seconds_and_boxes
+from pipeline.stages.reconcile import (
+    ANSWERS,
+    HARVEST,
+    LEFT,
+    TOLD,
+    all_answers,
+    deleted,
+    read_harvest,
+    undone_by_restoring,
+)
 from pipeline.stages.replaced import replaced_pictures
 from pipeline.workspace import Folder, Workspace
 
-ANSWERS, TOLD = "answers.json", "harvest.json"
 _CHANGED_AFTER = timedelta(seconds=1)
-_NAMED = 20
-"""Images that are named one by one where a whole project may be gone."""
-_HARVEST: TypeAdapter[Harvest] = TypeAdapter(Harvest)
 
 
 def harvest(cycle: Cycle, backend: LabelingBackend | None, progress: Progress = silent) -> dict[str, Any]:
@@ -75,6 +79,7 @@ def harvest_now(
     cycle: int | None,
     progress: Progress = silent,
     full: bool = False,
+    again: bool = False,
 ) -> dict[str, Any]:
     """Harvest, or finish the harvest that was begun.
 
@@ -84,7 +89,8 @@ def harvest_now(
         cycle: The cycle under way, None between cycles.
         progress: Told while it goes on.
         full: Ask for every answer again, not only for new ones: finds those that were deleted, and reads all with the
-            labels of today.
+            labels of today. Answers that a restored version undid stay undone, unless they changed since.
+        again: With `full`: take in these as well.
 
     Returns:
         What was taken in.
@@ -105,8 +111,8 @@ def harvest_now(
         lambda done, total: progress("harvesting answers", done, total),
     )
     numbers.append(f"{len(numbers):06d}")
-    folder.folder(numbers[-1]).write_bytes(ANSWERS, _HARVEST.dump_json(found))
-    return _commit(settings, backend, folder, numbers, cycle)
+    folder.folder(numbers[-1]).write_bytes(ANSWERS, HARVEST.dump_json(found))
+    return _commit(settings, backend, folder, numbers, cycle, again)
 
 
 def harvests_folder(settings: Settings) -> Folder:
@@ -121,24 +127,34 @@ def _watermark(folder: Folder) -> str | None:
 
 
 def _commit(
-    settings: Settings, backend: LabelingBackend | None, folder: Folder, numbers: Sequence[str], cycle: int | None
+    settings: Settings,
+    backend: LabelingBackend | None,
+    folder: Folder,
+    numbers: Sequence[str],
+    cycle: int | None,
+    again: bool = False,
 ) -> dict[str, Any]:
     """Finish the last of these harvests; doing it twice commits and asks once."""
     *earlier, number = numbers
-    found = _HARVEST.validate_json(folder.folder(number).read_bytes(ANSWERS))
+    found = read_harvest(folder, number)
     look_back = found.images is not None or _any_changed(found.answers)
-    known = {answer.annotation_id: answer for answer in _all_answers(folder, earlier)} if look_back else {}
+    known = {answer.annotation_id: answer for answer in all_answers(folder, earlier)} if look_back else {}
     new = [one for one in found.answers if known.get(one.annotation_id) != one]
     store = SampleStore(Workspace(settings.workspace).samples_uri)
     samples = list(store.samples())
     replaced, notes = replaced_pictures(samples, {answer.image_id for answer in new})
-    gone, lost = _deleted(found, known)
+    gone, lost = deleted(found, known)
+    told_before = [one for one in found.answers if known.get(one.annotation_id) == one]
+    undone = [] if again or found.images is None else undone_by_restoring(folder, earlier, store, told_before)
+    left = {one.image_id for one in undone} - {one.image_id for one in new}
+    if left:
+        notes.append(("harvest", LEFT.format(len(left))))
     merged = merge_answers(
         [replaced.get(sample.image_id, sample) for sample in samples],
         new,
         cycle,
-        standing=[*found.standing, *(one for one in found.answers if known.get(one.annotation_id) == one)],
-        gone=gone,
+        standing=[*found.standing, *(one for one in told_before if one.image_id not in left)],
+        gone={image: numbers for image, numbers in gone.items() if image not in left},
         settings=settings.labeling,
     )
     version = store.version()
@@ -151,35 +167,19 @@ def _commit(
             cycle=cycle,
             settings_digest=settings.digest(),
         )
-    if backend is not None and merged.ask_again:
-        backend.ask_again(merged.ask_again)
+    if backend is not None:
+        backend.mark_disputed(merged.disputed, merged.settled)
+        if merged.ask_again:
+            backend.ask_again(merged.ask_again)
     told = _told(new, audited(settings, new), merged, known, [*found.notes, *notes, *lost])
     told = {**told, "version": version, "watermark": found.watermark}
+    told["undone"] = [one.annotation_id for one in undone if one.image_id in left]
     folder.folder(number).write_json(TOLD, told)
     return told
 
 
 def _any_changed(answers: Sequence[Answer]) -> bool:
     return any(answer.updated_at - answer.created_at > _CHANGED_AFTER for answer in answers)
-
-
-def _deleted(found: Harvest, known: Mapping[str, Answer]) -> tuple[dict[str, set[str]], list[tuple[str, str]]]:
-    """Annotations that people deleted, by image, and a note on images whose task is gone as well.
-
-    A task that is gone says nothing about labels, so these are kept.
-    """
-    if found.images is None:
-        return {}, []
-    images, standing = set(found.images), {answer.annotation_id for answer in found.answers}
-    gone: dict[str, set[str]] = defaultdict(set)
-    for number, answer in known.items():
-        if number not in standing:
-            gone[answer.image_id].add(number)
-    lost = sorted(image for image in gone if image not in images)
-    notes = [(image, "its task is gone from the labeling tool; its labels are kept") for image in lost[:_NAMED]]
-    if len(lost) > _NAMED:
-        notes.append(("harvest", f"the tasks of {len(lost) - _NAMED} more answered images are gone; labels are kept"))
-    return {image: numbers for image, numbers in gone.items() if image in images}, notes
 
 
 def _told(
@@ -206,12 +206,6 @@ def _told(
     }
 
 
-def _all_answers(folder: Folder, numbers: Sequence[str]) -> Iterator[Answer]:
-    """Every answer that was taken in, as often as it was read, the last time last."""
-    for number in numbers:
-        yield from _HARVEST.validate_json(folder.folder(number).read_bytes(ANSWERS)).answers
-
-
 def _since_last_cycle(cycle: Cycle) -> dict[str, Any]:
     """Sums over the harvests that no earlier cycle has told of."""
     folder = harvests_folder(cycle.settings)
@@ -233,7 +227,7 @@ def _since_last_cycle(cycle: Cycle) -> dict[str, Any]:
             number: add_audits([one.get("audited", {}).get(number, {}) for one in new])
             for number in sorted({number for one in new for number in one.get("audited", {})})
         },
-        "acceptance": acceptance(cycle.settings, _all_answers(folder, numbers)),
+        "acceptance": acceptance(cycle.settings, all_answers(folder, numbers)),
         "notes": [note for one in new for note in one["notes"]],
         "harvests": len(numbers),
     }

@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.bench.ablation import VARIANTS, bench_ablation
 from pipeline.bench.calibration import bench_calibration
 from pipeline.bench.cells import cell_settings, train_cell
 from pipeline.bench.mining import bench_mining
+from pipeline.bench.misses import bench_misses
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import SettingsError
 from pipeline.records import Split, State
+from pipeline.settings import MiningSettings
 from pipeline.workspace import Workspace
 from tests.end_to_end.project import write_config
 
@@ -117,3 +120,44 @@ def test_mining_is_measured_beside_the_published_way(config, root):
     assert told["speedup"] == pytest.approx(np.mean([run["speedup"] for run in told["runs"]]))
     assert told["seconds"]["plain"] == pytest.approx(np.mean([run["seconds"]["plain"] for run in told["runs"]]))
     json.dumps(told, allow_nan=False)
+
+
+# Misses
+
+
+def test_missed_objects_are_counted_with_and_without_the_estimate(config, root):
+    (told,) = bench_misses([config], 4, [0], target=0.5, root=str(root / "cells"))["cells"]
+    assert told["images"] == 4
+    assert 0 <= told["never_proposed"] <= told["objects"]
+    assert told["expected_never_proposed"] > 0
+    before, weak, after = (told["pseudo_labels"][name] for name in ("before", "weak regions", "after"))
+    assert before["background"] >= weak["background"] >= after["background"] >= 0
+    assert (before["images"], before["boxes"]) == (weak["images"], weak["boxes"])
+    assert before["images"] >= after["images"]
+    assert all(one["background"] <= one["missed"] <= told["objects"] for one in (before, weak, after))
+    assert sum(one["objects"] for one in told["recall"]) > 0
+
+
+def test_the_mining_of_one_benchmark_serves_the_others(config, root, calibrated, monkeypatch):
+    def fail(*_given):
+        raise AssertionError("mined again")
+
+    monkeypatch.setattr("pipeline.bench.known.Bench.mine", fail)
+    bench_misses([config], 4, [1], target=0.6, root=str(root / "cells"))
+
+
+# Ablation
+
+
+def test_one_thing_is_changed_at_a_time(config, root):
+    names = ["as set", "any host", "8 hosts"]
+    rows = bench_ablation(config, 4, [0], names, images=4, root=str(root / "cells"))["rows"]
+    assert [row["variant"] for row in rows] == names
+    assert len({(row["boxes"], row["auroc_confidence"]) for row in rows}) == 1, "the same boxes"
+    assert [row["pastes"] // row["boxes"] for row in rows] == [2, 2, 8]
+    assert bench_ablation(config, 4, [0], names, images=4, root=str(root / "cells"))["rows"] == rows
+
+
+def test_every_variant_is_a_setting():
+    for changes in VARIANTS.values():
+        MiningSettings(**changes)

@@ -114,6 +114,7 @@ def test_a_cycle_stage_by_stage_and_discarded(told, crosscheck, project):
         (("import", "--set", "training.step=3"), "did you mean 'steps'?"),
         (("import", "--set", "training.steps=[3]"), "training.steps"),
         (("import", "--set", "steps"), "Expected section.key=value"),
+        (("harvest", "--again"), "Expected --again together with --full, got it alone"),
     ],
     ids=lambda value: "-".join(map(str, value)) if isinstance(value, tuple) else "",
 )

@@ -83,6 +83,28 @@ def test_whose_words_count(policy, given, boxes):
     assert (verdict.answer.boxes if verdict.answer else None) == boxes
 
 
+@pytest.mark.parametrize(
+    ("given", "disputed"),
+    [
+        ([answer("ann", A)], ()),
+        ([answer("ann"), answer("ben", after=1)], ()),
+        ([answer("ann", A), answer("ben", NEAR, after=1)], ()),
+        ([answer("ann", A), answer("ben", FAR, after=1)], ("latest", "consensus", "ask_again")),
+        ([answer("ann", A), answer("ben", after=1)], ("latest", "consensus", "ask_again")),
+        ([answer("ann", A), answer("ben", skipped=True, after=1)], ()),
+        ([answer("ann", A), answer("ben", FAR, after=1), answer("cat", A, after=2)], ()),
+        ([answer("ann", A), answer("ben", A, after=1), answer("cat", FAR, after=2)], ("latest",)),
+    ],
+)
+def test_people_disagree_where_nobody_shares_the_view_that_counts(given, disputed):
+    for policy in ("latest", "consensus", "ask_again"):
+        rules = LabelingSettings(several_answers=policy)
+        assert settle(given, rules).disputed == (policy in disputed)
+        merged = merge_answers([sample("one", split=Split.POOL, state=State.QUEUED)], given, None, settings=rules)
+        one = (image_id("one"),)
+        assert (merged.disputed, merged.settled) == ((one, ()) if policy in disputed else ((), one))
+
+
 def test_nobody_answered():
     assert settle([answer("ann", skipped=True)], LabelingSettings()) is None
 

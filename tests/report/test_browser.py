@@ -1,13 +1,18 @@
 """The pages in a real browser: nothing complains, nothing is fetched, nothing is wider than a phone."""
 
+from pathlib import Path
+
 import pytest
 
 from pipeline.report import IndexContents, render_cycle, render_index
+from pipeline.selection.withdrawal import Standing
 from pipeline.settings import ReportSettings
 from tests.browser import chromium, needs_chromium
 from tests.report.builders import cycle_contents, reader, scenes
 
 pytestmark = needs_chromium
+
+SCREENSHOTS = Path(__file__).parents[2] / "build/screenshots"
 
 
 @pytest.fixture(scope="module")
@@ -94,4 +99,26 @@ def test_printing_fits_the_paper(browser, files):
     page.goto((files / "cycle-0002.html").as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") <= 720
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_withdrawn_class_is_told_of_at_the_top_and_in_its_row(browser, tmp_path, scheme):
+    needed = "withdrawn in cycle 2: people found 61 of 80 audited boxes; 59 right ones in a row bring it back"
+    standing = Standing(since=2, boxes=80, right=61, withdrawn_in=2, failed_boxes=80, failed_right=61, needed=needed)
+    known = scenes(20)
+    contents = cycle_contents(known, standings={"bolt": standing})
+    file = tmp_path / "cycle-0002.html"
+    file.write_text(render_cycle(contents, reader(known), ReportSettings(gallery_images=4)))
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+    page.goto(file.as_uri())
+    notice = page.locator(f"text=No pseudo-labels of bolt: {needed}.")
+    assert notice.is_visible()
+    row = page.locator("#certificates tr", has_text="withdrawn in cycle 2")
+    assert row.count() == 1
+    badge = row.locator("text=/^withdrawn$/")
+    assert badge.is_visible()
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"report-withdrawn-{scheme}.png")
+    page.locator("#certificates").screenshot(path=SCREENSHOTS / f"report-withdrawn-row-{scheme}.png")
     page.close()

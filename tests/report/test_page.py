@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.records import ImportIssue
 from pipeline.report import IndexContents, page_name, render_cycle, render_index
-from pipeline.report.artefacts import Harvest, Push, Version
+from pipeline.report.artefacts import Harvest, Push, Saved, Version
 from pipeline.report.measures import AuditCount, Certificates
 from pipeline.settings import ReportSettings
 from tests.report.builders import (
@@ -263,3 +263,40 @@ def test_versions_of_no_cycle_are_left_to_the_index():
     imported = replace(versions(1)[0], cycle=None)
     page = Page(render_cycle(first_cycle(versions=(imported,)), reader([]), FEW))
     assert page.table("Dataset versions") == []
+
+
+SECONDS, ANSWERS = {"with_boxes": 4.0, "without_boxes": 9.5}, {"with_boxes": 30, "without_boxes": 12}
+
+
+@pytest.mark.parametrize(
+    ("hours", "saved", "lines"),
+    [
+        (None, None, []),
+        (0.04, None, ["0.0 hours of work"]),
+        (
+            2.3,
+            Saved(1.25, SECONDS, ANSWERS),
+            [
+                "2.3 hours of work",
+                "1.2 hours saved by showing boxes, as an estimate: a box took 4.0 s where boxes were shown (median of "
+                "30 answers) and 9.5 s where not (12 answers)",
+            ],
+        ),
+        (2.3, Saved(-0.5, SECONDS, ANSWERS), ["2.3 hours of work", "0.5 hours lost by showing boxes"]),
+        (
+            2.3,
+            Saved(None, {}, {}, "at least 10 timed answers without boxes, found 3"),
+            ["2.3 hours of work", "are not estimated: at least 10 timed answers without boxes, found 3"],
+        ),
+    ],
+    ids=["nothing timed", "spent alone", "saved", "lost", "not enough"],
+)
+def test_hours_spent_and_saved_are_told_in_words(hours, saved, lines):
+    harvest = Harvest(10, skipped=1, hours=hours, saved=saved)
+    page = Page(render_cycle(replace(CONTENTS, harvest=harvest), reader([]), FEW))
+    told = " ".join(element.text for element in page.all("p"))
+    assert "10 images answered" in told
+    for line in lines:
+        assert line in told
+    assert ("hours of work" in told) == (hours is not None)
+    assert ("by showing boxes" in told) == (saved is not None)

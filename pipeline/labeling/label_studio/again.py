@@ -13,7 +13,7 @@ def open_again(client: Client, settings: LabelStudioSettings, image_ids: Sequenc
     """Put answered tasks back into the queue of everybody who has not answered them.
 
     The server ends a task at so many answers as its `overlap` says, and notices a greater overlap only with its next
-    answer, so that the task is marked as open as well.
+    answer, so that the task is marked as open as well. A skip counts as an answer, unless skipped tasks go to others.
 
     Args:
         client: The server.
@@ -30,10 +30,11 @@ def open_again(client: Client, settings: LabelStudioSettings, image_ids: Sequenc
     if project is None:
         return 0
     wanted, opened = frozenset(image_ids), 0
+    counts = ("total_annotations", *(() if settings.skipped_go_to == "others" else ("cancelled_annotations",)))
     answered = {"filter": "filter:tasks:total_annotations", "operator": "greater", "type": "Number", "value": 0}
-    for page in client.tasks(int(project["id"]), [answered], include=("id", "data", "total_annotations")):
+    for page in client.tasks(int(project["id"]), ("id", "data", *counts), [answered]):
         for task in page.tasks:
             if task["data"].get("image_id") in wanted:
-                client.update_task(task["id"], overlap=task["total_annotations"] + 1, is_labeled=False)
+                client.update_task(task["id"], overlap=sum(task[name] for name in counts) + 1, is_labeled=False)
                 opened += 1
     return opened

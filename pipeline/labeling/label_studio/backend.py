@@ -14,6 +14,7 @@ from pipeline.errors import RemoteError
 from pipeline.labeling.backend import Harvest, Progress, PushResult
 from pipeline.labeling.label_studio.again import open_again
 from pipeline.labeling.label_studio.client import Client
+from pipeline.labeling.label_studio.dispute import mark_disputed
 from pipeline.labeling.label_studio.harvest import harvest_answers
 from pipeline.labeling.label_studio.push import push_tasks
 from pipeline.records import Task
@@ -97,6 +98,14 @@ class LabelStudioBackend:
             RemoteError: The server is down or refuses.
         """
         return open_again(self._client, self._settings, image_ids)
+
+    def mark_disputed(self, disputed: Collection[str], settled: Collection[str]) -> None:
+        """Show in the tab `disagreement` which images people disagree about.
+
+        Raises:
+            RemoteError: The server is down or refuses.
+        """
+        mark_disputed(self._client, self._settings, disputed, settled)
 
     def _lock(self) -> FileLock | nullcontext[None]:
         place = Path(self._folder.path("push.lock"))

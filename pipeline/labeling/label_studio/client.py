@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -40,6 +41,10 @@ _BEARER = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
 """What the SDK trades a personal access token for; a server or a proxy may send it back in an error."""
 _DETAIL_LENGTH = 600
 _PROJECTS = 1000
+NO_CORS = "without the header Access-Control-Allow-Origin"
+"""How a fault of a picture is told from others."""
+_HEAVY = frozenset({"annotations", "predictions"})
+"""Fields that the server states of a task only where all are asked for, whichever are then included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,10 @@ class Client:
         """Add a tab to the Data Manager."""
         self._make("create a view", lambda: self._sdk.views.create(project=project, data=data))
 
+    def delete_view(self, view: int) -> None:
+        """Remove a tab."""
+        self._read(f"delete view {view}", lambda: self._gone_or(lambda: self._sdk.views.delete(id=str(view))))
+
     def update_view(self, project: int, view: int, data: Json) -> None:
         """Set what a tab shows."""
         self._read(f"update view {view}", lambda: self._sdk.views.update(id=str(view), project=project, data=data))
@@ -152,23 +161,30 @@ class Client:
     def picture_fault(self, address: str) -> str | None:
         """Fetch a picture as the browser of somebody who is logged in would, over redirects.
 
+        The page draws the picture into a canvas, so that a browser shows one from elsewhere only where its reply
+        allows the page's origin (CORS).
+
         Args:
             address: A path on the server, or an address elsewhere, which never gets the token.
 
         Returns:
             None for a picture, else what came instead.
         """
-        own = address.startswith("/")
+        own, page = address.startswith("/"), httpx.URL(self.url)
+        origin = f"{page.scheme}://{page.netloc.decode()}"
         headers = self._read("read the token", self._sdk._client_wrapper.get_headers) if own else {}
         try:
-            reply = self._http.get(f"{self.url}{address}" if own else address, headers=headers)
+            reply = self._http.get(f"{self.url}{address}" if own else address, headers={**headers, "Origin": origin})
         except (httpx.HTTPError, httpx.InvalidURL) as fault:
             return f"{type(fault).__name__}, {fault}".replace(self._token.get_secret_value(), "[token]")
         kind = reply.headers.get("content-type", "no content type")
         place = "" if reply.url.host == httpx.URL(self.url).host else f" from {reply.url.host}"
-        if reply.is_success and kind.startswith("image/") and reply.content:
-            return None
-        return f"{reply.status_code} ({kind}){place}"
+        if not (reply.is_success and kind.startswith("image/") and reply.content):
+            return f"{reply.status_code} ({kind}){place}"
+        elsewhere = (reply.url.scheme, reply.url.netloc) != (page.scheme, page.netloc)
+        if elsewhere and reply.headers.get("access-control-allow-origin") not in {"*", origin}:
+            return f"a picture{place} {NO_CORS}: {origin}"
+        return None
 
     def import_tasks(self, project: int, tasks: Sequence[Json]) -> list[int]:
         """Add tasks with their predictions and give back the new ids, in order.
@@ -210,42 +226,59 @@ class Client:
             lambda: self._sdk.actions.create(id="predictions_to_annotations", project=project),
         )
 
+    def set_data(self, project: int, tasks: Sequence[int], name: str, value: str) -> None:
+        """Set one field of the data of several tasks to one text, in one request; their answers stay as they are."""
+        what = {"value_name": name, "value_type": "String", "value": value}
+        self._read(
+            f"set {name} of {len(tasks)} tasks",
+            lambda: self._sdk.actions.create(
+                id="add_data_field",
+                project=project,
+                selected_items={"all": False, "included": list(tasks)},
+                request_options={"additional_body_parameters": what},
+            ),
+        )
+
     def delete_project(self, project: int) -> None:
         """Remove a project with everything in it."""
         self._read(f"delete project {project}", lambda: self._sdk.projects.delete(id=project))
 
     def delete_task(self, task: int) -> None:
         """Remove a task; it may be gone already."""
-        self._read(f"delete task {task}", lambda: self._delete(task))
+        self._read(f"delete task {task}", lambda: self._gone_or(lambda: self._sdk.tasks.delete(id=str(task))))
 
     def tasks(
-        self, project: int, filters: Sequence[Json] = (), page_size: int = 1000, include: Sequence[str] = ()
+        self, project: int, include: Sequence[str], filters: Sequence[Json] = (), page_size: int = 1000
     ) -> Iterator[Page]:
         """List tasks by ascending id.
 
-        Each page asks for ids above the last one seen, so that a task which changes meanwhile is never missed.
+        Each page asks for ids above the last one seen, so that a task which changes meanwhile is never missed. While
+        the caller works on a page the server prepares the next one, and never more than that.
 
         Args:
             project: The project.
+            include: Fields to fetch. A field less saves the server time: all of a task take it thrice as long as what a
+                harvest needs. Those of annotations are named beside those of tasks.
             filters: All of these must hold, as the Data Manager writes them.
             page_size: Tasks a page.
-            include: Fields to fetch; none for all of them, annotations and predictions included.
 
         Yields:
             Pages; none for an empty listing.
         """
-        last = 0
-        while True:
+
+        def after(last: int) -> Page:
             above = {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": last}
             query = {"filters": {"conjunction": "and", "items": [above, *filters]}, "ordering": ["tasks:id"]}
-            wanted = {"include": list(include)} if include else {"fields": "all"}
-            page = self._read("list tasks", partial(self._page, project, query, page_size, wanted))
-            if not page.tasks:
-                return
-            yield page
-            if not page.left:
-                return
-            last = page.tasks[-1]["id"]
+            return self._read("list tasks", partial(self._page, project, query, page_size, include))
+
+        with ThreadPoolExecutor(1) as ahead:
+            page = after(0)
+            while page.tasks:
+                coming = ahead.submit(after, page.tasks[-1]["id"]) if page.left else None
+                yield page
+                if coming is None:
+                    return
+                page = coming.result()
 
     def people(self) -> dict[int, str]:
         """E-mail addresses of users by id."""
@@ -255,8 +288,15 @@ class Client:
     def _storages(self, service: str) -> Any:
         return getattr(self._sdk.import_storage, service)
 
-    def _page(self, project: int, query: Json, page_size: int, wanted: Json) -> Page:
-        pager = self._sdk.tasks.list(project=project, query=json.dumps(query), page_size=page_size, **wanted)
+    def _page(self, project: int, query: Json, page_size: int, include: Sequence[str]) -> Page:
+        pager = self._sdk.tasks.list(
+            project=project,
+            query=json.dumps(query),
+            page_size=page_size,
+            include=list(include),
+            resolve_uri=False,
+            **({} if _HEAVY.isdisjoint(include) else {"fields": "all"}),
+        )
         tasks = [_plain(task) for task in pager.items or []]
         return Page(tasks, pager.response.total - len(tasks))
 
@@ -268,9 +308,9 @@ class Client:
                 raise
             return None
 
-    def _delete(self, task: int) -> None:
+    def _gone_or(self, delete: Callable[[], None]) -> None:
         try:
-            self._sdk.tasks.delete(id=str(task))
+            delete()
         except ApiError as fault:
             if fault.status_code != httpx.codes.NOT_FOUND:
                 raise

@@ -18,6 +18,11 @@ from pipeline.settings.labeling import LabelStudioSettings
 Json = dict[str, Any]
 
 _ANSWERED = ("total_annotations", "cancelled_annotations")
+_READ = (
+    *("id", "data", "updated_at", "annotations", "predictions"),
+    *("result", "completed_by", "was_cancelled", "created_at", "lead_time"),
+)
+"""Fields of a task, and those of its annotations, which the server picks by the same list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +117,10 @@ def harvest_answers(
     if project is None:
         return Harvest((), before.write(), images=None if watermark else ())
     overlap = timedelta(seconds=settings.overlap_s)
-    tasks = _changed_tasks(client, int(project["id"]), before, settings, progress)
-    reader = Reader(frozenset(labels), accepted_iou, client.people() if tasks else {})
-    foreign: list[Note] = []
-    seen: list[Reading] = []
-    for task in tasks.values():
-        found = reader.read(task)
-        if isinstance(found, list):
-            seen += found
-        else:
-            foreign.append(found)
-    latest = max((datetime.fromisoformat(task["updated_at"]) for task in tasks.values()), default=None)
+    reader = Reader(frozenset(labels), accepted_iou, client.people())
+    found, latest = _read_changed(client, int(project["id"]), reader, before, settings, progress)
+    foreign = [one for one in found if isinstance(one, tuple)]
+    seen = [reading for one in found if isinstance(one, list) for reading in one]
     new = [reading for reading in seen if before.is_new(reading.answer, overlap)]
     new.sort(key=lambda reading: (reading.answer.updated_at, reading.answer.annotation_id))
     touched = {reading.answer.image_id for reading in new}
@@ -141,27 +139,33 @@ def harvest_answers(
 
 
 def _images(client: Client, project: int) -> tuple[str, ...]:
-    found = (
-        task["data"].get("image_id") for page in client.tasks(project, include=("id", "data")) for task in page.tasks
-    )
+    found = (task["data"].get("image_id") for page in client.tasks(project, ("id", "data")) for task in page.tasks)
     return tuple(image for image in found if isinstance(image, str))
 
 
-def _changed_tasks(
-    client: Client, project: int, watermark: Watermark, settings: LabelStudioSettings, progress: Progress | None
-) -> dict[int, Json]:
+def _read_changed(
+    client: Client,
+    project: int,
+    reader: Reader,
+    watermark: Watermark,
+    settings: LabelStudioSettings,
+    progress: Progress | None,
+) -> tuple[list[list[Reading] | Note], datetime | None]:
+    """Read every task that may have new answers, each once, and tell when the latest of them changed."""
     since = []
     if watermark.updated_at is not None:
         start = watermark.updated_at - timedelta(seconds=settings.overlap_s)
         # The server reads this one format and answers 500 to every other.
         text = start.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         since = [{"filter": "filter:tasks:updated_at", "operator": "greater", "type": "Datetime", "value": text}]
-    tasks: dict[int, Json] = {}
+    found: dict[int, list[Reading] | Note] = {}
+    changes: set[datetime] = set()
     # Skips are counted apart from answers, and the server joins filters by one word only.
     for count in _ANSWERED:
         some = {"filter": f"filter:tasks:{count}", "operator": "greater", "type": "Number", "value": 0}
-        for page in client.tasks(project, [some, *since], settings.page_size):
-            tasks |= {task["id"]: task for task in page.tasks}
+        for page in client.tasks(project, _READ, [some, *since], settings.page_size):
+            found |= {task["id"]: reader.read(task) for task in page.tasks}
+            changes |= {datetime.fromisoformat(task["updated_at"]) for task in page.tasks}
             if progress is not None:
-                progress(len(tasks), len(tasks) + page.left)
-    return tasks
+                progress(len(found), len(found) + page.left)
+    return list(found.values()), max(changes, default=None)

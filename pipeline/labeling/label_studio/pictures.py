@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from urllib.parse import quote, unquote, urlsplit
 
 from pipeline.errors import RemoteError
-from pipeline.labeling.label_studio.client import Client
+from pipeline.labeling.label_studio.client import NO_CORS, Client
 from pipeline.settings.labeling import LabelStudioSettings
 
 SERVICES = {"s3": "s3", "gs": "gcs"}
@@ -93,7 +93,7 @@ def expect_shown(client: Client, project: int, addresses: Sequence[str], setting
     if faults:
         raise RemoteError(
             f"Label Studio at {client.url}: expected the picture {tried[0]} to be shown in project {project}, got "
-            f"{faults[0]}. {_advice(tried[0], settings)} Nothing was pushed; push again then."
+            f"{faults[0]}. {_advice(tried[0], settings, faults[0])} Nothing was pushed; push again then."
         )
 
 
@@ -104,8 +104,11 @@ def _fetched(project: int, address: str) -> str:
     return f"/projects/{project}/resolve/?fileuri={base64.urlsafe_b64encode(address.encode()).decode()}"
 
 
-def _advice(address: str, settings: LabelStudioSettings) -> str:
+def _advice(address: str, settings: LabelStudioSettings, fault: str = "") -> str:
     scheme = urlsplit(address).scheme
+    if NO_CORS in fault:
+        other_way = "; or set labeling.label_studio.buckets.presign to false" if scheme in SERVICES else ""
+        return f"Browsers show such a picture on no other page: set CORS where it lies so that this one may{other_way}."
     if settings.pictures == "local_files":
         return (
             "Start Label Studio with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and "

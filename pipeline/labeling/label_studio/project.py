@@ -9,10 +9,13 @@ from pipeline.errors import RemoteError
 from pipeline.labeling.label_studio.client import Client
 from pipeline.labeling.label_studio.page import INSTRUCTION, label_config
 from pipeline.labeling.label_studio.views import ensure_views
+from pipeline.settings.labeling import LabelStudioSettings
 
 MODEL_VERSION = "crosscheck"
 """All predictions carry this one name: the queue serves only tasks whose prediction has the project's model version,
 so with a name a model, tasks of an earlier model would wait for ever. The model itself stands in the task's data."""
+
+_SKIP_QUEUE = {"nobody": "IGNORE_SKIPPED", "others": "REQUEUE_FOR_OTHERS", "same_person": "REQUEUE_FOR_ME"}
 
 
 def find_project(client: Client, title: str) -> dict[str, Any] | None:
@@ -34,12 +37,12 @@ def find_project(client: Client, title: str) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
-def ensure_project(client: Client, title: str, labels: Sequence[str]) -> int:
+def ensure_project(client: Client, settings: LabelStudioSettings, labels: Sequence[str]) -> int:
     """Find the project or make it, and give it the shape that the queue needs.
 
     Args:
         client: The server.
-        title: Of the project.
+        settings: The project's title, and what becomes of skipped tasks.
         labels: Class names; labels that the project has beside these are removed unless annotations use them.
 
     Returns:
@@ -48,6 +51,7 @@ def ensure_project(client: Client, title: str, labels: Sequence[str]) -> int:
     Raises:
         RemoteError: A label that annotations use is not among `labels`, or the server refuses.
     """
+    title = settings.project
     project = find_project(client, title)
     config = label_config(labels, (project or {}).get("label_config") or "")
     shape = {
@@ -55,6 +59,7 @@ def ensure_project(client: Client, title: str, labels: Sequence[str]) -> int:
         "expert_instruction": INSTRUCTION,
         "show_instruction": True,
         "sampling": "Uncertainty sampling",
+        "skip_queue": _SKIP_QUEUE[settings.skipped_go_to],
         "show_collab_predictions": True,
     }
     if project is None:

@@ -44,7 +44,7 @@ def push_tasks(
     Raises:
         RemoteError: The server is down or refuses; the next push adds what this one did not.
     """
-    project = ensure_project(client, settings.project, labels)
+    project = ensure_project(client, settings, labels)
     known = _tasks_by_image(client, project)
     best_first = sorted(tasks, key=lambda task: (-task.value, task.image_id))
     ready, refused = _prepare(best_first, settings, prediction_checker(label_config(labels)))
@@ -56,11 +56,13 @@ def push_tasks(
         made |= _import(client, project, {image: payloads[image] for image in batch})
         if progress is not None:
             progress(len(made), len(payloads))
-    if made:
+    if made or known:
         show_predictions(client, settings.project)
     doubled = _withdraw_doubles(client, project, made)
-    updated = renew(client, [(known[image], payload) for image, payload in ready.items() if image in known])
-    left, begun = withdraw(client, [known[image] for image in known if image in unasked], settings.lock_s)
+    there = [(known[image], payload) for image, payload in ready.items() if image in known]
+    updated = renew(client, project, there, settings.parallel_requests)
+    no_use = [known[image] for image in known if image in unasked]
+    left, begun = withdraw(client, no_use, settings.lock_s, settings.parallel_requests)
     return PushResult(
         created=tuple(image for image in made.values() if image not in doubled),
         existing=tuple(task.image_id for task in best_first if task.image_id in known or task.image_id in doubled),
@@ -112,7 +114,7 @@ def _expect_sound(task: Task) -> None:
 def _tasks_by_image(client: Client, project: int) -> Mapping[str, Payload]:
     """The oldest task of every image, and how it stands."""
     known: dict[str, Payload] = {}
-    for page in client.tasks(project, include=STANDING):
+    for page in client.tasks(project, STANDING):
         for task in page.tasks:
             image = task["data"].get("image_id")
             if isinstance(image, str):

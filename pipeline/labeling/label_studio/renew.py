@@ -11,8 +11,9 @@ tell whether somebody has a task open, so:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.labeling.label_studio.client import Client
@@ -23,64 +24,91 @@ Json = dict[str, Any]
 STANDING = ("id", "data", "total_annotations", "cancelled_annotations", "draft_exists", "updated_at", "is_labeled")
 """The fields of a task that tell how it stands."""
 
+_LOOKED_UP = 50
+"""Tasks that are looked up together before they are renewed: few, so that what is known of them is a moment old."""
+
 _NO_LONGER = "need not be answered any more"
 
 
-def renew(client: Client, pairs: Iterable[tuple[Json, Json]]) -> tuple[str, ...]:
+def renew(client: Client, project: int, pairs: Sequence[tuple[Json, Json]], parallel: int) -> tuple[str, ...]:
     """Give tasks that nobody has begun what they would be made with now.
+
+    The server changes a prediction and a task in a request each, and looks many up in one, so that some are looked up
+    again right before they are changed.
 
     Args:
         client: The server.
-        pairs: A task with its fields `STANDING`, and its payload.
+        project: The project.
+        pairs: A task with its fields `STANDING`, and its payload; most valuable first.
+        parallel: Tasks that are changed at once.
 
     Returns:
         Images whose task changed.
     """
-    return tuple(payload["data"]["image_id"] for task, payload in pairs if _renew(client, task, payload))
+    stale = {task["id"]: payload for task, payload in pairs if not (_touched(task) or _is_current(task, payload))}
+    renewed: list[str] = []
+    with ThreadPoolExecutor(parallel) as pool:
+        for numbers in _batches(list(stale)):
+            open_now = [task for task in _look_up(client, project, numbers) if not _touched(task)]
+            list(pool.map(lambda task: _renew(client, task, stale[task["id"]]), open_now))
+            renewed += [stale[task["id"]]["data"]["image_id"] for task in open_now]
+    return tuple(renewed)
 
 
-def withdraw(client: Client, tasks: Iterable[Json], lock_s: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def withdraw(
+    client: Client, tasks: Iterable[Json], lock_s: float, parallel: int
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Take tasks out of the queue; answered ones stay as they are.
 
     Args:
         client: The server.
         tasks: With their fields `STANDING`.
         lock_s: A task that left the queue so long ago is deleted.
+        parallel: Tasks that are changed at once.
 
     Returns:
         Images whose task left the queue now, and images whose task somebody has begun.
     """
-    left, begun = [], []
-    for task in tasks:
-        data = task["data"]
-        if _answered(task):
-            continue
-        if task["draft_exists"]:
-            begun.append(data["image_id"])
-        elif data.get("kind") != WITHDRAWN:
-            client.update_task(task["id"], data={**data, "kind": WITHDRAWN, "reason": _NO_LONGER}, is_labeled=True)
-            left.append(data["image_id"])
-        elif _age(task) >= timedelta(seconds=lock_s):
-            _delete_untouched(client, task["id"])
-    return tuple(left), tuple(begun)
+    waiting = [task for task in tasks if not _answered(task)]
+    begun = [task for task in waiting if task["draft_exists"]]
+    leaving = [task for task in waiting if not (task["draft_exists"] or _has_left(task))]
+    old = [task for task in waiting if not task["draft_exists"] and _has_left(task) and _age(task) >= lock_s]
+    with ThreadPoolExecutor(parallel) as pool:
+        list(pool.map(lambda task: _take_out(client, task), leaving))
+        list(pool.map(lambda task: _delete_untouched(client, task["id"]), old))
+    return tuple(task["data"]["image_id"] for task in leaving), tuple(task["data"]["image_id"] for task in begun)
 
 
-def _renew(client: Client, task: Json, payload: Json) -> bool:
-    wanted = payload["data"]
-    is_current = not task["is_labeled"] and all(task["data"].get(name) == value for name, value in wanted.items())
-    if is_current or _touched(task):
-        return False
-    now = client.task(task["id"])
-    if now is None or _touched(now):
-        return False
+def _is_current(task: Json, payload: Json) -> bool:
+    return not task["is_labeled"] and all(task["data"].get(name) == value for name, value in payload["data"].items())
+
+
+def _batches(numbers: list[int]) -> Iterator[list[int]]:
+    for start in range(0, len(numbers), _LOOKED_UP):
+        yield numbers[start : start + _LOOKED_UP]
+
+
+def _look_up(client: Client, project: int, numbers: Sequence[int]) -> Iterator[Json]:
+    """Those of these tasks that are still there, with their predictions."""
+    these = {"filter": "filter:tasks:id", "operator": "in_list", "type": "Number", "value": list(numbers)}
+    for page in client.tasks(project, (*STANDING, "predictions", "result"), [these]):
+        yield from page.tasks
+
+
+def _renew(client: Client, task: Json, payload: Json) -> None:
     (prediction,) = payload["predictions"]
-    if now["predictions"]:
-        client.update_prediction(now["predictions"][0]["id"], **prediction)
+    if task["predictions"]:
+        client.update_prediction(task["predictions"][0]["id"], **prediction)
     else:
         client.create_prediction(task["id"], **prediction)
+    # A task that was answered meanwhile must not come back: only one that had left the queue is put there.
+    back = {"is_labeled": False} if task["is_labeled"] else {}
     # Last, so that a push that broke before this line is finished by the next.
-    client.update_task(task["id"], data={**task["data"], **wanted}, is_labeled=False)
-    return True
+    client.update_task(task["id"], data={**task["data"], **payload["data"]}, **back)
+
+
+def _take_out(client: Client, task: Json) -> None:
+    client.update_task(task["id"], data={**task["data"], "kind": WITHDRAWN, "reason": _NO_LONGER}, is_labeled=True)
 
 
 def _delete_untouched(client: Client, task: int) -> None:
@@ -97,5 +125,9 @@ def _touched(task: Json) -> bool:
     return _answered(task) or bool(task["draft_exists"])
 
 
-def _age(task: Json) -> timedelta:
-    return datetime.now(UTC) - datetime.fromisoformat(task["updated_at"])
+def _has_left(task: Json) -> bool:
+    return bool(task["data"].get("kind") == WITHDRAWN)
+
+
+def _age(task: Json) -> float:
+    return (datetime.now(UTC) - datetime.fromisoformat(task["updated_at"])).total_seconds()

@@ -12,9 +12,15 @@ Json = dict[str, Any]
 WITHDRAWN = "withdrawn"
 """The kind, in a task's data, of a task that nobody is asked any more."""
 
+DISPUTED = "disputed"
+"""The field of a task's data that says `yes` where people disagree."""
+
+_FORMER = "crosscheck: "
+"""What the titles of these tabs began with once; nobody else's do."""
+
 _REASON_PX = 420
 _NOISE = [
-    *(f"tasks:data.{name}" for name in ("image_id", "model_id", "width", "height")),
+    *(f"tasks:data.{name}" for name in ("image_id", "model_id", "width", "height", DISPUTED)),
     *("tasks:inner_id", "tasks:annotations_results", "tasks:annotations_ids", "tasks:file_upload", "tasks:updated_by"),
     *("tasks:predictions_score", "tasks:predictions_model_versions", "tasks:predictions_results"),
     *("tasks:storage_filename", "tasks:created_at", "tasks:avg_lead_time", "tasks:draft_exists", "tasks:completed_at"),
@@ -53,7 +59,7 @@ VIEWS = (
     _view("audit", _where("data.kind", "equal", TaskKind.AUDIT.value)),
     _view("blind", _where("data.kind", "equal", TaskKind.BLIND.value)),
     _view("skipped", _where("cancelled_annotations", "greater", 0)),
-    _view("disagreement", _where("total_annotations", "greater", 1)),
+    _view("disagreement", _where(f"data.{DISPUTED}", "equal", "yes")),
 )
 """What is of no use to people is hidden, in the table and beside the picture."""
 
@@ -61,7 +67,8 @@ VIEWS = (
 def ensure_views(client: Client, project: int) -> None:
     """Make tabs that are missing, and give those that are there their order and filters back.
 
-    Whoever sorts or filters a tab in the page changes it for everybody; columns stay as people have them.
+    Whoever sorts or filters a tab in the page changes it for everybody; columns stay as people have them. Tabs that
+    were made under their former titles become those of today; tabs of people's own are left alone.
 
     Args:
         client: The server.
@@ -69,12 +76,16 @@ def ensure_views(client: Client, project: int) -> None:
     """
     there = {view["data"].get("title"): view for view in client.views(project) if view.get("data")}
     for wanted in VIEWS:
-        view = there.get(wanted["title"])
-        if view is None:
+        view, former = there.get(wanted["title"]), there.get(_FORMER + wanted["title"])
+        if view is None and former is not None:
+            client.update_view(project, former["id"], wanted)
+        elif view is None:
             client.create_view(project, wanted)
         elif _rule(view["data"]) != _rule(wanted):
             rule = {name: wanted[name] for name in ("ordering", "filters")}
             client.update_view(project, view["id"], {**view["data"], **rule})
+        if view is not None and former is not None:  # a release in between made today's beside the former one
+            client.delete_view(former["id"])
 
 
 def _rule(data: Json) -> tuple[Any, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -20,6 +21,7 @@ from pipeline.settings.labeling import LabelStudioSettings
 from pipeline.workspace import Folder
 from scripts.label_studio import Server, free_port, logged_in, running
 from tests.builders import task
+from tests.end_to_end.project import labeled_sources, pool_source, write_config
 
 EXECUTABLE = Path(__file__).parents[3] / ".venv-label-studio/bin/label-studio"
 LABELS = ("bolt", "nut")
@@ -153,6 +155,19 @@ def desk(server, root, tmp_path, request) -> Desk:
     pictures = root / request.node.name
     pictures.mkdir(parents=True, exist_ok=True)
     return Desk(server, pictures, root, f"{next(_numbers)} {request.node.name}"[:50], tmp_path)
+
+
+@pytest.fixture
+def config(desk, tiny_data, tmp_path):
+    """Settings of a whole project that asks people at the desk about 4 images a cycle."""
+    shutil.copytree(tiny_data / "pool", desk.pictures / "pool")
+    return write_config(
+        tmp_path / "project",
+        tiny_data,
+        data={"sources": [*labeled_sources(tiny_data), pool_source(desk.pictures)]},
+        selection={"audit_share": 0.0, "query": {"images": 4}},
+        labeling={"backend": "label_studio", "label_studio": desk.settings().model_dump(mode="json")},
+    )
 
 
 _numbers = itertools.count(100)

@@ -106,7 +106,8 @@ class Fake(httpx.MockTransport):
     def reply(self, request):
         self.requests.append(request)
         if request.url.host == "storage.example.com":
-            return httpx.Response(200, headers={"content-type": "image/png"}, content=b"picture")
+            headers = {"content-type": "image/png", "access-control-allow-origin": request.headers["origin"]}
+            return httpx.Response(200, headers=headers, content=b"picture")
         if request.url.path.endswith("/resolve/"):
             return httpx.Response(303, headers={"location": "https://storage.example.com/a.png?signature=x"})
         if request.method == "POST":

@@ -122,7 +122,7 @@ def test_listing_asks_for_ids_above_the_last_one_seen():
     server = Server()
     pages = [{"tasks": [{"id": 4}, {"id": 9}], "total": 3}, {"tasks": [{"id": 11}], "total": 1}]
     server.faults = [httpx.Response(200, json=page) for page in pages]
-    found = list(client(server).tasks(1, page_size=2))
+    found = list(client(server).tasks(1, ["id"], page_size=2))
     assert [([task["id"] for task in page.tasks], page.left) for page in found] == [([4, 9], 1), ([11], 0)]
     assert ['"value": 0' in r.url.params["query"] for r in server.requests] == [True, False]
     assert '"value": 9' in server.requests[1].url.params["query"]

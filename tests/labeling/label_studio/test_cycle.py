@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
+import yaml
 from pydantic import SecretStr
 
 from pipeline.dataset.store import SampleStore
@@ -12,24 +11,12 @@ from pipeline.records import Source, State
 from pipeline.stages.backend import labeling_backend
 from pipeline.stages.push import push_now
 from pipeline.workspace import Workspace
-from tests.end_to_end.project import labeled_sources, pool_source, run_cycles, write_config
+from tests.end_to_end.project import run_cycles
 
 pytestmark = pytest.mark.label_studio
 
 LEFT, TOP, WIDTH, HEIGHT = 12.5, 25.0, 50.0, 25.0
 """Percent of the picture, as the page has it."""
-
-
-@pytest.fixture
-def config(desk, tiny_data, tmp_path):
-    shutil.copytree(tiny_data / "pool", desk.pictures / "pool")
-    return write_config(
-        tmp_path / "project",
-        tiny_data,
-        data={"sources": [*labeled_sources(tiny_data), pool_source(desk.pictures)]},
-        selection={"audit_share": 0.0, "query": {"images": 4}},
-        labeling={"backend": "label_studio", "label_studio": desk.settings().model_dump(mode="json")},
-    )
 
 
 def test_what_people_answer_is_learned(desk, people, config):
@@ -67,3 +54,35 @@ def test_what_people_answer_is_learned(desk, people, config):
     new = set(desk.tasks(owner)) - set(asked)
     assert new
     assert workspace.cycle(1).read_json("push.json")["created"] == len(new)
+
+
+def test_an_image_that_is_worth_less_than_others_now_leaves_the_queue(desk, people, config):
+    token = SecretStr(desk.server.api_key)
+    settings = run_cycles(config, 1, token)
+    workspace = Workspace(settings.workspace)
+    store = SampleStore(workspace.samples_uri)
+    first = set(desk.tasks(people[0]))
+    values = yaml.safe_load(config.read_text())
+    values["selection"]["query"]["images"] = 2
+    config.write_text(yaml.safe_dump(values))
+    run_cycles(config, 2, token)
+    samples = {sample.image_id: sample for sample in store.samples()}
+    queued = {image_id for image_id, sample in samples.items() if sample.state is State.QUEUED}
+    left = first - queued
+    assert len(left) >= 2
+    assert len(queued) == 2
+    told = workspace.cycle(1).read_json("push.json")
+    assert (told["created"], told["withdrawn"]) == (len(queued - first), len(left))
+    queue = {row["image_id"]: row["value"] for row in workspace.cycle(1).read_table("queue.parquet").to_pylist()}
+    entries = desk.tasks(people[0])
+    for image_id in left:
+        assert samples[image_id].state in {State.POOL, State.PSEUDO}
+        assert image_id not in queue
+        assert (entries[image_id]["data"]["kind"], entries[image_id]["is_labeled"]) == ("withdrawn", True)
+    project = desk.project(people[0])["id"]
+    served = [people[0].next_task(project)]
+    people[0].submit(served[0]["id"])
+    while (reply := people[0].session.get(f"/api/projects/{project}/next")).is_success:
+        served.append(reply.json())
+        people[0].submit(served[-1]["id"])
+    assert [entry["data"]["image_id"] for entry in served] == sorted(queue, key=queue.get, reverse=True)

@@ -66,8 +66,8 @@ class Project:
         found = self.desk.tasks(person)
         return {name: found[number] for name, number in self.ids.items() if number in found}
 
-    def harvest(self, full=False):
-        return harvest_now(self.settings, self.backend(), None, full=full)
+    def harvest(self, **how):
+        return harvest_now(self.settings, self.backend(), None, **how)
 
     def rows(self, version=None):
         found = {row.image_id: row for row in self.store.samples(version=version)}
@@ -219,7 +219,14 @@ def test_what_counts_where_people_disagree(desk, people, tmp_path, policy, secon
         row = project.rows()["one"]
         return str(row.state), [(b.label, b.xyxy) for b in row.boxes], len(row.ignore)
 
+    def disagreement():
+        views = owner.session.get("/api/dm/views/", params={"project": number}).json()
+        (view,) = [view["id"] for view in views if view["data"]["title"] == "disagreement"]
+        listed = owner.session.get("/api/tasks/", params={"view": view, "project": number}).json()["tasks"]
+        return {entry["data"]["image_id"] for entry in listed}
+
     assert found() == ("labeled", [BOLT], 0)
+    assert disagreement() == set()
     extra = ann.submit(task["id"], shown(task), region("a", 20, 10, 20, 30))
     told = project.harvest()
     assert found() == second
@@ -229,6 +236,7 @@ def test_what_counts_where_people_disagree(desk, people, tmp_path, policy, secon
     entry = project.tasks(owner)["one"]
     assert entry["is_labeled"] == (policy != "ask_again")
     assert told["asked_again"] == (policy == "ask_again")
+    assert disagreement() == {project.ids["one"]}, "two people answered the other one as well, and agree"
     if policy == "ask_again":
         assert "2 people disagree: agreement 0.67, expected 0.70; asked again" in project.notes(told, "one")
     assert project.harvest()["asked_again"] == 0
@@ -236,5 +244,36 @@ def test_what_counts_where_people_disagree(desk, people, tmp_path, policy, secon
     # One of the two thinks again.
     own = [region("b", 80, 80, 5, 5)] if policy == "consensus" else []
     ann.change(extra["id"], shown(task), *own)
-    project.harvest()
+    last = project.harvest()
     assert found() == third
+    assert disagreement() == ({project.ids["one"]} if policy == "consensus" else set())
+    assert project.harvest()["version"] == last["version"]
+
+
+def test_a_full_harvest_leaves_a_restored_version_alone_until_told_otherwise(desk, people, tmp_path):
+    owner, _ = people
+    project = Project(desk, tmp_path)
+    project.push("one", "two", "three")
+    task = project.tasks(owner)
+    owner.submit(task["one"]["id"], shown(task["one"]))
+    before = project.harvest()["version"]
+    owner.submit(task["two"]["id"], shown(task["two"]))
+    changed = owner.submit(task["three"]["id"], shown(task["three"]))
+    project.harvest()
+    project.store.restore(before, "the answers to two and three were wrong")
+    states = {name: str(row.state) for name, row in project.rows().items()}
+    assert states == {"one": "labeled", "two": "queued", "three": "queued"}
+
+    owner.change(changed["id"])
+    told = project.harvest(full=True)
+    assert {name: str(row.state) for name, row in project.rows().items()} == {**states, "three": "labeled"}
+    (note,) = [text for where, text in told["notes"] if where == "harvest"]
+    assert note.startswith("1 images keep the labels of the version that was restored")
+    assert "crosscheck harvest --full --again" in note
+    kept = project.harvest(full=True)
+    assert (kept["version"], kept["undone"]) == (told["version"], told["undone"]), "and stays so"
+    assert project.harvest()["answered"] == 0
+
+    again = project.harvest(full=True, again=True)
+    assert (str(project.rows()["two"].state), again["undone"]) == ("labeled", [])
+    assert project.harvest(full=True)["version"] == again["version"]

@@ -1,5 +1,7 @@
 """When a new model arrives: open tasks are renewed or leave the queue, and nobody's work is lost."""
 
+import re
+import threading
 from dataclasses import replace
 
 import httpx
@@ -12,6 +14,9 @@ from tests.labeling.label_studio.test_server import shown
 
 pytestmark = pytest.mark.label_studio
 
+LABEL_CONFIG = """<View><Header value="$reason"/><Image name="image" value="$image"/>
+<RectangleLabels name="label" toName="image"><Label value="bolt" hotkey="1"/><Label value="nut"/></RectangleLabels>
+</View>"""
 NAMES = ("open", "draft", "answered", "skipped", "locked")
 
 
@@ -96,12 +101,10 @@ def test_tasks_of_no_use_leave_the_queue_and_begun_ones_stay(desk_at_work, peopl
     again = desk_at_work.backend().push([], unasked=ids(*NAMES))
     assert (again.withdrawn, set(again.begun)) == ((), ids("draft"))
     project = desk_at_work.project(owner)["id"]
-    served = []
-    for _ in range(2):
-        entry = ann.next_task(project)
-        served.append(entry["data"]["image_id"])
-        ann.submit(entry["id"])
-    assert set(served) == ids("draft", "skipped"), "what one person skips the server offers to others"
+    entry = ann.next_task(project)
+    assert entry["data"]["image_id"] == image_id("draft")
+    ann.submit(entry["id"])
+    assert ann.session.get(f"/api/projects/{project}/next").status_code == 404
     assert owner.session.get(f"/api/projects/{project}/next").status_code == 404
     # An answer that comes all the same is taken in.
     ann.submit(before[image_id("locked")]["id"], shown(before[image_id("locked")]))
@@ -129,6 +132,97 @@ def test_what_is_worth_asking_again_comes_back(desk_at_work, people):
     entry = desk_at_work.tasks(owner)[image_id("open")]
     assert (entry["data"]["kind"], entry["data"]["reason"], entry["is_labeled"]) == ("ask", "new", False)
     assert owner.next_task(desk_at_work.project(owner)["id"])["data"]["image_id"] == image_id("open")
+
+
+@pytest.mark.parametrize(
+    ("skipped_go_to", "offered"),
+    [("nobody", (False, False)), ("others", (False, True)), ("same_person", (True, False))],
+)
+def test_who_is_asked_again_about_a_skipped_image(desk, people, skipped_go_to, offered):
+    owner, ann = people
+    desk.backend(skipped_go_to="others").push([desk.task("one", box(score=0.5))])
+    ann.skip(desk.tasks(owner)[image_id("one")]["id"])
+    desk.backend(skipped_go_to=skipped_go_to).push([])
+    project = desk.project(owner)["id"]
+    found = [person.session.get(f"/api/projects/{project}/next").is_success for person in (ann, owner)]
+    assert tuple(found) == offered
+    (answer,) = desk.backend().harvest().answers
+    assert answer.skipped
+
+
+@pytest.mark.parametrize(("skipped_go_to", "overlap"), [("nobody", 3), ("others", 2)])
+def test_one_person_more_is_asked_whether_skips_count_or_not(desk, people, skipped_go_to, overlap):
+    owner, ann = people
+    backend = desk.backend(skipped_go_to=skipped_go_to)
+    backend.push([desk.task("one", box(score=0.5))])
+    number = desk.tasks(owner)[image_id("one")]["id"]
+    owner.submit(number)
+    ann.skip(number)
+    assert backend.ask_again([image_id("one")]) == 1
+    entry = desk.tasks(owner)[image_id("one")]
+    assert (entry["overlap"], entry["is_labeled"]) == (overlap, False)
+
+
+class Counting(httpx.HTTPTransport):
+    """Notes what is asked of single tasks and predictions, and how many requests are under way at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.lock, self.under_way, self.most, self.single = threading.Lock(), 0, 0, []
+
+    def handle_request(self, request):
+        with self.lock:
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+            if re.search(r"/(tasks|predictions)/[0-9]+", request.url.path):
+                self.single.append(request.method)
+        try:
+            reply = super().handle_request(request)
+            reply.read()
+            return reply
+        finally:
+            with self.lock:
+                self.under_way -= 1
+
+
+def test_renewing_many_tasks_looks_them_up_together_and_changes_a_few_at_once(desk, people):
+    first = [desk.task(f"image {number}", box(score=0.5), value=float(number), model_id="m1") for number in range(60)]
+    desk.backend().push(first)
+    transport = Counting()
+    result = desk.backend(transport=transport, parallel_requests=3).push(renewed(first))
+    assert set(result.updated) == {task.image_id for task in first}
+    assert transport.single == ["PATCH"] * 2 * len(first), "its prediction and its data"
+    assert 1 < transport.most <= 3
+    for entry in desk.tasks(people[0]).values():
+        assert (entry["data"]["model_id"], len(entry["predictions"])) == ("m2", 1)
+        assert [region["type"] for region in entry["predictions"][0]["result"]] == ["rectanglelabels", "textarea"]
+
+
+class Meanwhile(httpx.HTTPTransport):
+    """Does something right before the first change of a prediction."""
+
+    def __init__(self, action):
+        super().__init__()
+        self.action, self.lock = action, threading.Lock()
+
+    def handle_request(self, request):
+        with self.lock:
+            if request.method == "PATCH" and "/predictions/" in request.url.path and self.action:
+                self.action, action = None, self.action
+                action()
+        return super().handle_request(request)
+
+
+def test_a_task_that_is_answered_while_it_is_renewed_stays_answered(desk, people):
+    owner, ann = people
+    first = [desk.task("one", box(score=0.5), model_id="m1")]
+    desk.backend().push(first)
+    entry = desk.tasks(owner)[image_id("one")]
+    desk.backend(transport=Meanwhile(lambda: ann.submit(entry["id"], shown(entry)))).push(renewed(first))
+    assert desk.tasks(owner)[image_id("one")]["is_labeled"]
+    (answer,) = desk.backend().harvest().answers
+    assert [b.label for b in answer.boxes] == ["bolt"]
+    assert owner.session.get(f"/api/projects/{desk.project(owner)['id']}/next").status_code == 404
 
 
 class Breaking(httpx.HTTPTransport):
@@ -176,6 +270,9 @@ def test_tabs_show_what_they_say_and_get_their_rule_back(desk_at_work, people):
     owner, ann = people
     entries = desk_at_work.tasks(owner)
     ann.submit(entries[image_id("answered")]["id"])
+    ann.submit(entries[image_id("open")]["id"])
+    owner.submit(entries[image_id("open")]["id"])
+    desk_at_work.backend().mark_disputed(ids("answered", "never asked"), ids("open"))
     audits = [desk_at_work.task(kind.value, kind=kind) for kind in (TaskKind.AUDIT, TaskKind.BLIND)]
     desk_at_work.backend().push([*old(desk_at_work), *audits], unasked=())
     desk_at_work.backend().push([], unasked=ids("locked"))
@@ -190,7 +287,7 @@ def test_tabs_show_what_they_say_and_get_their_rule_back(desk_at_work, people):
         return [entry["data"]["image_id"] for entry in found]
 
     assert {name: set(listed(view)) for name, view in tabs().items()} == {
-        "best first": ids("open", "draft", "audit", "blind"),
+        "best first": ids("draft", "audit", "blind"),
         "audit": ids("audit"),
         "blind": ids("blind"),
         "skipped": ids("skipped"),
@@ -205,5 +302,34 @@ def test_tabs_show_what_they_say_and_get_their_rule_back(desk_at_work, people):
     (after,) = [one for name, one in tabs().items() if name == "best first"]
     assert len(tabs()) == 5
     assert after["data"]["ordering"] == ["-tasks:data.value"]
-    assert set(listed(after)) == ids("open", "draft", "audit", "blind")
+    assert set(listed(after)) == ids("draft", "audit", "blind")
     assert after["data"]["hiddenColumns"] == changed["hiddenColumns"]
+
+
+def test_tabs_of_an_older_release_become_those_of_today_and_peoples_own_stay(desk, people):
+    owner, _ = people
+    desk.backend().push([desk.task("one"), desk.task("two", value=5.0)])
+    project = desk.project(owner)["id"]
+    rule = {"ordering": ["-tasks:data.value"], "hiddenColumns": {"explore": ["tasks:inner_id"], "labeling": []}}
+    own = {"title": "mine", "type": "list", "target": "tasks", "ordering": ["tasks:id"], "hiddenColumns": {}}
+    former = {"type": "list", "target": "tasks", **rule}
+
+    def tabs():
+        return owner.session.get("/api/dm/views/", params={"project": project}).json()
+
+    wanted = {view["data"]["title"]: view["data"] for view in tabs()}
+    (audit,) = [view["id"] for view in tabs() if view["data"]["title"] == "audit"]
+    owner.session.delete(f"/api/dm/views/{audit}/").raise_for_status()
+    for data in (own, {**former, "title": "crosscheck: best first"}, {**former, "title": "crosscheck: audit"}):
+        owner.session.post("/api/dm/views/", json={"project": project, "data": data}).raise_for_status()
+    old = {"label_config": LABEL_CONFIG, "expert_instruction": "?", "skip_queue": "REQUEUE_FOR_OTHERS"}
+    owner.session.patch(f"/api/projects/{project}/", json=old).raise_for_status()
+    desk.backend().push([])
+    assert {view["data"]["title"]: view["data"] for view in tabs()} == {**wanted, "mine": own}
+    found = desk.project(owner)
+    assert "perRegion" in found["label_config"]
+    assert "proposal of the model" in found["expert_instruction"]
+    assert found["skip_queue"] == "IGNORE_SKIPPED"
+    again = tabs()
+    desk.backend().push([])
+    assert tabs() == again

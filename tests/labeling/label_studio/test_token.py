@@ -8,15 +8,28 @@ import re
 import subprocess
 import sys
 import traceback
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import stamina
+from pydantic import SecretStr
 
 from pipeline.errors import RemoteError
-from pipeline.settings import dump_settings
-from pipeline.stages.harvest import harvest_now
+from pipeline.settings import dump_settings, load_settings
+from pipeline.stages.backend import labeling_backend
+from pipeline.stages.cycle import finish_cycle, only_one, open_cycle
+from pipeline.stages.finetune import finetune, gate
+from pipeline.stages.grade import grade
+from pipeline.stages.harvest import harvest, harvest_failed, harvest_now
+from pipeline.stages.importing import import_new
+from pipeline.stages.mine import mine
+from pipeline.stages.push import push, push_failed
+from pipeline.stages.report import report
+from pipeline.stages.select import select
 from tests.builders import box
+from tests.end_to_end.project import run_cycles
 from tests.labeling.label_studio.proxy import Fault, proxied
 from tests.labeling.label_studio.test_outcomes import Project
 from tests.labeling.label_studio.test_server import shown
@@ -86,4 +99,76 @@ def test_nothing_that_anybody_can_read_holds_the_token(desk, people, tmp_path, c
     for text in everything:
         assert desk.server.api_key not in text
         assert LEGACY not in text
+        assert not TRADED.search(text)
+
+
+@pytest.fixture
+def legacy_token(server, people):
+    """The owner's legacy token, while the organisation allows such tokens."""
+    owner, _ = people
+    before = owner.session.get("/api/jwt/settings").raise_for_status().json()
+    allowed = {**before, "legacy_api_tokens_enabled": True}
+    owner.session.post("/api/jwt/settings", json=allowed).raise_for_status()
+    yield owner.session.get("/api/current-user/token").raise_for_status().json()["token"]
+    owner.session.post("/api/jwt/settings", json=before).raise_for_status()
+
+
+def test_a_legacy_token_pushes_and_harvests_where_the_organisation_allows_it(desk, people, legacy_token, caplog):
+    caplog.set_level(logging.DEBUG)
+    owner, _ = people
+    assert "." not in legacy_token, "it is no personal access token"
+    backend = desk.backend(token=legacy_token)
+    tasks = [desk.task("one", box(score=0.5)), desk.task("two", box(score=0.5), model_id="m1")]
+    assert len(backend.push(tasks).created) == 2
+    entry = desk.tasks(owner)[tasks[0].image_id]
+    owner.submit(entry["id"], shown(entry))
+    (answer,) = backend.harvest().answers
+    assert (answer.image_id, [str(b.source) for b in answer.boxes]) == (tasks[0].image_id, ["accepted"])
+    assert backend.push([replace(tasks[1], model_id="m2")]).updated == (tasks[1].image_id,)
+    assert legacy_token not in caplog.text
+
+
+def test_a_legacy_token_that_the_organisation_does_not_allow_is_refused_in_words(desk, people):
+    token = people[0].session.get("/api/current-user/token").raise_for_status().json()["token"]
+    with pytest.raises(RemoteError, match=r"refuses the token \(401\)") as caught:
+        desk.backend(token=token).push([desk.task("one")])
+    assert token not in whole(caught.value)
+
+
+def test_whole_cycles_leave_no_token_anywhere(desk, people, config, caplog, capfd, tmp_path):
+    """One that pushes, and one whose harvest and push are refused; then every file and every log is searched."""
+    caplog.set_level(logging.DEBUG)
+    token = SecretStr(desk.server.api_key)
+    settings = run_cycles(config, 1, token)
+    for entry in desk.tasks(people[0]).values():
+        people[0].submit(entry["id"])
+    seen = []
+    with proxied(desk.server.url) as proxy, stamina.set_testing(True, attempts=2), only_one(settings):
+        proxy.faults = [Fault(401, "/api/projects", 99)]
+        broken = labeling_backend(load_settings(config, [f"labeling.label_studio.url={proxy.url}"]), token)
+        cycle = open_cycle(settings, datetime.now(UTC))
+
+        def refused(stage, note):
+            with pytest.raises(RemoteError, match=r"refuses the token \(401\)") as caught:
+                stage(cycle, broken)
+            seen.append(whole(caught.value))
+            note(cycle, str(caught.value))
+
+        import_new(cycle)
+        refused(harvest, harvest_failed)
+        for stage in (finetune, gate, mine, select):
+            stage(cycle)
+        refused(push, push_failed)
+        grade(cycle)
+        report(cycle)
+        finish_cycle(cycle, datetime.now(UTC))
+    assert harvest_now(settings, labeling_backend(settings, token), None)["answered"] == 4
+    files = {path: path.read_bytes().decode("latin-1") for path in tmp_path.rglob("*") if path.is_file()}
+    pages = {path.name: text for path, text in files.items() if path.suffix == ".html"}
+    assert set(pages) == {"cycle-0000.html", "cycle-0001.html", "index.html"}
+    assert "refuses the token (401)" in pages["cycle-0001.html"]
+    assert {"push.json", "harvest.json", "answers.json", "queue.parquet"} <= {path.name for path in files}
+    assert "HTTP" in caplog.text, "the logs of the network are turned up"
+    for text in (*seen, caplog.text, *capfd.readouterr(), *files.values()):
+        assert desk.server.api_key not in text
         assert not TRADED.search(text)
