@@ -26,7 +26,8 @@ ABLATIONS = {
     "no-ignore": ("training.ignore_regions=false",),
     "no-soft-weights": ("training.soft_weights=false",),
     "no-teacher": ("training.teacher.enabled=false",),
-    "no-strong-view": ("training.augment.strong.enabled=false",),
+    "strong-view": ("training.augment.strong.enabled=true",),
+    "copy-paste": ("training.copy_paste.enabled=true",),
     "no-burn-in": ("training.burn_in=0",),
 }
 """Each is `ours` with these overrides; the pseudo-labels are the same."""

@@ -17,7 +17,7 @@ from pipeline.workspace import Folder
 
 GATED = "ours, gated"
 """`ours` as the gate leaves it: the model of `labelled` stays where that of `ours` is refused on val."""
-_ORDER = (*ARMS, GATED, *ABLATIONS)
+_ORDER = (*(arm for arm in ARMS if arm != ALL), GATED, ALL, *ABLATIONS)
 
 Row = dict[str, Any]
 
@@ -84,7 +84,7 @@ def summarize(rows: Sequence[Row]) -> list[Arm]:
         rows: Of `bench_training`.
 
     Returns:
-        An entry a set, number of labelled images and arm, in the order of `ARMS` and `ABLATIONS`.
+        An entry a set, number of labelled images and arm; arms as in `ARMS`, then ablations.
     """
     found: dict[tuple[str, int], dict[str, dict[int, Row]]] = {}
     for row in rows:

@@ -27,7 +27,7 @@ def training(
     arms: Annotated[
         list[str] | None,
         typer.Option(
-            "--arms", help="labelled, naive-0.5, naive-0.9, ours, all (the default), or ablations of ours; see --help."
+            "--arms", help="labelled, naive-0.5, naive-0.9, ours, all (the default), or ablations of ours, named above."
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Of every arm. Default: as the settings say.", min=1)] = None,
@@ -45,7 +45,7 @@ def training(
 
     Every arm trains from the same start for the same number of steps and is measured on the test split. Ablations, each
     `ours` with one change: no-mixup, mosaic, label-smoothing, ohem, no-triplet, no-ema, no-ignore, no-soft-weights,
-    no-teacher, no-strong-view, no-burn-in. What is finished is kept, and a killed run goes on.
+    no-teacher, strong-view, copy-paste, no-burn-in. What is finished is kept, and a killed run goes on.
     """
     from pipeline.bench.arms import ARMS
     from pipeline.bench.training import bench_training

@@ -165,7 +165,7 @@ TOLD = [
 
 def test_arms_are_summed_up_over_seeds():
     arms = {one.arm: one for one in summarize(TOLD)}
-    assert list(arms) == ["labelled", "ours", "all", GATED, "ohem"]
+    assert list(arms) == ["labelled", "ours", GATED, "all", "ohem"]
     ours = arms["ours"]
     assert (ours.mean, ours.spread) == (pytest.approx(0.25), pytest.approx(0.0707, abs=1e-4))
     assert ours.gain == {0: pytest.approx(0.1), 1: pytest.approx(-0.1)}
