@@ -45,6 +45,8 @@ class Source(StrEnum):
     ACCEPTED = "accepted"
     CORRECTED = "corrected"
     PSEUDO = "pseudo"
+    SOFT = "soft"
+    """A machine box that is learnt from by its p(correct), and of which nothing is promised."""
 
 
 class Fate(StrEnum):

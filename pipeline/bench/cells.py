@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,12 +14,12 @@ from pipeline.stages.cycle import Cycle, Progress, only_one, silent
 from pipeline.stages.finetune import finetune, gate
 from pipeline.stages.importing import import_new
 
-_OPENED_AT = datetime(2000, 1, 1, tzinfo=UTC)
+OPENED_AT = datetime(2000, 1, 1, tzinfo=UTC)
 """The same for every run, so that a cell is the same whenever it was made."""
 _TRAINED_BY = {"data", "detector", "training", "seed"}
 
 
-def cell_settings(config: Path, labelled: int | None, seed: int, root: str) -> Settings:
+def cell_settings(config: Path, labelled: int | None, seed: int, root: str, overrides: Iterable[str] = ()) -> Settings:
     """Settings of a cell: those of a set with another seed, another start and a workspace of its own.
 
     Args:
@@ -26,6 +27,7 @@ def cell_settings(config: Path, labelled: int | None, seed: int, root: str) -> S
         labelled: Images whose labels the detector learns from; None: as many as the settings say.
         seed: In place of the settings' own.
         root: Folder of the benchmark's workspaces.
+        overrides: `section.key=value` texts, laid over the file.
 
     Returns:
         The settings. The workspace is named by everything that the trained detector depends on, so that a change of
@@ -35,7 +37,7 @@ def cell_settings(config: Path, labelled: int | None, seed: int, root: str) -> S
         SettingsError: The settings are refused, or are no simulated project.
     """
     start = [] if labelled is None else [f"labeling.simulated.start={labelled}"]
-    settings = load_settings(config, [f"seed={seed}", *start])
+    settings = load_settings(config, [*overrides, f"seed={seed}", *start])
     if settings.labeling.backend != "simulated":
         raise SettingsError(f"{config}: expected labeling.backend 'simulated' for a benchmark, which knows the truth")
     values = settings.model_dump(mode="json", include=_TRAINED_BY)
@@ -56,7 +58,7 @@ def train_cell(settings: Settings, progress: Progress = silent) -> Cycle:
     Returns:
         The cell's cycle 0, whose champion is the trained detector.
     """
-    cycle = Cycle(settings, 0, _OPENED_AT)
+    cycle = Cycle(settings, 0, OPENED_AT)
     with only_one(settings):
         import_new(cycle, progress)
         finetune(cycle, progress)

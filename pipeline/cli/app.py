@@ -190,18 +190,34 @@ def evaluate(
     split: Annotated[str, typer.Option(help="val or test.")] = "test",
     as_json: AsJson = False,
 ) -> None:
-    """Measure average precision of a model on a labelled split."""
+    """Measure a model on a labelled split: average precision with intervals, by class and size, and its mistakes."""
     from dataclasses import asdict
 
+    from pipeline.detector.error_types import ERROR_TYPES
     from pipeline.stages.finetune import evaluate_model
 
     metrics = evaluate_model(settings_from(config, overrides), model, split)
     if not as_json:
-        rows = [
-            (label, f"{one['ap']:.3f}", f"{one['ap50']:.3f}", int(one["n"])) for label, one in metrics.per_class.items()
-        ]
-        show_table("Average precision by class", ["class", "AP", "AP50", "true boxes"], rows)
-    tell(asdict(metrics), as_json, f"mAP {metrics.map:.3f}, AP50 {metrics.map50:.3f} on {metrics.images} images.")
+        sizes = ("ap50", "ap_small", "ap_medium", "ap_large")
+        show_table(
+            "Average precision by class",
+            ["class", "AP", "95 %", "AP50", "small", "medium", "large", "true boxes"],
+            [
+                (label, _level(one["ap"]), _ends(one["interval"]), *(_level(one[size]) for size in sizes), one["n"])
+                for label, one in metrics.per_class.items()
+            ],
+        )
+        show_table(
+            "Mistakes",
+            ["kind", "what it is", "AP50 lost", "boxes"],
+            [(kind, ERROR_TYPES[kind], f"{one['ap50']:.3f}", one["count"]) for kind, one in metrics.errors.items()],
+        )
+    tell(
+        asdict(metrics),
+        as_json,
+        f"mAP {_level(metrics.map)} ({_ends(metrics.interval)}), AP50 {_level(metrics.map50)} on "
+        f"{metrics.images} images.",
+    )
 
 
 @app.command()
@@ -224,3 +240,11 @@ def report(
         raise ArtefactError(f"Expected a cycle in {settings.workspace}, found none. Run `crosscheck cycle` first.")
     told = write(load_cycle(settings.workspace, max(numbers) if number is None else number))
     tell(told, as_json, told["summary"], told["report"])
+
+
+def _level(value: float) -> str:
+    return "–" if value == -1 else f"{value:.3f}"
+
+
+def _ends(interval: tuple[float, float] | None) -> str:
+    return "–" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"

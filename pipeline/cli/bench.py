@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from pipeline.cli.console import AsJson, explained, progress_bars, show_table, tell
+from pipeline.cli.console import AsJson, explained, number, progress_bars, show_table, tell
+from pipeline.cli.training_bench import Root, Seeds, speed, training
 
 Configs = Annotated[list[Path] | None, typer.Option("--config", "-c", help="A simulated project; as often as needed.")]
-Seeds = Annotated[list[int] | None, typer.Option("--seed", help="A run each; as often as needed. Default: 0, 1, 2.")]
-Root = Annotated[
-    Path, typer.Option(help="Workspaces of the benchmark; what was trained and measured there is not done again.")
-]
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Measure mining and calibration beside what they have to beat, and Label Studio under load.",
+    help="Measure mining, calibration and training beside what they have to beat, and Label Studio under load.",
 )
+app.command()(training)
+app.command()(speed)
 
 
 @app.command()
@@ -46,11 +45,11 @@ def mining(
         )
     if not as_json:
         columns = ("speedup", "cost_over_plain_pass", "auroc_reference", "auroc_confidence", "auroc_engine")
-        rows = [(run["seed"], *(_number(run[name]) for name in columns)) for run in told["runs"]]
+        rows = [(run["seed"], *(number(run[name]) for name in columns)) for run in told["runs"]]
         show_table(
             f"Mining on {told['set']}",
             ["seed", "speedup", "cost / plain pass", "AUROC published", "AUROC confidence", "AUROC engine"],
-            [*rows, ("mean", *(_number(told[name]) for name in columns))],
+            [*rows, ("mean", *(number(told[name]) for name in columns))],
         )
         stages = {"engine": told["seconds_by_stage"], "every box checked": told["seconds_by_stage_all_checked"]}
         show_table(
@@ -94,7 +93,7 @@ def calibration(
         columns = ("set", "labelled", "seed", "evidence")
         measures = ("auroc", "gain", "ap", "ece", "brier", "recall_at_p95")
         rows = [
-            (*(row[name] for name in columns), *(_number(row[name]) for name in measures)) for row in told["evidence"]
+            (*(row[name] for name in columns), *(number(row[name]) for name in measures)) for row in told["evidence"]
         ]
         show_table("Is this box right?", [*columns, *measures], rows)
         promises = [
@@ -142,7 +141,7 @@ def ablation(
     if not as_json:
         measures = ("confidence", "consistency", "product", "crosscheck")
         rows = [
-            (row["variant"], row["seed"], *(_number(row[f"auroc_{name}"]) for name in measures), row["canvases"])
+            (row["variant"], row["seed"], *(number(row[f"auroc_{name}"]) for name in measures), row["canvases"])
             for row in told["rows"]
         ]
         show_table("AUROC of what pastes tell", ["variant", "seed", *measures, "canvases"], rows)
@@ -213,9 +212,3 @@ def labeling(
         rows = [(name, f"{seconds:.1f}") for name, seconds in told["seconds"].items()]
         show_table(f"{told['tasks']} tasks with {told['boxes']} boxes", ["step", "seconds"], rows)
     tell(told, as_json)
-
-
-def _number(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return f"[{value[0]:+.3f}, {value[1]:+.3f}]"
-    return "–" if value is None else f"{value:.3f}" if value < 10 else f"{value:.1f}"

@@ -57,6 +57,13 @@ def settings_from(config: Path, overrides: list[str] | None) -> Settings:
     return load_settings(config, overrides or [])
 
 
+def number(value: Any) -> str:
+    """A measure with three decimals, an interval with signs, a dash where nothing was measured."""
+    if isinstance(value, (list, tuple)):
+        return f"[{value[0]:+.3f}, {value[1]:+.3f}]"
+    return "–" if value is None else f"{value:.3f}" if value < 10 else f"{value:.1f}"
+
+
 def tell(values: Any, as_json: bool, *lines: str) -> None:
     """Print an outcome.
 

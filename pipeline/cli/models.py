@@ -10,7 +10,9 @@ from pipeline.cli.console import DEFAULT_CONFIG, AsJson, Config, Overrides, expl
 
 ModelId = Annotated[str, typer.Argument(help="Model id, see `crosscheck models list`.")]
 
-app = typer.Typer(no_args_is_help=True, help="List models, show one, or make one the champion.")
+app = typer.Typer(
+    no_args_is_help=True, help="List models, show one, make one the champion, or go back to the one before."
+)
 
 
 @app.command("list")
@@ -51,7 +53,7 @@ def show(model: ModelId, config: Config = DEFAULT_CONFIG, overrides: Overrides =
 @app.command()
 @explained
 def promote(model: ModelId, config: Config = DEFAULT_CONFIG, overrides: Overrides = None) -> None:
-    """Make a model the champion: the next cycle mines with it and fine-tunes from it. Also the way back."""
+    """Make a model the champion: the next cycle mines with it and fine-tunes from it."""
     from pipeline.detector.checkpoint import promote as make_champion
     from pipeline.stages.cycle import only_one
     from pipeline.workspace import Workspace
@@ -60,3 +62,22 @@ def promote(model: ModelId, config: Config = DEFAULT_CONFIG, overrides: Override
     with only_one(settings):
         make_champion(Workspace(settings.workspace).models, model)
     tell({"champion": model}, False, f"{model} is the champion.")
+
+
+@app.command()
+@explained
+def rollback(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Go back to the champion before this one; repeat it to go back further.
+
+    Images that the withdrawn model labelled go back to the pool, as a new dataset version. Its certificates are void:
+    the next cycle mines, calibrates and certifies with the champion that is in use again.
+    """
+    from pipeline.stages.rollback import rollback as go_back
+
+    told = go_back(settings_from(config, overrides))
+    tell(
+        told,
+        as_json,
+        f"{told['champion']} is the champion again, {told['withdrawn']} is withdrawn.",
+        f"{told['images']} images that it labelled are back in the pool (dataset version {told['version']}).",
+    )

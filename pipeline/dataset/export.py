@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import PurePosixPath
 
@@ -12,7 +12,7 @@ from pipeline.dataset.formats import write_samples
 from pipeline.dataset.formats.files import read_bytes
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import DataError
-from pipeline.records import Sample, Split, State
+from pipeline.records import Region, Sample, Source, Split, State
 from pipeline.workspace import Folder
 
 LEARNING_AND_EVALUATION = (Split.TRAIN, Split.VAL, Split.TEST)
@@ -56,7 +56,7 @@ def export(
         folder: Where to write; files of the same names are replaced.
         labels: Class names, in order.
         splits: Which splits; pseudo-labeled images of the pool belong to train.
-        include_pseudo: Write images in state `pseudo` too.
+        include_pseudo: Write images in state `pseudo` too; soft labels, which promise nothing, are ignore regions.
         copy_pictures: Copy the pictures to `images/<split>/`, byte for byte; otherwise they stay where they are.
 
     Returns:
@@ -69,7 +69,7 @@ def export(
     """
     states = [State.LABELED, State.PSEUDO] if include_pseudo else [State.LABELED]
     by_split: dict[str, list[Sample]] = {str(split): [] for split in splits}
-    for sample in store.samples(version, states):
+    for sample in map(_promised, store.samples(version, states)):
         by_split.get(_purpose(sample), []).append(sample)
     by_split = {split: samples for split, samples in by_split.items() if samples}
     everything = [sample for samples in by_split.values() for sample in samples]
@@ -87,6 +87,13 @@ def export(
         boxes={split: sum(len(sample.boxes) for sample in samples) for split, samples in by_split.items()},
         lost_regions=sum(len(sample.ignore) for sample in everything) if format_name == "yolo" else 0,
     )
+
+
+def _promised(sample: Sample) -> Sample:
+    """The picture, its soft labels as ignore regions."""
+    soft = tuple(Region(*box.xyxy, "unsure") for box in sample.boxes if box.source is Source.SOFT)
+    kept = tuple(box for box in sample.boxes if box.source is not Source.SOFT)
+    return replace(sample, boxes=kept, ignore=(*sample.ignore, *soft)) if soft else sample
 
 
 def _purpose(sample: Sample) -> str:

@@ -162,21 +162,64 @@ def champion_id(models: Folder) -> str | None:
 
 
 def promote(models: Folder, model_id: str) -> None:
-    """Make a model the champion, atomically.
+    """Make a model the champion, atomically; those before it are remembered. A damaged pointer is written anew.
 
     Raises:
         ArtefactError: There is no such model.
     """
     load_card(models, model_id)
-    models.write_json(CHAMPION, {"model_id": model_id})
+    try:
+        known = champions(models)
+    except ArtefactError:
+        known = []
+    if known[-1:] != [model_id]:
+        _write_champions(models, [*known, model_id])
+
+
+def champions(models: Folder) -> list[str]:
+    """Every champion that a rollback can go back to, the one in use last; empty before the first.
+
+    Raises:
+        ArtefactError: The pointer is damaged.
+    """
+    current = champion_id(models)
+    if current is None:
+        return []
+    before = models.read_json(CHAMPION).get("before", [])  # pointers of earlier versions of this program have none
+    return [*map(str, before), current]
+
+
+def champion_before(models: Folder) -> str:
+    """The champion that a rollback goes back to.
+
+    Raises:
+        ArtefactError: There is none before, or its files are gone.
+    """
+    known = champions(models)
+    if len(known) < 2:
+        found = f"only {known[0]}" if known else "none"
+        raise ArtefactError(
+            f"Expected a champion before this one to go back to, found {found}. `crosscheck models list` tells which "
+            "models there are; `crosscheck models promote` takes any of them."
+        )
+    load_card(models, known[-2])
+    return known[-2]
 
 
 def reinstate(models: Folder, model_id: str | None) -> None:
-    """Go back to an earlier champion, or to none."""
+    """Go back to an earlier champion, or to none; what came after it is forgotten."""
+    known = champions(models) if model_id else []
     if model_id is None:
         models.remove(CHAMPION)
+    elif model_id in known:
+        load_card(models, model_id)
+        _write_champions(models, known[: len(known) - known[::-1].index(model_id)])
     else:
         promote(models, model_id)
+
+
+def _write_champions(models: Folder, known: list[str]) -> None:
+    models.write_json(CHAMPION, {"model_id": known[-1], "before": known[:-1]})
 
 
 def list_models(models: Folder) -> dict[str, ModelCard]:

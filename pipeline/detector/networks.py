@@ -79,8 +79,12 @@ def _retinanet(settings: DetectorSettings, backbone: Any, num_classes: int, trai
     for part in (head.classification_head, head.regression_head):
         part.conv = part.conv[: settings.head_convs]
     head.training_settings = training
-    anchors = None if _is_torchvision(settings) else _anchors(settings, octaves=3)
-    return RetinaNet(backbone, num_classes, anchor_generator=anchors, head=head, **_after(settings))
+    return RetinaNet(backbone, num_classes, anchor_generator=retinanet_anchors(settings), head=head, **_after(settings))
+
+
+def retinanet_anchors(settings: DetectorSettings) -> AnchorGenerator | None:
+    """Nine anchors a place; None for torchvision's own."""
+    return None if _is_torchvision(settings) else _anchors(settings, octaves=3)
 
 
 def _fcos(settings: DetectorSettings, backbone: Any, num_classes: int, training: TrainingSettings) -> FCOS:

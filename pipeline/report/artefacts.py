@@ -137,6 +137,7 @@ class Harvest:
 class Selected:
     """`select.json`: the version that took the pseudo-labels in and how many boxes met which fate.
 
+    Soft boxes are asked about as well, and learnt from though nothing is promised of them.
     `incomplete_images` hold sure boxes and were left out, since too many of their objects may have been missed.
     """
 
@@ -145,6 +146,7 @@ class Selected:
     pseudo_boxes: int
     queued: int
     dropped: int
+    soft_boxes: int = 0
     incomplete_images: int = 0
 
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pipeline.report.contents import Turn, measured
-from pipeline.report.measures import Calibration, Training
+from pipeline.report.measures import Calibration, Metrics, Training
 
 _INKS = {
     "#000001": "var(--ink)",
@@ -93,6 +93,29 @@ def reliability(calibration: Calibration) -> Markup:
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="predicted p(correct)", ylabel="share right")
         figure.legend(loc="outside upper left", ncols=3)
         return _svg(figure, "reliability", "Share of right boxes against predicted probability, held-back boxes")
+
+
+def precision_recall(metrics: Metrics, split: str) -> Markup:
+    """Precision against recall at IoU 0.5: a thin line a class, a thick one for their mean.
+
+    Args:
+        metrics: With curves.
+        split: Named in the description.
+
+    Returns:
+        An SVG element; empty where no curve was measured.
+    """
+    curves = np.array(list(metrics.curves.precision_recall.values()), dtype=float)
+    if not len(curves):
+        return Markup("")
+    with mpl.rc_context(_STYLE):
+        figure, axes = _canvas()
+        recalls = np.linspace(0, 1, curves.shape[1])
+        axes.plot(recalls, curves.T, color=_FIRST, linewidth=0.8, alpha=0.6)
+        axes.plot(recalls, curves.mean(0), color=_SECOND, label="mean of the classes")
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="recall", ylabel="precision")
+        figure.legend(loc="outside upper left")
+        return _svg(figure, "precision-recall", f"Precision against recall of each class on {split}, and their mean")
 
 
 def training_curve(training: Training) -> Markup:

@@ -45,11 +45,36 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class ClassMetrics:
-    """Average precision of one class and its number of true boxes."""
+    """Average precision of one class, over all its objects and by their size, and its number of true boxes."""
 
     ap: Precision
     ap50: Precision
     n: int
+    ap_small: Precision = None
+    ap_medium: Precision = None
+    ap_large: Precision = None
+    interval: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mistakes:
+    """One kind of mistake: how often it is made, and what mean AP50 would gain without it."""
+
+    count: int
+    ap50: float
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Curves as numbers.
+
+    Attributes:
+        precision_recall: By label, precision at recall 0 to 1 in equal steps.
+        reliability: A row a range of confidence: (mean confidence, share right, detections).
+    """
+
+    precision_recall: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    reliability: tuple[tuple[float, float, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +92,8 @@ class Metrics:
         map_large: Of large objects.
         per_class: By label.
         interval: Of `map`; None where not measured.
+        errors: By kind of mistake.
+        curves: Of all detections, at IoU 0.5.
     """
 
     map: float
@@ -79,6 +106,18 @@ class Metrics:
     map_large: Precision = None
     per_class: Mapping[str, ClassMetrics] = field(default_factory=dict)
     interval: Interval | None = None
+    errors: Mapping[str, Mistakes] = field(default_factory=dict)
+    curves: Curves = field(default_factory=Curves)
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """A class that the new model surely finds less well: its AP with each model, and the interval of the difference."""
+
+    label: str
+    before: float
+    after: float
+    interval: Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +132,8 @@ class Gate:
         val: The candidate on val.
         test: The candidate on test; None without a test split.
         champion_val: The old champion on val; None where there was none.
+        gap: What the new model gains in mAP over the champion on val; None where not measured.
+        forgotten: Classes that it forgets.
     """
 
     candidate: str
@@ -102,6 +143,8 @@ class Gate:
     val: Metrics
     test: Metrics | None = None
     champion_val: Metrics | None = None
+    gap: Interval | None = None
+    forgotten: tuple[Forgotten, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pipeline.report import data_tables, figures, miss_tables, model_tables, story, wording
+from pipeline.report import data_tables, evaluation_tables, figures, miss_tables, model_tables, story, wording
 from pipeline.report.artefacts import Version
 from pipeline.report.cells import Table, numbers_table, text_table
-from pipeline.report.contents import CycleContents, IndexContents, page_name
+from pipeline.report.contents import CycleContents, IndexContents, Turn, page_name
 from pipeline.report.gallery import galleries
 from pipeline.report.pictures import Album, ReadPicture
 from pipeline.settings.report import ReportSettings
@@ -100,10 +100,24 @@ def _model(contents: CycleContents) -> dict[str, Any]:
         "ap_figure": figures.ap_by_cycle(contents.turns),
         "splits": model_tables.splits(contents.turn.gate) if contents.turn.gate else None,
         "classes": model_tables.classes(contents.turns),
+        "forgotten": evaluation_tables.forgotten(contents.turn.gate) if contents.turn.gate else None,
+        **_measured(contents.turn),
         "certificates": model_tables.certificates(contents),
         "evidence": model_tables.evidence(calibration) if calibration else None,
         "reliability": figures.reliability(calibration) if calibration else "",
         "recall": miss_tables.recall(calibration.recall if calibration else ()),
+    }
+
+
+def _measured(turn: Turn) -> dict[str, Any]:
+    """What is told of the new model in detail, on the split that it is judged on."""
+    found = turn.metrics(turn.judged_on)
+    if found is None:
+        return {"class_sizes": None, "mistakes": None, "precision_recall": ""}
+    return {
+        "class_sizes": evaluation_tables.class_sizes(found, turn.judged_on),
+        "mistakes": evaluation_tables.mistakes(found, turn.judged_on),
+        "precision_recall": figures.precision_recall(found, turn.judged_on),
     }
 
 

@@ -67,40 +67,62 @@ def decide(
     return pa.Table.from_arrays(columns, schema=SELECTION_SCHEMA)
 
 
-def pseudo_images(selection: pa.Table, asked: set[str], limit: int | None) -> list[str]:
+def pseudo_images(selection: pa.Table, asked: set[str], limit: int | None, soft_from: float | None = None) -> list[str]:
     """Choose the images that are pseudo-labelled.
 
     Args:
         selection: Columns of `SELECTION_SCHEMA`.
         asked: Images that people are asked about; they wait for the answer instead.
         limit: Most images; those whose pseudo-labels are surest on average stay. None: all.
+        soft_from: Images with soft labels are among them, see `is_soft`; None: they are not.
 
     Returns:
         Image ids, surest first.
     """
-    sure = selection.filter(pc.field("fate") == Fate.PSEUDO.value)
-    means = sure.group_by("image_id").aggregate([("p_correct", "mean")])
+    means = selection.filter(is_learnt(soft_from)).group_by("image_id").aggregate([("p_correct", "mean")])
     ranked = means.sort_by([("p_correct_mean", "descending"), ("image_id", "ascending")])
     free = [image_id for image_id in ranked["image_id"].to_pylist() if image_id not in asked]
     return free if limit is None else free[:limit]
 
 
-def boxes_of(selection: pa.Table, fate: Fate, created_at: datetime) -> dict[str, list[Box]]:
+def is_soft(soft_from: float | None) -> pc.Expression:
+    """A filter for boxes that are learnt from though nothing is promised of them.
+
+    Args:
+        soft_from: Least p(correct); None: no box is.
+
+    Returns:
+        The filter. Boxes of a class that failed its audits never pass: its p(correct) is not to be trusted.
+    """
+    least = float("inf") if soft_from is None else soft_from
+    asked = (pc.field("fate") == Fate.ASK.value) & (pc.field("reason") != "withdrawn_class")
+    return asked & (pc.field("p_correct") >= pa.scalar(least, pa.float32()))
+
+
+def is_learnt(soft_from: float | None) -> pc.Expression:
+    """A filter for boxes that a pseudo-labelled image teaches: promised ones, and soft ones."""
+    return (pc.field("fate") == Fate.PSEUDO.value) | is_soft(soft_from)
+
+
+def boxes_of(
+    selection: pa.Table, fate: Fate, created_at: datetime, source: Source = Source.PSEUDO
+) -> dict[str, list[Box]]:
     """Machine boxes of one fate by image.
 
     Args:
         selection: Columns of `SELECTION_SCHEMA`.
         fate: Which.
         created_at: The opening time of the cycle.
+        source: Of the boxes, `pseudo` or `soft`.
 
     Returns:
-        Boxes with source `pseudo`, in the order of the table.
+        Boxes in the order of the table.
     """
     boxes: dict[str, list[Box]] = {}
     for row in selection.filter(pc.field("fate") == fate.value).to_pylist():
         corners = {name: row[name] for name in ("x1", "y1", "x2", "y2")}
         given = {name: row[name] for name in ("label", "score", "consistency", "p_correct", "model_id")}
-        box = Box(box_id=box_id_of(row), source=Source.PSEUDO, created_at=created_at, **corners, **given)
+        box = Box(box_id=box_id_of(row), source=source, created_at=created_at, **corners, **given)
         boxes.setdefault(row["image_id"], []).append(box)
     return boxes
 

@@ -36,6 +36,11 @@ class SelectionSettings(Section):
         default=30, ge=1, le=1_000_000, description="with fewer calibration boxes a class is pooled"
     )
     drop_below: Share = Field(default=0.05, description="boxes with a lower p(correct) are dropped")
+    soft_from: Share | None = Field(
+        default=None,
+        description="boxes that are not certified are learnt from where p(correct) is at least so much, each weighing "
+        "its p(correct), and stay questions: nothing is promised of them; none: they are ignore regions",
+    )
     ignore_from: Share = Field(
         default=0.02, description="in pseudo-labelled images, dropped boxes of at least this p(correct) cost no loss"
     )

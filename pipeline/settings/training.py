@@ -93,7 +93,9 @@ class TrainingSettings(Section):
     workers: int = Field(default=0, ge=0, le=64, description="processes that prepare batches; 0: the main one does")
     cache_mb: int = Field(default=2048, ge=0, le=10_000_000, description="memory for decoded training images")
     checkpoint_every_steps: int = Field(default=100, ge=1, le=1_000_000)
-    gate_tolerance: Share = Field(default=0.01, description="a new champion may be worse on val by so much mAP")
+    gate_tolerance: Share = Field(
+        default=0.02, description="a new champion may be worse on val by so much mAP, as long as that is not sure"
+    )
     burn_in: Share = Field(default=0.2, description="share of the steps, from the first, on people's labels alone")
     pseudo_share: Share = Field(default=0.5, description="most of a batch that pseudo-labelled images may fill")
     soft_weights: bool = Field(default=True, description="a pseudo-box weighs its p(correct); off: 1")

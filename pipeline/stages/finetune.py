@@ -17,7 +17,9 @@ from pipeline.detector.checkpoint import (
     record_metrics,
     save_model,
 )
-from pipeline.detector.evaluate import Metrics, evaluate
+from pipeline.detector.evaluate import Metrics, measure
+from pipeline.detector.gate import compare, verdict
+from pipeline.detector.judged import Judged, judge
 from pipeline.detector.loader import BatchPlan, TrainingImages
 from pipeline.detector.predict import Predictor
 from pipeline.detector.train import CHECKPOINT, TrainingResult, fine_tune
@@ -26,7 +28,7 @@ from pipeline.records import Sample, Split, State
 from pipeline.seeds import derive_seed
 from pipeline.settings import Settings
 from pipeline.stages.cycle import Cycle, Progress, silent
-from pipeline.workspace import Workspace
+from pipeline.workspace import Folder, Workspace
 
 
 def training_samples(store: SampleStore) -> list[Sample]:
@@ -64,8 +66,51 @@ def _train(cycle: Cycle, progress: Progress) -> dict[str, Any]:
     samples = training_samples(cycle.store)
     if not samples:
         raise DataError(f"Expected labelled training images in {cycle.store.uri}, found none. Import some first.")
-    seed = derive_seed(settings.seed, "cycle", cycle.number) % 2**31
+    seed = cycle_seed(settings, cycle.number)
     detector = _starting_point(settings, parent, cycle, seed)
+    run = fit(
+        detector,
+        samples,
+        labeled_samples(cycle.store, Split.VAL),
+        settings,
+        seed=seed,
+        checkpoints=cycle.folder,
+        identity=f"{settings.digest()} {seed} {version} {parent}",
+        progress=progress,
+    )
+    card = ModelCard(
+        settings.data.labels, settings.detector, settings.training, version, parent, cycle.number, settings.seed
+    )
+    model_id = save_model(models, detector, card)
+    return {"candidate": model_id, "parent": parent, "dataset_version": version, **run}
+
+
+def fit(
+    detector: Detector,
+    samples: list[Sample],
+    held_back: list[Sample],
+    settings: Settings,
+    *,
+    seed: int,
+    checkpoints: Folder,
+    identity: str,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Train a detector in place; a killed run goes on.
+
+    Args:
+        detector: Changed in place.
+        samples: Labelled and pseudo-labelled images to learn from.
+        held_back: Labelled images, for early stop.
+        settings: The project.
+        seed: Of this run.
+        checkpoints: Where its checkpoint lies.
+        identity: What the run is made of.
+        progress: Told after every step.
+
+    Returns:
+        What the run was like.
+    """
     images = TrainingImages(
         samples,
         settings.data.labels,
@@ -73,23 +118,23 @@ def _train(cycle: Cycle, progress: Progress) -> dict[str, Any]:
         settings.data.max_image_pixels,
         settings.training.cache_mb,
     )
-    held_back = labeled_samples(cycle.store, Split.VAL)
     plan = BatchPlan(images, settings.training, seed)
     result = fine_tune(
         detector,
         plan,
         settings.training,
         seed=seed,
-        checkpoints=cycle.folder,
-        identity=f"{settings.digest()} {seed} {version} {parent}",
+        checkpoints=checkpoints,
+        identity=identity,
         evaluate=partial(_map_on, settings, held_back),
         progress=lambda done, total, _line: progress("fine-tuning", done, total),
     )
-    card = ModelCard(
-        settings.data.labels, settings.detector, settings.training, version, parent, cycle.number, settings.seed
-    )
-    model_id = save_model(models, detector, card)
-    return {"candidate": model_id, "parent": parent, "dataset_version": version, **_describe(result, settings, plan)}
+    return _describe(result, settings, plan)
+
+
+def cycle_seed(settings: Settings, number: int) -> int:
+    """What drives the training run of a cycle."""
+    return derive_seed(settings.seed, "cycle", number) % 2**31
 
 
 def _starting_point(settings: Settings, parent: str | None, cycle: Cycle, seed: int) -> Detector:
@@ -123,14 +168,18 @@ def _describe(result: TrainingResult, settings: Settings, plan: BatchPlan) -> di
 
 
 def _map_on(settings: Settings, samples: list[Sample], detector: Detector) -> float:
-    return _evaluate(settings, detector, samples).map
+    return measured(settings, detector, samples).map
 
 
-def _evaluate(settings: Settings, detector: Detector, samples: list[Sample]) -> Metrics:
+def judged(settings: Settings, detector: Detector, samples: list[Sample]) -> Judged:
+    """What a detector finds in labelled images, beside the truth."""
     predictor = Predictor(detector, "fp32", settings.training.accelerator, settings.mining.batch_size)
-    return evaluate(
-        predictor, samples, max_pixels=settings.data.max_image_pixels, threads=settings.mining.decode_threads
-    )
+    return judge(predictor, samples, max_pixels=settings.data.max_image_pixels, threads=settings.mining.decode_threads)
+
+
+def measured(settings: Settings, detector: Detector, samples: list[Sample]) -> Metrics:
+    """How good a detector is on labelled images."""
+    return measure(judged(settings, detector, samples), settings.seed)
 
 
 def evaluate_model(settings: Settings, model_id: str | None, split: str) -> Metrics:
@@ -142,7 +191,7 @@ def evaluate_model(settings: Settings, model_id: str | None, split: str) -> Metr
         split: `val` or `test`.
 
     Returns:
-        Average precision.
+        What was measured.
 
     Raises:
         ArtefactError: There is no such model.
@@ -155,14 +204,15 @@ def evaluate_model(settings: Settings, model_id: str | None, split: str) -> Metr
     if model_id is None:
         raise ArtefactError("Expected a champion to evaluate, found none. Run `crosscheck finetune` first.")
     samples = labeled_samples(SampleStore(workspace.samples_uri), Split(split))
-    return _evaluate(settings, load_model(workspace.models, model_id), samples)
+    return measured(settings, load_model(workspace.models, model_id), samples)
 
 
 def gate(cycle: Cycle) -> dict[str, Any]:
     """Evaluate the candidate and make it champion unless it is worse on val.
 
     Returns:
-        `metrics.json`: average precision on val and test, and the verdict.
+        `metrics.json`: what was measured on val and test, the verdict, and which classes are forgotten; see
+        `detector.gate` for the rule.
     """
     made = cycle.once("metrics", lambda: _judge(cycle))
     if made["promoted"]:
@@ -176,40 +226,21 @@ def _judge(cycle: Cycle) -> dict[str, Any]:
     candidate, champion = training["candidate"], training["parent"]
     detector = load_model(models, candidate)
     held_back = labeled_samples(cycle.store, Split.VAL)
-    val, test = (
-        _evaluate(settings, detector, samples) for samples in (held_back, labeled_samples(cycle.store, Split.TEST))
-    )
-    before = _evaluate(settings, load_model(models, champion), held_back) if champion else None
+    on_val = judged(settings, detector, held_back)
+    before = judged(settings, load_model(models, champion), held_back) if champion else None
+    comparison = compare(on_val, before, settings.seed) if before else None
+    promoted, why = verdict(comparison, settings.training.gate_tolerance)
+    val = measure(on_val, settings.seed)
+    test = measured(settings, detector, labeled_samples(cycle.store, Split.TEST))
     record_metrics(models, candidate, {"val": asdict(val), "test": asdict(test)})
-    promoted, why = verdict(val, before, settings.training.gate_tolerance)
     return {
         "candidate": candidate,
         "champion": champion,
         "promoted": promoted,
         "why": why,
+        "gap": list(comparison.interval) if comparison and comparison.interval else None,
+        "forgotten": [asdict(one) for one in comparison.forgotten] if comparison else [],
         "val": asdict(val),
         "test": asdict(test),
-        "champion_val": asdict(before) if before else None,
+        "champion_val": asdict(measure(before, settings.seed)) if before else None,
     }
-
-
-def verdict(candidate: Metrics, champion: Metrics | None, tolerance: float) -> tuple[bool, str]:
-    """Decide whether a candidate replaces the champion.
-
-    Args:
-        candidate: On val.
-        champion: On the same images; None for the first model.
-        tolerance: The candidate may be worse by so much mAP.
-
-    Returns:
-        The decision and its reason.
-    """
-    if champion is None:
-        return True, "the first model"
-    if candidate.boxes == 0:
-        return True, "nothing on val to compare by"
-    gap = candidate.map - champion.map
-    comparison = f"val mAP {candidate.map:.3f} against the champion's {champion.map:.3f}"
-    if gap < -tolerance:
-        return False, f"{comparison}: worse by more than {tolerance:g}"
-    return True, comparison

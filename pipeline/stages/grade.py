@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.records import State
+from pipeline.records import Source, State
 from pipeline.stages.backend import simulated_annotator
 from pipeline.stages.cycle import Cycle
 
@@ -24,6 +24,9 @@ def grade(cycle: Cycle) -> dict[str, Any]:
 def _grade(cycle: Cycle) -> dict[str, dict[str, int]]:
     if cycle.settings.labeling.backend != "simulated":
         return {}
-    boxes = {sample.image_id: sample.boxes for sample in cycle.store.samples(states=[State.PSEUDO])}
+    boxes = {
+        sample.image_id: [box for box in sample.boxes if box.source is Source.PSEUDO]
+        for sample in cycle.store.samples(states=[State.PSEUDO])
+    }
     counts = simulated_annotator(cycle.settings).grade(boxes, cycle.settings.selection.match_iou)
     return {label: {"boxes": count, "right": right} for label, (count, right) in counts.items()}

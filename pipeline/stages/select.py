@@ -18,6 +18,7 @@ from pipeline.records import (
     PROPOSAL_SCHEMA,
     Fate,
     Sample,
+    Source,
     Split,
     State,
     TaskKind,
@@ -25,7 +26,16 @@ from pipeline.records import (
     samples_from_table,
 )
 from pipeline.seeds import derive_seed, numpy_generator
-from pipeline.selection.decide import AUDITED, boxes_of, decide, expected_background, pseudo_images, regions
+from pipeline.selection.decide import (
+    AUDITED,
+    boxes_of,
+    decide,
+    expected_background,
+    is_learnt,
+    is_soft,
+    pseudo_images,
+    regions,
+)
 from pipeline.selection.diversity import image_embeddings
 from pipeline.selection.misses import MissModel
 from pipeline.selection.query import choose_images, class_weights, expected_worth, no_longer_worth, queue_table
@@ -67,10 +77,11 @@ def _decide(cycle: Cycle) -> dict[str, Any]:
 
 
 def _background(cycle: Cycle, selection: pa.Table, missed: MissModel) -> pa.Table:
-    """What training would take for background in each image with a sure box."""
-    sure = pc.unique(selection.filter(pc.field("fate") == Fate.PSEUDO.value)["image_id"]).to_pylist()
-    expected = expected_background(selection, missed, sure, cycle.settings.selection.ignore_from)
-    return pa.table([pa.array(sure, pa.string()), pa.array(expected, pa.float32())], schema=BACKGROUND_SCHEMA)
+    """What training would take for background in each image with a box to learn from."""
+    settings = cycle.settings.selection
+    images = pc.unique(selection.filter(is_learnt(settings.soft_from))["image_id"]).to_pylist()
+    expected = expected_background(selection, missed, images, settings.ignore_from)
+    return pa.table([pa.array(images, pa.string()), pa.array(expected, pa.float32())], schema=BACKGROUND_SCHEMA)
 
 
 def _queue(cycle: Cycle, selection: pa.Table, missed: MissModel) -> pa.Table:
@@ -154,8 +165,10 @@ def _class_counts(cycle: Cycle) -> dict[str, int]:
 def _commit(cycle: Cycle) -> dict[str, Any]:
     selection = cycle.folder.read_table("selection.parquet")
     queued = set(cycle.folder.read_table("queue.parquet", ["image_id"])["image_id"].to_pylist())
+    settings = cycle.settings.selection
     complete, incomplete = _complete(cycle)
-    pseudo = pseudo_images(selection.filter(of_images(complete)), queued, cycle.settings.selection.max_pseudo_images)
+    whole = selection.filter(of_images(complete))
+    pseudo = pseudo_images(whole, queued, settings.max_pseudo_images, settings.soft_from)
     rows = cycle.store.table(states=MINED_STATES, splits=[Split.POOL])
     changed = _changed(cycle, samples_from_table(rows), selection, queued, set(pseudo))
     version = cycle.store.commit(
@@ -166,12 +179,14 @@ def _commit(cycle: Cycle) -> dict[str, Any]:
         model_id=str(cycle.artefact("mining")["model_id"]),
         settings_digest=cycle.settings.digest(),
     )
-    sure = selection.filter((pc.field("fate") == Fate.PSEUDO.value) & of_images(pseudo))
+    written = selection.filter(of_images(pseudo))
+    sure = written.filter(pc.field("fate") == Fate.PSEUDO.value)
     by_class = Counter(sure["label"].to_pylist())
     return {
         "version": version,
         "pseudo_images": len(pseudo),
         "pseudo_boxes": len(sure),
+        "soft_boxes": len(written.filter(is_soft(settings.soft_from))),
         "incomplete_images": len(incomplete - queued),
         "queued": len(queued),
         "dropped": selection["fate"].to_pylist().count(Fate.DROP.value),
@@ -180,7 +195,7 @@ def _commit(cycle: Cycle) -> dict[str, Any]:
 
 
 def _complete(cycle: Cycle) -> tuple[set[str], set[str]]:
-    """Images with a sure box in which few misses are expected, and the others."""
+    """Images with a box to learn from in which few misses are expected, and the others."""
     table = cycle.folder.read_table("background.parquet")
     most = cycle.settings.selection.max_expected_misses
     few = pc.field("expected_misses") <= (np.inf if most is None else most)
@@ -192,10 +207,12 @@ def _changed(
     cycle: Cycle, samples: list[Sample], selection: pa.Table, queued: set[str], pseudo: set[str]
 ) -> list[Sample]:
     """Rows that the selection gives another state or other boxes."""
-    sure = boxes_of(selection.filter(of_images(pseudo)), Fate.PSEUDO, cycle.opened_at)
-    unsure = boxes_of(selection.filter(of_images(pseudo)), Fate.ASK, cycle.opened_at)
-    likely = pc.field("p_correct") >= cycle.settings.selection.ignore_from
-    weak = boxes_of(selection.filter(of_images(pseudo) & likely), Fate.DROP, cycle.opened_at)
+    settings, written = cycle.settings.selection, selection.filter(of_images(pseudo))
+    learnt = is_soft(settings.soft_from)
+    sure = boxes_of(written, Fate.PSEUDO, cycle.opened_at)
+    soft = boxes_of(written.filter(learnt), Fate.ASK, cycle.opened_at, Source.SOFT)
+    unsure = boxes_of(written.filter(~learnt), Fate.ASK, cycle.opened_at)
+    weak = boxes_of(written.filter(pc.field("p_correct") >= settings.ignore_from), Fate.DROP, cycle.opened_at)
     unread = {image_id: reason for image_id, _uri, reason in cycle.artefact("mining")["faults"]}
 
     def decided(sample: Sample) -> Sample:
@@ -205,7 +222,7 @@ def _changed(
         if sample.image_id in queued:
             return replace(bare, state=State.QUEUED)
         if sample.image_id in pseudo:
-            boxes = tuple(sure[sample.image_id])
+            boxes = (*sure.get(sample.image_id, []), *soft.get(sample.image_id, []))
             left_out = ((unsure, "unsure"), (weak, "weak"))
             ignore = tuple(one for some, why in left_out for one in regions(some.get(sample.image_id, []), why))
             return replace(bare, state=State.PSEUDO, boxes=boxes, ignore=ignore)

@@ -59,11 +59,21 @@ def test_models_are_listed_and_shown_and_promoted(told, crosscheck, project):
     assert f"{champion} is the champion" in crosscheck("models", "promote", champion, config=project).stdout
 
 
+def test_there_is_nothing_to_go_back_to_after_the_first_cycle(told, crosscheck, project):
+    champion = told("models", "list")["champion"]
+    refused = crosscheck("models", "rollback", config=project)
+    assert refused.exit_code == 1
+    assert f"Expected a champion before this one to go back to, found only {champion}." in refused.stderr
+
+
 def test_the_champion_is_evaluated_as_it_was_in_its_cycle(told, crosscheck, project):
     again = told("evaluate", "--split", "val")
     model = told("models", "list")
     assert again["map"] == model["models"][model["champion"]]["metrics"]["val"]["map"]
-    assert "Average precision by class" in crosscheck("evaluate", config=project).stdout
+    assert again["interval"] == model["models"][model["champion"]]["metrics"]["val"]["interval"]
+    text = crosscheck("evaluate", config=project).stdout
+    assert "Average precision by class" in text
+    assert "where nothing is" in text
 
 
 def test_a_report_is_written_anew(told, crosscheck, project):
@@ -87,7 +97,7 @@ def test_a_cycle_stage_by_stage_and_discarded(told, crosscheck, project):
     assert training["steps"] == 2
     assert training["labeled_images"] == 11
     mined = told("mine", "--set", "training.steps=2")
-    assert mined["mining"]["held_back"]["pastes"] > 0
+    assert mined["mining"]["held_back"]["proposals"] > 0
     assert mined["select"]["queued"] == 3
     pushed = told("push")
     assert (pushed["cycle"], pushed["created"]) == (1, 3)
@@ -138,6 +148,7 @@ def test_brackets_in_a_message_are_shown_as_they_are(crosscheck, tmp_path):
         ("versions", "list"),
         ("versions", "show", "0"),
         ("models", "show", "x"),
+        ("models", "rollback"),
         ("evaluate",),
         ("report",),
         ("mine",),

@@ -40,8 +40,16 @@ ALL = dict(walk(ROOT))
 def test_the_commands():
     assert tuple(sorted(ROOT.commands)) == COMMANDS
     assert sorted(ALL["versions",].commands) == ["diff", "export", "list", "restore", "show"]
-    assert sorted(ALL["bench",].commands) == ["calibration", "labeling", "mining"]
-    assert sorted(ALL["models",].commands) == ["list", "promote", "show"]
+    assert sorted(ALL["bench",].commands) == [
+        "ablation",
+        "calibration",
+        "labeling",
+        "mining",
+        "misses",
+        "speed",
+        "training",
+    ]
+    assert sorted(ALL["models",].commands) == ["list", "promote", "rollback", "show"]
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)

@@ -61,6 +61,20 @@ def test_pseudo_labels_belong_to_train(store, tmp_path):
     assert sorted(one["source"] for one in train["annotations"]) == ["import", "import", "pseudo"]
 
 
+def test_soft_labels_are_not_given_away_as_labels(store, tmp_path):
+    """What nothing is promised of is neither an object nor background."""
+    soft = box(5, 6, 70, 80, label="nut", source=Source.SOFT, score=0.5, p_correct=0.6)
+    uri = next(one.uri for one in store.samples() if one.uri.endswith("d.jpg"))
+    promised = box(label="nut", source=Source.PSEUDO, score=0.5)
+    pseudo = sample("d", promised, soft, uri=uri, split=Split.POOL, state=State.PSEUDO)
+    store.commit([pseudo], reason="r", key="soft")
+    result = write(store, tmp_path / "out", include_pseudo=True, splits=[Split.TRAIN])
+    assert result.boxes == {"train": 3}
+    annotations = json.loads((tmp_path / "out/train.json").read_text())["annotations"]
+    assert sorted(one.get("source", "") for one in annotations if not one["iscrowd"]) == ["import", "import", "pseudo"]
+    assert [5.0, 6.0, 65.0, 74.0] in [one["bbox"] for one in annotations if one["iscrowd"]]
+
+
 @pytest.mark.parametrize(
     ("format_name", "expected"),
     [

@@ -19,7 +19,9 @@ from pipeline.detector.checkpoint import (
     CHAMPION,
     WEIGHTS,
     ModelCard,
+    champion_before,
     champion_id,
+    champions,
     list_models,
     load_card,
     load_model,
@@ -169,7 +171,7 @@ def test_the_champion_is_a_pointer(models, model, saved):
     for model_id in (saved, other, other):
         promote(models, model_id)
         assert champion_id(models) == model_id
-        assert json.loads(models.read_bytes(CHAMPION)) == {"model_id": model_id}
+        assert json.loads(models.read_bytes(CHAMPION))["model_id"] == model_id
     reinstate(models, saved)
     assert champion_id(models) == saved
     for _ in range(2):
@@ -183,6 +185,48 @@ def test_a_model_that_is_not_there_does_not_become_champion(models, saved, chang
     promote(models, saved)
     with pytest.raises(ArtefactError, match=f"Expected model 0123456789ab at {named(models, '0123456789ab')}"):
         change(models, "0123456789ab")
+    assert champion_id(models) == saved
+
+
+def test_champions_are_remembered_so_that_one_can_go_back(models, model, saved):
+    second, third = (save_model(models, model, card(cycle=cycle)) for cycle in (2, 3))
+    assert champions(models) == []
+    for model_id in (saved, second, second, third):
+        promote(models, model_id)
+    assert champions(models) == [saved, second, third]
+    for expected in (second, saved):
+        assert champion_before(models) == expected
+        reinstate(models, expected)
+        assert champion_id(models) == expected
+    with pytest.raises(ArtefactError, match=f"Expected a champion before this one to go back to, found only {saved}"):
+        champion_before(models)
+    promote(models, third)
+    assert champions(models) == [saved, third], "what came between is forgotten"
+
+
+def test_a_champion_that_came_back_is_left_for_the_last_one_before_it(models, model, saved):
+    other = save_model(models, model, card(cycle=2))
+    for model_id in (saved, other, saved, other):
+        promote(models, model_id)
+    reinstate(models, saved)
+    assert champions(models) == [saved, other, saved]
+
+
+def test_there_is_nothing_to_go_back_to_before_the_first_champion(models):
+    with pytest.raises(ArtefactError, match=r"found none\. `crosscheck models list` tells which models there are"):
+        champion_before(models)
+
+
+def test_a_pointer_without_memory_is_read(models, saved):
+    """As earlier versions of this program wrote it."""
+    models.write_json(CHAMPION, {"model_id": saved})
+    assert champions(models) == [saved]
+
+
+def test_one_does_not_go_back_to_a_model_that_is_gone(models, saved):
+    models.write_json(CHAMPION, {"model_id": saved, "before": ["0123456789ab"]})
+    with pytest.raises(ArtefactError, match="Expected model 0123456789ab"):
+        champion_before(models)
     assert champion_id(models) == saved
 
 

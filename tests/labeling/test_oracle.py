@@ -274,6 +274,13 @@ def test_grading_gives_counts(lab, boxes, counts):
     assert lab.annotator().grade({lab.id(name): found for name, found in boxes.items()}, 0.5) == counts
 
 
+def test_true_boxes_are_counted(lab):
+    annotator = lab.annotator()
+    assert annotator.count([]) == dict.fromkeys(LABELS, 0)
+    everything = annotator.count([lab.id(name) for name in TRUTH] + ["foreign"])
+    assert everything == {label: sum(box[0] == label for boxes in TRUTH.values() for box in boxes) for label in LABELS}
+
+
 def test_boxes_in_pictures_whose_truth_nobody_knows_do_not_count(lab):
     boxes = {"foreign": [machine(*NUT)], lab.id("a"): [machine(*BOLT)]}
     assert lab.annotator().grade(boxes, 0.5) == {"bolt": (1, 1)}

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image, ImageDraw
 
+from pipeline.detector.error_types import ERROR_TYPES
 from pipeline.records import CHECK_SCHEMA, QUEUE_SCHEMA, SAMPLE_SCHEMA, SELECTION_SCHEMA, ImportIssue
 from pipeline.report import CycleContents, Turn, read_artefact
 from pipeline.report.artefacts import Harvest, MiningCost, Opening, Push, Selected, Version
@@ -80,7 +81,15 @@ def metrics(level: float, labels=LABELS, images: int = 80) -> dict[str, Any]:
     """`M` of `metrics.json`: every class a little apart, mean at `level`."""
     spread = np.linspace(-0.1, 0.1, len(labels))
     per_class = {
-        label: {"ap": round(level + float(off), 4), "ap50": round(level + 0.25 + float(off), 4), "n": 40 + 7 * place}
+        label: {
+            "ap": round(level + float(off), 4),
+            "ap50": round(level + 0.25 + float(off), 4),
+            "n": 40 + 7 * place,
+            "ap_small": -1,
+            "ap_medium": round(level + float(off), 4),
+            "ap_large": round(level + 0.1 + float(off), 4),
+            "interval": [round(level + float(off) - 0.05, 4), round(level + float(off) + 0.05, 4)],
+        }
         for place, (label, off) in enumerate(zip(labels, spread, strict=True))
     }
     return {
@@ -94,6 +103,13 @@ def metrics(level: float, labels=LABELS, images: int = 80) -> dict[str, Any]:
         "images": images,
         "boxes": sum(one["n"] for one in per_class.values()),
         "interval": [round(level - 0.03, 4), round(level + 0.03, 4)],
+        "errors": {
+            kind: {"count": 10 * place, "ap50": round(0.02 * place, 4)} for place, kind in enumerate(ERROR_TYPES)
+        },
+        "curves": {
+            "precision_recall": {label: np.linspace(1, 0, 21).round(4).tolist() for label in labels},
+            "reliability": [[0.15, 0.1, 60], [0.95, 0.9, 20]],
+        },
     }
 
 
@@ -107,6 +123,9 @@ def gate(cycle: int, level: float, promoted: bool = True, labels=LABELS, **value
         "test": metrics(level, labels, 80),
         "champion_val": metrics(round(level - 0.02, 4), labels, 40) if cycle else None,
     }
+    if cycle:
+        fields["gap"] = [-0.01, 0.05]
+        fields["forgotten"] = [{"label": labels[0], "before": 0.5, "after": 0.41, "interval": [-0.16, -0.02]}]
     return read_artefact(Gate, {**fields, **values}, "metrics.json")
 
 

@@ -5,13 +5,14 @@ from dataclasses import replace
 import pytest
 
 from pipeline.report import Turn
-from pipeline.report.figures import ap_by_cycle, reliability, training_curve
-from pipeline.report.measures import Calibration, Step, Training
+from pipeline.report.figures import ap_by_cycle, precision_recall, reliability, training_curve
+from pipeline.report.measures import Calibration, Curves, Step, Training
 from tests.report.builders import MOMENT, calibration, gate, turns
 
 TRAINING = Training(steps=20, seconds=1, images_per_s=2, curve=(Step(0, 1.5), Step(10, 0.75), Step(20, 0.5)))
 FIGURES = {
     "ap": lambda: ap_by_cycle(turns(3)),
+    "precision-recall": lambda: precision_recall(gate(1, 0.4).test, "test"),
     "reliability": lambda: reliability(calibration()),
     "training": lambda: training_curve(TRAINING),
 }
@@ -22,6 +23,7 @@ FIGURES = {
     [
         ap_by_cycle([]),
         ap_by_cycle([Turn(cycle=0, opened_at=MOMENT)]),
+        precision_recall(replace(gate(1, 0.4).test, curves=Curves()), "test"),
         reliability(Calibration(boxes=0)),
         reliability(Calibration(boxes=9, reliability={"confidence": (), "other": ((0.5, 0.5, 9),)})),
         training_curve(replace(TRAINING, curve=())),

@@ -126,7 +126,7 @@ def test_the_numbers_shown_are_the_numbers_given(pages):
     for label, one in CONTENTS.class_sources.items():
         assert sources[label][1] == str(sum(one.values()))
         assert sources[label][3:] == [
-            str(one.get(name, 0)) for name in ("import", "human", "accepted", "corrected", "pseudo")
+            str(one.get(name, 0)) for name in ("import", "human", "accepted", "corrected", "pseudo", "soft")
         ]
     scores = {row[0]: row for row in page.table("Measured on 1,000 held-back")[1:]}
     for name, one in CONTENTS.calibration.evidence.items():

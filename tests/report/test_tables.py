@@ -93,13 +93,13 @@ def test_class_sources_sum_up():
     assert class_sources({}).rows == ()
     table = class_sources({"nut": {"import": 1}, "bolt": {"human": 2, "pseudo": 3, "elsewhere": 1}})
     assert [column.title for column in table.columns][3:] == [
-        "import", "human", "accepted", "corrected", "pseudo", "elsewhere",
+        "import", "human", "accepted", "corrected", "pseudo", "soft", "elsewhere",
     ]  # fmt: skip
     assert [row[:2] + row[3:] for row in table.rows] == [
-        ("bolt", "6", "0", "2", "0", "0", "3", "1"),
-        ("nut", "1", "1", "0", "0", "0", "0", "0"),
+        ("bolt", "6", "0", "2", "0", "0", "3", "0", "1"),
+        ("nut", "1", "1", "0", "0", "0", "0", "0", "0"),
     ]
-    assert table.foot == ("All classes", "7", "", "1", "2", "0", "0", "3", "1")
+    assert table.foot == ("All classes", "7", "", "1", "2", "0", "0", "3", "0", "1")
     assert [part.percent for part in table.rows[0][2].parts] == [33.33, 50.0, 16.67]
 
 

@@ -11,6 +11,7 @@ from pipeline.selection.decide import (
     boxes_of,
     decide,
     expected_background,
+    is_soft,
     pseudo_images,
     regions,
 )
@@ -237,3 +238,38 @@ def test_dropped_boxes_that_are_not_ignored_and_what_was_never_proposed_are_expe
     assert expected_background(selection, missing(0.5), images, 0.02).tolist() == pytest.approx([0.5, 0.51, 0.5])
     assert expected_background(selection, missing(0.0), images, 1.0).tolist() == pytest.approx([0.04, 0.04, 0.0])
     assert expected_background(selection, missing(0.0), images, 0.0).tolist() == [0.0] * 3
+
+
+# Soft labels
+
+
+SOFT = selection_of(
+    {"image_id": "a", "fate": "pseudo", "p_correct": 0.9, "reason": "certified"},
+    {"image_id": "a", "fate": "ask", "p_correct": 0.6, "reason": "below_threshold"},
+    {"image_id": "b", "fate": "ask", "p_correct": 0.5, "reason": "uncertified_class"},
+    {"image_id": "c", "fate": "ask", "p_correct": 0.4, "reason": "uncertified_class"},
+    {"image_id": "d", "fate": "ask", "p_correct": 0.99, "reason": "withdrawn_class"},
+    {"image_id": "e", "fate": "drop", "p_correct": 0.6, "reason": "unlikely"},
+)
+
+
+@pytest.mark.parametrize(
+    ("soft_from", "expected"), [(None, []), (0.0, ["a", "b", "c"]), (0.5, ["a", "b"]), (0.61, []), (1.0, [])]
+)
+def test_soft_labels_are_questions_that_are_likely_enough(soft_from, expected):
+    assert SOFT.filter(is_soft(soft_from))["image_id"].to_pylist() == expected
+
+
+def test_images_with_soft_labels_alone_are_learnt_from_too():
+    assert pseudo_images(SOFT, set(), None) == ["a"]
+    assert pseudo_images(SOFT, set(), None, 0.5) == ["a", "b"]
+    assert pseudo_images(SOFT, {"a"}, None, 0.5) == ["b"]
+    assert pseudo_images(SOFT, set(), 1, 0.5) == ["a"]
+
+
+def test_soft_boxes_are_told_from_promised_ones():
+    boxes = boxes_of(SOFT.filter(is_soft(0.5)), Fate.ASK, MOMENT, Source.SOFT)
+    assert {image_id: [(box.source, box.p_correct) for box in own] for image_id, own in boxes.items()} == {
+        "a": [(Source.SOFT, pytest.approx(0.6))],
+        "b": [(Source.SOFT, pytest.approx(0.5))],
+    }

@@ -1,0 +1,206 @@
+"""`crosscheck bench training`: what pseudo-labels are worth, between the labelled images alone and all labels.
+
+Every arm of a cell trains a detector from the same start (pretrained weights, new layers drawn from the same seed) for
+the same number of steps of the same batch, and is measured on the test split. The pseudo-labels of all arms come from
+the same detector, that of the arm `labelled`. `val` calibrates, certifies and gates; no arm learns from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.bench.arms import (
+    ABLATIONS,
+    ALL,
+    ARMS,
+    LABELLED,
+    NAIVE,
+    NAIVE_TRAINING,
+    OURS,
+    grade,
+    naive_labels,
+    our_labels,
+)
+from pipeline.bench.cells import cell_settings, train_cell
+from pipeline.detector.build import build_detector
+from pipeline.detector.checkpoint import load_model
+from pipeline.detector.gate import compare, verdict
+from pipeline.detector.resume import CHECKPOINT
+from pipeline.errors import SettingsError
+from pipeline.records import Sample, Split
+from pipeline.settings import Settings, load_settings
+from pipeline.stages.cycle import Cycle, Progress, silent
+from pipeline.stages.finetune import cycle_seed, fit, judged, labeled_samples, measured
+from pipeline.workspace import Folder
+
+BUDGETS = {"bccd": 5, "deeppcb": 10, "cards": 10}
+"""Labelled images by set: so few that labels of the pool still teach something."""
+RECIPE = ("selection.query.images=0", "selection.soft_from=0.5", "training.teacher.enabled=true")
+"""Of `ours`, over what the settings say: nobody is asked, and soft labels and the teacher's second look are on."""
+EVERYTHING = 10_000_000
+"""As many labelled images as there are."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A set, a number of labelled images and a seed.
+
+    Attributes:
+        config: Settings file of a simulated project.
+        labelled: Images whose labels are known.
+        seed: In place of the settings' own.
+        overrides: `section.key=value` texts for every arm.
+        root: Folder of the benchmark's workspaces.
+    """
+
+    config: Path
+    labelled: int
+    seed: int
+    overrides: tuple[str, ...]
+    root: str
+
+    def settings(self, arm: str) -> Settings:
+        """Those that an arm trains with.
+
+        The workspace of a pseudo-labelled arm is named by how its detector is trained and how the pool is labelled, so
+        that ablations share their labels.
+
+        Raises:
+            SettingsError: There is no such arm, or the settings are refused.
+        """
+        if arm not in {*ARMS, *ABLATIONS}:
+            raise SettingsError(f"Expected arms among {', '.join([*ARMS, *ABLATIONS])}, got {arm!r}")
+        if arm in {LABELLED, ALL}:
+            return self._settings(EVERYTHING if arm == ALL else self.labelled)
+        workspace = self._settings(self.labelled).workspace
+        if arm in NAIVE:
+            return self._settings(self.labelled, NAIVE_TRAINING).model_copy(update={"workspace": workspace})
+        ours = self._settings(self.labelled, RECIPE)
+        labelled_by = ours.model_dump(mode="json", include={"mining", "selection"})
+        digest = hashlib.sha256(json.dumps(labelled_by, sort_keys=True).encode()).hexdigest()[:8]
+        own = self._settings(self.labelled, (*RECIPE, *ABLATIONS.get(arm, ())))
+        return own.model_copy(update={"workspace": f"{workspace}-{digest}"})
+
+    def _settings(self, labelled: int, changed: Sequence[str] = ()) -> Settings:
+        return cell_settings(self.config, labelled, self.seed, self.root, (*changed, *self.overrides))
+
+    def name(self, arm: str) -> str:
+        """File of an arm's result."""
+        settings = self.settings(arm)
+        return f"{settings.name}-{self.labelled}-{self.seed}-{arm}-{settings.digest()}.json"
+
+
+def bench_training(
+    configs: Sequence[Path],
+    labelled: int | None,
+    seeds: Sequence[int],
+    arms: Sequence[str],
+    *,
+    overrides: Sequence[str] = (),
+    root: str,
+    results: str,
+    progress: Progress = silent,
+) -> list[dict[str, Any]]:
+    """Train and measure every arm of every cell; what is finished is read, and a killed run goes on.
+
+    Args:
+        configs: Simulated projects with val and test splits.
+        labelled: Labelled images; None: as `BUDGETS` or the settings say.
+        seeds: All sets are measured with one before the next.
+        arms: Among `ARMS` and `ABLATIONS`.
+        overrides: `section.key=value` texts for every arm, such as `training.steps=50`.
+        root: Folder of the benchmark's workspaces.
+        results: Folder that gets a JSON file a cell and arm.
+        progress: Told after every arm, and while a detector is trained.
+
+    Returns:
+        A row a cell and arm: `set`, `labelled`, `seed`, `arm`, `map`, `map50`, `per_class`, `steps`, `seconds`, and of
+        pseudo-labelled arms what was true of their labels.
+    """
+    budgets = {config: labelled or _budget(config) for config in configs}
+    cells = [Cell(config, budgets[config], seed, tuple(overrides), root) for seed in seeds for config in configs]
+    runs = [(cell, arm, cell.name(arm)) for cell in cells for arm in arms]
+    kept, rows = Folder(str(Path(results).resolve())), []
+    for done, (cell, arm, name) in enumerate(runs, 1):
+        if not kept.exists(name):
+            kept.write_json(name, _measure(cell, arm, progress))
+        rows.append(kept.read_json(name))
+        progress("arms", done, len(runs))
+    return rows
+
+
+def _budget(config: Path) -> int:
+    settings = load_settings(config)
+    given = settings.labeling.simulated.start if settings.labeling.simulated else 0
+    return BUDGETS.get(settings.name, given)
+
+
+def _measure(cell: Cell, arm: str, progress: Progress) -> dict[str, Any]:
+    settings = cell.settings(arm)
+    row = {"set": settings.name, "labelled": cell.labelled, "seed": cell.seed, "arm": arm}
+    if arm in {LABELLED, ALL}:
+        return row | _told(train_cell(settings, progress))
+    base = train_cell(cell.settings(LABELLED), progress)
+    pseudo = naive_labels(base, NAIVE[arm]) if arm in NAIVE else our_labels(_branch(base, cell), progress)
+    labels = grade(base, pseudo)
+    told = _trained(base, settings, arm, pseudo, progress) if pseudo else _told(base) | {"same_as": LABELLED}
+    return row | told | {"pseudo": {**asdict(labels), "precision": labels.precision, "recall": labels.recall}}
+
+
+def _branch(base: Cycle, cell: Cell) -> Cycle:
+    """A copy of a trained cell that goes on as `ours`."""
+    settings = cell.settings(OURS)
+    place = Path(settings.workspace)
+    if not place.exists():
+        unfinished = place.with_suffix(".tmp")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.copytree(base.workspace.uri, unfinished, ignore=shutil.ignore_patterns("arms", "lock"))
+        unfinished.replace(place)
+    return Cycle(settings, base.number, base.opened_at)
+
+
+def _told(cycle: Cycle) -> dict[str, Any]:
+    """Of a detector that learnt from labels alone."""
+    test = cycle.artefact("metrics")["test"]
+    run = cycle.artefact("training")
+    return _result(test, run)
+
+
+def _trained(base: Cycle, settings: Settings, arm: str, pseudo: list[Sample], progress: Progress) -> dict[str, Any]:
+    """Train from where the base began, on its labels and pseudo-labels of the pool, and hold it against the base."""
+    seed = cycle_seed(settings, base.number)
+    detector = build_detector(settings.detector, settings.data.labels, settings.training, seed)
+    held_back = labeled_samples(base.store, Split.VAL)
+    samples = [*labeled_samples(base.store, Split.TRAIN), *pseudo]
+    folder = base.workspace.folder("arms", arm)
+    run = fit(
+        detector,
+        samples,
+        held_back,
+        settings,
+        seed=seed,
+        checkpoints=folder,
+        identity=f"{settings.digest()} {arm}",
+        progress=progress,
+    )
+    test = measured(settings, detector, labeled_samples(base.store, Split.TEST))
+    champion = load_model(base.workspace.models, str(base.artefact("metrics")["candidate"]))
+    on_val, before = (judged(settings, one, held_back) for one in (detector, champion))
+    promoted, why = verdict(compare(on_val, before, settings.seed), settings.training.gate_tolerance)
+    folder.remove(CHECKPOINT)
+    return _result(asdict(test), run) | {"gate": {"promoted": promoted, "why": why}}
+
+
+def _result(test: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **{name: test[name] for name in ("map", "map50", "per_class")},
+        "steps": run["steps"],
+        "seconds": run["train_seconds"],
+        "images_per_s": run["images_per_s"],
+    }

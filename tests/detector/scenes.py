@@ -1,0 +1,66 @@
+"""Made-up evaluations: detections beside the truth without a detector."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.detector.judged import Judged
+
+LABELS = ("bolt", "nut", "gear")
+
+
+def judged(*pictures, labels=LABELS) -> Judged:
+    """From pictures `(true boxes, ignore regions, detections)`: `(corners, class)`, corners, `(corners, score, class)`.
+
+    Numbers of classes are from 1.
+    """
+    true = [(n, *one) for n, (boxes, _, _) in enumerate(pictures) for one in boxes]
+    regions = [(n, one) for n, (_, regions, _) in enumerate(pictures) for one in regions]
+    found = [(n, *one) for n, (_, _, answers) in enumerate(pictures) for one in sorted(answers, key=lambda a: -a[1])]
+    return Judged(
+        labels=labels,
+        image_ids=tuple(f"image {n}" for n in range(len(pictures))),
+        sizes=np.full((len(pictures), 2), 200),
+        image=np.array([n for n, *_ in found], dtype=np.int64),
+        boxes=corners([one for _, one, _, _ in found]),
+        scores=np.array([score for _, _, score, _ in found], dtype=np.float64),
+        classes=np.array([number for *_, number in found], dtype=np.int64),
+        true_image=np.array([n for n, *_ in true], dtype=np.int64),
+        true_boxes=corners([one for _, one, _ in true]),
+        true_classes=np.array([number for *_, number in true], dtype=np.int64),
+        region_image=np.array([n for n, _ in regions], dtype=np.int64),
+        regions=corners([one for _, one in regions]),
+    )
+
+
+def corners(rows):
+    return np.array(rows, dtype=np.float64).reshape(-1, 4)
+
+
+def drawn(seed, pictures=12, labels=LABELS) -> Judged:
+    """Pictures as a fair detector might have seen them, with some ignore regions and equal scores."""
+    return judged(*drawn_pictures(seed, pictures, len(labels)), labels=labels)
+
+
+def drawn_pictures(seed, pictures=12, classes=3):
+    random = np.random.default_rng(seed)
+
+    def place(low=10, high=60):
+        x, y = random.integers(0, 140, 2)
+        width, height = random.integers(low, high, 2)
+        return (x, y, x + width, y + height)
+
+    told = []
+    for _ in range(pictures):
+        true = [(place(), int(random.integers(1, classes + 1))) for _ in range(random.integers(0, 5))]
+        regions = [place(40, 90) for _ in range(random.random() < 0.3)]
+        answers = []
+        for box, number in true:
+            for _ in range(random.integers(0, 3)):
+                moved = tuple(np.array(box) + random.integers(-6, 7, 4) * (random.random() < 0.7))
+                wrong = random.random() < 0.2
+                label = int(random.integers(1, classes + 1)) if wrong else number
+                answers.append((moved, round(float(random.random()), 1), label))
+        answers += [(place(), round(float(random.random()), 1), int(random.integers(1, classes + 1))) for _ in range(3)]
+        told.append((true, regions, answers))
+    return told
