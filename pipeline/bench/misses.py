@@ -22,13 +22,14 @@ from pipeline.records import Fate, Sample, Split, of_images
 from pipeline.selection.decide import decide, expected_background, pseudo_images
 from pipeline.selection.ladder import fit_ladder, out_of_fold
 from pipeline.selection.misses import fit_misses, recall_by_class_and_size
-from pipeline.settings import SelectionSettings, Settings
+from pipeline.settings import Settings
 from pipeline.stages.calibration import HeldBack, certify
 from pipeline.stages.cycle import Progress, silent
 from pipeline.workspace import Folder
 
 RESULT = "misses"
-_UNLIMITED = {"ignore_from": 1.0, "max_expected_misses": None}
+NO_REGIONS = 1.0
+"""p(correct) from which dropped boxes are ignore regions: none is."""
 
 
 def bench_misses(
@@ -52,7 +53,9 @@ def bench_misses(
         progress: Told after every cell, and while a detector is trained.
 
     Returns:
-        `cells`: a row each, see `_measure`.
+        `cells`: a row each. `pseudo_labels` has `before` (every image with a sure box), `weak regions` (dropped boxes
+        that may be something are ignored as well) and `half` (of the images, those with fewest expected misses);
+        `background_at_random` is what would be taken for background if as many images were left out at random.
     """
     results = Folder(str(Path(root).resolve())).folder(RESULT)
     cells = [(config, seed) for seed in seeds for config in configs]
@@ -94,17 +97,16 @@ def _measure(settings: Settings, progress: Progress) -> dict[str, Any]:
     unseen = missed.predict(selection, p_correct, image_ids).sum(1)
     truly = _never_proposed(known)
     recall = recall_by_class_and_size(held_back.samples, held_back.evidence, held_back.matched)
-    before = settings.selection.model_copy(update=_UNLIMITED)
-    ways = {
-        "before": before,
-        "weak regions": before.model_copy(update={"ignore_from": settings.selection.ignore_from}),
-        "after": settings.selection,
-    }
+    ignored = settings.selection.ignore_from
 
-    def outcome(chosen: SelectionSettings) -> _Outcome:
-        expected = expected_background(selection, missed, image_ids, chosen.ignore_from)
-        return _outcome(selection, known, expected, chosen)
+    def outcome(ignore_from: float, share: float) -> _Outcome:
+        """Of the images with fewest expected misses, by share of all images."""
+        expected = expected_background(selection, missed, image_ids, ignore_from)
+        complete = expected <= np.quantile(expected, share)
+        return _outcome(selection, known, complete, ignore_from)
 
+    ways = {"before": outcome(NO_REGIONS, 1.0), "weak regions": outcome(ignored, 1.0), "half": outcome(ignored, 0.5)}
+    share = ways["half"].images / max(1, ways["weak regions"].images)
     return {
         "images": len(known.samples),
         "objects": sum(len(sample.boxes) for sample in known.samples),
@@ -113,7 +115,8 @@ def _measure(settings: Settings, progress: Progress) -> dict[str, Any]:
         "rank_correlation": float(np.corrcoef(rankdata(unseen), rankdata(truly))[0, 1]) if truly.any() else None,
         "certified": sorted(label for label, one in promised.items() if one.certified),
         "recall": [asdict(one) for one in recall],
-        "pseudo_labels": {name: asdict(outcome(chosen)) for name, chosen in ways.items()},
+        "pseudo_labels": {name: asdict(one) for name, one in ways.items()},
+        "background_at_random": share * ways["weak regions"].background,
     }
 
 
@@ -141,17 +144,14 @@ class _Outcome:
     background: int
 
 
-def _outcome(
-    selection: pa.Table, known: HeldBack, expected: NDArray[np.float64], settings: SelectionSettings
-) -> _Outcome:
-    limit = np.inf if settings.max_expected_misses is None else settings.max_expected_misses
-    complete = [sample.image_id for sample, one in zip(known.samples, expected, strict=True) if one <= limit]
-    written = pseudo_images(selection.filter(of_images(complete)), set(), settings.max_pseudo_images)
+def _outcome(selection: pa.Table, known: HeldBack, complete: NDArray[np.bool_], ignore_from: float) -> _Outcome:
+    wanted = [sample.image_id for sample, one in zip(known.samples, complete, strict=True) if one]
+    written = pseudo_images(selection.filter(of_images(wanted)), set(), None)
     fate = selection["fate"].to_numpy(zero_copy_only=False)
     p_correct = selection["p_correct"].to_numpy()
     image = selection["image_id"].to_numpy(zero_copy_only=False)
     sure = fate == Fate.PSEUDO.value
-    ignored = (fate == Fate.ASK.value) | ((fate == Fate.DROP.value) & (p_correct >= settings.ignore_from))
+    ignored = (fate == Fate.ASK.value) | ((fate == Fate.DROP.value) & (p_correct >= ignore_from))
     corners = np.stack([selection[name].to_numpy() for name in CORNERS], axis=1)
     missed = {
         sample.image_id: _uncovered(sample, known.matched[own & sure], corners[own & ignored])

@@ -161,7 +161,7 @@ def misses(
     """Count objects that are never found, and those of them that training would take for background.
 
     The test split plays the pool. `before`: every image with a sure box is pseudo-labelled. `weak regions`: dropped
-    boxes that may be something are ignored. `after`: images in which many misses are expected are left out as well.
+    boxes that may be something are ignored. `half`: the half of the images with most expected misses is left out.
     """
     from pipeline.bench.misses import bench_misses
 

@@ -11,6 +11,8 @@ from pipeline.records import Box, Region, Sample, State
 from pipeline.settings import TrainingSettings
 
 UNSURE = "unsure"
+OF_MACHINE = {UNSURE, "weak"}
+"""Reasons of ignore regions that stand for boxes which were not written."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def _certainty(box: Box) -> tuple[float, str]:
 
 
 def _bounded(sample: Sample, kept: set[str], settings: TrainingSettings) -> Sample:
-    regions = [one for one in sample.ignore if settings.ignore_regions or one.reason != UNSURE]
+    regions = [one for one in sample.ignore if settings.ignore_regions or one.reason not in OF_MACHINE]
     beyond = [Region(*box.xyxy, UNSURE) for box in sample.boxes if box.box_id not in kept]
     boxes = [box for box in sample.boxes if box.box_id in kept]
     if not settings.soft_weights:

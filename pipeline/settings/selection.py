@@ -45,11 +45,11 @@ class SelectionSettings(Section):
         default=0.02, description="in pseudo-labelled images, dropped boxes of at least this p(correct) cost no loss"
     )
     max_expected_misses: float | None = Field(
-        default=1.0,
+        default=None,
         ge=0.0,
         le=10_000.0,
-        description="an image in which training would take more objects than this for background, as far as can be "
-        "expected, is not pseudo-labelled; none: no limit",
+        description="an image in which more objects than this are expected to be missed, which training would take for "
+        "background, is not pseudo-labelled; none: no limit",
     )
     max_pseudo_images: int | None = Field(
         default=None, ge=0, le=100_000_000, description="cap on pseudo-labelled images; none: no cap"

@@ -130,10 +130,11 @@ def test_missed_objects_are_counted_with_and_without_the_estimate(config, root):
     assert told["images"] == 4
     assert 0 <= told["never_proposed"] <= told["objects"]
     assert told["expected_never_proposed"] > 0
-    before, weak, after = (told["pseudo_labels"][name] for name in ("before", "weak regions", "after"))
+    before, weak, after = (told["pseudo_labels"][name] for name in ("before", "weak regions", "half"))
     assert before["background"] >= weak["background"] >= after["background"] >= 0
     assert (before["images"], before["boxes"]) == (weak["images"], weak["boxes"])
     assert before["images"] >= after["images"]
+    assert told["background_at_random"] <= weak["background"]
     assert all(one["background"] <= one["missed"] <= told["objects"] for one in (before, weak, after))
     assert sum(one["objects"] for one in told["recall"]) > 0
 

@@ -87,9 +87,10 @@ def test_soft_weights_are_a_switch(soft):
 
 
 @pytest.mark.parametrize("ignoring", [True, False])
-def test_unsure_regions_are_a_switch(ignoring):
-    regions = (Region(0, 0, 9, 9, "unsure"), Region(20, 0, 29, 9, "crowd"))
+def test_regions_of_boxes_that_were_not_written_are_a_switch(ignoring):
+    regions = tuple(Region(x, 0, x + 9, 9, reason) for x, reason in ((0, "unsure"), (10, "weak"), (20, "crowd")))
     samples = [sample("people", ignore=regions), machine("a", ignore=regions)]
     left = bound_pseudo_labels(samples, training(ignore_regions=ignoring))
     reasons = [Counter(region.reason for region in one.ignore) for one in left.samples]
-    assert reasons == [{"unsure": 1, "crowd": 1}, {"unsure": 1, "crowd": 1} if ignoring else {"crowd": 1}]
+    everything = dict.fromkeys(("unsure", "weak", "crowd"), 1)
+    assert reasons == [everything, everything if ignoring else {"crowd": 1}]

@@ -79,8 +79,7 @@ def write_config(folder: Path, pictures: Path, **sections: Any) -> Path:
                      "accelerator": "cpu", "gate_tolerance": 1.0},
         "mining": {"proposal_score": 0.02, "hit_score": 0.01, "hit_iou": 0.3, "proposals_per_image": 5, "hosts": 2,
                    "batch_size": 4, "chunk_images": 5, "precision": "fp32"},
-        "selection": {"target_precision": 0.5, "confidence": 0.8, "min_class_boxes": 5, "max_expected_misses": None,
-                      "query": {"images": 3}},
+        "selection": {"target_precision": 0.5, "confidence": 0.8, "min_class_boxes": 5, "query": {"images": 3}},
         "labeling": {
             "backend": "simulated",
             "simulated": {"annotations": str(pictures / "hidden.json"), "images": str(pictures / "pool")},
