@@ -56,7 +56,8 @@ def export(
         folder: Where to write; files of the same names are replaced.
         labels: Class names, in order.
         splits: Which splits; pseudo-labeled images of the pool belong to train.
-        include_pseudo: Write images in state `pseudo` too; soft labels, which promise nothing, are ignore regions.
+        include_pseudo: Write images in state `pseudo` too. Soft labels, which promise nothing, are ignore regions, and
+            images that hold nothing else are left out.
         copy_pictures: Copy the pictures to `images/<split>/`, byte for byte; otherwise they stay where they are.
 
     Returns:
@@ -70,7 +71,8 @@ def export(
     states = [State.LABELED, State.PSEUDO] if include_pseudo else [State.LABELED]
     by_split: dict[str, list[Sample]] = {str(split): [] for split in splits}
     for sample in map(_promised, store.samples(version, states)):
-        by_split.get(_purpose(sample), []).append(sample)
+        if sample.boxes or sample.state is not State.PSEUDO:
+            by_split.get(_purpose(sample), []).append(sample)
     by_split = {split: samples for split, samples in by_split.items() if samples}
     everything = [sample for samples in by_split.values() for sample in samples]
     if not everything:

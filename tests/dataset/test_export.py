@@ -75,6 +75,15 @@ def test_soft_labels_are_not_given_away_as_labels(store, tmp_path):
     assert [5.0, 6.0, 65.0, 74.0] in [one["bbox"] for one in annotations if one["iscrowd"]]
 
 
+@pytest.mark.parametrize("format_name", ["coco", "yolo"])
+def test_an_image_with_soft_labels_alone_is_no_image_without_objects(store, tmp_path, format_name):
+    soft = box(5, 6, 70, 80, label="nut", source=Source.SOFT, score=0.5, p_correct=0.6)
+    uri = next(one.uri for one in store.samples() if one.uri.endswith("d.jpg"))
+    store.commit([sample("d", soft, uri=uri, split=Split.POOL, state=State.PSEUDO)], reason="r", key="soft")
+    result = write(store, tmp_path / "out", format_name, include_pseudo=True, splits=[Split.TRAIN])
+    assert result.images == {"train": 2}
+
+
 @pytest.mark.parametrize(
     ("format_name", "expected"),
     [
