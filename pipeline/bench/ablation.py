@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sklearn.metrics import roc_auc_score
-
 from pipeline.bench.cells import cell_settings, train_cell
-from pipeline.bench.known import Bench, column
+from pipeline.bench.known import Bench, auroc, column
 from pipeline.records import Split
 from pipeline.selection.ladder import out_of_fold
 from pipeline.settings import MiningSettings, Settings
@@ -97,5 +95,5 @@ def _measure(settings: Settings, mining: MiningSettings, images: int, progress: 
         "boxes": len(right),
         "pastes": mined.cost.pastes,
         "canvases": mined.cost.canvases,
-        **{f"auroc_{name}": float(roc_auc_score(right, score)) for name, score in scores.items()},
+        **{f"auroc_{name}": auroc(right, score) for name, score in scores.items()},
     }

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
 from pipeline.detector.checkpoint import champion_id
 from pipeline.detector.predict import Predictor
@@ -102,3 +103,8 @@ class Bench:
 def column(known: HeldBack, name: str) -> NDArray[np.float64]:
     """Evidence as numbers, 0 where it was not measured."""
     return np.asarray(np.nan_to_num(known.evidence[name].to_numpy(zero_copy_only=False).astype(np.float64)))
+
+
+def auroc(right: NDArray[np.bool_], score: NDArray[np.float64]) -> float | None:
+    """Chance that a right box scores above a wrong one; None where all are right, or all wrong."""
+    return float(roc_auc_score(right, score)) if 0 < right.sum() < len(right) else None

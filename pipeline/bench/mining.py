@@ -10,10 +10,9 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 from pipeline.bench.cells import cell_settings, train_cell
-from pipeline.bench.known import Bench, column
+from pipeline.bench.known import Bench, auroc, column
 from pipeline.boxes import as_boxes, outward, scale
 from pipeline.detector.predict import Detections, Predictor, detect_pictures
 from pipeline.detector.stream import stack_pictures, stream_pictures
@@ -80,10 +79,10 @@ def _run(config: Path, seed: int, images: int, proposals: int, root: str, progre
         "speedup_all_checked": per_proposal["reference"] / (full_s / len(known.right)),
         "cost_over_plain_pass": gated_s / detect_s,
         "cost_over_plain_pass_all_checked": full_s / detect_s,
-        "auroc_reference": float(roc_auc_score(right, reference)),
-        "auroc_confidence": float(roc_auc_score(right, column(known, "score")[rows])),
-        "auroc_engine": float(roc_auc_score(right, p_correct)),
-        "auroc_engine_consistency": float(roc_auc_score(right, consistency)),
+        "auroc_reference": auroc(right, reference),
+        "auroc_confidence": auroc(right, column(known, "score")[rows]),
+        "auroc_engine": auroc(right, p_correct),
+        "auroc_engine_consistency": auroc(right, consistency),
         "agreement_of_reference_with_itself": _correlation(reference, again),
         "agreement_of_engine_with_reference": _correlation(consistency, reference),
         "seconds": {"plain": detect_s, "engine": gated_s, "all_checked": full_s, "reference": reference_s},

@@ -91,9 +91,10 @@ class Watch:
             if bad:
                 return Trouble(one.number, ", ".join(bad), one.image_ids)
         totals = [sum(losses.values()) for losses in self.losses]
-        mean = sum(totals) / len(totals)
-        if self.means and mean > self._settings.divergence * max(min(self.means), TINY):
+        mean, last = sum(totals) / len(totals), totals[-1]
+        # A leap that clipped gradients have brought down again since is no trouble.
+        if self.means and last > self._settings.divergence * max(min(self.means), TINY):
             worst = steps[totals.index(max(totals))]
-            return Trouble(worst.number, f"loss {mean:.3g} after {min(self.means):.3g}", worst.image_ids)
+            return Trouble(worst.number, f"loss {last:.3g} after {min(self.means):.3g}", worst.image_ids)
         self.means = [*self.means, mean][-REMEMBERED:]
         return None

@@ -43,7 +43,10 @@ class RecoverySettings(Section):
     max_rollbacks: int = Field(default=3, ge=0, le=100, description="after so many the run ends with the cause")
     learning_rate_factor: float = Field(default=0.5, gt=0.0, lt=1.0, description="slower by so much each time")
     divergence: float = Field(
-        default=20.0, gt=1.0, le=1e6, description="a mean loss that is so many times one of shortly before has diverged"
+        default=20.0,
+        gt=1.0,
+        le=1e6,
+        description="a loss that stays so many times higher than shortly before has diverged",
     )
 
 

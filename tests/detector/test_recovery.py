@@ -60,10 +60,10 @@ def test_a_step_that_is_not_finite_is_taken_back(tmp_path, samples, factor, caus
     assert all(torch.isfinite(tensor).all() for tensor in run.weights().values() if tensor.is_floating_point())
 
 
-def test_a_leap_of_the_loss_is_taken_back(tmp_path, samples):
-    run = Poisoned(tmp_path, samples, settings(), factor=1e4)
+def test_a_leap_of_the_loss_that_is_not_over_is_taken_back(tmp_path, samples):
+    run = Poisoned(tmp_path, samples, settings(checkpoint_every_steps=7), factor=1e4)  # looks back after step 13
     result = run.start()
-    assert [one["step"] for one in result.rollbacks] == [13]
+    assert [(one["step"], one["to"]) for one in result.rollbacks] == [(13, 10)]
     assert result.rollbacks[0]["cause"].startswith("loss ")
 
 

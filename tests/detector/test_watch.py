@@ -53,7 +53,7 @@ def test_infinite_gradients_are_no_trouble_where_they_are_expected():
     assert made.look() is None
 
 
-@pytest.mark.parametrize(("leap", "well"), [(4.9, True), (7.0, False)])
+@pytest.mark.parametrize(("leap", "well"), [(4.8, True), (7.0, False)])
 def test_a_loss_that_leaps_has_diverged(leap, well):
     made = watch(losses(0.9), losses(0.9))
     assert made.look() is None
@@ -62,7 +62,15 @@ def test_a_loss_that_leaps_has_diverged(leap, well):
     trouble = made.look()
     assert (trouble is None) == well
     assert well or (trouble.step, trouble.image_ids) == (3, ("image3",))
-    assert well or trouble.cause == "loss 7 after 1"
+    assert well or trouble.cause == "loss 7.1 after 1"
+
+
+def test_a_leap_that_is_over_is_no_trouble():
+    made = watch(losses(0.9), losses(0.9))
+    assert made.look() is None
+    for step, loss in ((2, 700.0), (3, 1.2)):
+        made.record(step, losses(loss), torch.tensor(1.0), [f"image{step}"])
+    assert made.look() is None
 
 
 def test_a_slow_rise_is_not_a_leap_and_old_losses_are_forgotten():

@@ -281,10 +281,10 @@ def test_an_empty_queue():
 
 def test_the_queue_is_ranked_by_worth_and_equals_by_id():
     torn, sure = [{"p_correct": 0.5}], [{"p_correct": 0.9}]
-    queue = queue_of({"d": torn, "b": sure, "a": torn, "c": [], "e": torn}, misses=0.2)
-    assert queue["image_id"].to_pylist() == ["a", "d", "e", "c", "b"]
+    queue = queue_of({"d": torn, "b": sure, "a": torn, "c": [], "e": torn}, missed=missing(0.2))
+    assert queue["image_id"].to_pylist() == ["a", "d", "e", "b", "c"]
     assert queue["rank"].to_pylist() == [0, 1, 2, 3, 4]
-    assert queue["value"].to_pylist() == pytest.approx([0.25, 0.25, 0.25, 0.2, 0.09], abs=1e-6)
+    assert queue["value"].to_pylist() == pytest.approx([0.45, 0.45, 0.45, 0.29, 0.2], abs=1e-6)
 
 
 def test_a_row_says_what_is_expected_of_it():
@@ -334,7 +334,8 @@ def test_who_draws_blind_is_told_nothing(kind):
     ids=["nothing proposed", "all dropped", "one box", "never pasted", "with likely misses", "the least sure two"],
 )
 def test_reasons_can_be_read(rows, reason):
-    assert queue_of({"a": rows})["reason"].to_pylist() == [reason]
+    missed = None if rows else missing(2.0)
+    assert queue_of({"a": rows}, missed=missed)["reason"].to_pylist() == [reason]
 
 
 def test_nothing_in_a_queue_is_not_a_number():

@@ -69,8 +69,8 @@ def test_an_image_that_is_worth_less_than_others_now_leaves_the_queue(desk, peop
     samples = {sample.image_id: sample for sample in store.samples()}
     queued = {image_id for image_id, sample in samples.items() if sample.state is State.QUEUED}
     left = first - queued
-    assert len(left) >= 2
-    assert len(queued) == 2
+    assert left
+    assert 2 <= len(queued) < len(first)
     told = workspace.cycle(1).read_json("push.json")
     assert (told["created"], told["withdrawn"]) == (len(queued - first), len(left))
     queue = {row["image_id"]: row["value"] for row in workspace.cycle(1).read_table("queue.parquet").to_pylist()}
