@@ -120,16 +120,18 @@ def draw(arms: Sequence[Arm], path: Path) -> None:
         arms: Of `summarize`.
         path: An SVG or PNG file, replaced.
     """
-    sets = list(dict.fromkeys((one.set, one.labelled) for one in arms))
+    shown = [one for one in arms if one.arm not in ABLATIONS]
+    names = sorted({one.arm for one in shown}, key=_ORDER.index, reverse=True)
+    sets = list(dict.fromkeys((one.set, one.labelled) for one in shown))
     figure = Figure(figsize=(3.2 * len(sets), 3.0), layout="constrained")
-    for place, (name, labelled) in enumerate(sets):
-        axes = figure.add_subplot(1, len(sets), place + 1)
-        own = [one for one in arms if (one.set, one.labelled) == (name, labelled) and one.arm not in ABLATIONS][::-1]
-        for level, one in enumerate(own):
-            color = "#b3541e" if one.arm in {OURS, GATED} else "#555555"
-            axes.barh(level, one.mean, color=color, alpha=0.35, height=0.6)
-            axes.plot(list(one.maps.values()), [level] * len(one.maps), "o", color=color, markersize=4)
-        axes.set_yticks(range(len(own)), [one.arm for one in own])
+    panels = figure.subplots(1, len(sets), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, (name, labelled) in zip(panels, sets, strict=True):
+        for one in shown:
+            if (one.set, one.labelled) == (name, labelled):
+                color, level = "#b3541e" if one.arm in {OURS, GATED} else "#555555", names.index(one.arm)
+                axes.barh(level, one.mean, color=color, alpha=0.35, height=0.6)
+                axes.plot(list(one.maps.values()), [level] * len(one.maps), "o", color=color, markersize=4)
+        axes.set_yticks(range(len(names)), names)
         axes.set_title(f"{name}, {labelled} labelled images", fontsize=9)
         axes.set_xlabel("mAP on test", fontsize=8)
         axes.tick_params(labelsize=8)
