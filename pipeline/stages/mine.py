@@ -196,6 +196,8 @@ class _Run:
             return None
         rows = of_images(ref.image_id for ref in refs)
         proposals = self.before.read_table(f"{prefix}proposals.parquet", None, rows)
+        if proposals.schema.names != PROPOSAL_SCHEMA.names:
+            return None  # an older version wrote them, with less evidence
         of_proposals = pc.field("proposal_id").isin(proposals["proposal_id"].combine_chunks())
         return Mined(proposals, self.before.read_table(f"{prefix}checks.parquet", None, of_proposals))
 

@@ -38,3 +38,15 @@ def test_the_precision_is_measured_once_a_model_and_machine(config):
     measured = folder.read_json("precision.json")
     assert set(measured.values()) <= {"fp32", "bf16"}
     assert len(measured) == 1
+
+
+def test_proposals_of_an_older_version_are_mined_afresh(config):
+    cycle = open_cycle(load_settings(config), datetime.now(UTC))
+    before = cycle.workspace.cycle(0)
+    for prefix in ("", "held_back_"):
+        table = before.read_table(f"{prefix}proposals.parquet")
+        before.write_table(f"{prefix}proposals.parquet", table.drop_columns(["second_score"]))
+    cycle.folder.remove("mining.json")
+    told = mine(cycle)
+    assert told["held_back"]["looks"] > 0
+    assert "second_score" in cycle.folder.read_table("proposals.parquet").column_names
