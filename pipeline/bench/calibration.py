@@ -17,9 +17,7 @@ from pipeline.boxes import as_boxes
 from pipeline.detector.predict import Detections, Predictor
 from pipeline.detector.stream import stream_pictures
 from pipeline.mining.look import look_again
-from pipeline.records import Split
 from pipeline.selection.certify import Certificate
-from pipeline.selection.ladder import fit_ladder, out_of_fold
 from pipeline.selection.quality import auroc_gain, measure
 from pipeline.settings import Settings
 from pipeline.stages.calibration import HeldBack, certify
@@ -68,15 +66,8 @@ def _measure(settings: Settings, progress: Progress) -> dict[str, Any]:
     """Fit on val, measure on test."""
     bench = Bench.of(train_cell(settings, progress))
     predictor = bench.predictor()
-    progress("mining", 0, 2)
-    held_back = bench.checked(predictor, Split.VAL)
-    progress("mining", 1, 2)
-    known = bench.checked(predictor, Split.TEST)
-    progress("mining", 2, 2)
-    given, options = bench.ladder_inputs(held_back)
-    ladder = fit_ladder(*given, **options)
-    gated, _ = out_of_fold(*given, **options)
-    p_correct = ladder.replay(known.rounds)
+    applied = bench.applied(predictor, progress)
+    known, ladder, p_correct = applied.pool, applied.ladder, applied.p_correct
     confidence, consistency = column(known, "score"), column(known, "consistency")
     scores = {
         "confidence": confidence,
@@ -90,7 +81,7 @@ def _measure(settings: Settings, progress: Progress) -> dict[str, Any]:
         "crosscheck": ladder.rungs[-1].predict(known.evidence),
         "crosscheck within the budget": p_correct,
     }
-    promised = certify(held_back, gated, settings, bench.model_id)
+    promised = certify(applied.held_back, applied.out_of_fold, settings, bench.model_id)
     return {
         "evidence": [_row(name, score, confidence, known, settings.seed) for name, score in scores.items()],
         "certificates": [_kept(one, p_correct, known, settings) for one in promised.classes.values() if one.certified],

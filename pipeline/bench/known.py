@@ -17,12 +17,31 @@ from pipeline.mining.check import Gate
 from pipeline.mining.hosts import Hosts
 from pipeline.mining.mine import Mined, Miner
 from pipeline.records import Sample, Split
-from pipeline.selection.ladder import Ladder, fit_ladder
+from pipeline.selection.ladder import Ladder, fit_ladder, out_of_fold
 from pipeline.settings.detector import Precision
 from pipeline.stages.calibration import HeldBack
-from pipeline.stages.cycle import Cycle
+from pipeline.stages.cycle import Cycle, Progress, silent
 from pipeline.stages.finetune import labeled_samples
 from pipeline.stages.mine import mining_hosts, mining_predictor
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What held-back images teach, and what it says of a pool whose truth is known.
+
+    Attributes:
+        held_back: Proposals of val.
+        out_of_fold: float[N], p(correct) of each, from ladders that have not seen its picture.
+        ladder: Fitted on all of them.
+        pool: Proposals of test.
+        p_correct: float[M] of each, checked as far as the ladder has it.
+    """
+
+    held_back: HeldBack
+    out_of_fold: NDArray[np.float64]
+    ladder: Ladder
+    pool: HeldBack
+    p_correct: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -98,6 +117,17 @@ class Bench:
         """What the held-back images teach."""
         given, options = self.ladder_inputs(self.checked(predictor, Split.VAL))
         return fit_ladder(*given, **options)
+
+    def applied(self, predictor: Predictor, progress: Progress = silent) -> Applied:
+        """Fit on val, apply to test as to a pool."""
+        progress("mining", 0, 2)
+        held_back = self.checked(predictor, Split.VAL)
+        progress("mining", 1, 2)
+        pool = self.checked(predictor, Split.TEST)
+        progress("mining", 2, 2)
+        given, options = self.ladder_inputs(held_back)
+        ladder, (gated, _) = fit_ladder(*given, **options), out_of_fold(*given, **options)
+        return Applied(held_back, gated, ladder, pool, ladder.replay(pool.rounds))
 
 
 def column(known: HeldBack, name: str) -> NDArray[np.float64]:

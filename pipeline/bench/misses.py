@@ -18,9 +18,8 @@ from pipeline.bench.known import Bench
 from pipeline.boxes import as_boxes, intersection_over_first
 from pipeline.detector.heads import IGNORED_SHARE
 from pipeline.mining.columns import CORNERS
-from pipeline.records import Fate, Sample, Split, of_images
+from pipeline.records import Fate, Sample, of_images
 from pipeline.selection.decide import decide, expected_background, pseudo_images
-from pipeline.selection.ladder import fit_ladder, out_of_fold
 from pipeline.selection.misses import fit_misses, recall_by_class_and_size
 from pipeline.settings import Settings
 from pipeline.stages.calibration import HeldBack, certify
@@ -75,23 +74,15 @@ def bench_misses(
 def _measure(settings: Settings, progress: Progress) -> dict[str, Any]:
     """Fit on val, apply to test as to a pool."""
     bench = Bench.of(train_cell(settings, progress))
-    predictor = bench.predictor()
-    progress("mining", 0, 2)
-    held_back = bench.checked(predictor, Split.VAL)
-    progress("mining", 1, 2)
-    known = bench.checked(predictor, Split.TEST)
-    progress("mining", 2, 2)
-    given, options = bench.ladder_inputs(held_back)
-    gated, _ = out_of_fold(*given, **options)
-    missed = fit_misses(
-        held_back.samples, held_back.evidence, gated, held_back.right, settings.data.labels, bench.model_id
-    )
+    applied = bench.applied(bench.predictor(), progress)
+    held_back, known, p_correct = applied.held_back, applied.pool, applied.p_correct
+    told = (held_back.samples, held_back.evidence, applied.out_of_fold, held_back.right)
+    missed = fit_misses(*told, settings.data.labels, bench.model_id)
     target = settings.selection.target_precision
     promised = {
         label: one if one.certified else replace(one, threshold=target)
-        for label, one in certify(held_back, gated, settings, bench.model_id).classes.items()
+        for label, one in certify(held_back, applied.out_of_fold, settings, bench.model_id).classes.items()
     }
-    p_correct = fit_ladder(*given, **options).replay(known.rounds)
     selection = decide(known.evidence, p_correct, promised, settings.selection)
     image_ids = [sample.image_id for sample in known.samples]
     unseen = missed.predict(selection, p_correct, image_ids).sum(1)

@@ -2,7 +2,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 from pipeline.bench.ablation import VARIANTS, bench_ablation
 from pipeline.bench.calibration import bench_calibration
@@ -15,14 +14,6 @@ from pipeline.records import Split, State
 from pipeline.settings import MiningSettings
 from pipeline.workspace import Workspace
 from tests.end_to_end.project import write_config
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

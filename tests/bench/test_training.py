@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from pipeline.bench.arms import ABLATIONS, ARMS, NAIVE, our_labels
@@ -20,14 +19,6 @@ from tests.end_to_end.project import write_config
 
 STEPS = "training.steps=20"
 SOFT = "selection.soft_from=0.3"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
