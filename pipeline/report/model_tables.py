@@ -135,7 +135,7 @@ def certificates(contents: CycleContents) -> Table:
         A row a class; the precision that people found once they were asked blindly, the true one in a simulation.
     """
     promised = contents.certificates.classes if contents.certificates else {}
-    withdrawn = {label: one.needed for label, one in contents.standings.items() if one.withdrawn}
+    withdrawn = {label for label, one in contents.standings.items() if one.withdrawn}
     fates = count_fates(contents.selection)
     audits = [
         (Column(name, hint=hint), counts)
@@ -155,7 +155,6 @@ def certificates(contents: CycleContents) -> Table:
         Column("Pseudo-labels"),
         Column("Asked"),
         Column("Dropped"),
-        Column("What is missing", numeric=False),
     )
     rows = tuple(
         (
@@ -163,11 +162,27 @@ def certificates(contents: CycleContents) -> Table:
             *_promise(promised.get(label), withdrawn=label in withdrawn),
             *(_found(counts.get(label)) for _, counts in audits),
             *(count(fates.get(label, {}).get(fate, 0)) for fate in (Fate.PSEUDO, Fate.ASK, Fate.DROP)),
-            "; ".join(filter(None, (withdrawn.get(label), promised[label].needed if label in promised else None))),
         )
         for label in sorted({*promised, *fates, *(label for _, counts in audits for label in counts)})
     )
     return Table("Certificates, and what became of the boxes of each class", columns, rows)
+
+
+def missing_for_certificates(contents: CycleContents) -> Table:
+    """What would let more classes be pseudo-labelled.
+
+    Returns:
+        A row a class that is withdrawn or not certified; beside the promises its words would find no room.
+    """
+    promised = contents.certificates.classes if contents.certificates else {}
+    words: dict[str, list[str | None]] = {label: [one.needed] for label, one in sorted(promised.items())}
+    for label, standing in contents.standings.items():
+        if standing.withdrawn:
+            words.setdefault(label, []).insert(0, standing.needed)
+    rows = tuple((label, "; ".join(filter(None, own))) for label, own in sorted(words.items()) if any(own))
+    return Table(
+        "What is missing", (Column("Class", numeric=False), Column("What would be needed", numeric=False)), rows
+    )
 
 
 def count_fates(selection: pa.Table) -> dict[str, dict[str, int]]:

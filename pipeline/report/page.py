@@ -103,6 +103,7 @@ def _model(contents: CycleContents) -> dict[str, Any]:
         "forgotten": evaluation_tables.forgotten(contents.turn.gate) if contents.turn.gate else None,
         **_measured(contents.turn),
         "certificates": model_tables.certificates(contents),
+        "missing": model_tables.missing_for_certificates(contents),
         "evidence": model_tables.evidence(calibration) if calibration else None,
         "reliability": figures.reliability(calibration) if calibration else "",
         "recall": miss_tables.recall(calibration.recall if calibration else ()),

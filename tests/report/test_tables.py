@@ -20,8 +20,17 @@ from pipeline.report.data_tables import (
     versions,
 )
 from pipeline.report.measures import AuditCount, Calibration, Evidence
-from pipeline.report.model_tables import certificates, classes, count_fates, evidence, progress, splits
+from pipeline.report.model_tables import (
+    certificates,
+    classes,
+    count_fates,
+    evidence,
+    missing_for_certificates,
+    progress,
+    splits,
+)
 from pipeline.report.pictures import Album
+from pipeline.selection.withdrawal import Standing
 from tests.builders import box, sample
 from tests.report.builders import (
     ISSUES,
@@ -244,9 +253,19 @@ def test_certificates_stand_beside_the_precision_found_in_a_simulation_only():
     assert rows["bolt"][5] == "0.968 [0.888–0.996] (60 of 62)"
     assert rows["gear"][5] == "–"
     assert rows["washer"][1] == Badge("not certified", "warn")
-    assert rows["washer"][-1] == "about 28 more held-back boxes at this precision"
     assert "Precision found" not in [column.title for column in real.columns]
     assert all(len(row) == len(table.columns) for table in (simulated, real) for row in table.rows)
+
+
+def test_what_is_missing_is_told_of_classes_that_are_not_certified_or_withdrawn():
+    contents = cycle_contents(scenes(30))
+    more = "about 28 more held-back boxes at this precision"
+    assert missing_for_certificates(contents).rows == (("nut", more), ("washer", more))
+    standing = Standing(since=2, boxes=80, right=61, withdrawn_in=2, failed_boxes=80, failed_right=61, needed="59 more")
+    withdrawn = replace(contents, standings={"bolt": standing, "washer": standing})
+    rows = missing_for_certificates(withdrawn).rows
+    assert rows == (("bolt", "59 more"), ("nut", more), ("washer", f"59 more; {more}"))
+    assert missing_for_certificates(first_cycle()).rows == ()
 
 
 def test_what_people_found_blindly_stands_beside_the_promise():
