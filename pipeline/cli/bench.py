@@ -145,6 +145,13 @@ def ablation(
             for row in told["rows"]
         ]
         show_table("AUROC of what pastes tell", ["variant", "seed", *measures, "canvases"], rows)
+        gates = [
+            (row["seed"], most, one["boxes"], one["right"])
+            for row in told["rows"]
+            if row["variant"] == told["rows"][0]["variant"]
+            for most, one in row["gate"].items()
+        ]
+        show_table("The published gate, without pastes", ["seed", "gamma", "boxes let through", "right"], gates)
     tell(told, as_json)
 
 

@@ -178,15 +178,16 @@ def folds_of(evidence: pa.Table, folds: int) -> list[Fold]:
     """Deal proposals to folds, those of one picture together.
 
     Args:
-        evidence: Proposals.
-        folds: How many; fewer where there are fewer pictures, and none with a single picture.
+        evidence: Proposals; where it has a `group_id`, those of one family of near-duplicates stay together.
+        folds: How many; fewer where there are fewer families, and none with a single one.
 
     Returns:
         Rows to fit on and rows that are left out, a pair a fold.
     """
-    images = evidence["image_id"].to_numpy(zero_copy_only=False)
-    folds = min(folds, len(np.unique(images)))
-    return list(GroupKFold(folds).split(images, groups=images)) if folds >= 2 else []
+    together = "group_id" if "group_id" in evidence.column_names else "image_id"
+    groups = evidence[together].to_numpy(zero_copy_only=False)
+    folds = min(folds, len(np.unique(groups)))
+    return list(GroupKFold(folds).split(groups, groups=groups)) if folds >= 2 else []
 
 
 def _knots(column: Floats) -> tuple[float, ...]:

@@ -38,7 +38,8 @@ class HeldBack:
     """Proposals whose truth is known.
 
     Attributes:
-        rounds: Proposals of held-back images with their evidence after each round of pastes.
+        rounds: Proposals of held-back images with their evidence after each round of pastes, and the `group_id` of
+            their image, so that no fold is judged on near-duplicates of what it was fitted on.
         matched: int64[N], which box of its image each is, -1 for none.
         samples: The held-back images.
     """
@@ -57,7 +58,12 @@ class HeldBack:
             samples: The images.
             settings: Rounds of pastes, and what a right box is.
         """
-        rounds = tuple(gather_evidence(proposals, checks, pastes) for pastes in settings.mining.rounds)
+        family = {sample.image_id: sample.group_id for sample in samples}
+        groups = pa.array([family[image_id] for image_id in proposals["image_id"].to_pylist()], pa.string())
+        rounds = tuple(
+            gather_evidence(proposals, checks, pastes).append_column("group_id", groups)
+            for pastes in settings.mining.rounds
+        )
         return HeldBack(rounds, match_proposals(proposals, samples, settings.selection.match_iou), samples)
 
     @property
@@ -80,10 +86,9 @@ class HeldBack:
     @property
     def groups(self) -> NDArray[np.intp]:
         """int[N]: which family of near-duplicates the picture of each proposal belongs to."""
-        family = {sample.image_id: sample.group_id for sample in self.samples}
-        names = [family[image_id] for image_id in self.evidence["image_id"].to_pylist()]
-        number = {name: index for index, name in enumerate(sorted(set(names)))}
-        return np.array([number[name] for name in names], dtype=np.intp)
+        names = self.evidence["group_id"].to_numpy(zero_copy_only=False)
+        numbers: NDArray[np.intp] = np.unique(names, return_inverse=True)[1]
+        return numbers
 
 
 def held_back(cycle: Cycle) -> HeldBack:

@@ -147,6 +147,10 @@ def test_one_thing_is_changed_at_a_time(config, root):
     assert [row["variant"] for row in rows] == names
     assert len({(row["boxes"], row["auroc_confidence"]) for row in rows}) == 1, "the same boxes"
     assert [row["pastes"] // row["boxes"] for row in rows] == [2, 2, 8]
+    for row in rows:
+        passed = [row["gate"][most]["boxes"] for most in ("0.15", "0.30", "0.50")]
+        assert passed == sorted(passed)
+        assert all(one["right"] <= one["boxes"] <= row["boxes"] for one in row["gate"].values())
     assert bench_ablation(config, 4, [0], names, images=4, root=str(root / "cells"))["rows"] == rows
 
 

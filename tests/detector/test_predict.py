@@ -241,9 +241,19 @@ def test_a_predictor_never_trains(learned):
 
 @pytest.mark.parametrize(("full", "half", "taken"), [(1.0, 0.5, "bf16"), (1.0, 0.95, "fp32"), (0.5, 1.0, "fp32")])
 def test_half_precision_is_taken_only_where_it_is_clearly_faster(monkeypatch, full, half, taken):
-    seconds = iter((full, half))
-    monkeypatch.setattr("pipeline.detector.precision._best_of", lambda _work: next(seconds))
+    readings = clock(full, half)
+    monkeypatch.setattr("pipeline.detector.precision.time.process_time", lambda: next(readings))
     assert fastest_precision(detector(), "cpu") == taken
+
+
+def clock(*seconds):
+    """Readings before and after pieces of work that take so long, in turn."""
+    now = 0.0
+    while True:
+        for took in seconds:
+            yield now
+            now += took
+            yield now
 
 
 def test_the_precision_is_measured():
