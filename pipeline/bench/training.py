@@ -91,9 +91,10 @@ class Cell:
         return cell_settings(self.config, labelled, self.seed, self.root, (*changed, *self.overrides))
 
     def name(self, arm: str) -> str:
-        """File of an arm's result."""
+        """File of an arm's result, named by all that it depends on: without pseudo-labels, what names its workspace."""
         settings = self.settings(arm)
-        return f"{settings.name}-{self.labelled}-{self.seed}-{arm}-{settings.digest()}.json"
+        digest = Path(settings.workspace).name.rpartition("-")[2] if arm in {LABELLED, ALL} else settings.digest()
+        return f"{settings.name}-{self.labelled}-{self.seed}-{arm}-{digest}.json"
 
 
 def bench_training(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, fields
 
@@ -125,13 +125,17 @@ def detect_pictures(
         yield batch, detect_batch(predictor, batch)
 
 
-def detect_batch(predictor: Predictor, batch: PictureBatch) -> list[Detections]:
+def detect_batch(detect: Callable[[Tensor], list[Detections]], batch: PictureBatch) -> list[Detections]:
     """Detect in a batch of pictures.
+
+    Args:
+        detect: A predictor, or what looks at pictures with one.
+        batch: The pictures.
 
     Returns:
         Detections a picture, in input pixels, cut at its edge.
     """
-    return [_inside(one, *size) for one, size in zip(predictor(batch.images), batch.sizes, strict=True)]
+    return [_inside(one, *size) for one, size in zip(detect(batch.images), batch.sizes, strict=True)]
 
 
 def _inside(found: Detections, height: int, width: int) -> Detections:

@@ -11,14 +11,11 @@ from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, pad
 from torchvision.ops import box_iou
 
-from pipeline.boxes import scale
-from pipeline.detector.pixels import FILL
 from pipeline.detector.predict import Detections, Predictor
-from pipeline.detector.stream import STRIDE
 from pipeline.mining.proposals import SAME_OBJECT_IOU, SAME_PLACE_IOU
+from pipeline.mining.view import View, detect_in
 
 NEAR_IOU = 0.4
 """Detections that overlap so much may be the same thing seen a little elsewhere."""
@@ -66,20 +63,8 @@ def look_again(
     Returns:
         What is seen of the proposals, a picture each.
     """
-    height, width = (round(side * enlarged) for side in images.shape[-2:])
-    shown = images
-    if enlarged != 1:
-        shown = interpolate(images.float(), (height, width), mode="bilinear", antialias=True).round().to(torch.uint8)
-    shown = pad(shown.flip(-1), (0, -width % STRIDE, 0, -height % STRIDE), value=FILL)
-    x_factor, y_factor = images.shape[-1] / width, images.shape[-2] / height
-    seen = [_mirrored_back(one, width, x_factor, y_factor) for one in predictor(shown)]
+    seen = detect_in(View(enlarged, mirrored=True), predictor, images)
     return [_compare(*pair) for pair in zip(proposals, seen, strict=True)]
-
-
-def _mirrored_back(seen: Detections, width: int, x_factor: float, y_factor: float) -> Detections:
-    x1, y1, x2, y2 = seen.boxes.unbind(1)
-    boxes = scale(torch.stack([width - x2, y1, width - x1, y2], dim=1), x_factor, y_factor)
-    return Detections(boxes, seen.scores, seen.labels, seen.embeddings)
 
 
 def _compare(proposals: Detections, seen: Detections) -> SecondLook:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+from torch import Tensor
 
 from pipeline.boxes import as_boxes
 from pipeline.detector.predict import Detections, Predictor, detect_batch
@@ -17,6 +19,7 @@ from pipeline.mining.check import Checker, Everything, Flags, Gate, Waiting
 from pipeline.mining.columns import CORNERS, corner_columns, fill_in, table_of
 from pipeline.mining.consistency import gather_evidence
 from pipeline.mining.cuts import Cuts, cut_out
+from pipeline.mining.fuse import detect_fused
 from pipeline.mining.hosts import Hosts
 from pipeline.mining.look import SecondLook, look_again
 from pipeline.mining.proposals import Neighbours, class_scores, look_around
@@ -67,6 +70,9 @@ class Miner:
         self._settings = settings
         self._max_pixels = max_pixels
         self._context = max(settings.margin, settings.view_margin)
+        self._detect: Callable[[Tensor], list[Detections]] = predictor
+        if settings.fusion.enabled:
+            self._detect = partial(detect_fused, predictor, settings=settings.fusion)
 
     def mine(self, refs: Iterable[ImageRef], gate: Gate | None = None, known: Mined | None = None) -> Mined:
         """Propose and check.
@@ -97,7 +103,7 @@ class Miner:
         """Detect in pictures, and cut out what is worth a check."""
         for batch in self._pictures(refs, mined):
             with mined.cost.time("detect"):
-                detections = detect_batch(self._predictor, batch)
+                detections = detect_batch(self._detect, batch)
             with mined.cost.time("propose"):
                 kept = [self._kept(one) for one in detections]
                 table = self._proposal_table(batch, kept)

@@ -4,7 +4,7 @@ from pipeline.settings.data import DataSettings, SourceSettings
 from pipeline.settings.detector import DetectorSettings
 from pipeline.settings.labeling import LabelingSettings, LabelStudioSettings, SimulatedSettings
 from pipeline.settings.losses import FocalSettings, OhemSettings, TripletSettings
-from pipeline.settings.mining import MiningSettings
+from pipeline.settings.mining import FusionSettings, MiningSettings
 from pipeline.settings.report import ReportSettings
 from pipeline.settings.root import Settings, dump_settings, load_settings, parse_settings
 from pipeline.settings.secrets import Secrets
@@ -32,6 +32,7 @@ __all__ = [
     "DetectorSettings",
     "EarlyStopSettings",
     "FocalSettings",
+    "FusionSettings",
     "LabelStudioSettings",
     "LabelingSettings",
     "MiningSettings",

@@ -2,10 +2,30 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pipeline.settings.base import Section, Share
 from pipeline.settings.detector import Precision
+
+
+class FusionSettings(Section):
+    """Proposals are what several views of a picture agree on: a pass a view, for better labels (arXiv 1712.04440)."""
+
+    enabled: bool = False
+    scales: tuple[float, ...] = Field(
+        default=(1.0, 1.2), min_length=1, max_length=16, description="sizes of the views, 1 for the detector's own"
+    )
+    mirrored: bool = Field(default=True, description="each size mirrored as well")
+    same_iou: float = Field(
+        default=0.55, gt=0.0, le=1.0, description="detections of a class that overlap so much are one object"
+    )
+
+    @field_validator("scales")
+    @classmethod
+    def _possible(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0.25 <= one <= 4 for one in scales):
+            raise ValueError(f"expected scales from 0.25 to 4, got {list(scales)}")
+        return scales
 
 
 class MiningSettings(Section):
@@ -13,6 +33,7 @@ class MiningSettings(Section):
 
     proposal_score: Share = Field(default=0.1, description="detections below are not proposals")
     proposals_per_image: int = Field(default=30, ge=1, le=1000, description="best detections an image that are checked")
+    fusion: FusionSettings = FusionSettings()
     hosts: int = Field(default=4, ge=1, le=64, description="pastes a proposal, each into another host where possible")
     look_scale: float = Field(
         default=1.2, ge=0.5, le=3.0, description="how much larger a picture in doubt is looked at again, mirrored"

@@ -2,6 +2,7 @@ import json
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from scipy.special import logit
 from sklearn.metrics import log_loss
@@ -191,6 +192,16 @@ def test_boxes_of_one_picture_stay_in_one_fold():
 @pytest.mark.parametrize(("per_image", "folds"), [(10, 3), (15, 2), (30, 0)])
 def test_fewer_pictures_than_folds(per_image, folds):
     assert len(folds_of(drawn_evidence(30, per_image=per_image)[0], 5)) == folds
+
+
+def test_near_duplicates_are_in_one_fold():
+    evidence, _, _ = drawn_evidence(60, per_image=3)
+    images = evidence["image_id"].to_numpy(zero_copy_only=False)
+    family = np.unique(images, return_inverse=True)[1] // 4
+    folds = folds_of(evidence.append_column("group_id", pa.array([str(one) for one in family])), 5)
+    assert len(folds) == 5
+    for fitted, left_out in folds:
+        assert not set(family[fitted]) & set(family[left_out])
 
 
 # Keeping
