@@ -22,17 +22,19 @@ ABLATIONS = {
     "label-smoothing": ("training.label_smoothing=0.05",),
     "ohem": ("training.classification=ohem",),
     "no-triplet": ("training.triplet.enabled=false",),
-    "no-ema": ("training.ema_decay=0", "training.teacher.enabled=false"),
+    "no-ema": ("training.ema_decay=0",),
     "no-ignore": ("training.ignore_regions=false",),
     "no-soft-weights": ("training.soft_weights=false",),
-    "no-teacher": ("training.teacher.enabled=false",),
+    "teacher": ("training.teacher.enabled=true",),
     "strong-view": ("training.augment.strong.enabled=true",),
     "copy-paste": ("training.copy_paste.enabled=true",),
-    "no-burn-in": ("training.burn_in=0",),
+    "burn-in": ("training.burn_in=0.2",),
+    "half-pseudo": ("training.pseudo_share=0.5",),
+    "no-fusion": ("mining.fusion.enabled=false",),
 }
-"""Each is `ours` with these overrides; the pseudo-labels are the same."""
-NAIVE_TRAINING = ("training.teacher.enabled=false",)
-"""The naive arms take their labels as they are: no second look, all weights 1, no ignore regions."""
+"""Each is `ours` with these overrides; where these concern training alone, the pseudo-labels are the same."""
+NAIVE_TRAINING = ("training.pseudo_share=0.75", "training.burn_in=0")
+"""The naive arms are trained as `ours`; their labels are taken as they are: all weights 1, no ignore regions."""
 ARMS = (LABELLED, *NAIVE, OURS, ALL)
 
 

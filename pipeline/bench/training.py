@@ -1,8 +1,10 @@
 """`crosscheck bench training`: what pseudo-labels are worth, between the labelled images alone and all labels.
 
-Every arm of a cell trains a detector from the same start (pretrained weights, new layers drawn from the same seed) for
-the same number of steps of the same batch, and is measured on the test split. The pseudo-labels of all arms come from
-the same detector, that of the arm `labelled`. `val` calibrates, certifies and gates; no arm learns from it.
+Every arm trains twice for the same number of steps of the same batch, as the first two cycles of a project do, and is
+measured on the test split. First, from pretrained weights and new layers drawn from the same seed, on the labelled
+images (`all`: on every label); what comes of it makes the pseudo-labels. Then it goes on from there, in the arm
+`labelled` with the labelled images alone, in others with their pseudo-labels as well. `val` calibrates, certifies and
+gates; no arm learns from it.
 """
 
 from __future__ import annotations
@@ -22,13 +24,11 @@ from pipeline.bench.arms import (
     LABELLED,
     NAIVE,
     NAIVE_TRAINING,
-    OURS,
     grade,
     naive_labels,
     our_labels,
 )
 from pipeline.bench.cells import cell_settings, train_cell
-from pipeline.detector.build import build_detector
 from pipeline.detector.checkpoint import load_model
 from pipeline.detector.gate import compare, verdict
 from pipeline.detector.resume import CHECKPOINT
@@ -41,8 +41,15 @@ from pipeline.workspace import Folder
 
 BUDGETS = {"bccd": 5, "deeppcb": 10, "cards": 10}
 """Labelled images by set: so few that labels of the pool still teach something."""
-RECIPE = ("selection.query.images=0", "selection.soft_from=0.5", "training.teacher.enabled=true")
-"""Of `ours`, over what the settings say: nobody is asked, and soft labels and the teacher's second look are on."""
+RECIPE = (
+    "selection.query.images=0",
+    "selection.soft_from=0.5",
+    "mining.fusion.enabled=true",
+    "training.pseudo_share=0.75",
+    "training.burn_in=0",
+)
+"""Of `ours`, over what the settings say: nobody is asked, proposals are what several views agree on, likely ones are
+soft labels, and as the detector has learnt the labels before, it goes on with all images at once."""
 EVERYTHING = 10_000_000
 """As many labelled images as there are."""
 
@@ -81,10 +88,9 @@ class Cell:
         workspace = self._settings(self.labelled).workspace
         if arm in NAIVE:
             return self._settings(self.labelled, NAIVE_TRAINING).model_copy(update={"workspace": workspace})
-        ours = self._settings(self.labelled, RECIPE)
-        labelled_by = ours.model_dump(mode="json", include={"mining", "selection"})
-        digest = hashlib.sha256(json.dumps(labelled_by, sort_keys=True).encode()).hexdigest()[:8]
         own = self._settings(self.labelled, (*RECIPE, *ABLATIONS.get(arm, ())))
+        labelled_by = own.model_dump(mode="json", include={"mining", "selection"})
+        digest = hashlib.sha256(json.dumps(labelled_by, sort_keys=True).encode()).hexdigest()[:8]
         return own.model_copy(update={"workspace": f"{workspace}-{digest}"})
 
     def _settings(self, labelled: int, changed: Sequence[str] = ()) -> Settings:
@@ -121,8 +127,9 @@ def bench_training(
         progress: Told after every arm, and while a detector is trained.
 
     Returns:
-        A row a cell and arm: `set`, `labelled`, `seed`, `arm`, `map`, `map50`, `per_class`, `steps`, `seconds`, and of
-        pseudo-labelled arms what was true of their labels.
+        A row a cell and arm: `set`, `labelled`, `seed`, `arm`, `map`, `map50`, `per_class`, `map_before` (of the first
+        half), `steps` of both halves, `seconds` of the second, `gate`, and of pseudo-labelled arms what was true of
+        their labels.
     """
     budgets = {config: labelled or _budget(config) for config in configs}
     cells = [Cell(config, budgets[config], seed, tuple(overrides), root) for seed in seeds for config in configs]
@@ -145,18 +152,20 @@ def _budget(config: Path) -> int:
 def _measure(cell: Cell, arm: str, progress: Progress) -> dict[str, Any]:
     settings = cell.settings(arm)
     row = {"set": settings.name, "labelled": cell.labelled, "seed": cell.seed, "arm": arm}
+    base = train_cell(cell.settings(ALL if arm == ALL else LABELLED), progress)
     if arm in {LABELLED, ALL}:
-        return row | _told(train_cell(settings, progress))
-    base = train_cell(cell.settings(LABELLED), progress)
-    pseudo = naive_labels(base, NAIVE[arm]) if arm in NAIVE else our_labels(_branch(base, cell), progress)
+        return row | _trained(base, settings, arm, [], progress)
+    pseudo = naive_labels(base, NAIVE[arm]) if arm in NAIVE else our_labels(_branch(base, settings), progress)
     labels = grade(base, pseudo)
-    told = _trained(base, settings, arm, pseudo, progress) if pseudo else _told(base) | {"same_as": LABELLED}
+    told = _trained(base, settings, arm, pseudo, progress)
     return row | told | {"pseudo": {**asdict(labels), "precision": labels.precision, "recall": labels.recall}}
 
 
-def _branch(base: Cycle, cell: Cell) -> Cycle:
-    """A copy of a trained cell that goes on as `ours`."""
-    settings = cell.settings(OURS)
+def _branch(base: Cycle, settings: Settings) -> Cycle:
+    """A copy of a trained cell that goes on as `ours`, or as an ablation that labels the pool otherwise.
+
+    Ablations of training alone share it, and what was mined in it.
+    """
     place = Path(settings.workspace)
     if not place.exists():
         unfinished = place.with_suffix(".tmp")
@@ -166,23 +175,16 @@ def _branch(base: Cycle, cell: Cell) -> Cycle:
     return Cycle(settings, base.number, base.opened_at)
 
 
-def _told(cycle: Cycle) -> dict[str, Any]:
-    """Of a detector that learnt from labels alone."""
-    test = cycle.artefact("metrics")["test"]
-    run = cycle.artefact("training")
-    return _result(test, run)
-
-
 def _trained(base: Cycle, settings: Settings, arm: str, pseudo: list[Sample], progress: Progress) -> dict[str, Any]:
-    """Train from where the base began, on its labels and pseudo-labels of the pool, and hold it against the base."""
-    seed = cycle_seed(settings, base.number)
-    detector = build_detector(settings.detector, settings.data.labels, settings.training, seed)
+    """Go on from the base with its labels and pseudo-labels of the pool, and hold the outcome against it."""
+    seed = cycle_seed(settings, base.number + 1)
+    before, models = base.artefact("metrics"), base.workspace.models
+    detector, champion = (load_model(models, str(before["candidate"]), settings.training) for _ in range(2))
     held_back = labeled_samples(base.store, Split.VAL)
-    samples = [*labeled_samples(base.store, Split.TRAIN), *pseudo]
     folder = base.workspace.folder("arms", arm)
     run = fit(
         detector,
-        samples,
+        [*labeled_samples(base.store, Split.TRAIN), *pseudo],
         held_back,
         settings,
         seed=seed,
@@ -191,17 +193,16 @@ def _trained(base: Cycle, settings: Settings, arm: str, pseudo: list[Sample], pr
         progress=progress,
     )
     test = measured(settings, detector, labeled_samples(base.store, Split.TEST))
-    champion = load_model(base.workspace.models, str(base.artefact("metrics")["candidate"]))
-    on_val, before = (judged(settings, one, held_back) for one in (detector, champion))
-    promoted, why = verdict(compare(on_val, before, settings.seed), settings.training.gate_tolerance)
+    on_val, was = (judged(settings, one, held_back) for one in (detector, champion))
+    promoted, why = verdict(compare(on_val, was, settings.seed), settings.training.gate_tolerance)
     folder.remove(CHECKPOINT)
-    return _result(asdict(test), run) | {"gate": {"promoted": promoted, "why": why}}
-
-
-def _result(test: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
     return {
-        **{name: test[name] for name in ("map", "map50", "per_class")},
-        "steps": run["steps"],
+        "map": test.map,
+        "map50": test.map50,
+        "per_class": test.per_class,
+        "map_before": before["test"]["map"],
+        "steps": base.artefact("training")["steps"] + run["steps"],
         "seconds": run["train_seconds"],
         "images_per_s": run["images_per_s"],
+        "gate": {"promoted": promoted, "why": why},
     }

@@ -16,7 +16,7 @@ from pipeline.errors import ArtefactError
 from pipeline.workspace import Folder
 
 GATED = "ours, gated"
-"""`ours` as the gate leaves it: the model of `labelled` stays where that of `ours` is refused on val."""
+"""`ours` as the gate leaves it: the model from before stays where that of `ours` is refused on val."""
 _ORDER = (*(arm for arm in ARMS if arm != ALL), GATED, ALL, *ABLATIONS)
 
 Row = dict[str, Any]
@@ -140,12 +140,8 @@ def draw(arms: Sequence[Arm], path: Path) -> None:
 
 
 def _gated(by_arm: Mapping[str, Mapping[int, Row]]) -> dict[int, float]:
-    ours, base = by_arm.get(OURS, {}), by_arm.get(LABELLED, {})
-    return {
-        seed: (row if row.get("gate", {"promoted": True})["promoted"] else base[seed])["map"]
-        for seed, row in ours.items()
-        if seed in base
-    }
+    ours = by_arm.get(OURS, {})
+    return {seed: row["map" if row["gate"]["promoted"] else "map_before"] for seed, row in ours.items()}
 
 
 def _gap_closed(maps: Mapping[int, float], low: Mapping[int, float], high: Mapping[int, float]) -> float | None:

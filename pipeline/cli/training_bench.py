@@ -30,7 +30,7 @@ def training(
             "--arms", help="labelled, naive-0.5, naive-0.9, ours, all (the default), or ablations of ours, named above."
         ),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Of every arm. Default: as the settings say.", min=1)] = None,
+    steps: Annotated[int | None, typer.Option(help="Of each half of every arm. Default: as the settings say.", min=1)] = None,
     results: Annotated[Path, typer.Option("--json", help="Folder that gets a JSON file a cell and arm.")] = Path(
         "runs/bench/training"
     ),
@@ -43,9 +43,10 @@ def training(
 ) -> None:
     """Measure what pseudo-labels are worth, between the labelled images alone and the labels of all.
 
-    Every arm trains from the same start for the same number of steps and is measured on the test split. Ablations, each
-    `ours` with one change: no-mixup, mosaic, label-smoothing, ohem, no-triplet, no-ema, no-ignore, no-soft-weights,
-    no-teacher, strong-view, copy-paste, no-burn-in. What is finished is kept, and a killed run goes on.
+    Every arm trains from the same start for the same number of steps, goes on from there for as many, with its
+    pseudo-labels, and is measured on the test split. Ablations, each `ours` with one change: no-mixup, mosaic,
+    label-smoothing, ohem, no-triplet, no-ema, no-ignore, no-soft-weights, teacher, strong-view, copy-paste, burn-in,
+    half-pseudo, no-fusion. What is finished is kept, and a killed run goes on.
     """
     from pipeline.bench.arms import ARMS
     from pipeline.bench.training import bench_training
