@@ -30,7 +30,9 @@ def training(
             "--arms", help="labelled, naive-0.5, naive-0.9, ours, all (the default), or ablations of ours, named above."
         ),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Of each half of every arm. Default: as the settings say.", min=1)] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Of each half of every arm. Default: as the settings say.", min=1)
+    ] = None,
     results: Annotated[Path, typer.Option("--json", help="Folder that gets a JSON file a cell and arm.")] = Path(
         "runs/bench/training"
     ),

@@ -7,12 +7,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from torchvision.ops import box_iou
+
+from pipeline.boxes import as_boxes
 from pipeline.records import Box, Region, Sample, State
 from pipeline.settings import TrainingSettings
 
 UNSURE = "unsure"
 OF_MACHINE = {UNSURE, "weak"}
 """Reasons of ignore regions that stand for boxes which were not written."""
+SAME_OBJECT_IOU = 0.4
+"""A region that overlaps a pseudo-box so much stands for the same object, seen less well."""
 
 
 @dataclass(frozen=True)
@@ -91,4 +96,16 @@ def _bounded(sample: Sample, kept: set[str], settings: TrainingSettings) -> Samp
     boxes = [box for box in sample.boxes if box.box_id in kept]
     if not settings.soft_weights:
         boxes = [replace(box, p_correct=None) for box in boxes]
-    return replace(sample, boxes=tuple(boxes), ignore=(*regions, *beyond))
+    return replace(sample, boxes=tuple(boxes), ignore=_of_other_objects([*regions, *beyond], boxes))
+
+
+def _of_other_objects(regions: list[Region], boxes: list[Box]) -> tuple[Region, ...]:
+    """Without the regions that stand for the object of a box.
+
+    Misplaced detections of an object lie round its box: with these ignored, a detector does not learn to place it.
+    """
+    if not regions or not boxes:
+        return tuple(regions)
+    overlap = box_iou(as_boxes([one.xyxy for one in regions]), as_boxes([box.xyxy for box in boxes])).amax(1)
+    pairs = zip(regions, overlap.tolist(), strict=True)
+    return tuple(one for one, iou in pairs if iou < SAME_OBJECT_IOU or one.reason not in OF_MACHINE)

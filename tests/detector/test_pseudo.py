@@ -32,7 +32,7 @@ def test_nothing():
 
 
 def test_within_bounds_all_stay_as_they_are():
-    samples = [sample("a", *row(3)), machine("b", *row(5), ignore=(Region(0, 0, 9, 9, "unsure"),)), machine("empty")]
+    samples = [sample("a", *row(3)), machine("b", *row(5), ignore=(Region(0, 20, 9, 29, "unsure"),)), machine("empty")]
     left = bounded(samples)
     assert left.samples == samples
     assert left.kept == {"bolt": 5}
@@ -94,3 +94,11 @@ def test_regions_of_boxes_that_were_not_written_are_a_switch(ignoring):
     reasons = [Counter(region.reason for region in one.ignore) for one in left.samples]
     everything = dict.fromkeys(("unsure", "weak", "crowd"), 1)
     assert reasons == [everything, everything if ignoring else {"crowd": 1}]
+
+
+def test_a_region_that_stands_for_the_object_of_a_box_is_no_region():
+    near, far, crowd = Region(1, 0, 9, 8, "weak"), Region(5, 0, 13, 8, "unsure"), Region(1, 0, 9, 8, "crowd")
+    samples = [sample("people", *row(1), ignore=(near, far, crowd)), machine("a", *row(1), ignore=(near, far, crowd))]
+    people, left = bounded(samples).samples
+    assert people == samples[0]
+    assert left.ignore == (far, crowd)
