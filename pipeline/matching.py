@@ -95,5 +95,26 @@ def match_proposals(proposals: pa.Table, samples: Sequence[Sample], iou: float) 
     return matched
 
 
+def matched_corners(proposals: pa.Table, samples: Sequence[Sample], matched: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Where the true box of each proposal lies.
+
+    Args:
+        proposals: Column `image_id`.
+        samples: Labelled pictures.
+        matched: int64[N] of `match_proposals`.
+
+    Returns:
+        float64[N, 4] in `(x1, y1, x2, y2)`, pixels; NaN for proposals that match none.
+    """
+    corners = np.array([box.xyxy for sample in samples for box in sample.boxes], dtype=np.float64).reshape(-1, 4)
+    first = np.cumsum([0, *(len(sample.boxes) for sample in samples)])
+    image_ids = pa.array([sample.image_id for sample in samples], pa.string())
+    picture = pc.index_in(proposals["image_id"], value_set=image_ids).fill_null(0).to_numpy()
+    found = matched >= 0
+    truth = np.full((len(matched), 4), np.nan)
+    truth[found] = corners[first[picture[found]] + matched[found]]
+    return truth
+
+
 def _labels_of(samples: Sequence[Sample]) -> pa.Array:
     return pa.array([box.label for sample in samples for box in sample.boxes], pa.string())

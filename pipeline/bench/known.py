@@ -18,6 +18,7 @@ from pipeline.mining.hosts import Hosts
 from pipeline.mining.mine import Mined, Miner
 from pipeline.records import Sample, Split
 from pipeline.selection.ladder import Ladder, fit_ladder, out_of_fold
+from pipeline.selection.placing import Placing
 from pipeline.settings.detector import Precision
 from pipeline.stages.calibration import HeldBack
 from pipeline.stages.cycle import Cycle, Progress, silent
@@ -91,11 +92,11 @@ class Bench:
         )
         return miner.mine([sample.ref for sample in samples], gate)
 
-    def known(self, mined: Mined, samples: list[Sample]) -> HeldBack:
-        """Put the truth beside what was mined."""
-        return HeldBack.of(mined.proposals, mined.checks, samples, self.cycle.settings)
+    def known(self, mined: Mined, samples: list[Sample], placing: Placing | None = None) -> HeldBack:
+        """Put the truth beside what was mined, placed as other images tell, or as these tell of each other."""
+        return HeldBack.of(mined.proposals, mined.checks, samples, self.cycle.settings, placing)
 
-    def checked(self, predictor: Predictor, split: Split) -> HeldBack:
+    def checked(self, predictor: Predictor, split: Split, placing: Placing | None = None) -> HeldBack:
         """A split with every proposal checked; kept in the cell, so that one benchmark's mining serves the others."""
         samples, folder = self.samples(split), self.cycle.folder.folder("bench")
         settings = self.cycle.settings.model_dump_json(include={"mining": True, "detector": True})
@@ -105,7 +106,7 @@ class Bench:
             mined = self.mine(predictor, samples)
             for table, rows in zip(tables, (mined.proposals, mined.checks), strict=True):
                 folder.write_table(table, rows)
-        return self.known(Mined(*(folder.read_table(table) for table in tables)), samples)
+        return self.known(Mined(*(folder.read_table(table) for table in tables)), samples, placing)
 
     def ladder_inputs(self, known: HeldBack) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What `fit_ladder` and `out_of_fold` take."""
@@ -123,7 +124,7 @@ class Bench:
         progress("mining", 0, 2)
         held_back = self.checked(predictor, Split.VAL)
         progress("mining", 1, 2)
-        pool = self.checked(predictor, Split.TEST)
+        pool = self.checked(predictor, Split.TEST, held_back.placing)
         progress("mining", 2, 2)
         given, options = self.ladder_inputs(held_back)
         ladder, (gated, _) = fit_ladder(*given, **options), out_of_fold(*given, **options)

@@ -83,7 +83,7 @@ def _measure(settings: Settings, progress: Progress) -> dict[str, Any]:
         label: one if one.certified else replace(one, threshold=target)
         for label, one in certify(held_back, applied.out_of_fold, settings, bench.model_id).classes.items()
     }
-    selection = decide(known.evidence, p_correct, promised, settings.selection)
+    selection = decide(known.placed, p_correct, promised, settings.selection)
     image_ids = [sample.image_id for sample in known.samples]
     unseen = missed.predict(selection, p_correct, image_ids).sum(1)
     truly = _never_proposed(known)

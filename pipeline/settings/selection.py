@@ -35,6 +35,9 @@ class SelectionSettings(Section):
     min_class_boxes: int = Field(
         default=30, ge=1, le=1_000_000, description="with fewer calibration boxes a class is pooled"
     )
+    place_boxes: bool = Field(
+        default=True, description="boxes of a class are moved as held-back ones show that its boxes are misplaced"
+    )
     drop_below: Share = Field(default=0.05, description="boxes with a lower p(correct) are dropped")
     soft_from: Share | None = Field(
         default=None,

@@ -13,23 +13,27 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.boxes import as_boxes
-from pipeline.matching import match_proposals
+from pipeline.matching import match_proposals, matched_corners
 from pipeline.mining.consistency import gather_evidence
 from pipeline.mining.validate import prices
 from pipeline.records import Sample, Split
+from pipeline.selection.calibrate import folds_of
 from pipeline.selection.certify import Certificate, Certificates, certify_class
 from pipeline.selection.clusters import error_correlation
 from pipeline.selection.ladder import Ladder, fit_ladder, out_of_fold
 from pipeline.selection.misses import MissModel, fit_misses, recall_by_class_and_size
+from pipeline.selection.placing import Placing, corners_of, fit_placing
 from pipeline.selection.quality import measure
 from pipeline.settings import MiningSettings, Settings
 from pipeline.stages.cycle import Cycle
 from pipeline.stages.finetune import labeled_samples
 
-LADDER, MISSES = "calibration.json", "misses.json"
+LADDER, MISSES, PLACING = "calibration.json", "misses.json", "placing.json"
+LOOSE_IOU = 0.4
+"""A misplaced proposal overlaps its object at least so much."""
 _COST_ONLY = {"batch_size", "chunk_images", "decode_threads", "max_hosts_cached"}
 """Settings of mining that change what it costs and nothing that it finds."""
-_RESTED_ON = {"match_iou", "target_precision", "confidence", "folds", "min_class_boxes"}
+_RESTED_ON = {"match_iou", "target_precision", "confidence", "folds", "min_class_boxes", "place_boxes"}
 """Settings of selection that certificates depend on."""
 
 
@@ -40,16 +44,26 @@ class HeldBack:
     Attributes:
         rounds: Proposals of held-back images with their evidence after each round of pastes, and the `group_id` of
             their image, so that no fold is judged on near-duplicates of what it was fitted on.
-        matched: int64[N], which box of its image each is, -1 for none.
+        placing: How they are misplaced; nothing where `selection.place_boxes` is off.
+        placed: The proposals where they truly lie, as far as other images tell.
+        matched: int64[N], which box of its image each of `placed` is, -1 for none.
         samples: The held-back images.
     """
 
     rounds: tuple[pa.Table, ...]
+    placing: Placing
+    placed: pa.Table
     matched: NDArray[np.int64]
     samples: list[Sample]
 
     @staticmethod
-    def of(proposals: pa.Table, checks: pa.Table, samples: list[Sample], settings: Settings) -> HeldBack:
+    def of(
+        proposals: pa.Table,
+        checks: pa.Table,
+        samples: list[Sample],
+        settings: Settings,
+        placing: Placing | None = None,
+    ) -> HeldBack:
         """Put the truth beside what was mined.
 
         Args:
@@ -57,6 +71,8 @@ class HeldBack:
             checks: Columns of `CHECK_SCHEMA`, all of these proposals.
             samples: The images.
             settings: Rounds of pastes, and what a right box is.
+            placing: What other images tell of how boxes are misplaced; without it each of these images is placed as the
+                others of them tell.
         """
         family = {sample.image_id: sample.group_id for sample in samples}
         groups = pa.array([family[image_id] for image_id in proposals["image_id"].to_pylist()], pa.string())
@@ -64,7 +80,14 @@ class HeldBack:
             gather_evidence(proposals, checks, pastes).append_column("group_id", groups)
             for pastes in settings.mining.rounds
         )
-        return HeldBack(rounds, match_proposals(proposals, samples, settings.selection.match_iou), samples)
+        found, sizes = rounds[-1], _sizes(samples)
+        if placing is None and settings.selection.place_boxes:
+            placing, placed = _placed_by_others(found, samples, settings.selection.folds)
+        else:
+            placing = placing or Placing()
+            placed = placing.place(found, sizes)
+        matched = match_proposals(placed, samples, settings.selection.match_iou)
+        return HeldBack(rounds, placing, placed, matched, samples)
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -91,6 +114,23 @@ class HeldBack:
         return numbers
 
 
+def _placed_by_others(found: pa.Table, samples: list[Sample], folds: int) -> tuple[Placing, pa.Table]:
+    """How proposals are misplaced, and each of them placed as the images of other folds tell."""
+    truth = matched_corners(found, samples, match_proposals(found, samples, LOOSE_IOU))
+    labels, corners = found["label"].to_numpy(zero_copy_only=False).astype(str), corners_of(found)
+    places, sizes = np.arange(len(found)), _sizes(samples)
+    parts, rows = [found.slice(0, 0)], [places[:0]]
+    for fitted, left_out in folds_of(found, folds) or [(places[:0], places)]:
+        placing = fit_placing(labels[fitted], corners[fitted], truth[fitted])
+        parts.append(placing.place(found.take(left_out), sizes))
+        rows.append(left_out)
+    return fit_placing(labels, corners, truth), pa.concat_tables(parts).take(np.argsort(np.concatenate(rows)))
+
+
+def _sizes(samples: list[Sample]) -> pa.Table:
+    return pa.table({name: [getattr(one, name) for one in samples] for name in ("image_id", "width", "height")})
+
+
 def held_back(cycle: Cycle) -> HeldBack:
     """Read the held-back proposals of a cycle and mark the right ones."""
     proposals, checks = (cycle.folder.read_table(f"held_back_{name}.parquet") for name in ("proposals", "checks"))
@@ -100,7 +140,8 @@ def held_back(cycle: Cycle) -> HeldBack:
 def calibrate(cycle: Cycle, model_id: str) -> Ladder:
     """Fit p(correct) on the held-back proposals, measure it out of fold, and certify thresholds.
 
-    Writes `calibration.json` and `certificates.json`, and keeps the ladder and what it misses with the model.
+    Writes `calibration.json` and `certificates.json`, and keeps the ladder, what it misses and how it
+    misplaces boxes with the model.
 
     Args:
         cycle: The cycle; its held-back images are mined.
@@ -119,6 +160,7 @@ def calibrate(cycle: Cycle, model_id: str) -> Ladder:
     model = cycle.workspace.models.folder(model_id)
     model.write_json(LADDER, ladder.to_json())
     model.write_json(MISSES, misses.to_json())
+    model.write_json(PLACING, known.placing.to_json())
     recall = [asdict(one) for one in recall_by_class_and_size(known.samples, known.evidence, known.matched)]
     measures = _measures(cycle, known, p_correct, with_all)
     cycle.folder.write_json("calibration.json", {**measures, "recall": recall})
@@ -185,11 +227,13 @@ class Calibrated(NamedTuple):
         ladder: Gives p(correct).
         certificates: What is promised.
         misses: What no proposal finds.
+        placing: Where boxes truly lie.
     """
 
     ladder: Ladder
     certificates: Certificates
     misses: MissModel
+    placing: Placing
 
 
 def load_calibration(cycle: Cycle, known: HeldBack) -> Calibrated:
@@ -200,7 +244,7 @@ def load_calibration(cycle: Cycle, known: HeldBack) -> Calibrated:
         known: The held-back proposals as they are now.
 
     Returns:
-        All three.
+        All four.
 
     Raises:
         ArtefactError: Nothing was calibrated, or the certificates are another model's or of another calibration set.
@@ -210,7 +254,7 @@ def load_calibration(cycle: Cycle, known: HeldBack) -> Calibrated:
     promised.check(model_id, calibration_set(known.samples, cycle.settings))
     model = cycle.workspace.models.folder(model_id)
     ladder, misses = Ladder.from_json(model.read_json(LADDER)), MissModel.from_json(model.read_json(MISSES))
-    return Calibrated(ladder, promised, misses)
+    return Calibrated(ladder, promised, misses, Placing.from_json(model.read_json(PLACING)))
 
 
 def _measures(

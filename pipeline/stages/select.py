@@ -63,12 +63,15 @@ def select(cycle: Cycle) -> dict[str, Any]:
 
 def _decide(cycle: Cycle) -> dict[str, Any]:
     known = held_back(cycle)
-    ladder, promised, missed = load_calibration(cycle, known)
+    ladder, promised, missed, placing = load_calibration(cycle, known)
     withdrawn = [label for label, one in standings(cycle, known.samples).items() if one.withdrawn]
     plain = [name for name in PROPOSAL_SCHEMA.names if name != "embedding"]
     proposals = cycle.folder.read_table("proposals.parquet", plain)
     evidence = gather_evidence(proposals, cycle.folder.read_table("checks.parquet"))
-    selection = decide(evidence, ladder.predict(evidence), promised.classes, cycle.settings.selection, withdrawn)
+    p_correct = ladder.predict(evidence)
+    sizes = cycle.store.table(columns=["image_id", "width", "height"])
+    placed = placing.place(evidence, sizes)
+    selection = decide(placed, p_correct, promised.classes, cycle.settings.selection, withdrawn)
     cycle.folder.write_table("selection.parquet", selection)
     cycle.folder.write_table("background.parquet", _background(cycle, selection, missed))
     queue = _queue(cycle, selection, missed)
