@@ -1,8 +1,8 @@
 """Settings of `mining/`: cross-image validation."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from pipeline.settings.base import Section, Share
 from pipeline.settings.detector import Precision
@@ -12,20 +12,13 @@ class FusionSettings(Section):
     """Proposals are what several views of a picture agree on: a pass a view, for better labels (arXiv 1712.04440)."""
 
     enabled: bool = False
-    scales: tuple[float, ...] = Field(
+    scales: tuple[Annotated[float, Field(ge=0.25, le=4.0)], ...] = Field(
         default=(1.0, 1.2), min_length=1, max_length=16, description="sizes of the views, 1 for the detector's own"
     )
     mirrored: bool = Field(default=True, description="each size mirrored as well")
     same_iou: float = Field(
         default=0.55, gt=0.0, le=1.0, description="detections of a class that overlap so much are one object"
     )
-
-    @field_validator("scales")
-    @classmethod
-    def _possible(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(0.25 <= one <= 4 for one in scales):
-            raise ValueError(f"expected scales from 0.25 to 4, got {list(scales)}")
-        return scales
 
 
 class MiningSettings(Section):
