@@ -31,10 +31,12 @@ ABLATIONS = {
     "burn-in": ("training.burn_in=0.2",),
     "half-pseudo": ("training.pseudo_share=0.5",),
     "no-fusion": ("mining.fusion.enabled=false",),
+    "no-placing": ("selection.place_boxes=false",),
 }
 """Each is `ours` with these overrides; where these concern training alone, the pseudo-labels are the same."""
-NAIVE_TRAINING = ("training.pseudo_share=0.75", "training.burn_in=0")
-"""The naive arms are trained as `ours`; their labels are taken as they are: all weights 1, no ignore regions."""
+GOING_ON = ("training.pseudo_share=0.75", "training.burn_in=0")
+"""How `ours` and the naive arms go on: the detector has learnt the labels before, so all images come at once. Naive
+labels are taken as they are: all weights 1, no ignore regions."""
 ARMS = (LABELLED, *NAIVE, OURS, ALL)
 
 

@@ -21,9 +21,9 @@ from pipeline.bench.arms import (
     ABLATIONS,
     ALL,
     ARMS,
+    GOING_ON,
     LABELLED,
     NAIVE,
-    NAIVE_TRAINING,
     grade,
     naive_labels,
     our_labels,
@@ -45,11 +45,10 @@ RECIPE = (
     "selection.query.images=0",
     "selection.soft_from=0.5",
     "mining.fusion.enabled=true",
-    "training.pseudo_share=0.75",
-    "training.burn_in=0",
+    *GOING_ON,
 )
-"""Of `ours`, over what the settings say: nobody is asked, proposals are what several views agree on, likely ones are
-soft labels, and as the detector has learnt the labels before, it goes on with all images at once."""
+"""Of `ours`, over what the settings say: nobody is asked, proposals are what several views agree on, and likely ones
+are soft labels."""
 EVERYTHING = 10_000_000
 """As many labelled images as there are."""
 
@@ -87,7 +86,7 @@ class Cell:
             return self._settings(EVERYTHING if arm == ALL else self.labelled)
         workspace = self._settings(self.labelled).workspace
         if arm in NAIVE:
-            return self._settings(self.labelled, NAIVE_TRAINING).model_copy(update={"workspace": workspace})
+            return self._settings(self.labelled, GOING_ON).model_copy(update={"workspace": workspace})
         own = self._settings(self.labelled, (*RECIPE, *ABLATIONS.get(arm, ())))
         labelled_by = own.model_dump(mode="json", include={"mining", "selection"})
         digest = hashlib.sha256(json.dumps(labelled_by, sort_keys=True).encode()).hexdigest()[:8]

@@ -103,8 +103,7 @@ class HeldBack:
         """What each check of each proposal costs, see `pipeline.mining.validate.prices`."""
         size = {sample.image_id: (sample.width, sample.height) for sample in self.samples}
         sizes = torch.tensor([size[image_id] for image_id in self.evidence["image_id"].to_pylist()]).reshape(-1, 2)
-        corners = [self.evidence[name].to_numpy() for name in ("x1", "y1", "x2", "y2")]
-        return prices(as_boxes(np.stack(corners, axis=1)), sizes, settings).double().numpy()
+        return prices(as_boxes(corners_of(self.evidence)), sizes, settings).double().numpy()
 
     @property
     def groups(self) -> NDArray[np.intp]:
