@@ -35,7 +35,7 @@ def mining(
     """Compare mining with a plain detection pass and with the published rule, in one run on the same boxes.
 
     A detector is trained once a seed. The published rule pastes each proposal into five whole hosts, one forward pass
-    each; the engine checks what can change what becomes of a box. Ratios are of medians of three runs in turn.
+    each; the engine checks what can change what becomes of a box. Ratios are of medians of five runs in turn.
     """
     from pipeline.bench.mining import bench_mining
 

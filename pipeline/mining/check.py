@@ -16,6 +16,7 @@ from pipeline.mining.consistency import gather_evidence
 from pipeline.mining.cuts import Cuts
 from pipeline.mining.hosts import Hosts
 from pipeline.mining.paste import Pastes, draw_pastes
+from pipeline.mining.purse import Purse
 from pipeline.mining.validate import Cost, Redetections, redetect, redetect_closer
 from pipeline.records import CHECK_SCHEMA
 from pipeline.seeds import numpy_generator
@@ -59,12 +60,15 @@ class Waiting:
         checks: Columns of `CHECK_SCHEMA`, what is known of them already.
         chosen: bool[N], which of them wait.
         cuts: Of those that wait, in order.
+        prices: float64[N, 1 + rounds], of showing each proposal closer and of its pastes in each round, in detection
+            passes over its picture.
     """
 
     proposals: pa.Table
     checks: pa.Table
     chosen: Flags
     cuts: Cuts
+    prices: NDArray[np.float64]
 
     @staticmethod
     def join(parts: list[Waiting]) -> Waiting:
@@ -74,6 +78,7 @@ class Waiting:
             pa.concat_tables([part.checks for part in parts]),
             np.concatenate([part.chosen for part in parts]),
             Cuts.join(part.cuts for part in parts),
+            np.concatenate([part.prices for part in parts]),
         )
 
 
@@ -93,32 +98,43 @@ class Checker:
         self._settings = settings
         self._seed = seed
 
-    def check(self, waiting: Waiting, gate: Gate, cost: Cost) -> tuple[pa.Table, pa.Table]:
-        """Check proposals until none of them climbs.
+    def check(self, waiting: Waiting, gate: Gate, purse: Purse, cost: Cost) -> tuple[pa.Table, pa.Table]:
+        """Check proposals until none of them climbs, or nothing more can be paid.
 
         Args:
             waiting: The proposals.
             gate: Asked after every step.
+            purse: Pays for every step.
             cost: Counted up.
 
         Returns:
             The proposals, with `agreement` where they were shown closer, and all checks of them.
         """
         proposals, checks, climbing = waiting.proposals, waiting.checks, waiting.chosen
+        evidence = gather_evidence(proposals, checks)
         pastes: Pastes | None = None
-        while climbing.any():
-            unseen = climbing & proposals["agreement"].is_null().to_numpy(zero_copy_only=False)
-            done = gather_evidence(proposals, checks)["checks"].to_numpy()
+        while (climbing := purse.pay(climbing, self._prices(waiting, evidence))).any():
+            unseen = climbing & _not_shown(evidence)
             pasted = climbing & ~unseen
             if unseen.any():
                 proposals = self._look_closer(proposals, unseen, waiting, cost)
             if pasted.any():
-                pastes = pastes or self._draw(waiting)
+                pastes, done = pastes or self._draw(waiting), evidence["checks"].to_numpy()
                 checks = pa.concat_tables([checks, self._paste(pastes, waiting, pasted, done, cost)])
             evidence = gather_evidence(proposals, checks)
             unfinished = evidence["checks"].to_numpy() < self._settings.hosts
             climbing = waiting.chosen & unfinished & gate.climbs(evidence)
         return proposals, checks
+
+    def _prices(self, waiting: Waiting, evidence: pa.Table) -> NDArray[np.float64]:
+        """Of the next step of each proposal."""
+        number = self._round(evidence["checks"].to_numpy())
+        step = np.where(_not_shown(evidence), 0, 1 + number)
+        return np.take_along_axis(waiting.prices, step[:, None], axis=1)[:, 0]
+
+    def _round(self, done: NDArray[np.int32]) -> NDArray[np.intp]:
+        """Which round comes next after so many pastes."""
+        return np.searchsorted(self._settings.rounds[:-1], done, side="right")
 
     def _look_closer(self, proposals: pa.Table, unseen: Flags, waiting: Waiting, cost: Cost) -> pa.Table:
         """Fill in `agreement` and `agreement_iou`."""
@@ -143,8 +159,7 @@ class Checker:
 
     def _paste(self, pastes: Pastes, waiting: Waiting, pasted: Flags, done: NDArray[np.int32], cost: Cost) -> pa.Table:
         """The next round of pastes of some proposals."""
-        rounds = np.array(self._settings.rounds)
-        until = rounds[np.searchsorted(rounds[:-1], done, side="right")]
+        until = np.array(self._settings.rounds)[self._round(done)]
         row = np.flatnonzero(waiting.chosen)[pastes.proposal.numpy()]
         number = pastes.number.numpy()
         due = pastes[torch.from_numpy(pasted[row] & (done[row] <= number) & (number < until[row]))]
@@ -168,6 +183,11 @@ class Checker:
             **corner_columns(seen.boxes * factors),
         }
         return table_of(columns, CHECK_SCHEMA, len(pastes))
+
+
+def _not_shown(evidence: pa.Table) -> Flags:
+    unseen: Flags = evidence["agreement"].is_null().to_numpy(zero_copy_only=False)
+    return unseen
 
 
 def _places(rows: Flags, waiting: Waiting) -> torch.Tensor:

@@ -23,7 +23,8 @@ from pipeline.mining.fuse import detect_fused
 from pipeline.mining.hosts import Hosts
 from pipeline.mining.look import SecondLook, look_again
 from pipeline.mining.proposals import Neighbours, class_scores, look_around
-from pipeline.mining.validate import Cost
+from pipeline.mining.purse import Purse
+from pipeline.mining.validate import Cost, prices
 from pipeline.records import CHECK_SCHEMA, LOOK_FIELDS, NEIGHBOUR_FIELDS, PROPOSAL_SCHEMA, ImageRef, of_images
 from pipeline.settings import MiningSettings
 
@@ -80,26 +81,29 @@ class Miner:
         Args:
             refs: Pictures; those of one shape are put side by side, which wastes no padding.
             gate: Tells which proposals are worth a second look at their picture and, of these, which are shown closer
-                and pasted; every one without it.
+                and pasted, as far as `settings.budget` reaches; without it every one is, whatever it costs.
             known: What the same detector found before. Its pictures are not detected again, and are read again only
                 where the gate wants more checks than they had.
 
         Returns:
             Proposals and checks; a picture without proposals has no row.
         """
-        mined, gate, known = Mined(), gate or Everything(), known or Mined()
+        mined, known = Mined(), known or Mined()
+        purse = Purse(None if gate is None else self._settings.budget)
+        gate = gate or Everything()
         ordered = sorted(refs, key=lambda ref: (ref.height / ref.width, ref.image_id))
         before = set(known.proposals["image_id"].to_pylist())
-        ready = self._ready(known, [ref for ref in ordered if ref.image_id in before], gate, mined)
-        found = self._found([ref for ref in ordered if ref.image_id not in before], gate, mined)
+        ready = self._ready(known, [ref for ref in ordered if ref.image_id in before], gate, purse, mined)
+        found = self._found([ref for ref in ordered if ref.image_id not in before], gate, purse, mined)
         proposals, checks = [mined.proposals], [mined.checks]
         for waiting in self._in_loads(part for parts in (ready, found) for part in parts):
-            for table, rows in zip((proposals, checks), self._checker.check(waiting, gate, mined.cost), strict=True):
+            checked = self._checker.check(waiting, gate, purse, mined.cost)
+            for table, rows in zip((proposals, checks), checked, strict=True):
                 table.append(rows)
         mined.proposals, mined.checks = pa.concat_tables(proposals), pa.concat_tables(checks)
         return mined
 
-    def _found(self, refs: list[ImageRef], gate: Gate, mined: Mined) -> Iterator[Waiting]:
+    def _found(self, refs: list[ImageRef], gate: Gate, purse: Purse, mined: Mined) -> Iterator[Waiting]:
         """Detect in pictures, and cut out what is worth a check."""
         for batch in self._pictures(refs, mined):
             with mined.cost.time("detect"):
@@ -107,20 +111,22 @@ class Miner:
             with mined.cost.time("propose"):
                 kept = [self._kept(one) for one in detections]
                 table = self._proposal_table(batch, kept)
-            yield self._waiting(batch, kept, table, CHECK_SCHEMA.empty_table(), gate, mined.cost)
+            yield self._waiting(batch, kept, table, CHECK_SCHEMA.empty_table(), gate, purse, mined.cost)
 
-    def _ready(self, known: Mined, refs: list[ImageRef], gate: Gate, mined: Mined) -> Iterator[Waiting]:
+    def _ready(self, known: Mined, refs: list[ImageRef], gate: Gate, purse: Purse, mined: Mined) -> Iterator[Waiting]:
         """Take up what was found before, and cut out what is worth another check."""
         climbing = self._climbing(known.proposals, known.checks, gate)
         doubtful = set(known.proposals["image_id"].filter(pa.array(climbing)).to_pylist())
         idle = known.proposals.filter(of_images({ref.image_id for ref in refs} - doubtful))
-        yield Waiting(idle, _checks_of(known, idle), np.zeros(len(idle), dtype=np.bool_), Cuts.join([]))
+        purse.earn(len(refs) - len(doubtful))
+        none, free = np.zeros(len(idle), dtype=np.bool_), np.zeros((len(idle), 1 + len(self._settings.rounds)))
+        yield Waiting(idle, _checks_of(known, idle), none, Cuts.join([]), free)
         for batch in self._pictures([ref for ref in refs if ref.image_id in doubtful], mined):
             with mined.cost.time("propose"):
                 parts = [known.proposals.filter(pc.field("image_id") == ref.image_id) for ref in batch.refs]
                 kept = [self._detections(batch, index, part) for index, part in enumerate(parts)]
                 table = pa.concat_tables(parts)
-            yield self._waiting(batch, kept, table, _checks_of(known, table), gate, mined.cost)
+            yield self._waiting(batch, kept, table, _checks_of(known, table), gate, purse, mined.cost)
 
     def _climbing(self, proposals: pa.Table, checks: pa.Table, gate: Gate) -> Flags:
         """Which proposals are worth another check and have not had all of them."""
@@ -135,23 +141,31 @@ class Miner:
         proposals: pa.Table,
         checks: pa.Table,
         gate: Gate,
+        purse: Purse,
         cost: Cost,
     ) -> Waiting:
         """Look again at pictures where it matters, then cut out what is worth more."""
         sizes = [len(one) for one in kept]
         unlooked = proposals["second_score"].is_null().to_numpy(zero_copy_only=False)
         climbing = self._climbing(proposals, checks, gate)
-        pictures = [bool(flags.any()) for flags in _split(climbing & unlooked, sizes)]
-        if any(pictures):
+        doubtful = np.array([bool(flags.any()) for flags in _split(climbing & unlooked, sizes)])
+        purse.earn(len(sizes))
+        pictures = purse.pay(doubtful, np.full(len(sizes), self._settings.look_scale**2))
+        if pictures.any():
             proposals = self._look_again(batch, kept, proposals, pictures, cost)
             climbing = self._climbing(proposals, checks, gate)
+        climbing &= proposals["second_score"].is_valid().to_numpy(zero_copy_only=False)
         with cost.time("propose"):
             parts = zip(_split(climbing, sizes), kept, batch.pictures(), strict=True)
             cuts = Cuts.join(cut_out(one[rows], source, self._context) for rows, one, source in parts)
-        return Waiting(proposals, checks, climbing, cuts)
+            each = [
+                prices(one.boxes, torch.tensor([(width, height)]), self._settings)
+                for one, (height, width) in zip(kept, batch.sizes, strict=True)
+            ]
+        return Waiting(proposals, checks, climbing, cuts, torch.cat(each)[:, 1:].double().numpy())
 
     def _look_again(
-        self, batch: PictureBatch, kept: list[Detections], proposals: pa.Table, pictures: list[bool], cost: Cost
+        self, batch: PictureBatch, kept: list[Detections], proposals: pa.Table, pictures: Flags, cost: Cost
     ) -> pa.Table:
         """Fill in what a second look at some pictures shows."""
         chosen = np.flatnonzero(pictures)

@@ -100,7 +100,7 @@ def prices(boxes: Tensor, sizes: Tensor, settings: MiningSettings) -> Tensor:
 
     Args:
         boxes (Tensor[N, 4]): in `(x1, y1, x2, y2)`, pixels of their own pictures.
-        sizes (Tensor[N, 2]): width and height of these.
+        sizes (Tensor[N, 2]): width and height of these; one row for boxes of one picture.
         settings: Hosts, margins, window, view and second look.
 
     Returns:

@@ -62,8 +62,8 @@ class MiningSettings(Section):
         default=0.25,
         ge=0.0,
         le=1000.0,
-        description="checks of an image cost about so many detection passes, spent where they can change what becomes "
-        "of a box; none: every box that they can change is checked",
+        description="checks cost at most so many detection passes an image on average, spent where they can change "
+        "what becomes of a box; none: every box that they can change is checked",
     )
     batch_size: int = Field(default=16, ge=1, le=1024, description="images or canvases a forward pass")
     precision: Precision | Literal["auto"] = Field(

@@ -10,25 +10,28 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from pipeline.boxes import as_boxes
 from pipeline.dataset.images import read_image
 from pipeline.detector import stream
 from pipeline.detector.build import build_detector
 from pipeline.detector.predict import Predictor
 from pipeline.mining.check import CLASS_FREE_IMAGE, CLASS_FREE_REGION
+from pipeline.mining.columns import CORNERS
 from pipeline.mining.consistency import gather_evidence
 from pipeline.mining.mine import Miner
+from pipeline.mining.validate import prices
 from pipeline.records import CHECK_SCHEMA, LOOK_FIELDS, PROPOSAL_SCHEMA
 from pipeline.settings import DetectorSettings, MiningSettings
 from tests.builders import image_id
 from tests.mining.squares import LABELS, SquareFinder, empty_hosts, found, host_set, picture, save_picture
 
 
-def miner(*, into=None, finder=None, seed=0, **settings):
+def miner(*, into=None, finder=None, seed=0, budget=None, **settings):
     return Miner(
         finder or SquareFinder(),
         into or empty_hosts(),
         model_id="m1",
-        settings=MiningSettings(**settings),
+        settings=MiningSettings(budget=budget, **settings),
         max_pixels=100_000,
         seed=seed,
     )
@@ -184,6 +187,48 @@ def test_rounds_are_the_pastes_that_would_have_been_drawn_at_once(tmp_path):
     refs = pool(tmp_path)
     whole, half = miner(hosts=5).mine(refs), miner(hosts=5).mine(refs, HalfPasted())
     assert by_id(half.checks).equals(by_id(whole.checks.filter(pc.field("number") < 3)))
+
+
+# What checks may cost
+
+
+def spent(mined, sizes):
+    """Detection passes over a picture, by what the tables say was done."""
+    proposals, settings = mined.proposals, MiningSettings()
+    looked = proposals.filter(pc.is_valid(proposals["second_score"]))
+    boxes = np.stack([proposals[name].to_numpy() for name in CORNERS], axis=1)
+    sides = torch.tensor([sizes[image] for image in proposals["image_id"].to_pylist()])
+    each = prices(as_boxes(boxes), sides, settings).numpy()
+    closer = proposals["agreement"].is_valid().to_numpy(zero_copy_only=False)
+    pasted = gather_evidence(proposals, mined.checks)["checks"].to_numpy()[:, None] >= np.array(settings.rounds)
+    looks = settings.look_scale**2 * len(set(looked["image_id"].to_pylist()))
+    return looks + each[closer, 1].sum() + (each[:, 2:] * pasted).sum()
+
+
+@pytest.mark.parametrize("budget", [0.0, 0.25, 1.0, 2.0])
+def test_checks_cost_no_more_than_their_budget(tmp_path, budget):
+    """Here every box is worth every check."""
+    refs = pool(tmp_path, count=24)
+    mined = miner(budget=budget, batch_size=4).mine(refs, Only(LABELS, LABELS))
+    cost, without = (spent(one, {ref.image_id: (ref.width, ref.height) for ref in refs})
+                     for one in (mined, miner().mine(refs)))  # fmt: skip
+    assert cost <= budget * len(refs) < without
+    assert cost >= 0.8 * budget * len(refs), "and are not left out while there is money"
+
+
+def test_what_cannot_be_paid_is_left_out_evenly(tmp_path):
+    """Early pictures do not use up what late ones may cost."""
+    refs = pool(tmp_path, count=32)
+    mined = miner(budget=0.5, batch_size=4).mine(refs, Only(LABELS, LABELS))
+    looked = mined.proposals.filter(pc.is_valid(mined.proposals["second_score"]))["image_id"].to_pylist()
+    order = sorted(refs, key=lambda ref: (ref.height / ref.width, ref.image_id))
+    places = [number for number, ref in enumerate(order) if ref.image_id in set(looked)]
+    assert min(sum(place < 16 for place in places), sum(place >= 16 for place in places)) >= len(places) // 3
+
+
+def test_without_a_gate_no_budget_counts(tmp_path):
+    refs = pool(tmp_path)
+    assert miner(budget=0.0).mine(refs).checks.equals(miner().mine(refs).checks)
 
 
 # What is known
