@@ -76,15 +76,12 @@ def match_proposals(proposals: pa.Table, samples: Sequence[Sample], iou: float) 
         are not among the samples.
     """
     matched = np.full(len(proposals), -1, dtype=np.int64)
-    boxes = torch.from_numpy(np.stack([proposals[name].to_numpy() for name in ("x1", "y1", "x2", "y2")], axis=1))
+    boxes = _corners(proposals)
     scores = torch.from_numpy(proposals["score"].to_numpy().copy())
     names = pc.unique(pa.concat_arrays([proposals["label"].combine_chunks(), _labels_of(samples)]))
     labels = torch.from_numpy(pc.index_in(proposals["label"], value_set=names).to_numpy().astype(np.int64))
     number = {name: index for index, name in enumerate(names.to_pylist())}
-    image = proposals["image_id"].to_numpy(zero_copy_only=False)
-    order = np.argsort(image, kind="stable")
-    images, starts = np.unique(image[order], return_index=True)
-    rows_of = dict(zip(images.tolist(), np.split(order, starts)[1:], strict=True))
+    rows_of = _rows_by_image(proposals)
     for sample in samples:
         rows = rows_of.get(sample.image_id)
         if rows is not None:
@@ -93,6 +90,29 @@ def match_proposals(proposals: pa.Table, samples: Sequence[Sample], iou: float) 
             found = match_boxes(boxes[rows], labels[rows], scores[rows], true_boxes, true_labels, iou)
             matched[rows] = found.numpy()
     return matched
+
+
+def objects_shown(proposals: pa.Table, samples: Sequence[Sample], iou: float) -> NDArray[np.str_]:
+    """Tell which class of object lies at the place of each proposal, whatever its own class.
+
+    Args:
+        proposals: Columns `image_id` and `x1` to `y2`.
+        samples: Labelled pictures.
+        iou: Least overlap with an object.
+
+    Returns:
+        str[N], the class of the object that each overlaps most; '' where it overlaps none so much, and in pictures that
+        are not among the samples.
+    """
+    shown = np.full(len(proposals), "", dtype=object)
+    boxes, rows_of = _corners(proposals), _rows_by_image(proposals)
+    for sample in samples:
+        rows = rows_of.get(sample.image_id)
+        if rows is not None and sample.boxes:
+            overlap, nearest = box_iou(boxes[rows], as_boxes([box.xyxy for box in sample.boxes])).max(1)
+            names = np.array([box.label for box in sample.boxes], dtype=object)[nearest.numpy()]
+            shown[rows] = np.where(overlap.numpy() >= iou, names, "")
+    return shown.astype(np.str_)
 
 
 def matched_corners(proposals: pa.Table, samples: Sequence[Sample], matched: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -114,6 +134,18 @@ def matched_corners(proposals: pa.Table, samples: Sequence[Sample], matched: NDA
     truth = np.full((len(matched), 4), np.nan)
     truth[found] = corners[first[picture[found]] + matched[found]]
     return truth
+
+
+def _corners(proposals: pa.Table) -> Tensor:
+    """Tensor[N, 4]."""
+    return torch.from_numpy(np.stack([proposals[name].to_numpy() for name in ("x1", "y1", "x2", "y2")], axis=1))
+
+
+def _rows_by_image(proposals: pa.Table) -> dict[str, NDArray[np.intp]]:
+    image = proposals["image_id"].to_numpy(zero_copy_only=False)
+    order = np.argsort(image, kind="stable")
+    images, starts = np.unique(image[order], return_index=True)
+    return dict(zip(images.tolist(), np.split(order, starts)[1:], strict=True))
 
 
 def _labels_of(samples: Sequence[Sample]) -> pa.Array:

@@ -156,11 +156,34 @@ class Folder:
         Raises:
             ArtefactError: The file is missing or damaged.
         """
+        with self._opened(name) as file:
+            return pq.read_table(file, columns=columns, filters=rows, page_checksum_verification=True)
+
+    def read_batches(self, name: str, columns: list[str]) -> Iterator[pa.Table]:
+        """Read a parquet file part by part, for columns that are too large to be held at once.
+
+        Args:
+            name: The file's name.
+            columns: Columns to read.
+
+        Yields:
+            Some rows each, in order.
+
+        Raises:
+            ArtefactError: The file is missing or damaged.
+        """
+        with self._opened(name) as file:
+            for batch in pq.ParquetFile(file, page_checksum_verification=True).iter_batches(columns=columns):
+                yield pa.Table.from_batches([batch])
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[BinaryIO]:
+        """Open a parquet file."""
         if not self.exists(name):
             raise ArtefactError(f"Expected {self.path(name)}, found nothing. Run the stage that makes it.")
         try:
             with self._files.open(self.path(name), "rb") as file:
-                return pq.read_table(file, columns=columns, filters=rows, page_checksum_verification=True)
+                yield file
         except (pa.ArrowException, OSError) as fault:
             raise ArtefactError(f"{self.path(name)}: expected parquet, got {fault}. Remove it, run again.") from fault
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torchvision.ops import box_iou
 
 from pipeline.boxes import as_boxes
-from pipeline.matching import mark_right, match_boxes
+from pipeline.matching import mark_right, match_boxes, objects_shown
 from tests.builders import box, image_id, sample
 
 # A coarse grid, so that equal boxes, equal overlaps and equal scores are common.
@@ -139,3 +139,24 @@ def test_mark_right_equals_matching_picture_by_picture():
     assert expected.any()
     assert not expected.all()
     np.testing.assert_array_equal(mark_right(chunks, samples, 0.5), expected)
+
+
+@pytest.mark.parametrize(
+    ("rows", "samples", "expected"),
+    [
+        ([], [], []),
+        ([("one", HERE, "bolt", 0.9)], [], [""]),
+        ([("one", HERE, "bolt", 0.9)], [sample("one")], [""]),
+        ([("one", HERE, "bolt", 0.9)] * 2, [sample("one", A_NUT)], ["nut", "nut"]),
+        ([("one", NEAR, "gear", 0.9)], [sample("one", box(*NEAR, label="bolt"), A_NUT)], ["bolt"]),
+        ([("one", HERE, "bolt", 0.9)], [sample("one", box(500.0, 500.0, 510.0, 510.0))], [""]),
+        (
+            [("two", HERE, "gear", 0.9), ("one", HERE, "gear", 0.9), ("two", (500, 500, 510, 510), "gear", 0.9)],
+            [sample("one", A_BOLT), sample("two", A_NUT)],
+            ["nut", "bolt", ""],
+        ),
+    ],
+    ids=["none", "unknown picture", "empty picture", "duplicates", "the nearest", "too far", "several pictures"],
+)
+def test_objects_shown(rows, samples, expected):
+    assert objects_shown(proposals(*rows), samples, 0.5).tolist() == expected

@@ -65,6 +65,8 @@ def test_table_round_trip(folder, rows):
     folder.write_table("table", TABLE.slice(0, rows))
     assert folder.read_table("table").equals(TABLE.slice(0, rows))
     assert folder.read_table("table", ["score"]).column_names == ["score"]
+    parts = [TABLE.slice(0, 0), *folder.read_batches("table", ["score"])]
+    assert pa.concat_tables([part.select(["score"]) for part in parts]).equals(TABLE.slice(0, rows).select(["score"]))
 
 
 def test_the_same_table_gives_the_same_bytes(folder):
@@ -107,7 +109,7 @@ def test_names_that_would_leave_the_folder_are_refused(folder, act, name):
 
 
 def test_what_is_missing_is_named_with_the_next_step(folder):
-    for read in (folder.read_bytes, folder.read_json, folder.read_table):
+    for read in (folder.read_bytes, folder.read_json, folder.read_table, lambda name: [*folder.read_batches(name, [])]):
         with pytest.raises(ArtefactError, match=r"Expected .*/lost, found nothing. Run the stage"):
             read("lost")
 
@@ -119,7 +121,15 @@ def test_damaged_json_is_named(folder, data):
         folder.read_json("file")
 
 
-def test_a_damaged_table_is_named_wherever_the_damage_is(tmp_path):
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda folder: folder.read_table("table"),
+        lambda folder: pa.concat_tables(folder.read_batches("table", TABLE.column_names)),
+    ],
+    ids=["at once", "part by part"],
+)
+def test_a_damaged_table_is_named_wherever_the_damage_is(tmp_path, read):
     folder, random = Folder(tmp_path), np.random.default_rng(0)
     folder.write_table("table", TABLE)
     whole = folder.read_bytes("table")
@@ -133,7 +143,7 @@ def test_a_damaged_table_is_named_wherever_the_damage_is(tmp_path):
             data[place] ^= 0xFF
         folder.write_bytes("table", bytes(data))
         try:
-            found = folder.read_table("table")
+            found = read(folder)
         except ArtefactError as fault:
             refused += "expected parquet" in str(fault)
         else:

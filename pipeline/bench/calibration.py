@@ -76,9 +76,9 @@ def _measure(settings: Settings, progress: Progress) -> dict[str, Any]:
         "flip agreement": _flip_agreement(bench, predictor, known),
         "found again in a second look": column(known, "second_score"),
         "found again closer": column(known, "agreement"),
-        "detection alone, calibrated": ladder.rungs[0].predict(known.evidence),
-        "second look as well": ladder.rungs[1].predict(known.evidence),
-        "crosscheck": ladder.rungs[-1].predict(known.evidence),
+        "detection alone, calibrated": ladder.predict_on(0, known.evidence),
+        "second look as well": ladder.predict_on(1, known.evidence),
+        "crosscheck": ladder.predict_on(-1, known.evidence),
         "crosscheck within the budget": p_correct,
     }
     promised = certify(applied.held_back, applied.out_of_fold, settings, bench.model_id)

@@ -111,7 +111,7 @@ class Bench:
     def ladder_inputs(self, known: HeldBack) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What `fit_ladder` and `out_of_fold` take."""
         settings = self.cycle.settings
-        given = (known.rounds, known.right, known.prices(settings.mining), settings.selection)
+        given = (known.rounds, known.right, known.objects, known.prices(settings.mining), settings.selection)
         return given, {"rounds": settings.mining.rounds, "budget": settings.mining.budget, "model_id": self.model_id}
 
     def ladder(self, predictor: Predictor) -> Ladder:

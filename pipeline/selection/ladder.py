@@ -10,7 +10,7 @@ picture, so that they climb to it together.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,9 +30,11 @@ from pipeline.selection.calibrate import (
     folds_of,
 )
 from pipeline.selection.certify import least_boxes
+from pipeline.selection.likeness import LIKENESS, Likeness, Names, fit_likeness, unseen_likeness, with_likeness
 from pipeline.settings import SelectionSettings
 
-BARE, LOOKED_AT, SHOWN = CHEAP, (*CHEAP, *LOOKED), (*CHEAP, *LOOKED, *CLOSER)
+BARE = (*CHEAP, *LIKENESS)
+LOOKED_AT, SHOWN = (*BARE, *LOOKED), (*BARE, *LOOKED, *CLOSER)
 """What is known of a proposal on the first three rungs; every later one adds what its pastes say."""
 REACH = 0.95
 """Proposals climb that lie no farther from the threshold than the next rung moves this share of proposals."""
@@ -56,11 +58,13 @@ class Ladder:
             a rung a round.
         climbing: Of all rungs but the last.
         rounds: How many pastes a proposal has had after each round.
+        likeness: What objects of each class look like to the detector.
     """
 
     rungs: tuple[Calibrator, ...]
     climbing: tuple[Ranges, ...]
     rounds: tuple[int, ...]
+    likeness: Likeness = field(default_factory=Likeness)
 
     def climbs(self, evidence: pa.Table) -> Flags:
         """Which proposals are worth the evidence of the next rung.
@@ -72,7 +76,7 @@ class Ladder:
             bool[N].
         """
         climbs = np.zeros(len(evidence), dtype=np.bool_)
-        standing = self._standing(evidence)
+        evidence, standing = self._likened(evidence), self._standing(evidence)
         for rung, ranges in enumerate(self.climbing):
             rows = standing == rung
             there = evidence.filter(pa.array(rows))
@@ -83,7 +87,8 @@ class Ladder:
         """p(correct) by what is known of each proposal.
 
         Args:
-            evidence: Proposals with their evidence, null where they were not checked.
+            evidence: Proposals with their evidence, null where they were not checked; with the features of likeness in
+                place of embeddings, where these are not at hand.
 
         Returns:
             float[N].
@@ -92,10 +97,29 @@ class Ladder:
             ArtefactError: The proposals are another detector's.
         """
         p_correct, standing = np.zeros(len(evidence)), self._standing(evidence)
+        evidence = self._likened(evidence)
         for number, rung in enumerate(self.rungs):
             rows = standing == number
             p_correct[rows] = rung.predict(evidence.filter(pa.array(rows)))
         return p_correct
+
+    def predict_on(self, rung: int, evidence: pa.Table) -> Floats:
+        """p(correct) by the evidence of one rung, whatever else is known.
+
+        Args:
+            rung: Which, -1 for the last.
+            evidence: Proposals with at least that evidence.
+
+        Returns:
+            float[N].
+        """
+        return self.rungs[rung].predict(self._likened(evidence))
+
+    def _likened(self, evidence: pa.Table) -> pa.Table:
+        """With the features of likeness, where it has none yet."""
+        if set(LIKENESS) <= set(evidence.column_names):
+            return evidence
+        return with_likeness(evidence, self.likeness.measure(evidence))
 
     def _standing(self, evidence: pa.Table) -> NDArray[np.int64]:
         """The rung of each proposal."""
@@ -114,7 +138,8 @@ class Ladder:
         Returns:
             float[N].
         """
-        tables = _by_rung(evidence)
+        told = self.likeness.measure(evidence[-1])
+        tables = _by_rung([with_likeness(one, told) for one in evidence])
         p_correct = self.rungs[0].predict(tables[0])
         rows: NDArray[np.intp] = np.arange(len(p_correct))
         for number, (ranges, table) in enumerate(zip(self.climbing, tables[1:], strict=True)):
@@ -128,6 +153,7 @@ class Ladder:
             "rungs": [one.to_json() for one in self.rungs],
             "climbing": [dict(one) for one in self.climbing],
             "rounds": list(self.rounds),
+            "likeness": self.likeness.to_json(),
         }
 
     @staticmethod
@@ -135,12 +161,13 @@ class Ladder:
         """Read what `to_json` wrote."""
         climbing = ({label: (low, high) for label, (low, high) in one.items()} for one in values["climbing"])
         rungs = tuple(Calibrator.from_json(one) for one in values["rungs"])
-        return Ladder(rungs, tuple(climbing), tuple(values["rounds"]))
+        return Ladder(rungs, tuple(climbing), tuple(values["rounds"]), Likeness.from_json(values["likeness"]))
 
 
 def fit_ladder(
     evidence: Sequence[pa.Table],
     right: Flags,
+    objects: Names,
     prices: Floats,
     settings: SelectionSettings,
     *,
@@ -154,6 +181,7 @@ def fit_ladder(
         evidence: Proposals in labelled pictures that the detector was not trained on, with their evidence after each
             round of pastes.
         right: bool[N].
+        objects: str[N], the class of the object that each shows, right or not; `likeness.NOTHING` for none.
         prices: float[N, 2 + rounds], what each climb of each proposal costs, in detection passes over its picture; the
             first is paid once a picture.
         settings: The promised precision, and which classes are pooled.
@@ -164,7 +192,8 @@ def fit_ladder(
     Returns:
         The ladder.
     """
-    tables = _by_rung(evidence)
+    told = unseen_likeness(evidence[-1], objects, folds_of(evidence[-1], settings.folds))
+    tables = _by_rung([with_likeness(one, told) for one in evidence])
     features = (BARE, LOOKED_AT, SHOWN, *[(*SHOWN, *PASTED)] * len(rounds))
     rungs = tuple(
         fit_calibrator(table, right, min_class_boxes=settings.min_class_boxes, features=names, model_id=model_id)
@@ -184,12 +213,13 @@ def fit_ladder(
         left -= spent
         climbing.append(ranges)
         rows = rows[_climbing(rung, before[rows], tables[0].take(rows), ranges)]
-    return Ladder(rungs, tuple(climbing), rounds)
+    return Ladder(rungs, tuple(climbing), rounds, fit_likeness(evidence[-1], objects))
 
 
 def out_of_fold(
     evidence: Sequence[pa.Table],
     right: Flags,
+    objects: Names,
     prices: Floats,
     settings: SelectionSettings,
     *,
@@ -202,6 +232,7 @@ def out_of_fold(
     Args:
         evidence: As for `fit_ladder`.
         right: As for `fit_ladder`.
+        objects: As for `fit_ladder`.
         prices: As for `fit_ladder`.
         settings: As for `fit_ladder`; pictures are dealt to `folds` folds.
         rounds: As for `fit_ladder`.
@@ -216,12 +247,12 @@ def out_of_fold(
     gated, full = np.zeros(len(right)), np.zeros(len(right))
     for fitted, left_out in folds_of(evidence[-1], settings.folds) or [(everything, everything)]:
         ladder = fit_ladder(
-            [one.take(fitted) for one in evidence], right[fitted], prices[fitted], settings,
+            [one.take(fitted) for one in evidence], right[fitted], objects[fitted], prices[fitted], settings,
             rounds=rounds, budget=budget, model_id=model_id,
         )  # fmt: skip
         unseen = [one.take(left_out) for one in evidence]
         gated[left_out] = ladder.replay(unseen)
-        full[left_out] = ladder.rungs[-1].predict(unseen[-1])
+        full[left_out] = ladder.predict_on(-1, unseen[-1])
     return gated, full
 
 

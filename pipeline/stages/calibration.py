@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.boxes import as_boxes
-from pipeline.matching import match_proposals, matched_corners
+from pipeline.matching import match_proposals, matched_corners, objects_shown
 from pipeline.mining.consistency import gather_evidence
 from pipeline.mining.validate import prices
 from pipeline.records import Sample, Split
@@ -28,7 +28,7 @@ from pipeline.settings import MiningSettings, Settings
 from pipeline.stages.cycle import Cycle
 from pipeline.stages.finetune import labeled_samples
 
-LADDER, MISSES, PLACING = "calibration.json", "misses.json", "placing.json"
+LADDER, MISSES, PLACING = "ladder.json", "misses.json", "placing.json"
 LOOSE_IOU = 0.4
 """A misplaced proposal overlaps its object at least so much."""
 _COST_ONLY = {"batch_size", "chunk_images", "decode_threads", "max_hosts_cached"}
@@ -47,6 +47,7 @@ class HeldBack:
         placing: How they are misplaced; nothing where `selection.place_boxes` is off.
         placed: The proposals where they truly lie, as far as other images tell.
         matched: int64[N], which box of its image each of `placed` is, -1 for none.
+        objects: str[N], the class of the object that each of `placed` shows, whatever its own; '' for none.
         samples: The held-back images.
     """
 
@@ -54,6 +55,7 @@ class HeldBack:
     placing: Placing
     placed: pa.Table
     matched: NDArray[np.int64]
+    objects: NDArray[np.str_]
     samples: list[Sample]
 
     @staticmethod
@@ -86,8 +88,9 @@ class HeldBack:
         else:
             placing = placing or Placing()
             placed = placing.place(found, sizes)
-        matched = match_proposals(placed, samples, settings.selection.match_iou)
-        return HeldBack(rounds, placing, placed, matched, samples)
+        least = settings.selection.match_iou
+        matched, objects = match_proposals(placed, samples, least), objects_shown(placed, samples, least)
+        return HeldBack(rounds, placing, placed, matched, objects, samples)
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -151,7 +154,7 @@ def calibrate(cycle: Cycle, model_id: str) -> Ladder:
     """
     settings, known = cycle.settings.selection, held_back(cycle)
     mining = cycle.settings.mining
-    given = (known.rounds, known.right, known.prices(mining), settings)
+    given = (known.rounds, known.right, known.objects, known.prices(mining), settings)
     common: dict[str, Any] = {"rounds": mining.rounds, "budget": mining.budget, "model_id": model_id}
     p_correct, with_all = out_of_fold(*given, **common)
     ladder = fit_ladder(*given, **common)

@@ -37,6 +37,7 @@ from pipeline.selection.decide import (
     regions,
 )
 from pipeline.selection.diversity import image_embeddings
+from pipeline.selection.likeness import with_likeness
 from pipeline.selection.misses import MissModel
 from pipeline.selection.query import choose_images, class_weights, expected_worth, no_longer_worth, queue_table
 from pipeline.selection.rivals import Pool
@@ -68,6 +69,8 @@ def _decide(cycle: Cycle) -> dict[str, Any]:
     plain = [name for name in PROPOSAL_SCHEMA.names if name != "embedding"]
     proposals = cycle.folder.read_table("proposals.parquet", plain)
     evidence = gather_evidence(proposals, cycle.folder.read_table("checks.parquet"))
+    parts = cycle.folder.read_batches("proposals.parquet", ["label", "embedding"])
+    evidence = with_likeness(evidence, ladder.likeness.measure_parts(parts))
     p_correct = ladder.predict(evidence)
     sizes = cycle.store.table(columns=["image_id", "width", "height"])
     placed = placing.place(evidence, sizes)

@@ -4,10 +4,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from scipy.special import expit
+from sklearn.metrics import roc_auc_score
 
 from pipeline.errors import ArtefactError
 from pipeline.selection.calibrate import CLOSER, LOOKED, PASTED, Calibrator
 from pipeline.selection.ladder import LOOK, SPENT, Ladder, fit_ladder, out_of_fold
+from pipeline.selection.likeness import NOTHING
 from pipeline.settings import SelectionSettings
 from tests.selection.evidence import evidence_of, with_columns
 
@@ -51,12 +53,19 @@ def prices(count, looked=0.05, alone=0.01, pasted=0.1):
     return np.tile([looked, alone, pasted], (count, 1))
 
 
+def objects(evidence, right):
+    """Wrong boxes show nothing."""
+    return np.where(right, evidence["label"].to_pylist(), NOTHING).astype(np.str_)
+
+
 def fitted(evidence, right, budget=None, settings=SETTINGS):
-    return fit_ladder([evidence], right, prices(len(right)), settings, rounds=(4,), budget=budget, model_id="m1")
+    told = (right, objects(evidence, right), prices(len(right)), settings)
+    return fit_ladder([evidence], *told, rounds=(4,), budget=budget, model_id="m1")
 
 
-def left_out(evidence, right, budget=None):
-    return out_of_fold([evidence], right, prices(len(right)), SETTINGS, rounds=(4,), budget=budget, model_id="m1")
+def left_out(evidence, right, budget=None, shown=None):
+    told = (right, objects(evidence, right) if shown is None else shown, prices(len(right)), SETTINGS)
+    return out_of_fold([evidence], *told, rounds=(4,), budget=budget, model_id="m1")
 
 
 # Where a proposal stands
@@ -131,7 +140,7 @@ def test_a_replay_is_what_the_pool_would_have_got():
 def looked_at(made, evidence):
     """Proposals that lie near enough to the threshold for a second look."""
     low, high = made.climbing[LOOK].get("bolt", (2.0, -2.0))
-    p_correct = made.rungs[LOOK].predict(evidence)
+    p_correct = made.predict_on(LOOK, evidence)
     return (low <= p_correct) & (p_correct <= high)
 
 
@@ -206,7 +215,8 @@ def in_rounds(count=1_500):
 
 def fitted_in_rounds(rounds, right, budget):
     costs = np.tile([0.05, 0.01, 0.05, 0.05], (len(right), 1))
-    return fit_ladder(rounds, right, costs, SETTINGS, rounds=(2, 4), budget=budget, model_id="m1")
+    told = (right, objects(rounds[0], right), costs, SETTINGS)
+    return fit_ladder(rounds, *told, rounds=(2, 4), budget=budget, model_id="m1")
 
 
 def test_a_round_has_a_rung_of_its_own_and_few_need_the_last():
@@ -248,11 +258,23 @@ def test_no_box_is_judged_by_a_ladder_that_saw_its_picture():
         image_id=[f"i{number // 20}" for number in range(400)],
         **{name: np.repeat(random.random(20), 20) for name in names},
     )
-    by_heart = fitted(evidence, right).rungs[-1].predict(evidence)
+    by_heart = fitted(evidence, right).predict_on(-1, evidence)
     gated, full = left_out(evidence, right)
     assert by_heart[right].mean() - by_heart[~right].mean() > 0.1
     for one in (gated, full):
         assert one[right].mean() - one[~right].mean() < 0.05
+
+
+def test_what_objects_look_like_sharpens_the_judgement():
+    """Boxes that their score takes for bolts; half of them are gears, which the embedding shows."""
+    evidence, _ = drawn()
+    right = np.random.default_rng(3).random(len(evidence)) < 0.5
+    towards = np.random.default_rng(4).normal(np.where(right, 1.0, -1.0), 1.0)
+    seen = with_columns(evidence, embedding=[[one, 0.5] for one in towards.tolist()])
+    shown = np.where(right, "bolt", "gear")
+    (with_it, _), (without, _) = left_out(seen, right, 0.0, shown), left_out(evidence, right, 0.0, shown)
+    assert roc_auc_score(right, with_it) > 0.85
+    assert roc_auc_score(right, without) < 0.6
 
 
 @pytest.mark.parametrize("count", [0, 1, 10])
