@@ -30,6 +30,10 @@ Flags = NDArray[np.bool_]
 class Gate(Protocol):
     """Tells which proposals are worth what another check costs."""
 
+    @property
+    def budget(self) -> float | None:
+        """What checks may cost an image on average, in detection passes; None: no limit."""
+
     def climbs(self, evidence: pa.Table) -> Flags:
         """Which of them the next check may still change the fate of.
 
@@ -44,7 +48,9 @@ class Gate(Protocol):
 
 
 class Everything:
-    """A gate that has every proposal checked in full."""
+    """A gate that has every proposal checked in full, whatever it costs."""
+
+    budget = None
 
     def climbs(self, evidence: pa.Table) -> Flags:
         """All of them."""

@@ -81,16 +81,15 @@ class Miner:
         Args:
             refs: Pictures; those of one shape are put side by side, which wastes no padding.
             gate: Tells which proposals are worth a second look at their picture and, of these, which are shown closer
-                and pasted, as far as `settings.budget` reaches; without it every one is, whatever it costs.
+                and pasted, as far as its budget reaches; every one without it.
             known: What the same detector found before. Its pictures are not detected again, and are read again only
                 where the gate wants more checks than they had.
 
         Returns:
             Proposals and checks; a picture without proposals has no row.
         """
-        mined, known = Mined(), known or Mined()
-        purse = Purse(None if gate is None else self._settings.budget)
-        gate = gate or Everything()
+        mined, gate, known = Mined(), gate or Everything(), known or Mined()
+        purse = Purse(gate.budget)
         ordered = sorted(refs, key=lambda ref: (ref.height / ref.width, ref.image_id))
         before = set(known.proposals["image_id"].to_pylist())
         ready = self._ready(known, [ref for ref in ordered if ref.image_id in before], gate, purse, mined)

@@ -59,12 +59,14 @@ class Ladder:
         climbing: Of all rungs but the last.
         rounds: How many pastes a proposal has had after each round.
         likeness: What objects of each class look like to the detector.
+        budget: Detection passes that checks of a picture may cost on average; None: no limit.
     """
 
     rungs: tuple[Calibrator, ...]
     climbing: tuple[Ranges, ...]
     rounds: tuple[int, ...]
     likeness: Likeness = field(default_factory=Likeness)
+    budget: float | None = None
 
     def climbs(self, evidence: pa.Table) -> Flags:
         """Which proposals are worth the evidence of the next rung.
@@ -154,6 +156,7 @@ class Ladder:
             "climbing": [dict(one) for one in self.climbing],
             "rounds": list(self.rounds),
             "likeness": self.likeness.to_json(),
+            "budget": self.budget,
         }
 
     @staticmethod
@@ -161,7 +164,8 @@ class Ladder:
         """Read what `to_json` wrote."""
         climbing = ({label: (low, high) for label, (low, high) in one.items()} for one in values["climbing"])
         rungs = tuple(Calibrator.from_json(one) for one in values["rungs"])
-        return Ladder(rungs, tuple(climbing), tuple(values["rounds"]), Likeness.from_json(values["likeness"]))
+        likeness = Likeness.from_json(values["likeness"])
+        return Ladder(rungs, tuple(climbing), tuple(values["rounds"]), likeness, values["budget"])
 
 
 def fit_ladder(
@@ -213,7 +217,7 @@ def fit_ladder(
         left -= spent
         climbing.append(ranges)
         rows = rows[_climbing(rung, before[rows], tables[0].take(rows), ranges)]
-    return Ladder(rungs, tuple(climbing), rounds, fit_likeness(evidence[-1], objects))
+    return Ladder(rungs, tuple(climbing), rounds, fit_likeness(evidence[-1], objects), budget)
 
 
 def out_of_fold(

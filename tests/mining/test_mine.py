@@ -26,12 +26,12 @@ from tests.builders import image_id
 from tests.mining.squares import LABELS, SquareFinder, empty_hosts, found, host_set, picture, save_picture
 
 
-def miner(*, into=None, finder=None, seed=0, budget=None, **settings):
+def miner(*, into=None, finder=None, seed=0, **settings):
     return Miner(
         finder or SquareFinder(),
         into or empty_hosts(),
         model_id="m1",
-        settings=MiningSettings(budget=budget, **settings),
+        settings=MiningSettings(**settings),
         max_pixels=100_000,
         seed=seed,
     )
@@ -115,8 +115,8 @@ def test_rows_say_what_the_detector_saw(tmp_path):
 class Only:
     """Lets pictures of some classes be looked at again, these be shown closer, and some of these be pasted."""
 
-    def __init__(self, alone=(), pasted=()):
-        self.alone, self.pasted = set(alone), set(pasted)
+    def __init__(self, alone=(), pasted=(), budget=None):
+        self.alone, self.pasted, self.budget = set(alone), set(pasted), budget
 
     def climbs(self, proposals):
         known = proposals["agreement"].is_valid().to_pylist()
@@ -209,7 +209,7 @@ def spent(mined, sizes):
 def test_checks_cost_no_more_than_their_budget(tmp_path, budget):
     """Here every box is worth every check."""
     refs = pool(tmp_path, count=24)
-    mined = miner(budget=budget, batch_size=4).mine(refs, Only(LABELS, LABELS))
+    mined = miner(batch_size=4).mine(refs, Only(LABELS, LABELS, budget))
     cost, without = (spent(one, {ref.image_id: (ref.width, ref.height) for ref in refs})
                      for one in (mined, miner().mine(refs)))  # fmt: skip
     assert cost <= budget * len(refs) < without
@@ -219,16 +219,11 @@ def test_checks_cost_no_more_than_their_budget(tmp_path, budget):
 def test_what_cannot_be_paid_is_left_out_evenly(tmp_path):
     """Early pictures do not use up what late ones may cost."""
     refs = pool(tmp_path, count=32)
-    mined = miner(budget=0.5, batch_size=4).mine(refs, Only(LABELS, LABELS))
+    mined = miner(batch_size=4).mine(refs, Only(LABELS, LABELS, 0.5))
     looked = mined.proposals.filter(pc.is_valid(mined.proposals["second_score"]))["image_id"].to_pylist()
     order = sorted(refs, key=lambda ref: (ref.height / ref.width, ref.image_id))
     places = [number for number, ref in enumerate(order) if ref.image_id in set(looked)]
     assert min(sum(place < 16 for place in places), sum(place >= 16 for place in places)) >= len(places) // 3
-
-
-def test_without_a_gate_no_budget_counts(tmp_path):
-    refs = pool(tmp_path)
-    assert miner(budget=0.0).mine(refs).checks.equals(miner().mine(refs).checks)
 
 
 # What is known
