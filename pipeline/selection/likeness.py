@@ -18,6 +18,8 @@ from scipy.special import logit, softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from pipeline.selection.calibrate import Floats, Fold
+
 NOTHING = ""
 """In place of a class where a proposal shows no object."""
 LIKENESS = ("like_own", "like_rival")
@@ -27,9 +29,7 @@ STRENGTH = 0.1
 """Inverse strength of the ridge penalty."""
 _EDGE = 1e-3
 
-Floats = NDArray[np.float64]
 Names = NDArray[np.str_]
-Fold = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 @dataclass(frozen=True)
