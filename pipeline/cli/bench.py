@@ -82,7 +82,8 @@ def calibration(
     """Compare scores for "this box is right": confidence, consistency, their product, flip agreement, and ours.
 
     A cell is a set, a number of labelled images and a seed: a detector is trained on these, p(correct) is fitted on the
-    val split, and all scores are measured on the test split, which nothing learnt from. Finished cells are kept.
+    val split, and all scores are measured on the test split, which nothing learnt from. Finished cells are kept: after a
+    change of code, remove `calibration` in the root folder to measure them again.
     """
     from pipeline.bench.calibration import bench_calibration
 
