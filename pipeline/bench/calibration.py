@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.bench.cells import cell_settings, train_cell
-from pipeline.bench.known import Bench, column
+from pipeline.bench.known import Bench, auroc, column
 from pipeline.boxes import as_boxes
 from pipeline.detector.predict import Detections, Predictor
 from pipeline.detector.stream import stream_pictures
 from pipeline.mining.look import look_again
 from pipeline.selection.certify import Certificate
+from pipeline.selection.likeness import NOTHING
 from pipeline.selection.quality import auroc_gain, measure
 from pipeline.settings import Settings
 from pipeline.stages.calibration import HeldBack, certify
@@ -45,11 +46,12 @@ def bench_calibration(
         progress: Told after every cell, and while a detector is trained.
 
     Returns:
-        `evidence`, a row a cell and score, and `certificates`, a row a cell and certified class.
+        `evidence`, a row a cell and score, `mistakes`, a row a cell and kind of wrong box, and `certificates`, a row a
+        cell and certified class.
     """
     results = Folder(str(Path(root).resolve())).folder(RESULT)
     cells = [(config, count, seed) for count in labelled for seed in seeds for config in configs]
-    told: dict[str, list[dict[str, Any]]] = {"evidence": [], "certificates": []}
+    told: dict[str, list[dict[str, Any]]] = {"evidence": [], "mistakes": [], "certificates": []}
     for done, (config, count, seed) in enumerate(cells, 1):
         settings = cell_settings(config, count, seed, root)
         name = f"{settings.name}-{count}-{seed}-{settings.digest()}.json"
@@ -84,6 +86,7 @@ def _measure(settings: Settings, progress: Progress) -> dict[str, Any]:
     promised = certify(applied.held_back, applied.out_of_fold, settings, bench.model_id)
     return {
         "evidence": [_row(name, score, confidence, known, settings.seed) for name, score in scores.items()],
+        "mistakes": _mistakes(known, scores),
         "certificates": [_kept(one, p_correct, known, settings) for one in promised.classes.values() if one.certified],
     }
 
@@ -97,6 +100,26 @@ def _row(
     gain = auroc_gain(score, confidence, known.right, images, seed) if measured["auroc"] is not None else None
     measured.pop("reliability")
     return {"evidence": name, "boxes": len(score), **measured, "gain": gain}
+
+
+def _mistakes(known: HeldBack, scores: dict[str, NDArray[np.float64]]) -> list[dict[str, Any]]:
+    """How well right boxes are told from each kind of wrong ones."""
+    own = known.evidence["label"].to_numpy(zero_copy_only=False).astype(str)
+    empty = known.objects == NOTHING
+    kinds = {
+        "another class": ~known.right & ~empty & (known.objects != own),
+        "duplicate": ~known.right & (known.objects == own),
+        "misplaced or background": ~known.right & empty,
+    }
+    return [
+        {
+            "kind": kind,
+            "boxes": int(wrong.sum()),
+            "auroc": {name: auroc(known.right[wrong | known.right], score[wrong | known.right])
+                      for name, score in scores.items()},
+        }
+        for kind, wrong in kinds.items()
+    ]  # fmt: skip
 
 
 def _kept(

@@ -82,8 +82,8 @@ def calibration(
     """Compare scores for "this box is right": confidence, consistency, their product, flip agreement, and ours.
 
     A cell is a set, a number of labelled images and a seed: a detector is trained on these, p(correct) is fitted on the
-    val split, and all scores are measured on the test split, which nothing learnt from. Finished cells are kept: after a
-    change of code, remove `calibration` in the root folder to measure them again.
+    val split, and all scores are measured on the test split, which nothing learnt from. Finished cells are kept:
+    after a change of code, remove `calibration` in the root folder to measure them again.
     """
     from pipeline.bench.calibration import bench_calibration
 
@@ -97,6 +97,19 @@ def calibration(
             (*(row[name] for name in columns), *(number(row[name]) for name in measures)) for row in told["evidence"]
         ]
         show_table("Is this box right?", [*columns, *measures], rows)
+        shown = ("confidence", "consistency", "detection alone, calibrated", "crosscheck")
+        mistakes = [
+            (
+                *(row[name] for name in ("set", "labelled", "seed", "kind", "boxes")),
+                *(number(row["auroc"][name]) for name in shown),
+            )
+            for row in told["mistakes"]
+        ]
+        show_table(
+            "AUROC of right boxes against each kind of wrong ones",
+            ["set", "labelled", "seed", "wrong boxes", "boxes", *shown],
+            mistakes,
+        )
         promises = [
             (one["set"], one["labelled"], one["seed"], one["label"], one["boxes"], one["right"], one["target"])
             for one in told["certificates"]

@@ -80,6 +80,19 @@ def test_every_score_is_measured_in_every_cell(calibrated):
     json.dumps(calibrated, allow_nan=False)
 
 
+def test_wrong_boxes_are_told_apart_by_kind(calibrated):
+    rows = calibrated["mistakes"]
+    assert [row["kind"] for row in rows] == ["another class", "duplicate", "misplaced or background"] * 2
+    evidence = {(row["seed"], row["evidence"]): row for row in calibrated["evidence"]}
+    for seed in (0, 1):
+        wrong = sum(row["boxes"] for row in rows if row["seed"] == seed)
+        assert 0 < wrong < evidence[seed, "confidence"]["boxes"]
+        told = [(row["boxes"], row["auroc"]["confidence"]) for row in rows if row["seed"] == seed and row["boxes"]]
+        # Each right box meets each wrong one once, so that the parts weigh as many boxes as they hold.
+        whole = sum(boxes * one for boxes, one in told) / wrong
+        assert whole == pytest.approx(evidence[seed, "confidence"]["auroc"])
+
+
 def test_promises_are_held_against_images_that_nothing_learnt_from(calibrated):
     for one in calibrated["certificates"]:
         assert 0 <= one["right"] <= one["boxes"]
