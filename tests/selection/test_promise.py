@@ -1,0 +1,66 @@
+"""The whole promise, simulated: p(correct) fitted and judged out of fold, certified, and kept on a pool of its own."""
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from scipy.stats import binom
+
+from pipeline.selection.certify import certify_class
+from pipeline.selection.clusters import error_correlation
+from pipeline.selection.ladder import fit_ladder, out_of_fold
+from pipeline.selection.likeness import NOTHING
+from pipeline.settings import SelectionSettings
+from tests.selection.evidence import evidence_of, with_columns
+
+TARGET, CONFIDENCE, BOXES_AN_IMAGE = 0.9, 0.95, 10
+SETTINGS = SelectionSettings(target_precision=TARGET, confidence=CONFIDENCE, min_class_boxes=10**6)
+FITTED = {"rounds": (4,), "budget": 0.25, "model_id": "m1"}
+
+
+def drawn(random, images, shared):
+    """Boxes whose chance of being right depends on their evidence, their look, and a cause that an image shares."""
+    count = images * BOXES_AN_IMAGE
+    score, second, agreement, consistency = random.random((4, count))
+    look = random.normal(size=count)
+    cause = shared * np.repeat(random.normal(size=images), BOXES_AN_IMAGE)
+    p_true = expit(5 * score + 3 * second + 2 * agreement + 2 * consistency + 1.2 * look + cause - 5)
+    table = with_columns(
+        evidence_of(*[{}] * count),
+        score=score,
+        second_score=second,
+        agreement=agreement,
+        consistency=consistency,
+        embedding=np.column_stack([look + random.normal(0, 0.5, count), random.normal(size=(count, 7))]).tolist(),
+        image_id=[f"i{number // BOXES_AN_IMAGE:05d}" for number in range(count)],
+    )
+    return table, random.random(count) < p_true, p_true
+
+
+def found_precision(seed, images, shared):
+    """Of a pool that is judged by the ladder of all held-back images; None where nothing is certified."""
+    random = np.random.default_rng(seed)
+    held_back, right, _ = drawn(random, images, shared)
+    prices = np.tile([1.44, 0.02, 0.1], (len(right), 1))
+    given = ([held_back], right, np.where(right, "bolt", NOTHING), prices, SETTINGS)
+    p_correct, _ = out_of_fold(*given, **FITTED)
+    groups = np.repeat(np.arange(images), BOXES_AN_IMAGE)
+    correlation = error_correlation(p_correct, right, groups)
+    told = certify_class(
+        "bolt", p_correct, right, groups, target=TARGET, confidence=CONFIDENCE, correlation=correlation
+    )
+    if not told.certified:
+        return None
+    pool, _, p_true = drawn(random, 1_500, shared)
+    written = fit_ladder(*given, **FITTED).replay([pool]) >= told.threshold
+    return p_true[written].mean() if written.any() else 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("images", "shared"), [(40, 0.5), (100, 1.0)])
+def test_promises_made_out_of_fold_are_kept_by_the_fit_on_all(images, shared):
+    draws = 60
+    found = [found_precision(seed, images, shared) for seed in range(draws)]
+    certified = [one for one in found if one is not None]
+    assert len(certified) >= 5
+    broken = sum(one < TARGET for one in certified)
+    assert broken <= binom.ppf(0.99, draws, 1 - CONFIDENCE), f"{broken} of {draws}"
