@@ -12,11 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.bench.cells import cell_settings, train_cell
-from pipeline.bench.known import Bench, auroc, column
+from pipeline.bench.known import Applied, Bench, auroc, column
 from pipeline.boxes import as_boxes
 from pipeline.detector.predict import Detections, Predictor
 from pipeline.detector.stream import stream_pictures
 from pipeline.mining.look import look_again
+from pipeline.records import NEIGHBOUR_FIELDS
+from pipeline.selection.calibrate import CHEAP, CLOSER, LOOKED, PASTED, fit_calibrator
 from pipeline.selection.certify import Certificate
 from pipeline.selection.likeness import NOTHING
 from pipeline.selection.quality import auroc_gain, measure
@@ -26,6 +28,8 @@ from pipeline.stages.cycle import Progress, silent
 from pipeline.workspace import Folder
 
 RESULT = "calibration"
+BARE = tuple(name for name in CHEAP if name not in dict(NEIGHBOUR_FIELDS))
+"""Features of a detection that looks at no other box."""
 
 
 def bench_calibration(
@@ -33,6 +37,7 @@ def bench_calibration(
     labelled: Sequence[int],
     seeds: Sequence[int],
     *,
+    held_back: int | None = None,
     root: str,
     progress: Progress = silent,
 ) -> dict[str, Any]:
@@ -42,21 +47,23 @@ def bench_calibration(
         configs: Simulated projects with val and test splits.
         labelled: Numbers of labelled images to train on.
         seeds: Of each.
+        held_back: Most images of val to fit p(correct) on; None: all.
         root: Folder of the benchmark's workspaces and results.
         progress: Told after every cell, and while a detector is trained.
 
     Returns:
-        `evidence`, a row a cell and score, `mistakes`, a row a cell and kind of wrong box, and `certificates`, a row a
-        cell and certified class.
+        `evidence`, a row a cell and score, `held_back`, a row a cell with what p(correct) was fitted on, `mistakes`, a
+        row a cell and kind of wrong box, and `certificates`, a row a cell and certified class.
     """
     results = Folder(str(Path(root).resolve())).folder(RESULT)
     cells = [(config, count, seed) for count in labelled for seed in seeds for config in configs]
-    told: dict[str, list[dict[str, Any]]] = {"evidence": [], "mistakes": [], "certificates": []}
+    told: dict[str, list[dict[str, Any]]] = {"evidence": [], "held_back": [], "mistakes": [], "certificates": []}
     for done, (config, count, seed) in enumerate(cells, 1):
         settings = cell_settings(config, count, seed, root)
-        name = f"{settings.name}-{count}-{seed}-{settings.digest()}.json"
+        few = "" if held_back is None else f"-{held_back}"
+        name = f"{settings.name}-{count}-{seed}{few}-{settings.digest()}.json"
         if not results.exists(name):
-            results.write_json(name, _measure(settings, progress))
+            results.write_json(name, _measure(settings, held_back, progress))
         cell = {"set": settings.name, "labelled": count, "seed": seed}
         for kind, rows in results.read_json(name).items():
             told[kind] += [{**cell, **row} for row in rows]
@@ -64,11 +71,11 @@ def bench_calibration(
     return told
 
 
-def _measure(settings: Settings, progress: Progress) -> dict[str, Any]:
-    """Fit on val, measure on test."""
+def _measure(settings: Settings, most: int | None, progress: Progress) -> dict[str, Any]:
+    """Fit on val, or on at most so many images of it, and measure on test."""
     bench = Bench.of(train_cell(settings, progress))
     predictor = bench.predictor()
-    applied = bench.applied(predictor, progress)
+    applied = bench.applied(predictor, most, progress)
     known, ladder, p_correct = applied.pool, applied.ladder, applied.p_correct
     confidence, consistency = column(known, "score"), column(known, "consistency")
     scores = {
@@ -78,6 +85,9 @@ def _measure(settings: Settings, progress: Progress) -> dict[str, Any]:
         "flip agreement": _flip_agreement(bench, predictor, known),
         "found again in a second look": column(known, "second_score"),
         "found again closer": column(known, "agreement"),
+        "detection without other boxes, calibrated": _calibrated(applied, bench, BARE),
+        "detection without likeness, calibrated": _calibrated(applied, bench, CHEAP),
+        "crosscheck without likeness": _calibrated(applied, bench, (*CHEAP, *LOOKED, *CLOSER, *PASTED)),
         "detection alone, calibrated": ladder.predict_on(0, known.evidence),
         "second look as well": ladder.predict_on(1, known.evidence),
         "crosscheck": ladder.predict_on(-1, known.evidence),
@@ -86,9 +96,25 @@ def _measure(settings: Settings, progress: Progress) -> dict[str, Any]:
     promised = certify(applied.held_back, applied.out_of_fold, settings, bench.model_id)
     return {
         "evidence": [_row(name, score, confidence, known, settings.seed) for name, score in scores.items()],
+        "held_back": [
+            {
+                "images": len(applied.held_back.samples),
+                "boxes": len(applied.held_back.right),
+                "right": int(applied.held_back.right.sum()),
+            }
+        ],
         "mistakes": _mistakes(known, scores),
         "certificates": [_kept(one, p_correct, known, settings) for one in promised.classes.values() if one.certified],
     }
+
+
+def _calibrated(applied: Applied, bench: Bench, features: Sequence[str]) -> NDArray[np.float64]:
+    """p(correct) of the pool by some features alone."""
+    known, least = applied.held_back, bench.cycle.settings.selection.min_class_boxes
+    fitted = fit_calibrator(
+        known.evidence, known.right, min_class_boxes=least, features=features, model_id=bench.model_id
+    )
+    return fitted.predict(applied.pool.evidence)
 
 
 def _row(
@@ -99,7 +125,8 @@ def _row(
     measured = asdict(measure(score, known.right, images, true_boxes, seed))
     gain = auroc_gain(score, confidence, known.right, images, seed) if measured["auroc"] is not None else None
     measured.pop("reliability")
-    return {"evidence": name, "boxes": len(score), **measured, "gain": gain}
+    right = int(known.right.sum())
+    return {"evidence": name, "boxes": len(score), "right": right, **measured, "gain": gain}
 
 
 def _mistakes(known: HeldBack, scores: dict[str, NDArray[np.float64]]) -> list[dict[str, Any]]:

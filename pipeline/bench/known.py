@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
@@ -16,7 +17,7 @@ from pipeline.errors import ArtefactError
 from pipeline.mining.check import Gate
 from pipeline.mining.hosts import Hosts
 from pipeline.mining.mine import Mined, Miner
-from pipeline.records import Sample, Split
+from pipeline.records import Sample, Split, of_images
 from pipeline.selection.ladder import Ladder, fit_ladder, out_of_fold
 from pipeline.selection.placing import Placing
 from pipeline.settings.detector import Precision
@@ -96,8 +97,13 @@ class Bench:
         """Put the truth beside what was mined, placed as other images tell, or as these tell of each other."""
         return HeldBack.of(mined.proposals, mined.checks, samples, self.cycle.settings, placing)
 
-    def checked(self, predictor: Predictor, split: Split, placing: Placing | None = None) -> HeldBack:
-        """A split with every proposal checked; kept in the cell, so that one benchmark's mining serves the others."""
+    def checked(
+        self, predictor: Predictor, split: Split, placing: Placing | None = None, most: int | None = None
+    ) -> HeldBack:
+        """A split, or at most so many images of it, with every proposal checked.
+
+        What was mined is kept in the cell, so that one benchmark's mining serves the others.
+        """
         samples, folder = self.samples(split), self.cycle.folder.folder("bench")
         settings = self.cycle.settings.model_dump_json(include={"mining": True, "detector": True})
         name = f"{split}-{self.model_id}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
@@ -106,7 +112,10 @@ class Bench:
             mined = self.mine(predictor, samples)
             for table, rows in zip(tables, (mined.proposals, mined.checks), strict=True):
                 folder.write_table(table, rows)
-        return self.known(Mined(*(folder.read_table(table) for table in tables)), samples, placing)
+        samples = samples[:most]
+        proposals = folder.read_table(tables[0], rows=of_images(sample.image_id for sample in samples))
+        of_these = pc.field("proposal_id").isin(proposals["proposal_id"].combine_chunks())
+        return self.known(Mined(proposals, folder.read_table(tables[1], rows=of_these)), samples, placing)
 
     def ladder_inputs(self, known: HeldBack) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What `fit_ladder` and `out_of_fold` take."""
@@ -119,10 +128,10 @@ class Bench:
         given, options = self.ladder_inputs(self.checked(predictor, Split.VAL))
         return fit_ladder(*given, **options)
 
-    def applied(self, predictor: Predictor, progress: Progress = silent) -> Applied:
-        """Fit on val, apply to test as to a pool."""
+    def applied(self, predictor: Predictor, most: int | None = None, progress: Progress = silent) -> Applied:
+        """Fit on val, or on at most so many images of it, and apply to test as to a pool."""
         progress("mining", 0, 2)
-        held_back = self.checked(predictor, Split.VAL)
+        held_back = self.checked(predictor, Split.VAL, most=most)
         progress("mining", 1, 2)
         pool = self.checked(predictor, Split.TEST, held_back.placing)
         progress("mining", 2, 2)

@@ -74,7 +74,7 @@ def bench_misses(
 def _measure(settings: Settings, progress: Progress) -> dict[str, Any]:
     """Fit on val, apply to test as to a pool."""
     bench = Bench.of(train_cell(settings, progress))
-    applied = bench.applied(bench.predictor(), progress)
+    applied = bench.applied(bench.predictor(), progress=progress)
     held_back, known, p_correct = applied.held_back, applied.pool, applied.p_correct
     told = (held_back.samples, held_back.evidence, applied.out_of_fold, held_back.right)
     missed = fit_misses(*told, settings.data.labels, bench.model_id)

@@ -76,6 +76,9 @@ def calibration(
         list[int] | None, typer.Option(help="Labelled images to train on; as often as needed. Default: 10, 20, 40.")
     ] = None,
     seed: Seeds = None,
+    held_back: Annotated[
+        int | None, typer.Option(help="Most images of val to fit p(correct) on. Default: all.", min=1)
+    ] = None,
     root: Root = Path("runs/bench"),
     as_json: AsJson = False,
 ) -> None:
@@ -89,7 +92,14 @@ def calibration(
 
     sets = config or [Path(f"configs/{name}.yaml") for name in ("bccd", "deeppcb", "cards")]
     with progress_bars() as progress:
-        told = bench_calibration(sets, labelled or [10, 20, 40], seed or [0, 1, 2], root=str(root), progress=progress)
+        told = bench_calibration(
+            sets,
+            labelled or [10, 20, 40],
+            seed or [0, 1, 2],
+            held_back=held_back,
+            root=str(root),
+            progress=progress,
+        )
     if not as_json:
         columns = ("set", "labelled", "seed", "evidence")
         measures = ("auroc", "gain", "ap", "ece", "brier", "recall_at_p95")

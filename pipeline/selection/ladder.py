@@ -9,14 +9,13 @@ picture, so that they climb to it together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
 from pipeline.selection.calibrate import (
     CHEAP,
@@ -29,24 +28,15 @@ from pipeline.selection.calibrate import (
     fit_calibrator,
     folds_of,
 )
-from pipeline.selection.certify import least_boxes
+from pipeline.selection.climbing import LOOK, Ranges, choose_ranges, turning_points, who_climbs
 from pipeline.selection.likeness import LIKENESS, Likeness, Names, fit_likeness, unseen_likeness, with_likeness
 from pipeline.settings import SelectionSettings
 
 BARE = (*CHEAP, *LIKENESS)
 LOOKED_AT, SHOWN = (*BARE, *LOOKED), (*BARE, *LOOKED, *CLOSER)
 """What is known of a proposal on the first three rungs; every later one adds what its pastes say."""
-REACH = 0.95
-"""Proposals climb that lie no farther from the threshold than the next rung moves this share of proposals."""
 SPENT = 0.75
 """Share of what is left of the budget that a rung may spend; the last one may spend all of it."""
-LOOK = 0
-"""The rung from which pictures are looked at again."""
-_EDGE = 1e-6
-_SLACK = 1e-9  # so that rounding leaves the outermost on its side
-
-Ranges = Mapping[str, tuple[float, float]]
-"""p(correct) from where to where a proposal of a class climbs; a class without an entry does not."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +72,7 @@ class Ladder:
         for rung, ranges in enumerate(self.climbing):
             rows = standing == rung
             there = evidence.filter(pa.array(rows))
-            climbs[rows] = _climbing(rung, self.rungs[rung].predict(there), there, ranges)
+            climbs[rows] = who_climbs(rung, self.rungs[rung].predict(there), there, ranges)
         return climbs
 
     def predict(self, evidence: pa.Table) -> Floats:
@@ -145,7 +135,7 @@ class Ladder:
         p_correct = self.rungs[0].predict(tables[0])
         rows: NDArray[np.intp] = np.arange(len(p_correct))
         for number, (ranges, table) in enumerate(zip(self.climbing, tables[1:], strict=True)):
-            rows = rows[_climbing(number, p_correct[rows], table.take(rows), ranges)]
+            rows = rows[who_climbs(number, p_correct[rows], table.take(rows), ranges)]
             p_correct[rows] = self.rungs[number + 1].predict(table.take(rows))
         return p_correct
 
@@ -205,7 +195,7 @@ def fit_ladder(
     )
     p_correct = [rung.predict(table) for rung, table in zip(rungs, tables, strict=True)]
     labels = tables[0]["label"].to_numpy(zero_copy_only=False)
-    turns = _turning_points(p_correct[-1], labels, settings)
+    turns = turning_points(p_correct[-1], labels, settings)
     images = tables[0]["image_id"].to_numpy(zero_copy_only=False)
     left = np.inf if budget is None else budget * len(np.unique(images))
     climbing: list[Ranges] = []
@@ -213,10 +203,10 @@ def fit_ladder(
     for rung, (before, after, price) in enumerate(zip(p_correct[:-1], p_correct[1:], prices.T, strict=True)):
         allowance = left if rung == len(rungs) - 2 else left * SPENT
         turning = (before[rows], after[rows], labels[rows], turns)
-        ranges, spent = _ranges(*turning, price[rows], allowance, images[rows] if rung == LOOK else None)
+        ranges, spent = choose_ranges(*turning, price[rows], allowance, images[rows] if rung == LOOK else None)
         left -= spent
         climbing.append(ranges)
-        rows = rows[_climbing(rung, before[rows], tables[0].take(rows), ranges)]
+        rows = rows[who_climbs(rung, before[rows], tables[0].take(rows), ranges)]
     return Ladder(rungs, tuple(climbing), rounds, fit_likeness(evidence[-1], objects), budget)
 
 
@@ -263,73 +253,3 @@ def out_of_fold(
 def _by_rung(evidence: Sequence[pa.Table]) -> list[pa.Table]:
     """A table a rung; what the first three look at is in all of them."""
     return [evidence[-1], evidence[-1], evidence[-1], *evidence]
-
-
-def _turning_points(p_correct: Floats, labels: Any, settings: SelectionSettings) -> dict[str, float]:
-    """Where the surest boxes of a class, taken together, fall below the promised precision.
-
-    A class that has not half as many of them as a certificate needs has no chance and no entry.
-    """
-    least = least_boxes(settings.target_precision, settings.confidence) / 2
-    turns = {}
-    for label in np.unique(labels):
-        ranked = np.sort(p_correct[labels == label])[::-1]
-        above = np.cumsum(ranked) / np.arange(1, len(ranked) + 1) >= settings.target_precision
-        if above.sum() >= least:
-            turns[str(label)] = float(ranked[above.sum() - 1])
-    return turns
-
-
-def _ranges(
-    before: Floats,
-    after: Floats,
-    labels: Any,
-    turns: Mapping[str, float],
-    price: Floats,
-    allowance: float,
-    images: Any = None,
-) -> tuple[dict[str, tuple[float, float]], float]:
-    """The widest range round each turning point that can matter and can be paid, and what it costs.
-
-    With the picture of each proposal, a price is paid for the first one of a picture alone.
-    """
-    if len(before) == 0 or not turns:
-        return {}, 0.0
-    places = _logit(np.array([turns.get(label, np.nan) for label in labels]))
-    distance = np.nan_to_num(np.abs(_logit(before) - places), nan=np.inf)
-    reach = float(np.quantile(np.abs(_logit(after) - _logit(before)), REACH))
-    order = np.argsort(distance, kind="stable")
-    paid = price[order].copy()
-    if images is not None:
-        first = np.unique(images[order], return_index=True)[1]
-        paid[np.setdiff1d(np.arange(len(order)), first)] = 0.0
-    costs = np.cumsum(paid)
-    affordable = int(np.searchsorted(costs, allowance, side="right"))
-    if affordable == 0:
-        return {}, 0.0
-    width = min(reach, float(distance[order][affordable - 1])) + _SLACK
-    climbing = int((distance <= width).sum())
-    ranges = {
-        label: tuple(expit(_logit(turn) + width * np.array([-1.0, 1.0])).tolist()) for label, turn in turns.items()
-    }
-    return ranges, float(costs[climbing - 1]) if climbing else 0.0
-
-
-def _climbing(rung: int, p_correct: Floats, proposals: pa.Table, ranges: Ranges) -> Flags:
-    """Who climbs from a rung: those within the ranges, and to a second look all others of their pictures."""
-    inside = _within(p_correct, proposals, ranges)
-    if rung != LOOK:
-        return inside
-    images = proposals["image_id"].to_numpy(zero_copy_only=False)
-    return np.isin(images, images[inside])
-
-
-def _within(p_correct: Floats, proposals: pa.Table, ranges: Ranges) -> Flags:
-    nowhere = (np.inf, -np.inf)
-    limits = np.array([ranges.get(label, nowhere) for label in proposals["label"].to_pylist()]).reshape(-1, 2)
-    inside: Flags = (limits[:, 0] <= p_correct) & (p_correct <= limits[:, 1])
-    return inside
-
-
-def _logit(p_correct: Any) -> Floats:
-    return np.asarray(logit(np.clip(p_correct, _EDGE, 1 - _EDGE)))

@@ -80,6 +80,17 @@ def test_every_score_is_measured_in_every_cell(calibrated):
     json.dumps(calibrated, allow_nan=False)
 
 
+def test_few_held_back_images_are_a_cell_of_their_own(calibrated, config, root):
+    told = bench_calibration([config], [4], [0], held_back=3, root=str(root / "cells"))
+    (few,), (every,) = told["held_back"], [row for row in calibrated["held_back"] if row["seed"] == 0]
+    assert few["images"] == 3 < every["images"]
+    assert 0 < few["right"] < few["boxes"] < every["boxes"]
+    confidence, again = (
+        next(row for row in one["evidence"] if row["evidence"] == "confidence") for one in (told, calibrated)
+    )
+    assert confidence == again, "the same pool"
+
+
 def test_wrong_boxes_are_told_apart_by_kind(calibrated):
     rows = calibrated["mistakes"]
     assert [row["kind"] for row in rows] == ["another class", "duplicate", "misplaced or background"] * 2

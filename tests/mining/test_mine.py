@@ -10,49 +10,17 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from pipeline.boxes import as_boxes
 from pipeline.dataset.images import read_image
 from pipeline.detector import stream
 from pipeline.detector.build import build_detector
 from pipeline.detector.predict import Predictor
 from pipeline.mining.check import CLASS_FREE_IMAGE, CLASS_FREE_REGION
-from pipeline.mining.columns import CORNERS
 from pipeline.mining.consistency import gather_evidence
-from pipeline.mining.mine import Miner
-from pipeline.mining.validate import prices
-from pipeline.records import CHECK_SCHEMA, LOOK_FIELDS, PROPOSAL_SCHEMA
-from pipeline.settings import DetectorSettings, MiningSettings
+from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA
+from pipeline.settings import DetectorSettings
 from tests.builders import image_id
-from tests.mining.squares import LABELS, SquareFinder, empty_hosts, found, host_set, picture, save_picture
-
-
-def miner(*, into=None, finder=None, seed=0, **settings):
-    return Miner(
-        finder or SquareFinder(),
-        into or empty_hosts(),
-        model_id="m1",
-        settings=MiningSettings(**settings),
-        max_pixels=100_000,
-        seed=seed,
-    )
-
-
-def squares_of(seed, count=3):
-    """Objects side by side, each of its own brightness."""
-    random = np.random.default_rng(seed)
-    return [
-        (4 + 20 * i, 6, 4 + 20 * i + int(random.integers(8, 14)), 6 + int(random.integers(8, 30)), 1 + (seed + i) % 3,
-         int(random.integers(120, 255)))
-        for i in range(count)
-    ]  # fmt: skip
-
-
-def pool(folder, count=7, size=(64, 48)):
-    """Pictures with 0, 1, 2, 3, 0, ... objects."""
-    return [
-        save_picture(folder, f"pool{number}", picture(*squares_of(number, number % 4), size=size, seed=number))
-        for number in range(count)
-    ]
+from tests.mining.miners import PLACES, Only, by_id, miner, pool, squares_of
+from tests.mining.squares import LABELS, SquareFinder, found, host_set, picture, save_picture
 
 
 def test_no_pictures():
@@ -107,123 +75,6 @@ def test_rows_say_what_the_detector_saw(tmp_path):
     assert [row["agreement_iou"] for row in rows] == pytest.approx([1.0] * 3, abs=0.15)
     assert [(row["rank"], row["crowd"]) for row in rows] == [(0, 3), (1, 3), (2, 3)]
     assert {row["model_id"] for row in rows} == {"m1"}
-
-
-# What is worth a check
-
-
-class Only:
-    """Lets pictures of some classes be looked at again, these be shown closer, and some of these be pasted."""
-
-    def __init__(self, alone=(), pasted=(), budget=None):
-        self.alone, self.pasted, self.budget = set(alone), set(pasted), budget
-
-    def climbs(self, proposals):
-        known = proposals["agreement"].is_valid().to_pylist()
-        return np.array(
-            [
-                label in (self.pasted if checked else self.alone)
-                for label, checked in zip(proposals["label"].to_pylist(), known, strict=True)
-            ],
-            dtype=bool,
-        )
-
-
-@pytest.mark.parametrize(
-    ("alone", "pasted"),
-    [((), ()), (("bolt", "gear"), ()), (("bolt", "gear"), ("gear",)), ((), ("gear",)), (LABELS, LABELS)],
-    ids=["none", "some alone", "some pasted", "never shown alone, so never pasted", "all"],
-)
-def test_only_what_is_worth_it_is_checked(tmp_path, alone, pasted):
-    gate, refs = Only(alone, pasted), pool(tmp_path)
-    everything, mined = miner().mine(refs), miner().mine(refs, gate)
-    second, closer = [name for name, _ in LOOK_FIELDS], ["agreement", "agreement_iou"]
-    kept = [name for name in PROPOSAL_SCHEMA.names if name not in (*second, *closer)]
-    assert mined.proposals.select(kept).equals(everything.proposals.select(kept))
-    labels, images = (mined.proposals[name].to_pylist() for name in ("label", "image_id"))
-    shown = [label in alone for label in labels]
-    pictures = {image for image, one in zip(images, shown, strict=True) if one}
-    looked = [image in pictures for image in images]
-    for names, rows in ((second, looked), (closer, shown)):
-        for name in names:
-            values = zip(rows, everything.proposals[name].to_pylist(), strict=True)
-            assert mined.proposals[name].to_pylist() == [value if one else None for one, value in values]
-    assert mined.cost.looks == len(pictures)
-    wanted = [label in alone and label in pasted for label in labels]
-    ids = [one for one, is_wanted in zip(mined.proposals["proposal_id"].to_pylist(), wanted, strict=True) if is_wanted]
-    assert Counter(mined.checks["proposal_id"].to_pylist()) == dict.fromkeys(ids, 4)
-    assert (mined.cost.views, mined.cost.pastes) == (sum(shown), 4 * sum(wanted))
-
-
-def test_checks_of_a_chosen_proposal_are_its_own(tmp_path):
-    """Ids, never positions: what is found of the gear is written to the gear, whoever else is left out."""
-    ref = save_picture(
-        tmp_path, "one", picture((4, 6, 16, 20, 1, 250), (24, 6, 40, 20, 2, 180), (46, 6, 58, 20, 3, 130))
-    )
-    mined = miner().mine([ref], Only(("gear",), ("gear",)))
-    gear = mined.proposals.filter(pc.equal(mined.proposals["label"], "gear")).to_pylist()[0]
-    assert gear["agreement"] == pytest.approx(180 / 255, abs=0.05)
-    assert set(mined.checks["proposal_id"].to_pylist()) == {gear["proposal_id"]}
-    assert mined.checks["score"].to_pylist() == pytest.approx([180 / 255] * 4, abs=0.05)
-
-
-class HalfPasted(Only):
-    """Pastes every class once, and some classes in every round."""
-
-    def climbs(self, evidence):
-        again = np.array([label in self.pasted for label in evidence["label"].to_pylist()], dtype=bool)
-        return again | (evidence["checks"].to_numpy() == 0)
-
-
-def test_a_box_whose_fate_is_certain_is_pasted_no_more(tmp_path):
-    mined = miner(hosts=5).mine(pool(tmp_path), HalfPasted(pasted=("gear",)))
-    checks = gather_evidence(mined.proposals, mined.checks).to_pydict()
-    assert {"gear", "bolt"} <= set(checks["label"])
-    for label, count in zip(checks["label"], checks["checks"], strict=True):
-        assert count == (5 if label == "gear" else 3), "three of five, then two more"
-
-
-def test_rounds_are_the_pastes_that_would_have_been_drawn_at_once(tmp_path):
-    refs = pool(tmp_path)
-    whole, half = miner(hosts=5).mine(refs), miner(hosts=5).mine(refs, HalfPasted())
-    assert by_id(half.checks).equals(by_id(whole.checks.filter(pc.field("number") < 3)))
-
-
-# What checks may cost
-
-
-def spent(mined, sizes):
-    """Detection passes over a picture, by what the tables say was done."""
-    proposals, settings = mined.proposals, MiningSettings()
-    looked = proposals.filter(pc.is_valid(proposals["second_score"]))
-    boxes = np.stack([proposals[name].to_numpy() for name in CORNERS], axis=1)
-    sides = torch.tensor([sizes[image] for image in proposals["image_id"].to_pylist()])
-    each = prices(as_boxes(boxes), sides, settings).numpy()
-    closer = proposals["agreement"].is_valid().to_numpy(zero_copy_only=False)
-    pasted = gather_evidence(proposals, mined.checks)["checks"].to_numpy()[:, None] >= np.array(settings.rounds)
-    looks = settings.look_scale**2 * len(set(looked["image_id"].to_pylist()))
-    return looks + each[closer, 1].sum() + (each[:, 2:] * pasted).sum()
-
-
-@pytest.mark.parametrize("budget", [0.0, 0.25, 1.0, 2.0])
-def test_checks_cost_no_more_than_their_budget(tmp_path, budget):
-    """Here every box is worth every check."""
-    refs = pool(tmp_path, count=24)
-    mined = miner(batch_size=4).mine(refs, Only(LABELS, LABELS, budget))
-    cost, without = (spent(one, {ref.image_id: (ref.width, ref.height) for ref in refs})
-                     for one in (mined, miner().mine(refs)))  # fmt: skip
-    assert cost <= budget * len(refs) < without
-    assert cost >= 0.8 * budget * len(refs), "and are not left out while there is money"
-
-
-def test_what_cannot_be_paid_is_left_out_evenly(tmp_path):
-    """Early pictures do not use up what late ones may cost."""
-    refs = pool(tmp_path, count=32)
-    mined = miner(batch_size=4).mine(refs, Only(LABELS, LABELS, 0.5))
-    looked = mined.proposals.filter(pc.is_valid(mined.proposals["second_score"]))["image_id"].to_pylist()
-    order = sorted(refs, key=lambda ref: (ref.height / ref.width, ref.image_id))
-    places = [number for number, ref in enumerate(order) if ref.image_id in set(looked)]
-    assert min(sum(place < 16 for place in places), sum(place >= 16 for place in places)) >= len(places) // 3
 
 
 # What is known
@@ -375,14 +226,6 @@ def test_same_seed_same_bytes(tmp_path):
         assert written[0] == written[1]
     assert first.proposals.equals(other.proposals)
     assert not first.checks.equals(other.checks)
-
-
-PLACES = ["proposal_id", "host_id", "paste_x1", "paste_y1", "paste_x2", "paste_y2", "scale", "hit"]
-
-
-def by_id(table):
-    keys = [(name, "ascending") for name in PLACES if name in table.column_names]
-    return table.combine_chunks().sort_by(keys)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])

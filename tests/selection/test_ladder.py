@@ -8,7 +8,8 @@ from sklearn.metrics import roc_auc_score
 
 from pipeline.errors import ArtefactError
 from pipeline.selection.calibrate import CLOSER, LOOKED, PASTED, Calibrator
-from pipeline.selection.ladder import LOOK, SPENT, Ladder, fit_ladder, out_of_fold
+from pipeline.selection.climbing import LOOK
+from pipeline.selection.ladder import SPENT, Ladder, fit_ladder, out_of_fold
 from pipeline.selection.likeness import NOTHING
 from pipeline.settings import SelectionSettings
 from tests.selection.evidence import evidence_of, with_columns

@@ -14,22 +14,20 @@ from tests.selection.evidence import evidence_of, with_columns
 
 TARGET, CONFIDENCE, BOXES_AN_IMAGE = 0.9, 0.95, 10
 SETTINGS = SelectionSettings(target_precision=TARGET, confidence=CONFIDENCE, min_class_boxes=10**6)
+WEIGHTS = {"score": 5.0, "second_score": 3.0, "agreement": 2.0, "consistency": 2.0}
 FITTED = {"rounds": (4,), "budget": 0.25, "model_id": "m1"}
 
 
 def drawn(random, images, shared):
     """Boxes whose chance of being right depends on their evidence, their look, and a cause that an image shares."""
     count = images * BOXES_AN_IMAGE
-    score, second, agreement, consistency = random.random((4, count))
+    measured = dict(zip(WEIGHTS, random.random((len(WEIGHTS), count)), strict=True))
     look = random.normal(size=count)
     cause = shared * np.repeat(random.normal(size=images), BOXES_AN_IMAGE)
-    p_true = expit(5 * score + 3 * second + 2 * agreement + 2 * consistency + 1.2 * look + cause - 5)
+    p_true = expit(sum(weight * measured[name] for name, weight in WEIGHTS.items()) + 1.2 * look + cause - 5)
     table = with_columns(
         evidence_of(*[{}] * count),
-        score=score,
-        second_score=second,
-        agreement=agreement,
-        consistency=consistency,
+        **measured,
         embedding=np.column_stack([look + random.normal(0, 0.5, count), random.normal(size=(count, 7))]).tolist(),
         image_id=[f"i{number // BOXES_AN_IMAGE:05d}" for number in range(count)],
     )

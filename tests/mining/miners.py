@@ -1,0 +1,60 @@
+"""A miner over pictures of squares, and pools of them."""
+
+import numpy as np
+
+from pipeline.mining.mine import Miner
+from pipeline.settings import MiningSettings
+from tests.mining.squares import SquareFinder, empty_hosts, picture, save_picture
+
+PLACES = ["proposal_id", "host_id", "paste_x1", "paste_y1", "paste_x2", "paste_y2", "scale", "hit"]
+
+
+def miner(*, into=None, finder=None, seed=0, **settings):
+    return Miner(
+        finder or SquareFinder(),
+        into or empty_hosts(),
+        model_id="m1",
+        settings=MiningSettings(**settings),
+        max_pixels=100_000,
+        seed=seed,
+    )
+
+
+def squares_of(seed, count=3):
+    """Objects side by side, each of its own brightness."""
+    random = np.random.default_rng(seed)
+    return [
+        (4 + 20 * i, 6, 4 + 20 * i + int(random.integers(8, 14)), 6 + int(random.integers(8, 30)), 1 + (seed + i) % 3,
+         int(random.integers(120, 255)))
+        for i in range(count)
+    ]  # fmt: skip
+
+
+def pool(folder, count=7, size=(64, 48)):
+    """Pictures with 0, 1, 2, 3, 0, ... objects."""
+    return [
+        save_picture(folder, f"pool{number}", picture(*squares_of(number, number % 4), size=size, seed=number))
+        for number in range(count)
+    ]
+
+
+class Only:
+    """Lets pictures of some classes be looked at again, these be shown closer, and some of these be pasted."""
+
+    def __init__(self, alone=(), pasted=(), budget=None):
+        self.alone, self.pasted, self.budget = set(alone), set(pasted), budget
+
+    def climbs(self, proposals):
+        known = proposals["agreement"].is_valid().to_pylist()
+        return np.array(
+            [
+                label in (self.pasted if checked else self.alone)
+                for label, checked in zip(proposals["label"].to_pylist(), known, strict=True)
+            ],
+            dtype=bool,
+        )
+
+
+def by_id(table):
+    keys = [(name, "ascending") for name in PLACES if name in table.column_names]
+    return table.combine_chunks().sort_by(keys)
