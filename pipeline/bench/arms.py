@@ -23,7 +23,7 @@ ABLATIONS = {
     "ohem": ("training.classification=ohem",),
     "no-triplet": ("training.triplet.enabled=false",),
     "no-ema": ("training.ema_decay=0",),
-    "no-ignore": ("training.ignore_regions=false",),
+    "ignore": ("training.ignore_regions=true",),
     "no-soft-weights": ("training.soft_weights=false",),
     "teacher": ("training.teacher.enabled=true",),
     "strong-view": ("training.augment.strong.enabled=true",),
@@ -120,7 +120,7 @@ def our_labels(cycle: Cycle, progress: Progress = silent) -> list[Sample]:
         progress: Told while it mines.
 
     Returns:
-        Images with certified or soft labels, their unsure boxes as ignore regions.
+        Images with certified or soft labels, and ignore regions for the settings to use or not.
     """
     with only_one(cycle.settings):
         mine(cycle, progress)

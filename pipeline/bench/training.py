@@ -45,10 +45,11 @@ RECIPE = (
     "selection.query.images=0",
     "selection.soft_from=0.5",
     "mining.fusion.enabled=true",
+    "training.ignore_regions=false",
     *GOING_ON,
 )
-"""Of `ours`, over what the settings say: nobody is asked, proposals are what several views agree on, and likely ones
-are soft labels."""
+"""Of `ours`, over what the settings say: nobody is asked, proposals are what several views agree on, likely ones are
+soft labels, and what is left is background."""
 EVERYTHING = 10_000_000
 """As many labelled images as there are."""
 

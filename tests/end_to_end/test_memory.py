@@ -73,6 +73,7 @@ def test_memory_is_flat(tiny_data, tmp_path):
             data={"sources": sources},
             training={"steps": 10},
             mining={"chunk_images": 64, "batch_size": 8, "proposal_score": 0.01},
+            selection={"query": {"strategy": "ssm"}},  # which has every box pasted, likely or not
             labeling={"backend": "none"},
         )
         told = context.Queue()
