@@ -71,21 +71,24 @@ def launch(work: Callable[..., Outcome], settings: TrainingSettings, progress: P
 
 def _report(fabric: Fabric, ends: tuple[Any, Any], work: Callable[..., Any], *args: Any) -> None:
     """Work in one of several processes; the first tells how it goes and what came of it."""
-    queue, hung_up = ends
+    speaker, hung_up = ends
 
     def tell(*told: Any) -> None:
         if hung_up.is_set():
             raise PipelineError("Expected somebody to tell progress to, nobody listens any more")
-        queue.put(told)
+        speaker.send(told)
 
     outcome = work(fabric, tell if fabric.is_global_zero else None, *args)
     if fabric.is_global_zero:
         # As bytes, since tensors would be shared with a process that is about to end.
-        queue.put(pickle.dumps(outcome))
+        speaker.send(pickle.dumps(outcome))
 
 
 class _Line:
     """A line from another process to this one, which hears progress and, in the end, the outcome.
+
+    A pipe and no queue: it is over once every process that could speak has ended, however it ended, and a process that
+    is killed while it speaks holds no lock that others wait for.
 
     Args:
         progress: Told; what it raises ends the work.
@@ -93,7 +96,8 @@ class _Line:
 
     def __init__(self, progress: Progress | None) -> None:
         context = mp.get_context("spawn")
-        self.ends: tuple[Any, Any] = (context.SimpleQueue(), context.Event())
+        self._listener, speaker = context.Pipe(duplex=False)
+        self.ends: tuple[Any, Any] = (speaker, context.Event())
         self.outcome: Any = None
         self._progress = progress
         self._fault: BaseException | None = None
@@ -104,7 +108,7 @@ class _Line:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.ends[0].put(None)
+        self.ends[0].close()
         self._thread.join()
         self.raise_own_fault()
 
@@ -114,16 +118,23 @@ class _Line:
             raise self._fault
 
     def _listen(self) -> None:
-        queue, hung_up = self.ends
-        for told in iter(queue.get, None):
-            if isinstance(told, bytes):
-                self.outcome = pickle.loads(told)
-            elif self._progress and not self._fault:
+        with self._listener:
+            while True:
                 try:
-                    self._progress(*told)
-                except BaseException as fault:  # raised again where the work was asked for
-                    self._fault = fault
-                    hung_up.set()
+                    told = self._listener.recv()
+                except (EOFError, OSError):  # nobody is left who speaks, or was killed in the middle of a word
+                    return
+                self._hear(told)
+
+    def _hear(self, told: Any) -> None:
+        if isinstance(told, bytes):
+            self.outcome = pickle.loads(told)
+        elif self._progress and not self._fault:
+            try:
+                self._progress(*told)
+            except BaseException as fault:  # raised again where the work was asked for
+                self._fault = fault
+                self.ends[1].set()
 
 
 def student_in_processes(detector: Detector, fabric: Fabric, settings: TrainingSettings) -> nn.Module:

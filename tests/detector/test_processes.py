@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import signal
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipeline.detector.processes import _Line
 from pipeline.detector.train import CHECKPOINT
 from pipeline.errors import PipelineError
 from pipeline.settings import EarlyStopSettings
@@ -73,6 +78,24 @@ def test_a_process_that_fails_is_told_of(tmp_path):
         (tmp_path / f"scene{index}.png").write_bytes(b"")
     with pytest.raises(PipelineError, match=r"A training process failed: .*none of 2 can be read"):
         Run(tmp_path, bad, training(**TWO)).start()
+
+
+def _killed_while_it_speaks(ends):
+    speaker, _ = ends
+    speaker.send((1, 2, "one of two steps"))
+    os.write(speaker.fileno(), struct.pack("!i", 1000) + b"less than was announced")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.timeout(120)
+def test_a_process_that_is_killed_while_it_speaks_keeps_nobody_waiting():
+    heard = []
+    with _Line(lambda *told: heard.append(told)) as line:
+        speaker = multiprocessing.get_context("spawn").Process(target=_killed_while_it_speaks, args=(line.ends,))
+        speaker.start()
+        speaker.join()
+    assert heard == [(1, 2, "one of two steps")]
+    assert line.outcome is None
 
 
 def test_several_machines_need_torchrun(tmp_path, samples):
