@@ -175,8 +175,7 @@ def _commit(cycle: Cycle) -> dict[str, Any]:
     complete, incomplete = _complete(cycle)
     whole = selection.filter(of_images(complete))
     pseudo = pseudo_images(whole, queued, settings.max_pseudo_images, settings.soft_from)
-    rows = cycle.store.table(states=MINED_STATES, splits=[Split.POOL])
-    changed = _changed(cycle, samples_from_table(rows), selection, queued, set(pseudo))
+    changed = _changed(cycle, selection, queued, set(pseudo))
     version = cycle.store.commit(
         changed,
         reason=f"cycle {cycle.number}: pseudo-labels and queue",
@@ -209,9 +208,7 @@ def _complete(cycle: Cycle) -> tuple[set[str], set[str]]:
     return complete, set(table["image_id"].to_pylist()) - complete
 
 
-def _changed(
-    cycle: Cycle, samples: list[Sample], selection: pa.Table, queued: set[str], pseudo: set[str]
-) -> list[Sample]:
+def _changed(cycle: Cycle, selection: pa.Table, queued: set[str], pseudo: set[str]) -> list[Sample]:
     """Rows that the selection gives another state or other boxes."""
     settings, written = cycle.settings.selection, selection.filter(of_images(pseudo))
     learnt = is_soft(settings.soft_from)
@@ -220,6 +217,11 @@ def _changed(
     unsure = boxes_of(written.filter(~learnt), Fate.ASK, cycle.opened_at)
     weak = boxes_of(written.filter(pc.field("p_correct") >= settings.ignore_from), Fate.DROP, cycle.opened_at)
     unread = {image_id: reason for image_id, _uri, reason in cycle.artefact("mining")["faults"]}
+    rows = cycle.store.table(states=MINED_STATES, splits=[Split.POOL])
+    # Most of a large pool was in it and stays, without boxes.
+    samples = samples_from_table(
+        rows.filter((pc.field("state") != State.POOL.value) | of_images({*queued, *pseudo, *unread}))
+    )
 
     def decided(sample: Sample) -> Sample:
         bare = replace(sample, boxes=(), ignore=(), cycle=cycle.number)
