@@ -24,6 +24,7 @@ ABLATIONS = {
     "no-triplet": ("training.triplet.enabled=false",),
     "no-ema": ("training.ema_decay=0",),
     "ignore": ("training.ignore_regions=true",),
+    "certified-only": ("selection.soft_from=null", "training.ignore_regions=true"),
     "no-soft-weights": ("training.soft_weights=false",),
     "teacher": ("training.teacher.enabled=true",),
     "strong-view": ("training.augment.strong.enabled=true",),
