@@ -31,6 +31,8 @@ ABLATIONS = {
     "copy-paste": ("training.copy_paste.enabled=true",),
     "burn-in": ("training.burn_in=0.2",),
     "half-pseudo": ("training.pseudo_share=0.5",),
+    "natural-share": ("training.pseudo_share=1.0",),
+    "bolder": ("selection.soft_from=0.3",),
     "no-fusion": ("mining.fusion.enabled=false",),
     "no-placing": ("selection.place_boxes=false",),
 }
