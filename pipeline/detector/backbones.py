@@ -18,6 +18,7 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops import FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelP6P7
 
+from pipeline.detector.depthwise import use_depthwise
 from pipeline.detector.norms import set_normalisation
 from pipeline.settings import DetectorSettings
 
@@ -112,6 +113,7 @@ def build_backbone(
         _load_packaged(body, settings.backbone)
     _freeze(body, frozen_stages)
     set_normalisation(body, settings.batch_norm)
+    use_depthwise(body)
     config = timm.get_pretrained_cfg(settings.backbone)
     normalization = Normalization(tuple(config.mean), tuple(config.std)) if config else IMAGENET
     return PyramidBackbone(body, body.feature_info.channels(), settings.fpn_channels), normalization
