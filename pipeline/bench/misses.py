@@ -19,7 +19,7 @@ from pipeline.boxes import as_boxes, intersection_over_first
 from pipeline.detector.heads import IGNORED_SHARE
 from pipeline.mining.columns import CORNERS
 from pipeline.records import Fate, Sample, of_images
-from pipeline.selection.decide import decide, expected_background, pseudo_images
+from pipeline.selection.decide import decide, expected_background, is_background, pseudo_images
 from pipeline.selection.misses import fit_misses, recall_by_class_and_size
 from pipeline.settings import Settings
 from pipeline.stages.calibration import HeldBack, certify
@@ -92,7 +92,7 @@ def _measure(settings: Settings, progress: Progress) -> dict[str, Any]:
 
     def outcome(ignore_from: float, share: float) -> _Outcome:
         """Of the images with fewest expected misses, by share of all images."""
-        expected = expected_background(selection, missed, image_ids, ignore_from)
+        expected = expected_background(selection, missed, image_ids, is_background(None, ignore_from))
         complete = expected <= np.quantile(expected, share)
         return _outcome(selection, known, complete, ignore_from)
 

@@ -20,6 +20,7 @@ REASONS = {
     "certified": "p(correct) reaches the certified threshold of its class",
     "below_threshold": "p(correct) is under the certified threshold of its class",
     "withdrawn_class": "p(correct) reaches the threshold, but the class failed its audits",
+    "mistrusted": "p(correct) is under the threshold, and the class failed its audits",
     "uncertified_class": "its class has no certificate",
     "unlikely": "p(correct) is so low that it is dropped",
 }
@@ -53,9 +54,9 @@ def decide(
     p_stored, threshold = p_correct.astype(np.float32), threshold.astype(np.float32)
     mistrusted = np.isin(evidence["label"].to_numpy(zero_copy_only=False).astype(str), list(withdrawn))
     sure = p_stored >= threshold
-    conditions = [sure & ~mistrusted, sure, p_stored < settings.drop_below, np.isnan(threshold)]
-    fate = np.select(conditions, [Fate.PSEUDO, Fate.ASK, Fate.DROP, Fate.ASK], Fate.ASK)
-    reasons = ["certified", "withdrawn_class", "unlikely", "uncertified_class"]
+    conditions = [sure & ~mistrusted, sure, p_stored < settings.drop_below, mistrusted, np.isnan(threshold)]
+    fate = np.select(conditions, [Fate.PSEUDO, Fate.ASK, Fate.DROP, Fate.ASK, Fate.ASK], Fate.ASK)
+    reasons = ["certified", "withdrawn_class", "unlikely", "mistrusted", "uncertified_class"]
     reason = np.select(conditions, reasons, "below_threshold")
     added = {
         "p_correct": pa.array(p_stored),
@@ -95,13 +96,25 @@ def is_soft(soft_from: float | None) -> pc.Expression:
         The filter. Boxes of a class that failed its audits never pass: its p(correct) is not to be trusted.
     """
     least = float("inf") if soft_from is None else soft_from
-    asked = (pc.field("fate") == Fate.ASK.value) & (pc.field("reason") != "withdrawn_class")
+    asked = (pc.field("fate") == Fate.ASK.value) & ~pc.field("reason").isin(["withdrawn_class", "mistrusted"])
     return asked & (pc.field("p_correct") >= pa.scalar(least, pa.float32()))
 
 
 def is_learnt(soft_from: float | None) -> pc.Expression:
     """A filter for boxes that a pseudo-labelled image teaches: promised ones, and soft ones."""
     return (pc.field("fate") == Fate.PSEUDO.value) | is_soft(soft_from)
+
+
+def is_background(soft_from: float | None, ignore_from: float | None) -> pc.Expression:
+    """A filter for boxes of a pseudo-labelled image that training takes for background.
+
+    Args:
+        soft_from: As of `is_soft`.
+        ignore_from: Unsure boxes, and dropped ones of at least this p(correct), are ignore regions; None: none is.
+    """
+    if ignore_from is None:
+        return ~is_learnt(soft_from)
+    return (pc.field("fate") == Fate.DROP.value) & (pc.field("p_correct") < ignore_from)
 
 
 def boxes_of(
@@ -144,7 +157,7 @@ def regions(boxes: Sequence[Box], reason: str) -> tuple[Region, ...]:
 
 
 def expected_background(
-    selection: pa.Table, missed: MissModel, image_ids: Sequence[str], ignore_from: float
+    selection: pa.Table, missed: MissModel, image_ids: Sequence[str], background: pc.Expression
 ) -> NDArray[np.float64]:
     """Expect how many objects of an image training would take for background, were it pseudo-labelled.
 
@@ -152,15 +165,15 @@ def expected_background(
         selection: Columns of `SELECTION_SCHEMA`.
         missed: What no proposal finds.
         image_ids: K images.
-        ignore_from: Dropped boxes of at least this p(correct) are ignore regions.
+        background: A filter for boxes that are taken for it, see `is_background`.
 
     Returns:
-        float[K]: p(correct) summed over boxes that are neither written nor ignored, and what was never proposed.
+        float[K]: p(correct) summed over these boxes, and what was never proposed.
     """
-    p_correct = selection["p_correct"].to_numpy().astype(np.float64)
-    dropped = (selection["fate"].to_numpy(zero_copy_only=False) == Fate.DROP.value) & (p_correct < ignore_from)
-    row = pc.index_in(selection["image_id"], value_set=pa.array(image_ids, pa.string())).fill_null(-1).to_numpy()
-    dropped &= row >= 0
-    of_dropped = np.bincount(row[dropped], weights=p_correct[dropped], minlength=len(image_ids))
-    unseen = missed.predict(selection, p_correct, image_ids).sum(1)
-    return np.asarray(of_dropped + unseen)
+    taken = selection.filter(background)
+    row = pc.index_in(taken["image_id"], value_set=pa.array(image_ids, pa.string()))
+    known = row.is_valid().to_numpy(zero_copy_only=False)
+    p_correct = taken["p_correct"].to_numpy().astype(np.float64)[known]
+    of_taken = np.bincount(row.drop_null().to_numpy(), weights=p_correct, minlength=len(image_ids))
+    unseen = missed.predict(selection, selection["p_correct"].to_numpy().astype(np.float64), image_ids).sum(1)
+    return np.asarray(of_taken + unseen)

@@ -40,9 +40,9 @@ class SelectionSettings(Section):
     )
     drop_below: Share = Field(default=0.05, description="boxes with a lower p(correct) are dropped")
     soft_from: Share | None = Field(
-        default=None,
+        default=0.5,
         description="boxes that are not certified are learnt from where p(correct) is at least so much, each weighing "
-        "its p(correct), and stay questions: nothing is promised of them; none: they are ignore regions",
+        "its p(correct), and stay questions: nothing is promised of them; none: only certified boxes are learnt",
     )
     ignore_from: Share = Field(
         default=0.02, description="in pseudo-labelled images, dropped boxes of at least this p(correct) cost no loss"

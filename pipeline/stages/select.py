@@ -31,6 +31,7 @@ from pipeline.selection.decide import (
     boxes_of,
     decide,
     expected_background,
+    is_background,
     is_learnt,
     is_soft,
     pseudo_images,
@@ -86,7 +87,8 @@ def _background(cycle: Cycle, selection: pa.Table, missed: MissModel) -> pa.Tabl
     """What training would take for background in each image with a box to learn from."""
     settings = cycle.settings.selection
     images = pc.unique(selection.filter(is_learnt(settings.soft_from))["image_id"]).to_pylist()
-    expected = expected_background(selection, missed, images, settings.ignore_from)
+    ignore_from = settings.ignore_from if cycle.settings.training.ignore_regions else None
+    expected = expected_background(selection, missed, images, is_background(settings.soft_from, ignore_from))
     return pa.table([pa.array(images, pa.string()), pa.array(expected, pa.float32())], schema=BACKGROUND_SCHEMA)
 
 

@@ -23,7 +23,7 @@ def row(count, label="bolt", first=0, p_correct=None):
 
 
 def bounded(samples, **values):
-    return bound_pseudo_labels(samples, training(pseudo_boxes=PseudoBoxSettings(**values)))
+    return bound_pseudo_labels(samples, training(ignore_regions=True, pseudo_boxes=PseudoBoxSettings(**values)))
 
 
 def test_nothing():

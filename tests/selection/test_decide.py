@@ -11,6 +11,7 @@ from pipeline.selection.decide import (
     boxes_of,
     decide,
     expected_background,
+    is_background,
     is_soft,
     pseudo_images,
     regions,
@@ -73,9 +74,9 @@ def test_three_fates(label, p_correct, fate, reason, threshold):
 
 
 def test_every_reason_is_used():
-    rows = [{"label": "bolt"}] * 3 + [{"label": "gear"}, {"label": "nut"}]
+    rows = [{"label": "bolt"}] * 3 + [{"label": "gear"}, {"label": "nut"}, {"label": "nut"}]
     certificates = {**CERTIFICATES, "nut": certificate("nut", 0.8)}
-    selection = decided(evidence_of(*rows), [0.9, 0.5, 0.0, 0.9, 0.9], certificates, withdrawn=["nut"])
+    selection = decided(evidence_of(*rows), [0.9, 0.5, 0.0, 0.9, 0.9, 0.5], certificates, withdrawn=["nut"])
     assert set(selection["reason"].to_pylist()) == set(REASONS)
 
 
@@ -83,8 +84,8 @@ def test_nothing_is_written_of_a_withdrawn_class_but_it_goes_on_being_audited():
     evidence = evidence_of(*[{"label": "bolt", "image_id": f"i{n}"} for n in range(3)])
     selection = decided(evidence, [0.9, 0.5, 0.01], withdrawn=["bolt"])
     assert selection["fate"].to_pylist() == ["ask", "ask", "drop"]
-    assert selection["reason"].to_pylist() == ["withdrawn_class", "below_threshold", "unlikely"]
-    assert pseudo_images(selection, set(), None) == []
+    assert selection["reason"].to_pylist() == ["withdrawn_class", "mistrusted", "unlikely"]
+    assert pseudo_images(selection, set(), None, soft_from=0.0) == []
     assert selection.filter(AUDITED)["image_id"].to_pylist() == ["i0"]
     trusted = decided(evidence, [0.9, 0.5, 0.01])
     assert trusted.filter(AUDITED)["image_id"].to_pylist() == ["i0"]
@@ -225,7 +226,7 @@ def missing(per_image):
     return MissModel(("bolt",), (per_image,), nothing, (1.0,) * 4, nothing, 0.0, "m1")
 
 
-def test_dropped_boxes_that_are_not_ignored_and_what_was_never_proposed_are_expected_as_background():
+def test_boxes_that_are_neither_learnt_nor_ignored_and_what_was_never_proposed_are_expected_as_background():
     selection = selection_of(
         {"image_id": "a", "fate": "pseudo", "p_correct": 0.99},
         {"image_id": "a", "fate": "ask", "p_correct": 0.5},
@@ -234,10 +235,15 @@ def test_dropped_boxes_that_are_not_ignored_and_what_was_never_proposed_are_expe
         {"image_id": "b", "fate": "drop", "p_correct": 0.04},
         {"image_id": "elsewhere", "fate": "drop", "p_correct": 0.04},
     )
-    images = ["b", "a", "empty"]
-    assert expected_background(selection, missing(0.5), images, 0.02).tolist() == pytest.approx([0.5, 0.51, 0.5])
-    assert expected_background(selection, missing(0.0), images, 1.0).tolist() == pytest.approx([0.04, 0.04, 0.0])
-    assert expected_background(selection, missing(0.0), images, 0.0).tolist() == [0.0] * 3
+
+    def expected(missed: float, soft_from: float | None, ignore_from: float | None):
+        background = is_background(soft_from, ignore_from)
+        return expected_background(selection, missing(missed), ["b", "a", "empty"], background).tolist()
+
+    assert expected(0.5, None, 0.02) == pytest.approx([0.5, 0.51, 0.5])
+    assert expected(0.0, 0.5, None) == pytest.approx([0.04, 0.04, 0.0])
+    assert expected(0.0, None, None) == pytest.approx([0.04, 0.54, 0.0])
+    assert expected(0.0, None, 0.0) == [0.0] * 3
 
 
 # Soft labels
