@@ -117,8 +117,9 @@ def mine(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: 
         as_json,
         f"{mining['proposals']} proposals in {mining['images']} images, {mining['pastes']} pastes on "
         f"{mining['canvases']} canvases.",
-        f"Dataset version {selected['version']}: {selected['pseudo_boxes']} pseudo-labels in "
-        f"{selected['pseudo_images']} images, {selected['queued']} images to ask about.",
+        f"Dataset version {selected['version']}: {selected['pseudo_boxes']} pseudo-labels and "
+        f"{selected['soft_boxes']} soft labels in {selected['pseudo_images']} images, "
+        f"{selected['queued']} images to ask about.",
         "Next: crosscheck push",
     )
 

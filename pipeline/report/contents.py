@@ -30,7 +30,8 @@ class Turn:
         answered_boxes: Boxes in those answers.
         hours: Time that people spent on those answers; None where unknown.
         pseudo_images: Images that this cycle pseudo-labelled.
-        pseudo_boxes: Boxes on them.
+        pseudo_boxes: Certified boxes on them.
+        soft_boxes: Boxes on them that are learnt from softly, without a promise.
         certified: Classes with a certificate.
         classes: Classes in all.
     """
@@ -47,6 +48,7 @@ class Turn:
     hours: float | None = None
     pseudo_images: int = 0
     pseudo_boxes: int = 0
+    soft_boxes: int = 0
     certified: int = 0
     classes: int = 0
 

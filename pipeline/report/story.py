@@ -61,6 +61,7 @@ def facts(contents: CycleContents) -> tuple[Fact, ...]:
     held = "not promoted" if turn.gate and not turn.gate.promoted else ""
     qualified = (_since_first(contents.turns) or "nothing earlier to compare with", ends, held)
     certified = f"; {count(turn.certified)} of {plural(turn.classes, 'class', 'classes')} certified"
+    soft = f"and {plural(turn.soft_boxes, 'soft label')}, " if turn.soft_boxes else ""
     pool = f"{count(contents.versions[-1].count('images', 'pool'))} left in the pool" if contents.versions else ""
     return (
         Fact(f"mAP on {turn.judged_on}", share(now.map if now else None), "; ".join(filter(None, qualified))),
@@ -72,7 +73,7 @@ def facts(contents: CycleContents) -> tuple[Fact, ...]:
         Fact(
             "pseudo-labels",
             count(turn.pseudo_boxes),
-            f"in {plural(turn.pseudo_images, 'image')}{certified if turn.classes else ''}",
+            f"{soft}in {plural(turn.pseudo_images, 'image')}{certified if turn.classes else ''}",
         ),
         Fact("images asked", count(turn.asked_images), pool),
     )
@@ -114,10 +115,11 @@ def _since_first(turns: Sequence[Turn]) -> str:
 
 
 def _pseudo(turn: Turn) -> str:
+    soft = f", {plural(turn.soft_boxes, 'soft label')}" if turn.soft_boxes else ""
     if turn.pseudo_boxes:
         certified = plural(turn.certified, "certified class", "certified classes")
-        return f"{plural(turn.pseudo_boxes, 'pseudo-label')} of {certified}"
-    return "no pseudo-labels" if turn.certified else "no pseudo-labels, as no class is certified"
+        return f"{plural(turn.pseudo_boxes, 'pseudo-label')} of {certified}{soft}"
+    return f"no pseudo-labels{'' if turn.certified else ', as no class is certified'}{soft}"
 
 
 def _gate(contents: CycleContents) -> Iterator[Notice]:
@@ -183,7 +185,7 @@ def _files(contents: CycleContents) -> Iterator[Notice]:
 def _certificates(contents: CycleContents) -> Iterator[Notice]:
     promised = contents.certificates
     if promised is None or not promised.classes:
-        yield Notice("note", "There is no certificate yet, so nothing may be pseudo-labeled.", "certificates")
+        yield Notice("note", "There is no certificate yet, so nothing is promised of any box.", "certificates")
         return
     for label, one in sorted(contents.standings.items()):
         if one.withdrawn:

@@ -148,6 +148,7 @@ def _turn(cycle: Cycle) -> Turn:
         hours=harvest["hours"] if harvest else None,
         pseudo_images=selected["pseudo_images"] if selected else 0,
         pseudo_boxes=selected["pseudo_boxes"] if selected else 0,
+        soft_boxes=selected.get("soft_boxes", 0) if selected else 0,
         certified=sum(one.certified for one in certificates.classes.values()) if certificates else 0,
         classes=len(cycle.settings.data.labels),
     )

@@ -36,6 +36,11 @@ def _turn(**fields):
             "Cycle 0: test mAP 0.361 with 1 human-labeled image; no pseudo-labels; 1 image asked",
         ),
         (
+            [_turn(gate=gate(0, 0.361), labeled_images=1, soft_boxes=613, pseudo_images=212)],
+            "Cycle 0: test mAP 0.361 with 1 human-labeled image; no pseudo-labels, as no class is certified, 613 soft "
+            "labels; nobody asked",
+        ),
+        (
             [replace(turns(3)[0], gate=None), *turns(3)[1:]],
             "Cycle 2: test mAP 0.412 (+0.026 since cycle 1) with 44 human-labeled images; 312 pseudo-labels of 3 "
             "certified classes; 10 images asked",
@@ -51,7 +56,7 @@ def _turn(**fields):
             "certified classes; 10 images asked",
         ),
     ],
-    ids=["nothing yet", "first model", "no model at first", "held by the gate", "no test split"],
+    ids=["nothing yet", "first model", "soft labels alone", "no model at first", "held by the gate", "no test split"],
 )
 def test_headlines(history, expected):
     assert headline(history) == expected
