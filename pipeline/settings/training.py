@@ -100,7 +100,7 @@ class TrainingSettings(Section):
         default=0.02, description="a new champion may be worse on val by so much mAP, as long as that is not sure"
     )
     burn_in: Share = Field(default=0.2, description="share of the steps, from the first, on people's labels alone")
-    pseudo_share: Share = Field(default=0.75, description="most of a batch that pseudo-labelled images may fill")
+    pseudo_share: Share = Field(default=0.5, description="most of a batch that pseudo-labelled images may fill")
     soft_weights: bool = Field(default=True, description="a pseudo-box weighs its p(correct); off: 1")
     ignore_regions: bool = Field(
         default=False,
