@@ -21,6 +21,7 @@ ABLATIONS = {
     "mosaic": ("training.mosaic.enabled=true",),
     "label-smoothing": ("training.label_smoothing=0.05",),
     "ohem": ("training.classification=ohem",),
+    "smoothed-ohem": ("training.classification=ohem", "training.label_smoothing=0.05"),
     "no-triplet": ("training.triplet.enabled=false",),
     "no-ema": ("training.ema_decay=0",),
     "ignore": ("training.ignore_regions=true",),
@@ -32,7 +33,6 @@ ABLATIONS = {
     "burn-in": ("training.burn_in=0.2",),
     "half-pseudo": ("training.pseudo_share=0.5",),
     "natural-share": ("training.pseudo_share=1.0",),
-    "bolder": ("selection.soft_from=0.3",),
     "no-fusion": ("mining.fusion.enabled=false",),
     "no-placing": ("selection.place_boxes=false",),
 }
