@@ -1,7 +1,7 @@
 """Depthwise convolutions whose gradients are computed in float32 where a CPU computes in half precision.
 
 oneDNN has fast kernels for all that a detector does in bfloat16 but this: on processors with bfloat16 instructions the
-gradients of depthwise convolutions took half of a training step, two to eight times what they take in float32. The sum
+gradients of depthwise convolutions took half of a training step, two to six times what they take in float32. The sum
 over pixels, which is the gradient of the bias, is cheaper apart as well.
 """
 
