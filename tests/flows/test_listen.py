@@ -94,7 +94,7 @@ def test_an_answer_in_label_studio_starts_the_harvest(prefect, tmp_path, monkeyp
     monkeypatch.setenv("SSRF_PROTECTION_ENABLED", "false")
     port = free_port()
     environment = prefect.environment | {"LABEL_STUDIO_WEBHOOK_SECRET": SECRET}
-    command = [CROSSCHECK, "listen", "--port", str(port), "--quiet-s", "0.5"]
+    command = [CROSSCHECK, "listen", "--port", str(port), "--quiet-s", "5"]  # longer than between two answers
     log = tmp_path / "listen.log"
     with log.open("wb") as output, running(EXECUTABLE, tmp_path / "server", tmp_path, free_port()) as server:
         listener = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
