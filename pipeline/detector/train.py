@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipeline.detector.build import Detector
 from pipeline.detector.loader import Batch, BatchPlan, batches
-from pipeline.detector.precision import fastest_training_precision
+from pipeline.detector.precision import native_precision
 from pipeline.detector.processes import Progress, launch
 from pipeline.detector.result import TrainingResult
 from pipeline.detector.resume import CHECKPOINT, read_checkpoint
@@ -54,23 +54,19 @@ def fine_tune(
     Raises:
         PipelineError: Losses or gradients are not finite, or the loss leaps, more often than may be taken back.
     """
-    settings = _with_precision(settings, detector, read_checkpoint(checkpoints, identity))
+    settings = _with_precision(settings, read_checkpoint(checkpoints, identity))
     result, weights = launch(_work, settings, progress, detector, plan, settings, seed, checkpoints, identity, evaluate)
     detector.load_state_dict(weights)
     detector.eval()
     return result
 
 
-def _with_precision(
-    settings: TrainingSettings, detector: Detector, checkpoint: dict[str, Any] | None
-) -> TrainingSettings:
-    """The settings with a precision that was measured, by the run that is continued where there is one."""
+def _with_precision(settings: TrainingSettings, checkpoint: dict[str, Any] | None) -> TrainingSettings:
+    """The settings with the device's precision, or that of the run that is continued where there is one."""
     if settings.precision != "auto":
         return settings
-    measured = (
-        checkpoint["result"]["precision"] if checkpoint else fastest_training_precision(detector, settings.accelerator)
-    )
-    return settings.model_copy(update={"precision": measured})
+    precision = checkpoint["result"]["precision"] if checkpoint else native_precision(settings.accelerator)
+    return settings.model_copy(update={"precision": precision})
 
 
 def _work(

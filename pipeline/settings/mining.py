@@ -67,7 +67,7 @@ class MiningSettings(Section):
     )
     batch_size: int = Field(default=16, ge=1, le=1024, description="images or canvases a forward pass")
     precision: Precision | Literal["auto"] = Field(
-        default="auto", description="auto: half precision where a measurement at the start finds it faster"
+        default="auto", description="auto: half precision where the device has units for it"
     )
     compile_images: int | None = Field(
         default=None,

@@ -86,7 +86,7 @@ class TrainingSettings(Section):
     ema_decay: float = Field(default=0.99, ge=0.0, lt=1.0, description="0 keeps the last weights instead of an average")
     frozen_stages: int = Field(default=2, ge=0, le=5, description="how many backbone stages, from the stem, stay fixed")
     precision: Precision | Literal["auto"] = Field(
-        default="fp32", description="auto: half precision where a step is measured to be clearly faster in it"
+        default="fp32", description="auto: half precision where the device has units for it"
     )
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = Field(default=1, ge=1, le=1024, description="processes a machine, each on a share of every batch")

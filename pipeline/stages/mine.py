@@ -9,9 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.detector.build import Detector
 from pipeline.detector.checkpoint import champion_id, load_model
-from pipeline.detector.precision import device_name, fastest_precision
+from pipeline.detector.precision import native_precision
 from pipeline.detector.predict import Predictor
 from pipeline.detector.stream import Fault
 from pipeline.errors import ArtefactError
@@ -20,6 +19,7 @@ from pipeline.mining.hosts import Hosts, load_hosts
 from pipeline.mining.mine import Mined, Miner
 from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA, ImageRef, Split, State, of_images, refs_from_table
 from pipeline.seeds import derive_seed
+from pipeline.settings import Settings
 from pipeline.settings.detector import Precision
 from pipeline.stages.calibration import calibrate
 from pipeline.stages.cycle import Cycle, Progress, load_cycle, silent
@@ -28,7 +28,7 @@ from pipeline.workspace import Folder
 
 MINED_STATES = (State.POOL, State.PSEUDO, State.QUEUED)
 """Images that are mined afresh every cycle; what people answered or declined stays."""
-PARTS, HELD_BACK, PRECISION = "parts", "held_back_", "precision.json"
+PARTS, HELD_BACK = "parts", "held_back_"
 COUNTED = ("proposals", "looks", "views", "pastes", "canvases", "passes")
 SCHEMAS = {"proposals": PROPOSAL_SCHEMA, "checks": CHECK_SCHEMA}
 
@@ -96,24 +96,16 @@ def mining_predictor(
     settings, detector = cycle.settings, load_model(cycle.workspace.models, model_id)
     return Predictor(
         detector,
-        precision or _precision(cycle, model_id, detector),
+        precision or _precision(settings),
         settings.training.accelerator,
         settings.mining.batch_size,
         compiled=compiled,
     )
 
 
-def _precision(cycle: Cycle, model_id: str, detector: Detector) -> Precision:
-    """That of the settings, or the one that was measured once for this model on this machine."""
-    wanted, accelerator = cycle.settings.mining.precision, cycle.settings.training.accelerator
-    if wanted != "auto":
-        return wanted
-    folder, device = cycle.workspace.models.folder(model_id), device_name(accelerator)
-    measured: dict[str, Precision] = folder.read_json(PRECISION) if folder.exists(PRECISION) else {}
-    if device not in measured:
-        measured = {**measured, device: fastest_precision(detector, accelerator)}
-        folder.write_json(PRECISION, measured)
-    return measured[device]
+def _precision(settings: Settings) -> Precision:
+    wanted = settings.mining.precision
+    return native_precision(settings.training.accelerator) if wanted == "auto" else wanted
 
 
 def mining_hosts(cycle: Cycle, seed: int, faults: list[Fault]) -> Hosts:

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from pipeline.boxes import as_boxes
-from pipeline.detector.precision import fastest_precision, fastest_training_precision
 from pipeline.detector.predict import Detections, Predictor, detect_pictures
 from pipeline.detector.train import fine_tune
 from pipeline.records import ImageRef
@@ -234,36 +233,3 @@ def test_a_predictor_never_trains(learned):
     assert not learned.training
     (found,) = finder(noise(1))
     assert not any(getattr(found, field.name).requires_grad for field in fields(Detections))
-
-
-# Precision
-
-
-@pytest.mark.parametrize(("full", "half", "taken"), [(1.0, 0.5, "bf16"), (1.0, 0.95, "fp32"), (0.5, 1.0, "fp32")])
-def test_half_precision_is_taken_only_where_it_is_clearly_faster(monkeypatch, full, half, taken):
-    readings = clock(full, half)
-    monkeypatch.setattr("pipeline.detector.precision.time.process_time", lambda: next(readings))
-    assert fastest_precision(detector(), "cpu") == taken
-
-
-def clock(*seconds):
-    """Readings before and after pieces of work that take so long, in turn."""
-    now = 0.0
-    while True:
-        for took in seconds:
-            yield now
-            now += took
-            yield now
-
-
-def test_the_precision_is_measured():
-    assert fastest_precision(detector(), "cpu") in {"fp32", "bf16"}
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_measuring_how_fast_it_learns_leaves_the_detector_as_it_is(architecture):
-    model = detector(architecture)
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    assert fastest_training_precision(model, "cpu") in {"fp32", "bf16"}
-    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-    assert all(parameter.grad is None for parameter in model.parameters())

@@ -324,15 +324,15 @@ def test_looking_does_not_change_the_run(tmp_path, samples, ema_decay):
     assert differing(plain.weights(), looked.weights()) == []
 
 
-@pytest.mark.parametrize("measured", ["fp32", "bf16"])
-def test_precision_is_measured_once_a_run(tmp_path, samples, monkeypatch, measured):
-    """A resumed run goes on in the precision that it began in, whatever would be measured now."""
-    answers = iter([measured])
-    monkeypatch.setattr("pipeline.detector.train.fastest_training_precision", lambda *_: next(answers))
+@pytest.mark.parametrize("native", ["fp32", "bf16"])
+def test_a_resumed_run_goes_on_in_its_precision(tmp_path, samples, monkeypatch, native):
+    """Whatever the machine that it goes on on has units for."""
+    answers = iter([native])
+    monkeypatch.setattr("pipeline.detector.train.native_precision", lambda *_: next(answers))
     run = Run(tmp_path, samples, training(precision="auto", checkpoint_every_steps=2), name="auto")
     with pytest.raises(Killed):
         run.start(kill_at(3))
-    assert run.start().precision == measured
-    fixed = Run(tmp_path, samples, training(precision=measured, checkpoint_every_steps=2), name="fixed")
+    assert run.start().precision == native
+    fixed = Run(tmp_path, samples, training(precision=native, checkpoint_every_steps=2), name="fixed")
     fixed.start()
     assert differing(run.weights(), fixed.weights()) == []

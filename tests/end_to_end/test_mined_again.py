@@ -32,14 +32,6 @@ def test_the_same_model_detects_only_in_pictures_where_it_had_found_nothing(conf
             assert tables[1].sort_by(keys).equals(tables[0].sort_by(keys))
 
 
-def test_the_precision_is_measured_once_a_model_and_machine(config):
-    cycle = open_cycle(load_settings(config), datetime.now(UTC))
-    folder = cycle.workspace.models.folder(cycle.workspace.cycle(0).read_json("mining.json")["model_id"])
-    measured = folder.read_json("precision.json")
-    assert set(measured.values()) <= {"fp32", "bf16"}
-    assert len(measured) == 1
-
-
 def test_proposals_of_an_older_version_are_mined_afresh(config):
     cycle = open_cycle(load_settings(config), datetime.now(UTC))
     before = cycle.workspace.cycle(0)
