@@ -15,7 +15,7 @@ def show_report(cycle: Cycle) -> None:
     told = summary(cycle)
     create_markdown_artifact(told.markdown, key="cycle-summary", description=told.line)
     create_table_artifact(told.rows, key="cycle-numbers", description=f"cycle {cycle.number} in numbers")
-    picture = base64.b64encode(progress_figure(cycle).encode()).decode()
+    image = base64.b64encode(progress_figure(cycle).encode()).decode()
     create_image_artifact(
-        f"data:image/svg+xml;base64,{picture}", key="average-precision", description="average precision by cycle"
+        f"data:image/svg+xml;base64,{image}", key="average-precision", description="average precision by cycle"
     )

@@ -100,7 +100,7 @@ def label_studio_token(settings: Settings) -> SecretStr | None:
 
 @task(name="import", **NETWORK)
 def import_task(ref: CycleRef) -> Told:
-    """Import pictures that are new in the configured sources."""
+    """Import images that are new in the configured sources."""
     return import_new(ref.load(), run_page_progress())
 
 

@@ -32,12 +32,12 @@ def as_boxes(rows: object) -> Tensor:
 
 
 def is_valid(boxes: Tensor, width: float, height: float, min_size_px: float = 0.0) -> Tensor:
-    """Tell which boxes lie inside a picture and have an area.
+    """Tell which boxes lie inside an image and have an area.
 
     Args:
         boxes (Tensor[N, 4]): in `(x1, y1, x2, y2)`, pixels.
-        width: Picture width in pixels.
-        height: Picture height in pixels.
+        width: Image width in pixels.
+        height: Image height in pixels.
         min_size_px: Smallest side that counts as an area.
 
     Returns:
@@ -51,15 +51,15 @@ def is_valid(boxes: Tensor, width: float, height: float, min_size_px: float = 0.
 
 
 def clip(boxes: Tensor, width: float, height: float) -> Tensor:
-    """Cut boxes at the edges of a picture.
+    """Cut boxes at the edges of an image.
 
     Args:
         boxes (Tensor[N, 4]): in `(x1, y1, x2, y2)`, pixels.
-        width: Picture width in pixels.
-        height: Picture height in pixels.
+        width: Image width in pixels.
+        height: Image height in pixels.
 
     Returns:
-        Tensor[N, 4]: the parts inside the picture; a box wholly outside gets a side of 0.
+        Tensor[N, 4]: the parts inside the image; a box wholly outside gets a side of 0.
     """
     clipped: Tensor = clip_boxes_to_image(boxes, (height, width))
     return clipped

@@ -10,16 +10,16 @@ class SettingsError(PipelineError):
 
 
 class DataError(PipelineError):
-    """Annotations or images that cannot be imported: unknown label, box outside the picture, missing file."""
+    """Annotations or images that cannot be imported: unknown label, box outside the image, missing file."""
 
 
 class ImageFault(DataError):
-    """One picture that cannot be read.
+    """One image that cannot be read.
 
-    Callers quarantine the picture and go on.
+    Callers quarantine the image and go on.
 
     Attributes:
-        uri: The picture.
+        uri: The image.
         reason: What is wrong with it, in words for a person.
         image_id: SHA-256 of its bytes, None where there are no bytes (no such file, no permission).
     """

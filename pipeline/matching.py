@@ -19,7 +19,7 @@ from pipeline.records import Sample
 def match_boxes(
     boxes: Tensor, labels: Tensor, scores: Tensor, true_boxes: Tensor, true_labels: Tensor, iou: float
 ) -> Tensor:
-    """Match boxes of one picture to its true boxes.
+    """Match boxes of one image to its true boxes.
 
     Every box points at the true box of its class that it overlaps most; of those that point at the same one, the
     surest is right and the others are duplicates.
@@ -54,25 +54,25 @@ def mark_right(proposals: pa.Table, samples: Sequence[Sample], iou: float) -> ND
 
     Args:
         proposals: Columns `image_id`, `x1` to `y2`, `label` and `score`.
-        samples: Labelled pictures.
+        samples: Labelled images.
         iou: Least overlap with a true box of the same class.
 
     Returns:
-        bool[N], in order; False in pictures that are not among the samples.
+        bool[N], in order; False in images that are not among the samples.
     """
     return match_proposals(proposals, samples, iou) >= 0
 
 
 def match_proposals(proposals: pa.Table, samples: Sequence[Sample], iou: float) -> NDArray[np.int64]:
-    """Match proposals to the true boxes of their pictures.
+    """Match proposals to the true boxes of their images.
 
     Args:
         proposals: Columns `image_id`, `x1` to `y2`, `label` and `score`.
-        samples: Labelled pictures.
+        samples: Labelled images.
         iou: Least overlap with a true box of the same class.
 
     Returns:
-        int64[N], in order: which of its sample's boxes each is, -1 for wrong boxes and duplicates, and in pictures that
+        int64[N], in order: which of its sample's boxes each is, -1 for wrong boxes and duplicates, and in images that
         are not among the samples.
     """
     matched = np.full(len(proposals), -1, dtype=np.int64)
@@ -97,11 +97,11 @@ def objects_shown(proposals: pa.Table, samples: Sequence[Sample], iou: float) ->
 
     Args:
         proposals: Columns `image_id` and `x1` to `y2`.
-        samples: Labelled pictures.
+        samples: Labelled images.
         iou: Least overlap with an object.
 
     Returns:
-        str[N], the class of the object that each overlaps most; '' where it overlaps none so much, and in pictures that
+        str[N], the class of the object that each overlaps most; '' where it overlaps none so much, and in images that
         are not among the samples.
     """
     shown = np.full(len(proposals), "", dtype=object)
@@ -120,7 +120,7 @@ def matched_corners(proposals: pa.Table, samples: Sequence[Sample], matched: NDA
 
     Args:
         proposals: Column `image_id`.
-        samples: Labelled pictures.
+        samples: Labelled images.
         matched: int64[N] of `match_proposals`.
 
     Returns:
@@ -129,10 +129,10 @@ def matched_corners(proposals: pa.Table, samples: Sequence[Sample], matched: NDA
     corners = np.array([box.xyxy for sample in samples for box in sample.boxes], dtype=np.float64).reshape(-1, 4)
     first = np.cumsum([0, *(len(sample.boxes) for sample in samples)])
     image_ids = pa.array([sample.image_id for sample in samples], pa.string())
-    picture = pc.index_in(proposals["image_id"], value_set=image_ids).fill_null(0).to_numpy()
+    image = pc.index_in(proposals["image_id"], value_set=image_ids).fill_null(0).to_numpy()
     found = matched >= 0
     truth = np.full((len(matched), 4), np.nan)
-    truth[found] = corners[first[picture[found]] + matched[found]]
+    truth[found] = corners[first[image[found]] + matched[found]]
     return truth
 
 

@@ -1,6 +1,6 @@
 """The records that travel between rooms: samples and their boxes, tasks and answers, and the columnar tables.
 
-Box coordinates are float32 absolute pixels `(x1, y1, x2, y2)` of the picture as a person sees it
+Box coordinates are float32 absolute pixels `(x1, y1, x2, y2)` of the image as a person sees it
 (EXIF rotation applied). Labels are names, never numbers, in everything that is stored.
 """
 
@@ -148,14 +148,14 @@ class Sample:
     Attributes:
         image_id: SHA-256 of the file's bytes, 64 hex digits.
         uri: Where the file lies (a path or an fsspec URI).
-        width: Width in pixels after EXIF rotation; 0 where the picture cannot be read.
-        height: Height in pixels after EXIF rotation; 0 where the picture cannot be read.
+        width: Width in pixels after EXIF rotation; 0 where the image cannot be read.
+        height: Height in pixels after EXIF rotation; 0 where the image cannot be read.
         split: What the image is for.
         group_id: Shared by near-duplicates, which never straddle a split.
         state: Where the image stands in the loop.
         boxes: Its objects; empty and `state=labeled` is a true negative.
         ignore: Regions that neither train nor count.
-        fingerprint: 256-bit difference hash, 64 hex digits; empty where the picture cannot be read.
+        fingerprint: 256-bit difference hash, 64 hex digits; empty where the image cannot be read.
         note: Why it was quarantined or skipped, or what was converted on reading; empty for none.
         cycle: Cycle in which the row last changed; None for rows changed outside a cycle.
     """
@@ -175,7 +175,7 @@ class Sample:
 
     @property
     def ref(self) -> ImageRef:
-        """What is needed to read the picture."""
+        """What is needed to read the image."""
         return ImageRef(self.image_id, self.uri, self.width, self.height)
 
 
@@ -328,7 +328,7 @@ LOOK_FIELDS = [
     ("second_votes", pa.float32()),
     ("second_mass", pa.float32()),
 ]
-"""What a second look at its image shows of a proposal, see `pipeline.mining.look.SecondLook`; null where none was
+"""What a second look at its image shows of a proposal, see `pipeline.mining.augmented_view.SecondLook`; null where none was
 taken."""
 
 PROPOSAL_SCHEMA = pa.schema(
@@ -450,7 +450,7 @@ def of_images(image_ids: Iterable[str]) -> pc.Expression:
 
 
 def refs_from_table(table: pa.Table) -> list[ImageRef]:
-    """Take what is needed to read the pictures of a table.
+    """Take what is needed to read the images of a table.
 
     Args:
         table: Has the columns `image_id`, `uri`, `width` and `height`.

@@ -2,7 +2,7 @@
 
 The server's data, its password and its access token lie in one folder (`data/label-studio/` by default), the secrets
 in files that only the owner may read. It listens on localhost alone, sends no telemetry, lets nobody sign up without an
-invitation, and may serve pictures below the document root once a project connects their folder.
+invitation, and may serve images below the document root once a project connects their folder.
 
 Only the standard library and httpx, which the server brings along, are used: the script runs in the server's own
 environment, and the tests start their server with the same code.
@@ -62,7 +62,7 @@ def running(executable: Path, folder: Path, document_root: Path, port: int) -> I
     Args:
         executable: The `label-studio` command of the server's environment.
         folder: Holds the database, the log and the secrets; made when missing, used again when there.
-        document_root: Pictures below it may be served.
+        document_root: Images below it may be served.
         port: Local port, must be free.
 
     Yields:
@@ -213,7 +213,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Start Label Studio on this machine; Ctrl-C stops it.")
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--folder", type=Path, default=Path("data/label-studio"), help="database, log and secrets")
-    parser.add_argument("--document-root", type=Path, default=Path(), help="pictures below it may be shown")
+    parser.add_argument("--document-root", type=Path, default=Path(), help="images below it may be shown")
     parser.add_argument("--executable", type=Path, default=Path(sys.executable).with_name("label-studio"))
     return parser.parse_args(arguments)
 

@@ -25,7 +25,7 @@ def box(x1=10.0, y1=20.0, x2=50.0, y2=60.0, label="bolt", source=Source.IMPORT, 
 def sample(name="one", *boxes: Box, split=Split.TRAIN, state=State.LABELED, **fields: Any) -> Sample:
     known = image_id(name)
     values: dict[str, Any] = {
-        "uri": f"/pictures/{name}.jpg",
+        "uri": f"/images/{name}.jpg",
         "width": 320,
         "height": 240,
         "group_id": known,
@@ -36,7 +36,7 @@ def sample(name="one", *boxes: Box, split=Split.TRAIN, state=State.LABELED, **fi
 
 def task(name="one", *boxes: Box, **fields: Any) -> Task:
     values: dict[str, Any] = {
-        "uri": f"/pictures/{name}.jpg",
+        "uri": f"/images/{name}.jpg",
         "width": 320,
         "height": 240,
         "value": 0.5,

@@ -155,7 +155,7 @@ def test_label_studio_and_prefect_run_on_postgresql_with_these_settings(tmp_path
     if not EXECUTABLE.is_file():
         pytest.skip("no Label Studio server here: run `make label-studio-install`")
     database, port, prefect_port = free_port(), free_port(), free_port()
-    root = tmp_path / "pictures"
+    root = tmp_path / "images"
     (root / "data").mkdir(parents=True)
     Image.new("RGB", (320, 240)).save(root / "data/one.png")
     label_studio = environment(

@@ -116,7 +116,7 @@ def test_mark_right(rows, samples, expected):
     assert right.tolist() == expected
 
 
-def test_mark_right_equals_matching_picture_by_picture():
+def test_mark_right_equals_matching_image_by_image():
     random = np.random.default_rng(3)
     names, labels = ["one", "two", "three"], ["bolt", "nut"]
 
@@ -156,7 +156,7 @@ def test_mark_right_equals_matching_picture_by_picture():
             ["nut", "bolt", ""],
         ),
     ],
-    ids=["none", "unknown picture", "empty picture", "duplicates", "the nearest", "too far", "several pictures"],
+    ids=["none", "unknown image", "empty image", "duplicates", "the nearest", "too far", "several images"],
 )
 def test_objects_shown(rows, samples, expected):
     assert objects_shown(proposals(*rows), samples, 0.5).tolist() == expected

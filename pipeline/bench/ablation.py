@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.bench.cells import cell_settings, train_cell
-from pipeline.bench.known import Bench, auroc, column
+from pipeline.bench.labelled_mining import Bench, auroc, column
+from pipeline.bench.trained_cell import cell_settings, train_cell
 from pipeline.mining.reference import PROPOSAL_SCORE, gamma, gate_loss
 from pipeline.records import Split
-from pipeline.selection.ladder import out_of_fold
+from pipeline.selection.cascade import out_of_fold
 from pipeline.settings import MiningSettings, Settings
 from pipeline.stages.calibration import HeldBack
 from pipeline.stages.cycle import Progress, silent

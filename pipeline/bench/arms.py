@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from pipeline.boxes import as_boxes
-from pipeline.detector.predict import detect_pictures
+from pipeline.detector.inference.predictor import detect_images
 from pipeline.records import Box, Sample, Source, Split, State, make_box_id
 from pipeline.stages.backend import simulated_annotator
 from pipeline.stages.cycle import Cycle, Progress, only_one, silent
@@ -90,7 +90,7 @@ def naive_labels(cycle: Cycle, confidence: float) -> list[Sample]:
     pool = {one.image_id: one for one in cycle.store.samples(states=MINED_STATES, splits=[Split.POOL])}
     predictor = mining_predictor(cycle, model_id, "fp32")
     labelled: list[Sample] = []
-    for batch, found in detect_pictures(
+    for batch, found in detect_images(
         predictor,
         [one.ref for one in pool.values()],
         max_pixels=settings.data.max_image_pixels,

@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.bench.cells import cell_settings, train_cell
-from pipeline.bench.known import Applied, Bench, auroc, column
+from pipeline.bench.labelled_mining import Applied, Bench, auroc, column
+from pipeline.bench.trained_cell import cell_settings, train_cell
 from pipeline.boxes import as_boxes
-from pipeline.detector.predict import Detections, Predictor
-from pipeline.detector.stream import stream_pictures
-from pipeline.mining.look import look_again
+from pipeline.detector.inference.predictor import Detections, Predictor
+from pipeline.detector.inference.stream import stream_images
+from pipeline.mining.augmented_view import look_again
 from pipeline.records import NEIGHBOUR_FIELDS
-from pipeline.selection.calibrate import CHEAP, CLOSER, LOOKED, PASTED, fit_calibrator
-from pipeline.selection.certify import Certificate
-from pipeline.selection.likeness import NOTHING
+from pipeline.selection.calibrator import CHEAP, CLOSER, LOOKED, PASTED, fit_calibrator
+from pipeline.selection.certificates import Certificate
+from pipeline.selection.class_affinity import NOTHING
 from pipeline.selection.quality import auroc_gain, measure
 from pipeline.settings import Settings
 from pipeline.stages.calibration import HeldBack, certify
@@ -167,13 +167,13 @@ def _kept(
 
 
 def _flip_agreement(bench: Bench, predictor: Predictor, known: HeldBack) -> NDArray[np.float64]:
-    """Score with which each proposal is found again in its mirrored picture."""
+    """Score with which each proposal is found again in its mirrored image."""
     settings = bench.cycle.settings
     images = known.evidence["image_id"].to_numpy(zero_copy_only=False)
     corners = np.stack([column(known, name) for name in ("x1", "y1", "x2", "y2")], axis=1)
     numbers = np.array([settings.data.labels.index(label) + 1 for label in known.evidence["label"].to_pylist()])
     agreement = np.zeros(len(images))
-    for batch in stream_pictures(
+    for batch in stream_images(
         [sample.ref for sample in known.samples],
         image_size_px=settings.detector.image_size_px,
         max_pixels=settings.data.max_image_pixels,

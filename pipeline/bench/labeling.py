@@ -45,7 +45,7 @@ def bench_labeling(
 ) -> dict[str, Any]:
     """Push generated tasks twice, renew some as after a new model, have the server answer all, and harvest twice.
 
-    The project is made for this and removed at the end, however it ends. One small picture, served from here, stands
+    The project is made for this and removed at the end, however it ends. One small image, served from here, stands
     for all of them: a push looks whether the page can show one.
 
     Args:
@@ -65,12 +65,12 @@ def bench_labeling(
         RemoteError: The server is down or refuses, or it did not keep what was pushed.
     """
     settings = LabelStudioSettings(
-        url=url, project=f"crosscheck bench {time.time_ns()}"[:50], pictures="url", page_size=page_size,
+        url=url, project=f"crosscheck bench {time.time_ns()}"[:50], images="url", page_size=page_size,
         timeout_s=timeout_s,
     )  # fmt: skip
     client = Client(url, token, timeout_s)
     seconds: dict[str, float] = {}
-    with TemporaryDirectory() as scratch, _picture() as address, _project(client, settings.project):
+    with TemporaryDirectory() as scratch, _image() as address, _project(client, settings.project):
         asked = [_task(number, boxes, address) for number in range(tasks)]
         backend = LabelStudioBackend(settings, LABELS, token, 0.9, Folder(Path(scratch)))
 
@@ -127,8 +127,8 @@ def _project(client: Client, title: str) -> Iterator[None]:
 
 
 @contextmanager
-def _picture() -> Iterator[str]:
-    """Serve one picture, whatever is asked for, and give the address."""
+def _image() -> Iterator[str]:
+    """Serve one image, whatever is asked for, and give the address."""
     file = io.BytesIO()
     Image.new("RGB", SIDE, "grey").save(file, "PNG")
 

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.bench.cells import cell_settings, train_cell
-from pipeline.bench.known import Bench, auroc, column
+from pipeline.bench.labelled_mining import Bench, auroc, column
+from pipeline.bench.trained_cell import cell_settings, train_cell
 from pipeline.boxes import as_boxes, outward, scale
-from pipeline.detector.predict import Detections, Predictor, detect_pictures
-from pipeline.detector.stream import stack_pictures, stream_pictures
+from pipeline.detector.inference.predictor import Detections, Predictor, detect_images
+from pipeline.detector.inference.stream import stack_images, stream_images
 from pipeline.mining.reference import HOSTS, cross_validate, random_place
 from pipeline.records import Sample, Split
 from pipeline.seeds import numpy_generator
@@ -107,7 +107,7 @@ def _timed(run: Callable[[], T]) -> tuple[float, T]:
 def _detect(bench: Bench, predictor: Predictor, samples: list[Sample]) -> int:
     """A plain detection pass; how many boxes it found."""
     settings = bench.cycle.settings
-    stream = detect_pictures(
+    stream = detect_images(
         predictor,
         sorted((sample.ref for sample in samples), key=lambda ref: (ref.height / ref.width, ref.image_id)),
         max_pixels=settings.data.max_image_pixels,
@@ -122,21 +122,21 @@ def _published(
 ) -> NDArray[np.float64]:
     """Consistency of some proposals by the published rule: one paste, one whole host, one forward pass at a time."""
     settings, hosts = bench.cycle.settings, bench.hosts
-    pictures = _pictures(bench, known, rows)
+    images = _images(bench, known, rows)
 
     def detect(pixels: NDArray[np.uint8]) -> Detections:
-        return predictor(stack_pictures([pixels]))[0]
+        return predictor(stack_images([pixels]))[0]
 
     scores = []
     for done, row in enumerate(known.evidence.take(rows).to_pylist(), 1):
-        picture, to_input = pictures[row["image_id"]]
+        image, to_input = images[row["image_id"]]
         box = scale(as_boxes([[row[name] for name in ("x1", "y1", "x2", "y2")]]), *to_input)
         x1, y1, x2, y2 = outward(box)[0].tolist()
-        crop, label = picture[y1:y2, x1:x2], settings.data.labels.index(row["label"]) + 1
+        crop, label = image[y1:y2, x1:x2], settings.data.labels.index(row["label"]) + 1
         random = numpy_generator(seed, "published", row["proposal_id"])
         # Hosts that lack the class come first; where every image holds it, the others must do.
         order = torch.argsort(torch.from_numpy(random.random(len(hosts))) + hosts.holds[:, label])[:HOSTS].tolist()
-        fitting = [(hosts.pictures[host], random_place(hosts.pictures[host], crop, random)) for host in order]
+        fitting = [(hosts.images[host], random_place(hosts.images[host], crop, random)) for host in order]
         chosen = [(host, place) for host, place in fitting if place is not None]
         verdict = cross_validate(detect, crop, label, [host for host, _ in chosen], [place for _, place in chosen])
         scores.append(verdict.consistency)
@@ -144,13 +144,13 @@ def _published(
     return np.array(scores)
 
 
-def _pictures(
+def _images(
     bench: Bench, known: HeldBack, rows: NDArray[np.intp]
 ) -> dict[str, tuple[NDArray[np.uint8], tuple[float, float]]]:
-    """Decoded pictures of some proposals, with input pixels an own pixel in x and y."""
+    """Decoded images of some proposals, with input pixels an own pixel in x and y."""
     settings = bench.cycle.settings
     wanted = set(known.evidence["image_id"].take(rows).to_pylist())
-    batches = stream_pictures(
+    batches = stream_images(
         [sample.ref for sample in known.samples if sample.image_id in wanted],
         image_size_px=settings.detector.image_size_px,
         max_pixels=settings.data.max_image_pixels,
@@ -161,7 +161,7 @@ def _pictures(
     return {
         ref.image_id: (pixels, (pixels.shape[1] / ref.width, pixels.shape[0] / ref.height))
         for batch in batches
-        for ref, pixels in zip(batch.refs, batch.pictures(), strict=True)
+        for ref, pixels in zip(batch.refs, batch.unpadded(), strict=True)
     }
 
 

@@ -1,7 +1,7 @@
 """torchvision's reference loop of detection training, in its structure, to measure ours against.
 
-After `references/detection` of torchvision (engine.py, coco_utils.py, presets.py "hflip"): pictures decoded and turned
-into float anew each time they are shown, resized and normalised inside the model, a list of pictures a batch, losses
+After `references/detection` of torchvision (engine.py, coco_utils.py, presets.py "hflip"): images decoded and turned
+into float anew each time they are shown, resized and normalised inside the model, a list of images a batch, losses
 read after every step for a log line, SGD with momentum. It has the stock losses, no average of weights, and no
 augmentation but a flip. What it lacks of the original (several GPUs, grouping by aspect ratio) makes it no slower.
 """
@@ -22,8 +22,8 @@ from torchvision.models.detection import RetinaNet
 from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.transforms.functional import hflip, pil_to_tensor
 
-from pipeline.detector.backbones import build_backbone
-from pipeline.detector.networks import retinanet_anchors
+from pipeline.detector.models.backbones import build_backbone
+from pipeline.detector.models.networks import retinanet_anchors
 from pipeline.errors import PipelineError, SettingsError
 from pipeline.records import Sample
 from pipeline.settings import Settings
@@ -31,11 +31,11 @@ from pipeline.settings import Settings
 Target = dict[str, Tensor]
 
 
-class ReferencePictures(Dataset[tuple[Tensor, Target]]):
-    """Labelled pictures as the reference reads them.
+class ReferenceImages(Dataset[tuple[Tensor, Target]]):
+    """Labelled images as the reference reads them.
 
     Args:
-        samples: The pictures, on a local disk.
+        samples: The images, on a local disk.
         labels: Class names.
     """
 
@@ -51,13 +51,13 @@ class ReferencePictures(Dataset[tuple[Tensor, Target]]):
         """Decode one, flipped at random."""
         sample = self.samples[index]
         with Image.open(sample.uri) as file:
-            picture = pil_to_tensor(file.convert("RGB"))
+            image = pil_to_tensor(file.convert("RGB"))
         boxes = torch.tensor([box.xyxy for box in sample.boxes])
         if torch.rand(1) < 0.5:
-            picture = hflip(picture)
+            image = hflip(image)
             boxes = torch.stack([sample.width - boxes[:, 2], boxes[:, 1], sample.width - boxes[:, 0], boxes[:, 3]], 1)
         labels = torch.tensor([self._number[box.label] for box in sample.boxes])
-        return picture.float() / 255, {"boxes": boxes, "labels": labels}
+        return image.float() / 255, {"boxes": boxes, "labels": labels}
 
 
 def reference_model(settings: Settings) -> RetinaNet:
@@ -96,18 +96,18 @@ def reference_steps(settings: Settings, samples: Sequence[Sample], seed: int) ->
 
     Args:
         settings: Network, batch size and workers.
-        samples: Labelled pictures.
-        seed: Of the order of pictures.
+        samples: Labelled images.
+        seed: Of the order of images.
 
     Yields:
-        Pictures shown, after every step.
+        Images shown, after every step.
     """
     model = reference_model(settings).train()
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.SGD(learning, lr=1e-3, momentum=0.9, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.001, total_iters=100)
     loader = DataLoader(
-        ReferencePictures(samples, settings.data.labels),
+        ReferenceImages(samples, settings.data.labels),
         batch_size=settings.training.batch_size,
         shuffle=True,
         drop_last=True,

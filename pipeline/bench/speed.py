@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from pipeline.bench.cells import OPENED_AT, cell_settings
 from pipeline.bench.reference_loop import reference_steps
+from pipeline.bench.trained_cell import OPENED_AT, cell_settings
 from pipeline.bench.training import EVERYTHING
 from pipeline.dataset.store import SampleStore
-from pipeline.detector.build import build_detector
-from pipeline.detector.loader import BatchPlan, TrainingImages, batches
-from pipeline.detector.processes import FABRIC_PRECISION
-from pipeline.detector.run import Run
+from pipeline.detector.models.detector import build_detector
+from pipeline.detector.training.data.batches import BatchPlan, TrainingImages, batches
+from pipeline.detector.training.processes import FABRIC_PRECISION
+from pipeline.detector.training.run import Run
 from pipeline.records import Sample, Split
 from pipeline.settings import Settings
 from pipeline.stages.cycle import Progress, silent
@@ -50,7 +50,7 @@ def bench_speed(
 ) -> dict[str, Any]:
     """Train with both loops in turn and compare images a second.
 
-    Both have the same network, pictures, batch size, threads and workers. Ours does what the settings say beside:
+    Both have the same network, images, batch size, threads and workers. Ours does what the settings say beside:
     augmentation, mixup, the triplet loss, averaged weights.
 
     Args:

@@ -28,10 +28,10 @@ from pipeline.bench.arms import (
     naive_labels,
     our_labels,
 )
-from pipeline.bench.cells import cell_settings, train_cell
-from pipeline.detector.checkpoint import load_model
-from pipeline.detector.gate import compare, verdict
-from pipeline.detector.resume import CHECKPOINT
+from pipeline.bench.trained_cell import cell_settings, train_cell
+from pipeline.detector.evaluation.gate import compare, verdict
+from pipeline.detector.models.registry import load_model
+from pipeline.detector.training.checkpoint import CHECKPOINT
 from pipeline.errors import SettingsError
 from pipeline.records import Sample, Split
 from pipeline.settings import Settings, load_settings

@@ -19,7 +19,7 @@ from pipeline.cli.console import (
     show_table,
     tell,
 )
-from pipeline.cli.under_way import run_cycle, under_way, with_annotators
+from pipeline.cli.running import run_cycle, under_way, with_annotators
 
 app = typer.Typer(
     name="crosscheck",
@@ -43,9 +43,9 @@ app.command("demo")(demo.demo)
 @app.command("import")
 @explained
 def import_(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Import pictures and labels that are new in the configured sources.
+    """Import images and labels that are new in the configured sources.
 
-    What the sample table knows is left as it is, so that the command can be repeated. Bad pictures are quarantined and
+    What the sample table knows is left as it is, so that the command can be repeated. Bad images are quarantined and
     listed; an unknown label refuses the whole import.
     """
     from pipeline.stages.cycle import only_one
@@ -194,7 +194,7 @@ def evaluate(
     """Measure a model on a labelled split: average precision with intervals, by class and size, and its mistakes."""
     from dataclasses import asdict
 
-    from pipeline.detector.error_types import ERROR_TYPES
+    from pipeline.detector.evaluation.error_types import ERROR_TYPES
     from pipeline.stages.finetune import evaluate_model
 
     metrics = evaluate_model(settings_from(config, overrides), model, split)

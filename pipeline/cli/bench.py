@@ -194,7 +194,7 @@ def misses(
     The test split plays the pool. `before`: every image with a sure box is pseudo-labelled. `weak regions`: dropped
     boxes that may be something are ignored. `half`: the half of the images with most expected misses is left out.
     """
-    from pipeline.bench.misses import bench_misses
+    from pipeline.bench.missed_objects import bench_misses
 
     sets = config or [Path(f"configs/{name}.yaml") for name in ("bccd", "deeppcb", "cards")]
     with progress_bars() as progress:

@@ -1,4 +1,4 @@
-"""`crosscheck demo`: generated pictures, a simulated annotator, and whole cycles on them."""
+"""`crosscheck demo`: generated images, a simulated annotator, and whole cycles on them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli.console import DEFAULT_CONFIG, OUT, AsJson, explained, progress_bars, settings_from, tell
-from pipeline.cli.under_way import run_cycle
+from pipeline.cli.running import run_cycle
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 def demo(
     cycles: Annotated[int, typer.Option(help="Full cycles after the opening one.", min=0, max=100)] = 2,
     config: Annotated[Path, typer.Option("--config", "-c", help="Settings of the demo.")] = DEFAULT_CONFIG,
-    data: Annotated[Path, typer.Option(help="Where the pictures are generated.")] = Path("data/demo"),
+    data: Annotated[Path, typer.Option(help="Where the images are generated.")] = Path("data/demo"),
     overrides: Annotated[list[str] | None, typer.Option("--set", "-s", help="section.key=value")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin again: drops the demo's workspace first.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Generate pictures of workshop parts and run whole cycles on them, with a simulated annotator.
+    """Generate images of workshop parts and run whole cycles on them, with a simulated annotator.
 
-    Cycle 0 learns from 24 labelled pictures and asks its first questions; each cycle after it harvests the answers,
+    Cycle 0 learns from 24 labelled images and asks its first questions; each cycle after it harvests the answers,
     learns from them and from pseudo-labels, and asks again. A demo that was killed goes on where it was. The last
     line is the path of the report.
     """
@@ -34,7 +34,7 @@ def demo(
     settings = settings_from(config, overrides)
     with progress_bars() as progress:
         generate_demo(
-            data.resolve(), settings.seed, progress=lambda done, total: progress("drawing pictures", done, total)
+            data.resolve(), settings.seed, progress=lambda done, total: progress("drawing images", done, total)
         )
     if fresh:
         _drop(settings)

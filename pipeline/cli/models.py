@@ -19,7 +19,7 @@ app = typer.Typer(
 @explained
 def list_(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """List every model with its origin and average precision; the champion is marked."""
-    from pipeline.detector.checkpoint import champion_id, list_models
+    from pipeline.detector.models.registry import champion_id, list_models
     from pipeline.workspace import Workspace
 
     models = Workspace(settings_from(config, overrides).workspace).models
@@ -44,7 +44,7 @@ def list_(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json:
 @explained
 def show(model: ModelId, config: Config = DEFAULT_CONFIG, overrides: Overrides = None) -> None:
     """Show everything that is known of a model, as JSON."""
-    from pipeline.detector.checkpoint import load_card
+    from pipeline.detector.models.registry import load_card
     from pipeline.workspace import Workspace
 
     tell(load_card(Workspace(settings_from(config, overrides).workspace).models, model).to_json(), True)
@@ -54,7 +54,7 @@ def show(model: ModelId, config: Config = DEFAULT_CONFIG, overrides: Overrides =
 @explained
 def promote(model: ModelId, config: Config = DEFAULT_CONFIG, overrides: Overrides = None) -> None:
     """Make a model the champion: the next cycle mines with it and fine-tunes from it."""
-    from pipeline.detector.checkpoint import promote as make_champion
+    from pipeline.detector.models.registry import promote as make_champion
     from pipeline.stages.cycle import only_one
     from pipeline.workspace import Workspace
 

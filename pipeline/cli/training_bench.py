@@ -102,7 +102,7 @@ def speed(
     root: Root = Path("runs/bench"),
     as_json: AsJson = False,
 ) -> None:
-    """Compare our training loop with torchvision's reference loop, in turn, on the same network, pictures and batch."""
+    """Compare our training loop with torchvision's reference loop, in turn, on the same network, images and batch."""
     from pipeline.bench.speed import bench_speed
 
     with progress_bars() as progress:

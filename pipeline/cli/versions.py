@@ -97,7 +97,7 @@ def export(
     folder: Annotated[Path, typer.Option("--to", help="Folder to write to.")],
     format_: Annotated[Literal["coco", "yolo", "voc"], typer.Option("--format", help="coco, yolo or voc.")] = "coco",
     pseudo: Annotated[bool, typer.Option("--pseudo", help="With pseudo-labelled images.")] = False,
-    copy: Annotated[bool, typer.Option("--copy", help="With copies of the pictures.")] = False,
+    copy: Annotated[bool, typer.Option("--copy", help="With copies of the images.")] = False,
     splits: Annotated[list[Split] | None, typer.Option("--split", help="As often as needed; all by default.")] = None,
     config: Config = DEFAULT_CONFIG,
     overrides: Overrides = None,
@@ -117,11 +117,11 @@ def export(
         settings.data.labels,
         splits or LEARNING_AND_EVALUATION,
         include_pseudo=pseudo,
-        copy_pictures=copy,
+        copy_images=copy,
     )
     lost = [f"{told.lost_regions} ignore regions have no place in this format."] if told.lost_regions else []
     counts = f"{_counts(told.images)} images with {sum(told.boxes.values())} boxes"
-    tell(asdict(told), as_json, f"Wrote {counts} to {folder}; pictures are at {told.pictures}.", *lost)
+    tell(asdict(told), as_json, f"Wrote {counts} to {folder}; images are at {told.images_root}.", *lost)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Checks between what a file states and what its picture shows: every image becomes a sample, bad ones quarantined."""
+"""Checks between what a file states and what its image shows: every image becomes a sample, bad ones quarantined."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 
-from pipeline.dataset.corners import check_boxes
-from pipeline.dataset.duplicates import keep_one_a_file
+from pipeline.dataset.box_checks import check_boxes
 from pipeline.dataset.formats.entry import Entry, ImportResult
 from pipeline.dataset.images import ImageFacts, inspect_image
+from pipeline.dataset.repeated_files import keep_one_a_file
 from pipeline.errors import DataError, ImageFault
 from pipeline.records import ImportIssue, Sample, Split, State
 from pipeline.settings import DataSettings
@@ -28,19 +28,19 @@ def check_entries(
     now: datetime,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImportResult:
-    """Look at every picture and check its labels against it.
+    """Look at every image and check its labels against it.
 
-    A picture that cannot be read, has another size than its annotation states, or carries a box that cannot be used
+    An image that cannot be read, has another size than its annotation states, or carries a box that cannot be used
     becomes a quarantined sample; a box partly outside is cut; a missing file is left out; of files with the same
-    bytes one is kept. Each of these makes an issue that names the file, and so does a picture that is converted on
+    bytes one is kept. Each of these makes an issue that names the file, and so does an image that is converted on
     reading.
 
     Args:
-        entries: Pictures as the annotation files state them. Boxes of the pool are dropped unseen.
+        entries: Images as the annotation files state them. Boxes of the pool are dropped unseen.
         split: What they are for.
         data: Class names and bounds.
         now: Creation time of the boxes, UTC.
-        progress: Called with (done, total) after each picture.
+        progress: Called with (done, total) after each image.
 
     Returns:
         Samples in the order of the entries, each `image_id` once, and the issues.
@@ -48,7 +48,7 @@ def check_entries(
     Raises:
         DataError: A label is not among `data.labels`; the message names each such label, where it first appears
             and the nearest known one.
-        RemoteError: The storage of the pictures cannot be reached.
+        RemoteError: The storage of the images cannot be reached.
     """
     listed = list(entries)
     if split is Split.POOL:
@@ -98,7 +98,7 @@ def _check(
 
 
 def _quarantined(sample: Sample, faults: Sequence[tuple[str, str]], issues: Sequence[ImportIssue] = ()) -> ImportResult:
-    """Keep the picture out of every use, with what is wrong with it."""
+    """Keep the image out of every use, with what is wrong with it."""
     found = [ImportIssue(sample.uri, kind, detail, "quarantined") for kind, detail in faults]
     details = [detail for _, detail in faults]
     more = [f"and {len(details) - _SHOWN} more"] if len(details) > _SHOWN else []

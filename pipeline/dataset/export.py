@@ -23,14 +23,14 @@ class ExportResult:
     """What an export wrote.
 
     Attributes:
-        pictures: Folder that the paths of pictures in the files are relative to; copies lie one folder a split
+        images_root: Folder that the paths of images in the files are relative to; copies lie one folder a split
             below it.
         images: Number of images by split.
         boxes: Number of boxes by split.
         lost_regions: Ignore regions that the format has no place for.
     """
 
-    pictures: str
+    images_root: str
     images: dict[str, int]
     boxes: dict[str, int]
     lost_regions: int
@@ -45,7 +45,7 @@ def export(
     splits: Collection[Split] = LEARNING_AND_EVALUATION,
     *,
     include_pseudo: bool = False,
-    copy_pictures: bool = False,
+    copy_images: bool = False,
 ) -> ExportResult:
     """Write the labels that a training set should hold: those of labeled images and, if wanted, pseudo-labels.
 
@@ -58,14 +58,14 @@ def export(
         splits: Which splits; pseudo-labeled images of the pool belong to train.
         include_pseudo: Write images in state `pseudo` too. Soft labels, which promise nothing, are ignore regions, and
             images that hold nothing else are left out.
-        copy_pictures: Copy the pictures to `images/<split>/`, byte for byte; otherwise they stay where they are.
+        copy_images: Copy the images to `images/<split>/`, byte for byte; otherwise they stay where they are.
 
     Returns:
         What was written.
 
     Raises:
         ArtefactError: There is no such version.
-        DataError: No image qualifies, a label is not among `labels`, a picture to copy is gone, or the pictures
+        DataError: No image qualifies, a label is not among `labels`, an image to copy is gone, or the images
             have no folder in common.
     """
     states = [State.LABELED, State.PSEUDO] if include_pseudo else [State.LABELED]
@@ -78,13 +78,13 @@ def export(
     if not everything:
         raise DataError(f"Expected {' or '.join(states)} images in {', '.join(splits)} of {store.uri}, found none.")
     _require_labels(everything, labels)
-    root, names = _copied_names(everything, folder) if copy_pictures else _names_in_place(everything)
+    root, names = _copied_names(everything, folder) if copy_images else _names_in_place(everything)
     for split, samples in by_split.items():
         write_samples(format_name, samples, names, labels, folder, split)
-        for sample in samples if copy_pictures else ():
+        for sample in samples if copy_images else ():
             folder.folder("images", split).write_bytes(names[sample.image_id], read_bytes(sample.uri))
     return ExportResult(
-        pictures=root,
+        images_root=root,
         images={split: len(samples) for split, samples in by_split.items()},
         boxes={split: sum(len(sample.boxes) for sample in samples) for split, samples in by_split.items()},
         lost_regions=sum(len(sample.ignore) for sample in everything) if format_name == "yolo" else 0,
@@ -92,7 +92,7 @@ def export(
 
 
 def _promised(sample: Sample) -> Sample:
-    """The picture, its soft labels as ignore regions."""
+    """The image, its soft labels as ignore regions."""
     soft = tuple(Region(*box.xyxy, "unsure") for box in sample.boxes if box.source is Source.SOFT)
     kept = tuple(box for box in sample.boxes if box.source is not Source.SOFT)
     return replace(sample, boxes=kept, ignore=(*sample.ignore, *soft)) if soft else sample
@@ -112,7 +112,7 @@ def _require_labels(samples: Sequence[Sample], labels: Sequence[str]) -> None:
 
 
 def _copied_names(samples: Sequence[Sample], folder: Folder) -> tuple[str, Mapping[str, str]]:
-    """Plain file names; pictures that would share a name or a label file carry their id in it."""
+    """Plain file names; images that would share a name or a label file carry their id in it."""
     paths = {sample.image_id: PurePosixPath(sample.uri) for sample in samples}
     stems = Counter(path.stem for path in paths.values())
     names = {
@@ -127,6 +127,6 @@ def _names_in_place(samples: Sequence[Sample]) -> tuple[str, Mapping[str, str]]:
     root = "/".join(level[0] for level in takewhile(lambda level: len(set(level)) == 1, levels))
     if root.endswith(":/") or not all(sample.uri.startswith(f"{root}/") for sample in samples):
         raise DataError(
-            f"Expected pictures with a folder in common, got {samples[0].uri} and others elsewhere. Export with copies."
+            f"Expected images with a folder in common, got {samples[0].uri} and others elsewhere. Export with copies."
         )
     return root or "/", {sample.image_id: sample.uri[len(root) + 1 :] for sample in samples}

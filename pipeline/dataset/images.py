@@ -1,6 +1,6 @@
-"""Pictures from any storage: what they are, and their pixels as a person sees them.
+"""Images from any storage: what they are, and their pixels as a person sees them.
 
-Every picture is shown the way a browser shows it to an annotator: EXIF rotation applied, 16-bit grey scaled over its
+Every image is shown the way a browser shows it to an annotator: EXIF rotation applied, 16-bit grey scaled over its
 full range, transparent parts on white, the first frame of an animation. Safe to call from many threads.
 """
 
@@ -21,11 +21,11 @@ from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from pipeline.dataset.orientation import displayed_picture, displayed_size
+from pipeline.dataset.orientation import displayed_image, displayed_size
 from pipeline.errors import ImageFault, RemoteError
 
 LARGE_PIXELS = 25_000_000
-"""Pictures from this size on are named in the import's report."""
+"""Images from this size on are named in the import's report."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 _HASH_SIDE = 16
@@ -38,7 +38,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What a picture is.
+    """What an image is.
 
     Attributes:
         image_id: SHA-256 of the file's bytes, 64 hex digits.
@@ -47,7 +47,7 @@ class ImageFacts:
         raw_width: Pixels, as stored, before EXIF rotation.
         raw_height: Pixels, as stored, before EXIF rotation.
         orientation: EXIF orientation, 1 to 8.
-        fingerprint: 256-bit difference hash of the displayed picture, 64 hex digits.
+        fingerprint: 256-bit difference hash of the displayed image, 64 hex digits.
         notes: What is unusual about it, in words: conversions, rotation, great size.
     """
 
@@ -62,12 +62,12 @@ class ImageFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class LoadedImage:
     """Pixels as a person sees them.
 
     Attributes:
         pixels: uint8[H, W, 3], RGB.
-        width: Width of the original as displayed; differs from W where the picture was scaled.
+        width: Width of the original as displayed; differs from W where the image was scaled.
         height: Height of the original as displayed.
     """
 
@@ -81,13 +81,13 @@ def inspect_image(uri: str, max_pixels: int) -> ImageFacts:
 
     Args:
         uri: Path or fsspec URI.
-        max_pixels: A picture with more is refused before it is decoded.
+        max_pixels: An image with more is refused before it is decoded.
 
     Returns:
         Its facts.
 
     Raises:
-        ImageFault: There is no such file, or it is empty, torn, no picture or too large. The fault carries the
+        ImageFault: There is no such file, or it is empty, torn, no image or too large. The fault carries the
             `image_id` where there are bytes.
         RemoteError: The storage cannot be reached.
     """
@@ -128,20 +128,20 @@ def file_id(uri: str) -> str:
     return hashlib.sha256(_read_bytes(uri)).hexdigest()
 
 
-def read_image(uri: str, max_pixels: int, longest_side_px: int | None = None) -> Picture:
-    """Read a picture as a person sees it, at a given size.
+def read_image(uri: str, max_pixels: int, longest_side_px: int | None = None) -> LoadedImage:
+    """Read an image as a person sees it, at a given size.
 
     Args:
         uri: Path or fsspec URI.
-        max_pixels: A picture with more is refused before it is decoded.
-        longest_side_px: Length of the longer side of the result: a larger picture is scaled down with
+        max_pixels: An image with more is refused before it is decoded.
+        longest_side_px: Length of the longer side of the result: a larger image is scaled down with
             antialiasing, a smaller one is scaled up. None keeps the original size.
 
     Returns:
-        The picture. Aspect ratio is kept to the nearest pixel, no side is under 1.
+        The image. Aspect ratio is kept to the nearest pixel, no side is under 1.
 
     Raises:
-        ImageFault: There is no such file, or it is empty, torn, no picture or too large.
+        ImageFault: There is no such file, or it is empty, torn, no image or too large.
         RemoteError: The storage cannot be reached.
     """
     data = _read_bytes(uri)
@@ -156,7 +156,7 @@ def read_image(uri: str, max_pixels: int, longest_side_px: int | None = None) ->
             shown = shown.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=_DRAFT_GAP)
         turn = 1 if image.format == "TIFF" else orientation
         width, height = displayed_size(*raw_size, turn)
-        return Picture(np.array(displayed_picture(shown, turn)), width, height)
+        return LoadedImage(np.array(displayed_image(shown, turn)), width, height)
 
 
 def _read_bytes(uri: str) -> bytes:
@@ -190,7 +190,7 @@ def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except UnidentifiedImageError as fault:
-        raise ValueError(f"not a picture: none of {', '.join(_FORMATS)}") from fault
+        raise ValueError(f"not an image: none of {', '.join(_FORMATS)}") from fault
     with image:
         pixels = image.width * image.height
         if pixels > max_pixels:
@@ -201,7 +201,7 @@ def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
 def _orientation(image: Image.Image) -> tuple[int, list[str]]:
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception as fault:  # a torn EXIF block raises as many kinds as a torn picture, and its pixels are fine
+    except Exception as fault:  # a torn EXIF block raises as many kinds as a torn image, and its pixels are fine
         return 1, [f"unreadable EXIF block passed over ({type(fault).__name__})"]
     if orientation not in range(2, 9):
         return 1, []
@@ -243,8 +243,8 @@ def _size_note(pixels: int) -> list[str]:
 
 
 def _fingerprint(image: Image.Image, orientation: int) -> str:
-    # On the whole picture: hashing a quick coarse copy moves more bits than saving the picture at another size does.
-    shown = displayed_picture(image.convert("L"), orientation)
+    # On the whole image: hashing a quick coarse copy moves more bits than saving the image at another size does.
+    shown = displayed_image(image.convert("L"), orientation)
     return str(imagehash.dhash(shown, hash_size=_HASH_SIDE))
 
 
@@ -257,7 +257,7 @@ def _draft(image: Image.Image, size: tuple[int, int]) -> tuple[float, float, flo
     """Let the JPEG decoder shrink by 2, 4 or 8 while it decodes.
 
     Returns:
-        The part of the shrunken picture that holds the original: its last column and row may be filled up.
+        The part of the shrunken image that holds the original: its last column and row may be filled up.
     """
     wanted = (int(size[0] * _DRAFT_GAP), int(size[1] * _DRAFT_GAP))
     drafted = image.draft(None, wanted)

@@ -16,7 +16,7 @@ from pipeline.records import State
 from pipeline.settings import DataSettings, SourceSettings
 
 Progress = Callable[[int, int], None]
-"""Called with (done, total) while pictures are read."""
+"""Called with (done, total) while images are read."""
 
 
 def read_source(
@@ -26,13 +26,13 @@ def read_source(
     progress: Progress | None = None,
     known: Collection[str] = (),
 ) -> ImportResult:
-    """Read one source and check every picture in it.
+    """Read one source and check every image in it.
 
     Args:
-        source: Where pictures and labels lie.
+        source: Where images and labels lie.
         data: Class names and bounds.
         now: Creation time of the boxes, UTC.
-        progress: Called after each picture.
+        progress: Called after each image.
         known: URIs that are passed over unread.
 
     Returns:
@@ -57,15 +57,15 @@ def read_sources(
 ) -> ImportResult:
     """Read several sources and settle duplicates among them and with the table.
 
-    Unlabelled pictures that the table holds are not opened again, so that a nightly look at a large pool is quick;
-    labelled sources are, because their labels may be newer, and quarantined pictures are, because they may be mended.
+    Unlabelled images that the table holds are not opened again, so that a nightly look at a large pool is quick;
+    labelled sources are, because their labels may be newer, and quarantined images are, because they may be mended.
 
     Args:
         sources: Read in order.
         data: Class names and bounds.
         now: Creation time of the boxes, UTC.
         existing: All rows of the table, with `SAMPLE_SCHEMA`; None for the first import.
-        progress: Called after each picture of a source.
+        progress: Called after each image of a source.
         also: What was found elsewhere, joined after the sources.
 
     Returns:

@@ -1,4 +1,4 @@
-"""EXIF orientation: where a pixel of the stored picture lies in the picture as a person sees it."""
+"""EXIF orientation: where a pixel of the stored image lies in the image as a person sees it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _METHODS = {
 
 
 def displayed_size(width: int, height: int, orientation: int) -> tuple[int, int]:
-    """Size of a stored picture when it is shown; the same function leads back.
+    """Size of a stored image when it is shown; the same function leads back.
 
     Args:
         width: Pixels.
@@ -35,16 +35,16 @@ def displayed_size(width: int, height: int, orientation: int) -> tuple[int, int]
 
 
 def displayed_boxes(boxes: Tensor, width: int, height: int, orientation: int) -> Tensor:
-    """Carry boxes from the stored picture to the picture as a person sees it.
+    """Carry boxes from the stored image to the image as a person sees it.
 
     Args:
-        boxes (Tensor[N, 4]): in `(x1, y1, x2, y2)`, pixels of the stored picture.
-        width: Width of the stored picture in pixels.
-        height: Height of the stored picture in pixels.
+        boxes (Tensor[N, 4]): in `(x1, y1, x2, y2)`, pixels of the stored image.
+        width: Width of the stored image in pixels.
+        height: Height of the stored image in pixels.
         orientation: EXIF orientation, 1 to 8.
 
     Returns:
-        Tensor[N, 4]: in `(x1, y1, x2, y2)`, pixels of the displayed picture; an inverted box stays inverted.
+        Tensor[N, 4]: in `(x1, y1, x2, y2)`, pixels of the displayed image; an inverted box stays inverted.
     """
     shown_width, shown_height = displayed_size(width, height, orientation)
     if orientation in _SWAPS_SIDES:
@@ -57,14 +57,14 @@ def displayed_boxes(boxes: Tensor, width: int, height: int, orientation: int) ->
     return torch.stack([x1, y1, x2, y2], dim=1)
 
 
-def displayed_picture(image: Image.Image, orientation: int) -> Image.Image:
-    """Turn a stored picture the way a person sees it.
+def displayed_image(image: Image.Image, orientation: int) -> Image.Image:
+    """Turn a stored image the way a person sees it.
 
     Args:
-        image: The picture.
+        image: The image.
         orientation: EXIF orientation, 1 to 8.
 
     Returns:
-        The turned picture; the same object for orientation 1.
+        The turned image; the same object for orientation 1.
     """
     return image.transpose(_METHODS[orientation]) if orientation in _METHODS else image

@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.dataset.duplicates import SIDES, is_repeat, settle_with_table
 from pipeline.dataset.formats.entry import ImportResult
-from pipeline.dataset.near import FINGERPRINT_BITS, distances, join_near, pack_fingerprints
+from pipeline.dataset.near_duplicates import FINGERPRINT_BITS, distances, join_near, pack_fingerprints
+from pipeline.dataset.repeated_files import SIDES, is_repeat, settle_with_table
 from pipeline.records import SAMPLE_SCHEMA, ImportIssue, Sample, Split, State, samples_from_table
 
 
 class _Row(NamedTuple):
-    """What the comparison needs of a picture, new or in the table."""
+    """What the comparison needs of an image, new or in the table."""
 
     image_id: str
     uri: str
@@ -33,7 +33,7 @@ class _Row(NamedTuple):
 
 
 class _Verdict(NamedTuple):
-    """What becomes of a picture in a group of several; no issue where it stays in use."""
+    """What becomes of an image in a group of several; no issue where it stays in use."""
 
     group_id: str
     issue: ImportIssue | None
@@ -48,7 +48,7 @@ def separate(result: ImportResult, bits: int, existing: pa.Table | None = None) 
 
     Args:
         result: What an import found; an `image_id` may repeat.
-        bits: Pictures whose fingerprints differ in at most so many of 256 bits are near-duplicates, transitively.
+        bits: Images whose fingerprints differ in at most so many of 256 bits are near-duplicates, transitively.
         existing: All rows of the table, with `SAMPLE_SCHEMA`.
 
     Returns:
@@ -92,7 +92,7 @@ def _is_comparable(row: _Row) -> bool:
 
 
 def _judge(old: Sequence[_Row], new: Sequence[_Row], bits: int) -> dict[str, _Verdict]:
-    """Verdicts by `image_id`, for every picture of a group that has several members, one of them new."""
+    """Verdicts by `image_id`, for every image of a group that has several members, one of them new."""
     rows = [*old, *new]
     if not new:
         return {}
@@ -114,7 +114,7 @@ def _judge(old: Sequence[_Row], new: Sequence[_Row], bits: int) -> dict[str, _Ve
 
 
 def _judge_group(rows: Sequence[_Row], packed: NDArray[np.uint64]) -> Iterator[ImportIssue | None]:
-    """An issue for each picture of a group that lies on another side than the group."""
+    """An issue for each image of a group that lies on another side than the group."""
     sides = np.array([SIDES[Split(row.split)] for row in rows])
     stay = np.flatnonzero(sides == sides.min())
     for i, row in enumerate(rows):

@@ -22,7 +22,7 @@ def require_valid(table: pa.Table) -> pa.Table:
 
     Raises:
         ValueError: A column is missing or of another type, an `image_id` is missing or there twice, or a box does
-            not lie inside its picture; the message names the image.
+            not lie inside its image; the message names the image.
     """
     missing = set(SAMPLE_SCHEMA.names) - set(table.column_names)
     if missing:
@@ -56,6 +56,6 @@ def _require_inside(rows: pa.Table, part: str) -> None:
         place = wrong[0].as_py()
         row = rows.slice(parents[place].as_py(), 1).to_pylist()[0]
         raise ValueError(
-            f"Expected {part} inside the picture of {row['width']} x {row['height']} pixels, "
+            f"Expected {part} inside the image of {row['width']} x {row['height']} pixels, "
             f"got {boxes[place].as_py()} in image {row['image_id']} ({row['uri']})"
         )

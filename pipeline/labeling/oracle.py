@@ -1,6 +1,6 @@
 """The simulated annotator: the only holder of the hidden boxes.
 
-It gives away what a person would give: answers about pictures that it was asked about, the boxes of the few pictures
+It gives away what a person would give: answers about images that it was asked about, the boxes of the few images
 that a project starts with, and, for the report of an experiment, counts.
 """
 
@@ -18,9 +18,9 @@ from pydantic import TypeAdapter
 from pipeline.boxes import as_boxes, intersection_over_first
 from pipeline.dataset.formats.entry import ImportResult
 from pipeline.errors import LeakError
+from pipeline.labeling.annotator_noise import claim, draw, verdicts
 from pipeline.labeling.backend import Harvest, Progress, PushResult
-from pipeline.labeling.hidden import HiddenLabels
-from pipeline.labeling.mistakes import claim, draw, verdicts
+from pipeline.labeling.hidden_labels import HiddenLabels
 from pipeline.matching import match_boxes
 from pipeline.records import Answer, Box, Sample, Split, State, Task, make_box_id
 from pipeline.seeds import numpy_generator
@@ -37,14 +37,14 @@ _IGNORED_SHARE = 0.5
 class SimulatedAnnotator:
     """Answers as a person would who knows the true boxes and sometimes errs.
 
-    An answer depends on the seed, the picture and what was shown, never on the order of questions or the clock.
+    An answer depends on the seed, the image and what was shown, never on the order of questions or the clock.
 
     Args:
         settings: Where the hidden labels lie, and how often it errs and skips.
         data: Class names and bounds.
         accepted_iou: A machine box that fits so well is left as it is, 0 to 1.
         seed: Of the project.
-        folder: Where the questions and the list of pictures (without boxes) are kept.
+        folder: Where the questions and the list of images (without boxes) are kept.
     """
 
     def __init__(
@@ -58,19 +58,19 @@ class SimulatedAnnotator:
         self._folder = folder
 
     def opening(self, now: datetime) -> ImportResult:
-        """Give the pictures of the hidden file to a project that begins.
+        """Give the images of the hidden file to a project that begins.
 
         Args:
             now: Creation time of the boxes that are given away, UTC.
 
         Returns:
-            Every picture as a pool sample without boxes, but for `start` that are drawn by the seed, come with their
-            boxes for training and hold every class where that is possible. Pictures that cannot be read or whose
+            Every image as a pool sample without boxes, but for `start` that are drawn by the seed, come with their
+            boxes for training and hold every class where that is possible. Images that cannot be read or whose
             hidden labels cannot be used are quarantined. Issues about boxes are told of given ones alone.
 
         Raises:
             DataError: The hidden file is missing or malformed, or has a label that is not among the class names.
-            RemoteError: The storage of the pictures cannot be reached.
+            RemoteError: The storage of the images cannot be reached.
         """
         found = self._hidden.everything(now)
         given = self._choose_start([sample for sample in found.samples if sample.state is State.LABELED])
@@ -90,7 +90,7 @@ class SimulatedAnnotator:
         progress: Progress | None = None,
         unasked: Collection[str] = (),  # noqa: ARG002
     ) -> PushResult:
-        """Take questions, best first. Asking about a picture again adds nothing.
+        """Take questions, best first. Asking about an image again adds nothing.
 
         Args:
             tasks: Each with `asked_at`, the time that its answer will bear.
@@ -98,7 +98,7 @@ class SimulatedAnnotator:
             unasked: Nothing is withdrawn: this annotator has answered at the moment of asking.
 
         Returns:
-            New, known, and refused pictures: those that the hidden file does not have.
+            New, known, and refused images: those that the hidden file does not have.
 
         Raises:
             ValueError: A task has no `asked_at`.
@@ -106,19 +106,19 @@ class SimulatedAnnotator:
         timeless = [task.image_id for task in tasks if task.asked_at is None]
         if timeless:
             raise ValueError(f"Expected tasks with asked_at for the simulated annotator, {timeless[0]} has none")
-        queue, pictures = self._queue(), self._hidden.pictures()
+        queue, images = self._queue(), self._hidden.uris()
         known = {task.image_id for task in queue}
         best_first = sorted(tasks, key=lambda task: (-task.value, task.image_id))
-        new = {task.image_id: task for task in best_first if task.image_id in pictures and task.image_id not in known}
+        new = {task.image_id: task for task in best_first if task.image_id in images and task.image_id not in known}
         if new:
             self._folder.write_bytes(_QUEUE, _TASKS.dump_json((*queue, *new.values())))
         if progress is not None:
             progress(len(tasks), len(tasks))
-        reason = f"expected a picture that {self._hidden.place} has labels for, got another"
+        reason = f"expected an image that {self._hidden.place} has labels for, got another"
         return PushResult(
             created=tuple(new),
             existing=tuple(task.image_id for task in best_first if task.image_id in known),
-            refused={task.image_id: reason for task in tasks if task.image_id not in pictures},
+            refused={task.image_id: reason for task in tasks if task.image_id not in images},
         )
 
     def harvest(self, watermark: str | None = None, progress: Progress | None = None) -> Harvest:
@@ -150,17 +150,17 @@ class SimulatedAnnotator:
         return 0
 
     def answers(self, image_ids: Sequence[str]) -> tuple[Answer, ...]:
-        """Answer about pictures that were asked about.
+        """Answer about images that were asked about.
 
         Raises:
-            LeakError: A picture was never pushed, so its boxes stay hidden.
+            LeakError: An image was never pushed, so its boxes stay hidden.
         """
         asked = {task.image_id: task for task in self._queue()}
         leaked = [image_id for image_id in image_ids if image_id not in asked]
         if leaked:
             raise LeakError(
-                f"Expected pictures that were pushed, got {leaked[0]} and {len(leaked) - 1} more that were not. "
-                f"Hidden boxes are shown for answers alone: push the picture first."
+                f"Expected images that were pushed, got {leaked[0]} and {len(leaked) - 1} more that were not. "
+                f"Hidden boxes are shown for answers alone: push the image first."
             )
         truth = self._hidden.of(image_ids)
         return tuple(self._answer(asked[image_id], truth.get(image_id)) for image_id in image_ids)
@@ -174,26 +174,26 @@ class SimulatedAnnotator:
 
         Returns:
             (boxes, right ones) by label. Wrong boxes that lie by half in a crowd or a difficult object do not count,
-            nor do those in pictures that the hidden file lacks or whose labels cannot be used: nobody knows the truth.
+            nor do those in images that the hidden file lacks or whose labels cannot be used: nobody knows the truth.
         """
         counts: Counter[str] = Counter()
         right: Counter[str] = Counter()
-        for image_id, sample in self._hidden.of(boxes.keys() & self._hidden.pictures().keys()).items():
+        for image_id, sample in self._hidden.of(boxes.keys() & self._hidden.uris().keys()).items():
             for box, is_right in self._judged(boxes[image_id], sample, iou):
                 counts[box.label] += 1
                 right[box.label] += is_right
         return {label: (counts[label], right[label]) for label in self._labels if counts[label]}
 
     def count(self, image_ids: Collection[str]) -> dict[str, int]:
-        """Count the true boxes of pictures, for the report of an experiment; nothing else leaves.
+        """Count the true boxes of images, for the report of an experiment; nothing else leaves.
 
         Args:
-            image_ids: Pictures.
+            image_ids: Images.
 
         Returns:
-            True boxes by label. Pictures that the hidden file lacks or whose labels cannot be used have none.
+            True boxes by label. Images that the hidden file lacks or whose labels cannot be used have none.
         """
-        known = self._hidden.of(set(image_ids) & self._hidden.pictures().keys())
+        known = self._hidden.of(set(image_ids) & self._hidden.uris().keys())
         counts = Counter(box.label for sample in known.values() for box in sample.boxes)
         return {label: counts[label] for label in self._labels}
 
@@ -216,7 +216,7 @@ class SimulatedAnnotator:
             boxes=tuple(_signed(box, task.image_id, annotation_id, task.asked_at) for box in boxes),
             created_at=task.asked_at,
             updated_at=task.asked_at,
-            notes=() if truth is not None else ("the hidden labels of this picture cannot be used",),
+            notes=() if truth is not None else ("the hidden labels of this image cannot be used",),
             ignore=() if truth is None or skipped else truth.ignore,
             cycle=task.cycle,
             verdicts=said,

@@ -1,8 +1,8 @@
 """Geometry between our pixel boxes and Label Studio's percent rectangles.
 
-A rectangle is `(x, y, width, height)` in percent of the picture's sides with a turn of `rotation` degrees, clockwise as
-seen, about its own top-left corner, in pixel space. A picture that was turned on the screen while somebody drew
-(`image_rotation`) leaves no trace in the numbers: the page writes them for the unturned picture.
+A rectangle is `(x, y, width, height)` in percent of the image's sides with a turn of `rotation` degrees, clockwise as
+seen, about its own top-left corner, in pixel space. An image that was turned on the screen while somebody drew
+(`image_rotation`) leaves no trace in the numbers: the page writes them for the unturned image.
 
 Everything here is float64, so that pixels -> percent -> pixels is exact to 1e-9 pixels.
 """
@@ -28,7 +28,7 @@ class Reading:
     """One rectangle as our box.
 
     Attributes:
-        corners: `(x1, y1, x2, y2)` in pixels inside the picture; None where no box can be made.
+        corners: `(x1, y1, x2, y2)` in pixels inside the image; None where no box can be made.
         notes: What was repaired, or why there is no box, in words for a person.
     """
 
@@ -41,8 +41,8 @@ def to_percent(corners: Array, width: float, height: float) -> Array:
 
     Args:
         corners (Array[N, 4]): in `(x1, y1, x2, y2)`, pixels.
-        width: Picture width in pixels, above 0.
-        height: Picture height in pixels, above 0.
+        width: Image width in pixels, above 0.
+        height: Image height in pixels, above 0.
 
     Returns:
         Array[N, 4]: in `(x, y, width, height)`, percent; `Array[0, 4]` for no boxes.
@@ -61,8 +61,8 @@ def to_pixels(rectangles: Array, rotations: Array, width: float, height: float) 
     Args:
         rectangles (Array[N, 4]): in `(x, y, width, height)`, percent.
         rotations (Array[N]): degrees, clockwise about the top-left corner; 0 gives the rectangle itself.
-        width: Picture width in pixels, above 0.
-        height: Picture height in pixels, above 0.
+        width: Image width in pixels, above 0.
+        height: Image height in pixels, above 0.
 
     Returns:
         Array[N, 4]: in `(x1, y1, x2, y2)`, pixels, not clipped; `Array[0, 4]` for no rectangles.
@@ -82,14 +82,14 @@ def read_rectangle(value: Mapping[str, Any], width: float, height: float, image_
 
     Args:
         value: Has `x`, `y`, `width`, `height` in percent and perhaps `rotation` in degrees.
-        width: Picture width in pixels, above 0.
-        height: Picture height in pixels, above 0.
-        image_rotation: How the picture was turned on the screen, in degrees; only noted.
+        width: Image width in pixels, above 0.
+        height: Image height in pixels, above 0.
+        image_rotation: How the image was turned on the screen, in degrees; only noted.
 
     Returns:
-        The part inside the picture: the hull of a turned rectangle (the raw value stands in a note), clipped at the
+        The part inside the image: the hull of a turned rectangle (the raw value stands in a note), clipped at the
         edges (with a note). No box, with a note, for a broken rectangle or one with a side under a hundredth of a
-        pixel inside the picture.
+        pixel inside the image.
     """
     numbers = [value.get(name) for name in ("x", "y", "width", "height")] + [value.get("rotation") or 0.0]
     if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
@@ -99,14 +99,14 @@ def read_rectangle(value: Mapping[str, Any], width: float, height: float, image_
     hull = to_pixels(np.array(numbers[:4]), np.array(numbers[4]), width, height)[0]
     notes = []
     if image_rotation:
-        notes.append(f"drawn while the picture was turned by {image_rotation} degrees; read for the unturned picture")
+        notes.append(f"drawn while the image was turned by {image_rotation} degrees; read for the unturned image")
     if numbers[4] % 360:
         notes.append(f"turned by {numbers[4]:g} degrees, kept as its upright hull; raw value {_raw(value)}")
     inside = hull.clip(0.0, [width, height, width, height])
     if np.abs(inside - hull).max() > _SLACK_PX:
-        notes.append(f"reached beyond the picture and was clipped; raw value {_raw(value)}")
+        notes.append(f"reached beyond the image and was clipped; raw value {_raw(value)}")
     if (inside[2:] - inside[:2] < _SMALLEST_SIDE_PX).any():
-        return Reading(None, (*notes, "has no area inside the picture"))
+        return Reading(None, (*notes, "has no area inside the image"))
     x1, y1, x2, y2 = inside.tolist()
     return Reading((x1, y1, x2, y2), tuple(notes))
 

@@ -1,4 +1,4 @@
-"""Canvases: the windows round many pastes packed into few pictures, so that one forward pass checks many."""
+"""Canvases: the windows round many pastes packed into few images, so that one forward pass checks many."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import rectpack
 from numpy.typing import NDArray
 
-from pipeline.detector.pixels import FILL
+from pipeline.detector.training.data.labeled_image import FILL
 
 GAP_PX = 4
 """Blank pixels between two windows."""

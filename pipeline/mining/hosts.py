@@ -1,4 +1,4 @@
-"""Hosts: labelled pictures that proposals are pasted into, decoded once."""
+"""Hosts: labelled images that proposals are pasted into, decoded once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.boxes import as_boxes, scale
-from pipeline.detector.stream import Fault, stream_pictures
+from pipeline.detector.inference.stream import Fault, stream_images
 from pipeline.errors import DataError
 from pipeline.records import Sample
 from pipeline.seeds import numpy_generator
@@ -24,11 +24,11 @@ BLUR_PX = 8.0
 
 @dataclass(frozen=True)
 class Hosts:
-    """Labelled pictures at the detector's input size.
+    """Labelled images at the detector's input size.
 
     Attributes:
         image_ids: What they are.
-        pictures: uint8[H, W, 3] each.
+        images: uint8[H, W, 3] each.
         sizes: Tensor[K, 2] int64, width and height of each.
         boxes: Tensor[K, B, 4] in `(x1, y1, x2, y2)`, input pixels, padded with zeros.
         labels: Tensor[K, B] int64, padded with 0.
@@ -37,7 +37,7 @@ class Hosts:
     """
 
     image_ids: list[str]
-    pictures: list[NDArray[np.uint8]]
+    images: list[NDArray[np.uint8]]
     sizes: Tensor
     boxes: Tensor
     labels: Tensor
@@ -59,16 +59,16 @@ def load_hosts(
     seed: int,
     faults: list[Fault],
 ) -> Hosts:
-    """Decode labelled pictures to paste into.
+    """Decode labelled images to paste into.
 
     Args:
-        samples: Pictures that people have labelled, so that what a host holds is known.
+        samples: Images that people have labelled, so that what a host holds is known.
         labels: Class names, in the order of their numbers.
         image_size_px: Longest side of the input.
-        max_pixels: A larger picture is refused.
-        settings: At most `max_hosts_cached` pictures are taken, drawn from the seed.
+        max_pixels: A larger image is refused.
+        settings: At most `max_hosts_cached` images are taken, drawn from the seed.
         seed: The settings' seed.
-        faults: Pictures that cannot be read are put here.
+        faults: Images that cannot be read are put here.
 
     Returns:
         The hosts, in the order of their ids.
@@ -81,8 +81,8 @@ def load_hosts(
     if len(ids) > settings.max_hosts_cached:
         drawn = numpy_generator(seed, "hosts").choice(len(ids), settings.max_hosts_cached, replace=False)
         ids = [ids[index] for index in sorted(drawn.tolist())]
-    pictures: dict[str, NDArray[np.uint8]] = {}
-    for batch in stream_pictures(
+    images: dict[str, NDArray[np.uint8]] = {}
+    for batch in stream_images(
         [known[image_id].ref for image_id in ids],
         image_size_px=image_size_px,
         max_pixels=max_pixels,
@@ -90,33 +90,31 @@ def load_hosts(
         threads=settings.decode_threads,
         faults=faults,
     ):
-        pictures.update(zip((ref.image_id for ref in batch.refs), batch.pictures(), strict=True))
+        images.update(zip((ref.image_id for ref in batch.refs), batch.unpadded(), strict=True))
     if settings.host_blur:
-        pictures = {image_id: _blurred(picture) for image_id, picture in pictures.items()}
-    if not pictures:
+        images = {image_id: _blurred(image) for image_id, image in images.items()}
+    if not images:
         raise DataError("Expected labelled images to paste into, found none that can be read; import some")
-    return hosts_from_pictures([known[image_id] for image_id in pictures], list(pictures.values()), labels)
+    return hosts_from_images([known[image_id] for image_id in images], list(images.values()), labels)
 
 
-def _blurred(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.asarray(cv2.GaussianBlur(picture, (0, 0), BLUR_PX), dtype=np.uint8)
+def _blurred(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), BLUR_PX), dtype=np.uint8)
 
 
-def hosts_from_pictures(
-    samples: Sequence[Sample], pictures: Sequence[NDArray[np.uint8]], labels: Sequence[str]
-) -> Hosts:
-    """Put pictures and their labels side by side.
+def hosts_from_images(samples: Sequence[Sample], images: Sequence[NDArray[np.uint8]], labels: Sequence[str]) -> Hosts:
+    """Put images and their labels side by side.
 
     Args:
         samples: At least one, with boxes in their own pixels.
-        pictures: uint8[H, W, 3] each, at input size.
+        images: uint8[H, W, 3] each, at input size.
         labels: Class names, in the order of their numbers.
 
     Returns:
         The hosts, in the given order.
     """
     number = {label: index + 1 for index, label in enumerate(labels)}
-    sizes = torch.tensor([[picture.shape[1], picture.shape[0]] for picture in pictures])
+    sizes = torch.tensor([[image.shape[1], image.shape[0]] for image in images])
     originals = torch.tensor([[sample.width, sample.height] for sample in samples])
     to_original = originals / sizes
     most = max(1, *(len(sample.boxes) for sample in samples))
@@ -128,4 +126,4 @@ def hosts_from_pictures(
         numbers[row, :count] = torch.tensor([number[box.label] for box in sample.boxes], dtype=torch.int64)
     holds = torch.zeros(len(samples), len(labels) + 1, dtype=torch.bool).scatter_(1, numbers, True)
     holds[:, 0] = False
-    return Hosts([s.image_id for s in samples], list(pictures), sizes, boxes, numbers, holds, to_original)
+    return Hosts([s.image_id for s in samples], list(images), sizes, boxes, numbers, holds, to_original)

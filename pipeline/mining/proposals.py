@@ -1,4 +1,4 @@
-"""Proposals: the detections that are checked, with what the picture itself says about them."""
+"""Proposals: the detections that are checked, with what the image itself says about them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from pipeline.boxes import intersection_over_first
-from pipeline.detector.predict import Detections
+from pipeline.detector.inference.predictor import Detections
 
 SAME_PLACE_IOU = 0.6
 """Detections that overlap so much speak of the same thing."""
@@ -38,7 +38,7 @@ def class_scores(found: Detections, num_classes: int) -> ClassScores:
     architecture.
 
     Args:
-        found: Detections of one picture, suppressed class by class.
+        found: Detections of one image, suppressed class by class.
         num_classes: Without background.
 
     Returns:
@@ -59,9 +59,9 @@ def class_scores(found: Detections, num_classes: int) -> ClassScores:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """What the other proposals of its picture say of each of N proposals.
+    """What the other proposals of its image say of each of N proposals.
 
-    A detector leaves several boxes on one object and few boxes in a picture that it does not understand; both tell
+    A detector leaves several boxes on one object and few boxes in an image that it does not understand; both tell
     right boxes from wrong ones, and cost nothing.
 
     Attributes:
@@ -70,10 +70,10 @@ class Neighbours:
         covered: Tensor[N], largest share of it that lies in a surer box of its class.
         covering: Tensor[N], largest share of a surer box of its class that lies in it.
         votes: Tensor[N], scores of the other boxes of its class that overlap it, summed.
-        rank: Tensor[N], how many proposals of the picture are surer.
-        crowd: Tensor[N], how many proposals the picture has.
-        best_score: Tensor[N], of the picture.
-        class_score: Tensor[N], scores of its class in the picture, summed.
+        rank: Tensor[N], how many proposals of the image are surer.
+        crowd: Tensor[N], how many proposals the image has.
+        best_score: Tensor[N], of the image.
+        class_score: Tensor[N], scores of its class in the image, summed.
     """
 
     duplicate_iou: Tensor
@@ -88,15 +88,15 @@ class Neighbours:
 
     @staticmethod
     def join(parts: Sequence[Neighbours]) -> Neighbours:
-        """Those of several pictures in one, in order."""
+        """Those of several images in one, in order."""
         return Neighbours(*(torch.cat([getattr(part, one.name) for part in parts]) for one in fields(Neighbours)))
 
 
 def look_around(found: Detections) -> Neighbours:
-    """Compare the proposals of one picture with each other.
+    """Compare the proposals of one image with each other.
 
     Args:
-        found: Detections of one picture, best first.
+        found: Detections of one image, best first.
 
     Returns:
         What they say of each other.

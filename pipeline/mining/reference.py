@@ -1,6 +1,6 @@
 """The published rule of Self-supervised Sample Mining (CVPR 2018, arXiv 1803.09867), written plainly.
 
-One picture, one proposal, one paste at a time, each a full forward pass. It exists to be compared with: the engine in
+One image, one proposal, one paste at a time, each a full forward pass. It exists to be compared with: the engine in
 `validate` is held against it in tests and benchmarks. Where the paper's text and its public code differ, the code is
 followed and the text named.
 """
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from pipeline.detector.predict import Detections
+from pipeline.detector.inference.predictor import Detections
 
 HOSTS = 5
 PASSES_AT = 3
@@ -26,7 +26,7 @@ HIT_IOU = 0.5
 FIRST_GAMMA, GAMMA_STEP = 0.15, 0.05
 
 Detect = Callable[[NDArray[np.uint8]], Detections]
-"""Finds objects in one picture, uint8[H, W, 3]."""
+"""Finds objects in one image, uint8[H, W, 3]."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def cross_validate(
         detect: The detector.
         crop: uint8[h, w, 3], the proposal cut out tightly.
         label: Its class number.
-        hosts: uint8[H, W, 3] each, pictures without that class, larger than the crop.
+        hosts: uint8[H, W, 3] each, images without that class, larger than the crop.
         places: `(x, y)` of the crop's top left corner in each host.
 
     Returns:

@@ -173,7 +173,7 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class MiningCost:
-    """What checks cost: proposals, pictures looked at again, boxes shown closer, pastes, and seconds by step."""
+    """What checks cost: proposals, images looked at again, boxes shown closer, pastes, and seconds by step."""
 
     proposals: int
     looks: int

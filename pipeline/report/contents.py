@@ -97,7 +97,7 @@ class CycleContents:
         stage_seconds: Time by stage, in the order the stages ran.
         mining: What cross-image validation cost.
         samples: Rows with at least the columns `image_id, uri, width, height, ignore` of `SAMPLE_SCHEMA`, for the
-            images of the other tables; a picture whose row is missing gets a tile that says so.
+            images of the other tables; an image whose row is missing gets a tile that says so.
         selection: `SELECTION_SCHEMA`, a row a proposal.
         queue: `QUEUE_SCHEMA`, a row an image asked about.
         checks: `CHECK_SCHEMA`, a row a paste.

@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 
 from pipeline.records import ImportIssue, Source
 from pipeline.report.artefacts import Change, Version
-from pipeline.report.cells import Cell, Column, Table, stacked
 from pipeline.report.contents import Turn
 from pipeline.report.measures import Acceptance, AcceptanceCount, AuditCount
-from pipeline.report.pictures import Album
+from pipeline.report.tables import Cell, Column, Table, stacked
+from pipeline.report.tiles import Album
 from pipeline.report.wording import NOTHING, count, cut, duration, file_name, moment, share, short_id, with_interval
 
 _THUMB_PX = 128
@@ -170,15 +170,15 @@ def queue(asked: pa.Table, album: Album, most: int) -> Table:
 
     Args:
         asked: `QUEUE_SCHEMA`.
-        album: Holds the pictures of the rows shown.
+        album: Holds the images of the rows shown.
         most: Rows shown, the first.
 
     Returns:
-        A row an image, with a small picture without boxes.
+        A row an image, with a small image without boxes.
     """
     columns = (
         Column("No.", numeric=False),
-        Column("Picture", numeric=False),
+        Column("Image", numeric=False),
         Column("File", numeric=False),
         Column("Why", numeric=False),
         Column("Kind", numeric=False, hint="audit and blind tasks show no boxes to the annotator"),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.detector.error_types import ERROR_TYPES
-from pipeline.report.cells import Column, Table
+from pipeline.detector.evaluation.error_types import ERROR_TYPES
 from pipeline.report.measures import Gate, Metrics
+from pipeline.report.tables import Column, Table
 from pipeline.report.wording import change, count, cut, share, with_interval
 
 _CLASSES_SHOWN = 30
@@ -38,7 +38,7 @@ def class_sizes(metrics: Metrics, split: str) -> Table:
         for label in shown
     )
     note = cut(len(rows), len(known), "classes", "metrics.json")
-    return Table(f"Each class on {split}, with what the draw of pictures leaves open", columns, rows, note)
+    return Table(f"Each class on {split}, with what the draw of images leaves open", columns, rows, note)
 
 
 def mistakes(metrics: Metrics, split: str) -> Table:

@@ -10,7 +10,7 @@ from pipeline.records import Fate
 from pipeline.report.choices import Rows, disputed, first_asked, least_sure_pseudo, most_likely_dropped, rows_by
 from pipeline.report.contents import CycleContents
 from pipeline.report.pastes import paste_tiles
-from pipeline.report.pictures import Album, Corners, Mark, ReadPicture, Tile
+from pipeline.report.tiles import Album, Corners, Mark, ReadPixels, Tile
 from pipeline.report.wording import count, cut, file_name, plural, share
 from pipeline.settings.report import ReportSettings
 
@@ -20,13 +20,13 @@ _FATES = {Fate.PSEUDO: "pseudo-labeled", Fate.ASK: "asked", Fate.DROP: "dropped"
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One or more pictures with what there is to say about them.
+    """One or more images with what there is to say about them.
 
     Attributes:
         heading: What it is, short.
-        uri: Where the picture lies.
-        lines: Sentences below the pictures.
-        tiles: The pictures.
+        uri: Where the image lies.
+        lines: Sentences below the images.
+        tiles: The images.
     """
 
     heading: str
@@ -42,7 +42,7 @@ class Gallery:
     Attributes:
         key: Anchor on the page.
         title: Heading.
-        lead: Which pictures these are and in which order.
+        lead: Which images these are and in which order.
         cards: May be empty.
         empty: What to say where there is no card.
         note: What is cut; empty for nothing.
@@ -56,29 +56,29 @@ class Gallery:
     note: str = ""
 
 
-def galleries(contents: CycleContents, read_picture: ReadPicture, settings: ReportSettings) -> tuple[Gallery, ...]:
+def galleries(contents: CycleContents, read_pixels: ReadPixels, settings: ReportSettings) -> tuple[Gallery, ...]:
     """All galleries of a cycle.
 
     Args:
         contents: The cycle.
-        read_picture: Gives the pixels of a URI.
-        settings: How many pictures, how large.
+        read_pixels: Gives the pixels of a URI.
+        settings: How many images, how large.
 
     Returns:
         Asked, pseudo-labeled, dropped, pastes; each may be empty.
     """
     return (
-        asked_gallery(contents, read_picture, settings),
-        pseudo_gallery(contents, read_picture, settings),
-        dropped_gallery(contents, read_picture, settings),
-        paste_gallery(contents, read_picture, settings),
+        asked_gallery(contents, read_pixels, settings),
+        pseudo_gallery(contents, read_pixels, settings),
+        dropped_gallery(contents, read_pixels, settings),
+        paste_gallery(contents, read_pixels, settings),
     )
 
 
-def asked_gallery(contents: CycleContents, read_picture: ReadPicture, settings: ReportSettings) -> Gallery:
+def asked_gallery(contents: CycleContents, read_pixels: ReadPixels, settings: ReportSettings) -> Gallery:
     """The images that people see first, with the boxes that the machine proposes."""
     rows, total = first_asked(contents.queue, settings.gallery_images)
-    album, boxes = _opened(contents, read_picture, rows)
+    album, boxes = _opened(contents, read_pixels, rows)
     cards = tuple(
         Card(
             f"No. {row['rank'] + 1}, value {share(row['value'])}",
@@ -98,10 +98,10 @@ def asked_gallery(contents: CycleContents, read_picture: ReadPicture, settings: 
     )
 
 
-def pseudo_gallery(contents: CycleContents, read_picture: ReadPicture, settings: ReportSettings) -> Gallery:
+def pseudo_gallery(contents: CycleContents, read_pixels: ReadPixels, settings: ReportSettings) -> Gallery:
     """Pseudo-labeled images with their ignore regions, the least sure first."""
     rows, total = least_sure_pseudo(contents.selection, settings.gallery_images)
-    album, boxes = _opened(contents, read_picture, rows)
+    album, boxes = _opened(contents, read_pixels, rows)
     cards = tuple(_image_card(album, row, boxes, Fate.PSEUDO, settings, "Least sure box: p(correct)") for row in rows)
     return Gallery(
         "pseudo",
@@ -114,10 +114,10 @@ def pseudo_gallery(contents: CycleContents, read_picture: ReadPicture, settings:
     )
 
 
-def dropped_gallery(contents: CycleContents, read_picture: ReadPicture, settings: ReportSettings) -> Gallery:
+def dropped_gallery(contents: CycleContents, read_pixels: ReadPixels, settings: ReportSettings) -> Gallery:
     """Images with dropped boxes, those likeliest to be right first."""
     rows, total = most_likely_dropped(contents.selection, settings.gallery_images)
-    album, boxes = _opened(contents, read_picture, rows)
+    album, boxes = _opened(contents, read_pixels, rows)
     cards = tuple(_image_card(album, row, boxes, Fate.DROP, settings, "Likeliest box: p(correct)") for row in rows)
     return Gallery(
         "dropped",
@@ -129,29 +129,29 @@ def dropped_gallery(contents: CycleContents, read_picture: ReadPicture, settings
     )
 
 
-def paste_gallery(contents: CycleContents, read_picture: ReadPicture, settings: ReportSettings) -> Gallery:
+def paste_gallery(contents: CycleContents, read_pixels: ReadPixels, settings: ReportSettings) -> Gallery:
     """Proposals whose re-detections contradict the detector, with their pastes."""
     proposals, total = disputed(contents.selection, contents.checks, settings.gallery_images // 2)
     checks = rows_by(contents.checks, "proposal_id", (row["proposal_id"] for row in proposals))
     shown = {key: sorted(rows, key=lambda row: str(row["host_id"])) for key, rows in checks.items()}
     hosts = (row["host_id"] for rows in shown.values() for row in rows[:_HOSTS_SHOWN])
     images = [*(row["image_id"] for row in proposals), *hosts]
-    album = Album(read_picture, contents.samples, images)
+    album = Album(read_pixels, contents.samples, images)
     cards = tuple(_paste_card(album, row, shown[row["proposal_id"]], settings) for row in proposals)
     return Gallery(
         "pastes",
-        "Pastes: was the object found again in another picture?",
+        "Pastes: was the object found again in another image?",
         "Where the re-detections contradict the detector most: first boxes it was sure of that were not found again, "
-        "then boxes it was unsure of that were. Each picture is cut to the surroundings of the object.",
+        "then boxes it was unsure of that were. Each image is cut to the surroundings of the object.",
         cards,
         "No box was pasted in this cycle.",
         cut(len(proposals), total, "checked boxes", "checks.parquet"),
     )
 
 
-def _opened(contents: CycleContents, read_picture: ReadPicture, rows: Rows) -> tuple[Album, dict[str, Rows]]:
+def _opened(contents: CycleContents, read_pixels: ReadPixels, rows: Rows) -> tuple[Album, dict[str, Rows]]:
     images = [row["image_id"] for row in rows]
-    return Album(read_picture, contents.samples, images), rows_by(contents.selection, "image_id", images)
+    return Album(read_pixels, contents.samples, images), rows_by(contents.selection, "image_id", images)
 
 
 def _image_card(
@@ -174,7 +174,7 @@ def _paste_card(album: Album, row: dict[str, Any], checks: Rows, settings: Repor
         f"p(correct) {share(row['p_correct'])}: {_FATES[Fate(row['fate'])]}{why}.",
         cut(_HOSTS_SHOWN, len(checks), "pastes", "checks.parquet"),
     )
-    tiles = paste_tiles(album, row, checks[:_HOSTS_SHOWN], settings.picture_px // 2)
+    tiles = paste_tiles(album, row, checks[:_HOSTS_SHOWN], settings.image_px // 2)
     heading = f"{row['label']} in {file_name(album.uri(row['image_id']))}"
     return Card(heading, album.uri(row["image_id"]), tuple(filter(None, lines)), tiles)
 
@@ -190,7 +190,7 @@ def _tile(
     marks = [(_corners(row), _mark(row)) for row in boxes if row["fate"] in fates]
     regions = album.ignored(image_id) if ignored else []
     hatched = [(_corners(row), Mark("ignore", 0, 0, 0, 0, tip=f"ignore region: {row['reason']}")) for row in regions]
-    return album.tile(image_id, settings.picture_px, [*hatched, *marks])
+    return album.tile(image_id, settings.image_px, [*hatched, *marks])
 
 
 def _mark(row: dict[str, Any]) -> Mark:

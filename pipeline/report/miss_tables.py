@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.report.cells import Column, Table
 from pipeline.report.measures import Recall
+from pipeline.report.tables import Column, Table
 from pipeline.report.wording import count, with_interval
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from pipeline.records import Fate
-from pipeline.report.cells import Badge, Cell, Column, Link, Table
 from pipeline.report.contents import CycleContents, Turn, measured, page_name
 from pipeline.report.measures import AuditCount, Calibration, Certificate, Evidence, Gate
+from pipeline.report.tables import Badge, Cell, Column, Link, Table
 from pipeline.report.wording import NOTHING, change, count, cut, difference, moment, share, short_id, with_interval
 
 _EVIDENCE_ORDER = ("confidence", "consistency", "second look", "agreement", "product", "all evidence", "crosscheck")

@@ -9,10 +9,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.report import data_tables, evaluation_tables, figures, miss_tables, model_tables, story, wording
 from pipeline.report.artefacts import Version
-from pipeline.report.cells import Table, numbers_table, text_table
 from pipeline.report.contents import CycleContents, IndexContents, Turn, page_name
 from pipeline.report.gallery import galleries
-from pipeline.report.pictures import Album, ReadPicture
+from pipeline.report.tables import Table, numbers_table, text_table
+from pipeline.report.tiles import Album, ReadPixels
 from pipeline.settings.report import ReportSettings
 
 _CYCLES_SHOWN = 12
@@ -20,19 +20,19 @@ _VERSIONS_SHOWN = 200
 _QUEUE_SHOWN = 25
 
 
-def render_cycle(contents: CycleContents, read_picture: ReadPicture, settings: ReportSettings) -> str:
+def render_cycle(contents: CycleContents, read_pixels: ReadPixels, settings: ReportSettings) -> str:
     """Write the page of one cycle.
 
     Args:
         contents: The cycle; what is None or empty is said to be missing.
-        read_picture: Gives the pixels of a URI, at most so many pixels long; a picture that it cannot read
+        read_pixels: Gives the pixels of a URI, at most so many pixels long; an image that it cannot read
             (`ImageFault` or `OSError`) becomes a tile that says why.
-        settings: How many pictures, how large.
+        settings: How many images, how large.
 
     Returns:
-        HTML, the same bytes for the same contents and pictures; save it as `page_name(cycle)`.
+        HTML, the same bytes for the same contents and images; save it as `page_name(cycle)`.
     """
-    parts = _model(contents) | _data(contents) | _people(contents, read_picture) | _run(contents)
+    parts = _model(contents) | _data(contents) | _people(contents, read_pixels) | _run(contents)
     return (
         _environment()
         .get_template("cycle.html")
@@ -42,7 +42,7 @@ def render_cycle(contents: CycleContents, read_picture: ReadPicture, settings: R
             headline=story.headline(contents.turns),
             facts=story.facts(contents),
             attention=story.attention(contents),
-            galleries=galleries(contents, read_picture, settings),
+            galleries=galleries(contents, read_pixels, settings),
             **parts,
         )
     )
@@ -131,11 +131,11 @@ def _data(contents: CycleContents) -> dict[str, Any]:
     }
 
 
-def _people(contents: CycleContents, read_picture: ReadPicture) -> dict[str, Any]:
+def _people(contents: CycleContents, read_pixels: ReadPixels) -> dict[str, Any]:
     first = contents.queue.sort_by("rank").slice(0, _QUEUE_SHOWN)["image_id"].to_pylist()
     harvest = contents.harvest
     refused = contents.push.refused if contents.push else {}
-    album = Album(read_picture, contents.samples, [*first, *refused])
+    album = Album(read_pixels, contents.samples, [*first, *refused])
     return {
         "effort": data_tables.effort(contents.turns, _CYCLES_SHOWN),
         "queue": data_tables.queue(contents.queue, album, _QUEUE_SHOWN),

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.errors import ImageFault
-from pipeline.report.pictures import Album, Corners, Mark, Pixels, Tile, laid, picture, unreadable
+from pipeline.report.tiles import Album, Corners, Mark, Pixels, Tile, image, laid, unreadable
 from pipeline.report.wording import file_name, share
 
 _READ_PX = 1280
@@ -19,17 +19,17 @@ _LEAST_VIEW = 0.3
 def render_paste(
     source_pixels: Pixels, proposal_box: Corners, host_pixels: Pixels, paste_box: Corners, margin: float
 ) -> Pixels:
-    """Cut an object out of one picture and put it hard into another.
+    """Cut an object out of one image and put it hard into another.
 
     Args:
-        source_pixels: `[H, W, 3]`, the picture that holds the object.
+        source_pixels: `[H, W, 3]`, the image that holds the object.
         proposal_box: The object, in pixels of `source_pixels`.
-        host_pixels: `[H', W', 3]`, the picture that receives it; left as it is.
+        host_pixels: `[H', W', 3]`, the image that receives it; left as it is.
         paste_box: Where the object shall lie, in pixels of `host_pixels`; parts outside are cut.
         margin: Context that goes with the object, as a share of its sides, as far as the source reaches.
 
     Returns:
-        `[H', W', 3]`, a new picture.
+        `[H', W', 3]`, a new image.
 
     Raises:
         ValueError: A box has no area.
@@ -47,7 +47,7 @@ def render_paste(
 
 
 def paste_tiles(album: Album, proposal: dict[str, Any], checks: list[dict[str, Any]], side_px: int) -> tuple[Tile, ...]:
-    """Show one proposal and its pastes, each picture cut to the surroundings of the object.
+    """Show one proposal and its pastes, each image cut to the surroundings of the object.
 
     Args:
         album: Holds the proposal's image and the hosts.
@@ -56,7 +56,7 @@ def paste_tiles(album: Album, proposal: dict[str, Any], checks: list[dict[str, A
         side_px: Longest side of each tile in pixels.
 
     Returns:
-        The source, then a tile a paste; a picture that cannot be read gives a tile that says why.
+        The source, then a tile a paste; an image that cannot be read gives a tile that says why.
     """
     image_id = proposal["image_id"]
     subject = file_name(album.uri(image_id))
@@ -101,11 +101,11 @@ def _cut(
     part = Image.fromarray(pixels).crop(view)
     part.thumbnail((side_px, side_px))
     marks = [laid(mark, corners, view) for corners, mark in boxes]
-    return picture(np.asarray(part), subject, marks, caption)
+    return image(np.asarray(part), subject, marks, caption)
 
 
 def _surroundings(box: Corners, width: int, height: int) -> tuple[int, int, int, int]:
-    """A square window round a box, moved and shrunk to lie in the picture."""
+    """A square window round a box, moved and shrunk to lie in the image."""
     wanted = max(2 * _SURROUNDINGS * max(box[2] - box[0], box[3] - box[1]), _LEAST_VIEW * min(width, height))
     across, down = min(round(wanted), width), min(round(wanted), height)
     left = min(max(round((box[0] + box[2] - across) / 2), 0), width - across)

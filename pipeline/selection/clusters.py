@@ -1,4 +1,4 @@
-"""Boxes of one picture go right and wrong together: how much, and what a count of them is worth."""
+"""Boxes of one image go right and wrong together: how much, and what a count of them is worth."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def error_correlation(p_correct: NDArray[np.float64], right: NDArray[np.bool_], 
     Args:
         p_correct: float[N], from a model that has not seen the boxes.
         right: bool[N].
-        groups: int[N], from 0: the picture of each box, or its family of near-duplicates.
+        groups: int[N], from 0: the image of each box, or its family of near-duplicates.
 
     Returns:
         Mean product of the Pearson residuals of two boxes of a group, over their mean square, 0 to 1; 0 where no group

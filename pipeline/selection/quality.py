@@ -21,7 +21,7 @@ class Quality:
 
     Attributes:
         auroc: Chance that a right box scores above a wrong one.
-        auroc_interval: 95 % by bootstrap over pictures.
+        auroc_interval: 95 % by bootstrap over images.
         ap: Average precision.
         ece: Expected calibration error, ten bins of equal mass; of scores that are no probabilities too.
         brier: Mean squared error as a probability.
@@ -46,8 +46,8 @@ def measure(
     Args:
         score: float[N], higher = more likely right.
         right: bool[N].
-        images: The picture of each box; boxes of one picture are resampled together.
-        true_boxes: True boxes in those pictures, found or not.
+        images: The image of each box; boxes of one image are resampled together.
+        true_boxes: True boxes in those images, found or not.
         seed: Drives the bootstrap.
 
     Returns:
@@ -85,7 +85,7 @@ def auroc_gain(
         score: float[N], higher = more likely right.
         rival: float[N], of the same boxes.
         right: bool[N], some true and some false.
-        images: The picture of each box; boxes of one picture are resampled together.
+        images: The image of each box; boxes of one image are resampled together.
         seed: Drives the bootstrap.
 
     Returns:
@@ -121,7 +121,7 @@ def _interval(
 def _resampled(
     value: Callable[[NDArray[np.int64]], float], right: NDArray[np.bool_], images: NDArray[np.str_], seed: int
 ) -> tuple[float, float]:
-    """95 % interval of a value over pictures drawn again with replacement; it gets how often each box was drawn."""
+    """95 % interval of a value over images drawn again with replacement; it gets how often each box was drawn."""
     random = numpy_generator(seed, "bootstrap")
     _, group = np.unique(images, return_inverse=True)
     count = int(group.max()) + 1

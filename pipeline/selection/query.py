@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.records import QUEUE_SCHEMA, Fate, TaskKind
-from pipeline.selection.decide import box_id_of
+from pipeline.selection.baselines import RIVALS, Pool, Values
 from pipeline.selection.diversity import diverse
-from pipeline.selection.misses import MissModel
-from pipeline.selection.rivals import RIVALS, Pool, Values
+from pipeline.selection.fates import box_id_of
+from pipeline.selection.missed_objects import MissModel
 from pipeline.settings import QuerySettings
 
 EXAMPLES = 2

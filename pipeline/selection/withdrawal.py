@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from pipeline.selection.certify import least_boxes, lower_bound, upper_bound
+from pipeline.selection.certificates import least_boxes, lower_bound, upper_bound
 
 
 @dataclass(frozen=True)

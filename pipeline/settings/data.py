@@ -15,7 +15,7 @@ class SourceSettings(Section):
     format: Literal["coco", "yolo", "voc", "images"] = Field(
         description="coco (one JSON), yolo (a folder of .txt), voc (a folder of .xml) or images (no labels)"
     )
-    images: str = Field(description="folder or URI that holds the pictures")
+    images: str = Field(description="folder or URI that holds the images")
     annotations: str | None = Field(default=None, description="the COCO file, or the folder of YOLO or VOC files")
 
     @model_validator(mode="after")
@@ -46,7 +46,7 @@ class DataSettings(Section):
         default=178_000_000,
         ge=1,
         le=178_956_970,
-        description="a larger picture is quarantined instead of decoded; at most what Pillow decodes",
+        description="a larger image is quarantined instead of decoded; at most what Pillow decodes",
     )
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ class SimulatedSettings(Section):
 
     format: Literal["coco", "yolo", "voc"] = "coco"
     annotations: str = Field(description="the hidden labels")
-    images: str = Field(description="folder or URI of the pictures they belong to")
+    images: str = Field(description="folder or URI of the images they belong to")
     start: int = Field(
         default=0, ge=0, le=10_000_000, description="images whose boxes are given away before the first cycle"
     )
@@ -21,7 +21,7 @@ class SimulatedSettings(Section):
 
 
 class BucketSettings(Section):
-    """How the server shows pictures of S3 or GCS buckets; with credentials of its own environment, never with ours."""
+    """How the server shows images of S3 or GCS buckets; with credentials of its own environment, never with ours."""
 
     region: str | None = Field(default=None, description="of S3 buckets; none: the server's own")
     endpoint: str | None = Field(
@@ -40,7 +40,7 @@ class LabelStudioSettings(Section):
 
     url: str = Field(default="http://localhost:8080", pattern=r"^https?://\S+$")
     project: str = Field(default="crosscheck", min_length=3, max_length=50, description="title of the project")
-    pictures: Literal["local_files", "storage", "url"] = Field(
+    images: Literal["local_files", "storage", "url"] = Field(
         default="local_files",
         description="local_files: the server reads them below its document root; storage: from their S3 or GCS bucket, "
         "which is connected; url: the sample's own URI",
@@ -70,8 +70,8 @@ class LabelStudioSettings(Section):
 
     @model_validator(mode="after")
     def _local_files_need_a_root(self) -> "LabelStudioSettings":
-        if self.pictures == "local_files" and self.document_root is None:
-            raise ValueError("pictures 'local_files' expects document_root, the folder that the server may read")
+        if self.images == "local_files" and self.document_root is None:
+            raise ValueError("images 'local_files' expects document_root, the folder that the server may read")
         return self
 
 

@@ -9,7 +9,7 @@ from pipeline.settings.detector import Precision
 
 
 class FusionSettings(Section):
-    """Proposals are what several views of a picture agree on: a pass a view, for better labels (arXiv 1712.04440)."""
+    """Proposals are what several views of an image agree on: a pass a view, for better labels (arXiv 1712.04440)."""
 
     enabled: bool = False
     scales: tuple[Annotated[float, Field(ge=0.25, le=4.0)], ...] = Field(
@@ -29,7 +29,7 @@ class MiningSettings(Section):
     fusion: FusionSettings = FusionSettings()
     hosts: int = Field(default=4, ge=1, le=64, description="pastes a proposal, each into another host where possible")
     look_scale: float = Field(
-        default=1.2, ge=0.5, le=3.0, description="how much larger a picture in doubt is looked at again, mirrored"
+        default=1.2, ge=0.5, le=3.0, description="how much larger an image in doubt is looked at again, mirrored"
     )
     view_margin: float = Field(
         default=0.5, ge=0.0, le=4.0, description="surroundings of a box that is shown closer, share of its sides"

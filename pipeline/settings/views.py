@@ -1,4 +1,4 @@
-"""Settings of `detector/`: what becomes of a picture before it is learnt from."""
+"""Settings of `detector/`: what becomes of an image before it is learnt from."""
 
 from pydantic import Field, model_validator
 

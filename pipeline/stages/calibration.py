@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from pipeline.boxes import as_boxes
 from pipeline.matching import match_proposals, matched_corners, objects_shown
 from pipeline.mining.consistency import gather_evidence
-from pipeline.mining.validate import prices
+from pipeline.mining.redetection import prices
 from pipeline.records import Sample, Split
-from pipeline.selection.calibrate import folds_of
-from pipeline.selection.certify import Certificate, Certificates, certify_class
+from pipeline.selection.calibrator import folds_of
+from pipeline.selection.cascade import Ladder, fit_ladder, out_of_fold
+from pipeline.selection.certificates import Certificate, Certificates, certify_class
 from pipeline.selection.clusters import error_correlation
-from pipeline.selection.ladder import Ladder, fit_ladder, out_of_fold
-from pipeline.selection.misses import MissModel, fit_misses, recall_by_class_and_size
-from pipeline.selection.placing import Placing, corners_of, fit_placing
+from pipeline.selection.localisation_bias import Placing, corners_of, fit_placing
+from pipeline.selection.missed_objects import MissModel, fit_misses, recall_by_class_and_size
 from pipeline.selection.quality import measure
 from pipeline.settings import MiningSettings, Settings
 from pipeline.stages.cycle import Cycle
@@ -103,14 +103,14 @@ class HeldBack:
         return self.rounds[-1]
 
     def prices(self, settings: MiningSettings) -> NDArray[np.float64]:
-        """What each check of each proposal costs, see `pipeline.mining.validate.prices`."""
+        """What each check of each proposal costs, see `pipeline.mining.redetection.prices`."""
         size = {sample.image_id: (sample.width, sample.height) for sample in self.samples}
         sizes = torch.tensor([size[image_id] for image_id in self.evidence["image_id"].to_pylist()]).reshape(-1, 2)
         return prices(as_boxes(corners_of(self.evidence)), sizes, settings).double().numpy()
 
     @property
     def groups(self) -> NDArray[np.intp]:
-        """int[N]: which family of near-duplicates the picture of each proposal belongs to."""
+        """int[N]: which family of near-duplicates the image of each proposal belongs to."""
         names = self.evidence["group_id"].to_numpy(zero_copy_only=False)
         numbers: NDArray[np.intp] = np.unique(names, return_inverse=True)[1]
         return numbers
@@ -176,7 +176,7 @@ def certify(known: HeldBack, p_correct: NDArray[np.float64], settings: Settings,
 
     Args:
         known: The held-back proposals.
-        p_correct: float[N], of models that have not seen their pictures.
+        p_correct: float[N], of models that have not seen their images.
         settings: The promised precision.
         model_id: The detector whose proposals these are.
 

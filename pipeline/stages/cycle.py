@@ -14,7 +14,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from pipeline.dataset.store import SampleStore
-from pipeline.detector.checkpoint import reinstate
+from pipeline.detector.models.registry import reinstate
 from pipeline.errors import ArtefactError, PipelineError, SettingsError
 from pipeline.settings import Settings, dump_settings, parse_settings
 from pipeline.workspace import Folder, Workspace

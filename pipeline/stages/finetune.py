@@ -7,8 +7,12 @@ from functools import partial
 from typing import Any
 
 from pipeline.dataset.store import SampleStore
-from pipeline.detector.build import Detector, build_detector
-from pipeline.detector.checkpoint import (
+from pipeline.detector.evaluation.gate import compare, verdict
+from pipeline.detector.evaluation.labeled_detections import Judged, judge
+from pipeline.detector.evaluation.metrics import Metrics, measure
+from pipeline.detector.inference.predictor import Predictor
+from pipeline.detector.models.detector import Detector, build_detector
+from pipeline.detector.models.registry import (
     ModelCard,
     champion_id,
     load_card,
@@ -17,12 +21,8 @@ from pipeline.detector.checkpoint import (
     record_metrics,
     save_model,
 )
-from pipeline.detector.evaluate import Metrics, measure
-from pipeline.detector.gate import compare, verdict
-from pipeline.detector.judged import Judged, judge
-from pipeline.detector.loader import BatchPlan, TrainingImages
-from pipeline.detector.predict import Predictor
-from pipeline.detector.train import CHECKPOINT, TrainingResult, fine_tune
+from pipeline.detector.training.data.batches import BatchPlan, TrainingImages
+from pipeline.detector.training.loop import CHECKPOINT, TrainingResult, fine_tune
 from pipeline.errors import ArtefactError, DataError
 from pipeline.records import Sample, Split, State
 from pipeline.seeds import derive_seed

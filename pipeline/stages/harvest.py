@@ -14,14 +14,10 @@ from typing import Any
 
 from pipeline.dataset.store import SampleStore
 from pipeline.labeling.backend import LabelingBackend
-from pipeline.labeling.merge import MergeResult, merge_answers
-from pipeline.records import Answer
-from pipeline.settings import Settings
-from pipeline.stages.acceptance import acceptance
-from pipeline.stages.audit import Counts, add_audits, audited
-from pipeline.stages.cycle import Cycle, Progress, silent
-from pipeline.stages.effort import add_seconds, hours_saved, hours_spent, seconds_and_boxes
-from pipeline.stages.reconcile import (
+from pipeline.labeling.feedback.acceptance import acceptance
+from pipeline.labeling.feedback.audit import Counts, add_audits, audited
+from pipeline.labeling.feedback.effort import add_seconds, hours_saved, hours_spent, seconds_and_boxes
+from pipeline.labeling.feedback.harvests import (
     ANSWERS,
     HARVEST,
     LEFT,
@@ -31,7 +27,11 @@ from pipeline.stages.reconcile import (
     read_harvest,
     undone_by_restoring,
 )
-from pipeline.stages.replaced import replaced_pictures
+from pipeline.labeling.feedback.merge import MergeResult, merge_answers
+from pipeline.labeling.feedback.replaced_images import replaced_images
+from pipeline.records import Answer
+from pipeline.settings import Settings
+from pipeline.stages.cycle import Cycle, Progress, silent
 from pipeline.workspace import Folder, Workspace
 
 _CHANGED_AFTER = timedelta(seconds=1)
@@ -142,7 +142,7 @@ def _commit(
     new = [one for one in found.answers if known.get(one.annotation_id) != one]
     store = SampleStore(Workspace(settings.workspace).samples_uri)
     samples = list(store.samples())
-    replaced, notes = replaced_pictures(samples, {answer.image_id for answer in new})
+    replaced, notes = replaced_images(samples, {answer.image_id for answer in new})
     gone, lost = deleted(found, known)
     told_before = [one for one in found.answers if known.get(one.annotation_id) == one]
     undone = [] if again or found.images is None else undone_by_restoring(folder, earlier, store, told_before)

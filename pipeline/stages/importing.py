@@ -25,15 +25,15 @@ def import_folder(settings: Settings) -> Folder:
 
 
 def import_sources(settings: Settings, now: datetime, progress: Progress = silent) -> dict[str, Any]:
-    """Import pictures that the sample table does not know yet; what it knows stays as it is.
+    """Import images that the sample table does not know yet; what it knows stays as it is.
 
-    In a simulated project the hidden labels' pictures join the pool at the first import, without their boxes but for
+    In a simulated project the hidden labels' images join the pool at the first import, without their boxes but for
     the few that the annotator gives away.
 
     Args:
         settings: The sources.
         now: UTC; imported boxes carry it.
-        progress: Told after every picture.
+        progress: Told after every image.
 
     Returns:
         The version, images by state and every issue; the version is the latest one where nothing is new.
@@ -50,11 +50,11 @@ def import_sources(settings: Settings, now: datetime, progress: Progress = silen
         settings.data,
         now,
         existing,
-        lambda done, total: progress("reading pictures", done, total),
+        lambda done, total: progress("reading images", done, total),
         also=[simulated_annotator(settings).opening(now)] if simulated else [],
     )
     if existing is None and not result.samples:
-        raise DataError("Expected pictures to import, found none. Name them in data.sources.")
+        raise DataError("Expected images to import, found none. Name them in data.sources.")
     return _commit(settings, store, result)
 
 
@@ -85,7 +85,7 @@ def import_new(cycle: Cycle, progress: Progress = silent) -> dict[str, Any]:
 
     Args:
         cycle: The cycle.
-        progress: Told after every picture.
+        progress: Told after every image.
 
     Returns:
         `import.json`: the version, and the issues of every import since the cycle before.

@@ -9,14 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.detector.checkpoint import champion_id, load_model
-from pipeline.detector.precision import native_precision
-from pipeline.detector.predict import Predictor
-from pipeline.detector.stream import Fault
+from pipeline.detector.inference.precision import native_precision
+from pipeline.detector.inference.predictor import Predictor
+from pipeline.detector.inference.stream import Fault
+from pipeline.detector.models.registry import champion_id, load_model
 from pipeline.errors import ArtefactError
-from pipeline.mining.check import Everything, Gate
+from pipeline.mining.checker import Everything, Gate
 from pipeline.mining.hosts import Hosts, load_hosts
-from pipeline.mining.mine import Mined, Miner
+from pipeline.mining.miner import Mined, Miner
 from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA, ImageRef, Split, State, of_images, refs_from_table
 from pipeline.seeds import derive_seed
 from pipeline.settings import Settings
@@ -44,7 +44,7 @@ def mine(cycle: Cycle, progress: Progress = silent) -> dict[str, Any]:
         progress: Told after every part.
 
     Returns:
-        `mining.json`: the model, what it cost, and pictures that could not be read. The tables go to
+        `mining.json`: the model, what it cost, and images that could not be read. The tables go to
         `proposals.parquet` and `checks.parquet`, those of held-back images to `held_back_proposals.parquet` and
         `held_back_checks.parquet`.
 
@@ -114,7 +114,7 @@ def mining_hosts(cycle: Cycle, seed: int, faults: list[Fault]) -> Hosts:
     Args:
         cycle: Its settings and sample table.
         seed: Draws hosts where there are too many.
-        faults: Pictures that cannot be read are put here.
+        faults: Images that cannot be read are put here.
     """
     settings = cycle.settings
     return load_hosts(
@@ -169,7 +169,7 @@ class _Run:
     progress: Progress
 
     def mine(self, refs: list[ImageRef], prefix: str, gate: Gate) -> dict[str, Any]:
-        """Mine pictures; the tables go to the cycle's folder, their names after a prefix."""
+        """Mine images; the tables go to the cycle's folder, their names after a prefix."""
         size = self.cycle.settings.mining.chunk_images
         names = [f"{prefix}{start:09d}" for start in range(0, len(refs), size)]
         for number, name in enumerate(names):
@@ -183,7 +183,7 @@ class _Run:
         return _add_up([self.parts.read_json(f"{name}.json") for name in names])
 
     def _known(self, refs: list[ImageRef], prefix: str) -> Mined | None:
-        """What was found in these pictures before."""
+        """What was found in these images before."""
         if self.before is None:
             return None
         rows = of_images(ref.image_id for ref in refs)

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.errors import ArtefactError
 from pipeline.labeling.backend import LabelingBackend
 from pipeline.records import Fate, Sample, Split, State, Task, TaskKind, of_images, samples_from_table
-from pipeline.selection.decide import boxes_of
+from pipeline.selection.fates import boxes_of
 from pipeline.selection.query import doubts
 from pipeline.settings import Settings
 from pipeline.stages.cycle import Cycle, Progress, load_cycle, silent, timed

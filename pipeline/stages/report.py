@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline.dataset.diff import diff_versions
 from pipeline.dataset.images import read_image
 from pipeline.dataset.versions import Version as StoredVersion
+from pipeline.labeling.feedback.audit import STANDING, add_audits
 from pipeline.records import ImportIssue, State
 from pipeline.report.artefacts import Change, Harvest, MiningCost, Opening, Push, Selected, Version, read_artefact
 from pipeline.report.contents import CycleContents, IndexContents, Turn, page_name
@@ -23,7 +24,6 @@ from pipeline.report.page import render_cycle, render_index
 from pipeline.report.summary import summary_line, summary_markdown, summary_rows
 from pipeline.selection.withdrawal import Standing
 from pipeline.settings import Settings, dump_settings
-from pipeline.stages.audit import STANDING, add_audits
 from pipeline.stages.cycle import OPENING, SETTINGS, Cycle, load_cycle
 from pipeline.workspace import Folder, Workspace
 
@@ -56,11 +56,11 @@ def report(cycle: Cycle) -> dict[str, Any]:
     found = contents(cycle)
     max_pixels = cycle.settings.data.max_image_pixels
 
-    def read_picture(uri: str, longest_side_px: int) -> NDArray[uint8]:
+    def read_pixels(uri: str, longest_side_px: int) -> NDArray[uint8]:
         return read_image(uri, max_pixels, longest_side_px).pixels
 
     pages = cycle.workspace.reports
-    pages.write_bytes(page_name(cycle.number), render_cycle(found, read_picture, cycle.settings.report).encode())
+    pages.write_bytes(page_name(cycle.number), render_cycle(found, read_pixels, cycle.settings.report).encode())
     pages.write_bytes(INDEX, render_index(_index(cycle.settings, found)).encode())
     return {
         "report": pages.path(page_name(cycle.number)),
@@ -203,7 +203,7 @@ def _cost(mining: dict[str, Any] | None) -> MiningCost | None:
 
 
 def _unreadable(mining: dict[str, Any] | None) -> list[ImportIssue]:
-    """Pictures that were fine when they were imported."""
+    """Images that were fine when they were imported."""
     faults = mining["faults"] if mining else []
     return [ImportIssue(uri, "unreadable", reason, "quarantined") for _image_id, uri, reason in faults]
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.dataset.store import SampleStore
-from pipeline.detector.checkpoint import champion_before, champions, reinstate
+from pipeline.detector.models.registry import champion_before, champions, reinstate
 from pipeline.errors import PipelineError
 from pipeline.records import Sample, State
 from pipeline.settings import Settings

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipeline.labeling.feedback.audit import standings
 from pipeline.mining.consistency import gather_evidence
 from pipeline.records import (
     BACKGROUND_SCHEMA,
@@ -26,7 +27,10 @@ from pipeline.records import (
     samples_from_table,
 )
 from pipeline.seeds import derive_seed, numpy_generator
-from pipeline.selection.decide import (
+from pipeline.selection.baselines import Pool
+from pipeline.selection.class_affinity import with_likeness
+from pipeline.selection.diversity import image_embeddings
+from pipeline.selection.fates import (
     AUDITED,
     boxes_of,
     decide,
@@ -37,12 +41,8 @@ from pipeline.selection.decide import (
     pseudo_images,
     regions,
 )
-from pipeline.selection.diversity import image_embeddings
-from pipeline.selection.likeness import with_likeness
-from pipeline.selection.misses import MissModel
+from pipeline.selection.missed_objects import MissModel
 from pipeline.selection.query import choose_images, class_weights, expected_worth, no_longer_worth, queue_table
-from pipeline.selection.rivals import Pool
-from pipeline.stages.audit import standings
 from pipeline.stages.calibration import held_back, load_calibration
 from pipeline.stages.cycle import Cycle
 from pipeline.stages.finetune import labeled_samples

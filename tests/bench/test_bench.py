@@ -5,9 +5,9 @@ import pytest
 
 from pipeline.bench.ablation import VARIANTS, bench_ablation
 from pipeline.bench.calibration import bench_calibration
-from pipeline.bench.cells import cell_settings, train_cell
 from pipeline.bench.mining import bench_mining
-from pipeline.bench.misses import bench_misses
+from pipeline.bench.missed_objects import bench_misses
+from pipeline.bench.trained_cell import cell_settings, train_cell
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import SettingsError
 from pipeline.records import Split, State
@@ -158,7 +158,7 @@ def test_the_mining_of_one_benchmark_serves_the_others(config, root, calibrated,
     def fail(*_given):
         raise AssertionError("mined again")
 
-    monkeypatch.setattr("pipeline.bench.known.Bench.mine", fail)
+    monkeypatch.setattr("pipeline.bench.labelled_mining.Bench.mine", fail)
     bench_misses([config], 4, [1], target=0.6, root=str(root / "cells"))
 
 

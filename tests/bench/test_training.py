@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.bench.arms import ABLATIONS, ARMS, NAIVE, our_labels
-from pipeline.bench.cells import train_cell
 from pipeline.bench.speed import bench_speed
+from pipeline.bench.trained_cell import train_cell
 from pipeline.bench.training import Cell, bench_training
 from pipeline.bench.training_table import GATED, draw, read_results, summarize
 from pipeline.cli.app import app
@@ -127,7 +127,7 @@ def test_labels_of_the_pool_do_not_depend_on_its_hidden_truth(rows, config, root
 
 
 def _given_away(cell):
-    """Numbers of the pictures in the hidden file whose boxes the cell starts with."""
+    """Numbers of the images in the hidden file whose boxes the cell starts with."""
     names = {
         Path(one.uri).name
         for one in train_cell(cell.settings("labelled")).store.samples()

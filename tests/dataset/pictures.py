@@ -1,4 +1,4 @@
-"""Picture files for tests: ordinary ones, and every kind that goes wrong in the field."""
+"""Image files for tests: ordinary ones, and every kind that goes wrong in the field."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def shared_set(name: str) -> Path:
 
 
 def scene(seed: int = 0, size: tuple[int, int] = (64, 48)) -> Image.Image:
-    """A smooth picture; different seeds have fingerprints far apart."""
+    """A smooth image; different seeds have fingerprints far apart."""
     coarse = np.random.default_rng(seed).integers(0, 256, (9, 12, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
 

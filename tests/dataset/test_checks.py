@@ -10,7 +10,7 @@ from pipeline.dataset.formats.entry import Entry, EntryBox, ImportResult
 from pipeline.errors import DataError, RemoteError
 from pipeline.records import Split, State
 from pipeline.settings import DataSettings
-from tests.dataset.pictures import exif, save, scene, shared_set, torn
+from tests.dataset.images import exif, save, scene, shared_set, torn
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 DATA = DataSettings(labels=("bolt", "nut", "washer"), max_image_pixels=40_000_000)
@@ -34,7 +34,7 @@ def test_nothing_gives_nothing():
 
 
 @pytest.mark.parametrize("split", [Split.TRAIN, Split.VAL, Split.TEST])
-def test_a_labeled_picture(tmp_path, split):
+def test_a_labeled_image(tmp_path, split):
     uri = save(tmp_path / "a.jpg", scene(1))
     (found,) = check(entry(uri, (1, 2, 9, 9)), split=split).samples
     assert (found.uri, found.width, found.height) == (uri, 64, 48)
@@ -43,7 +43,7 @@ def test_a_labeled_picture(tmp_path, split):
     assert [box.xyxy for box in found.boxes] == [(1, 2, 9, 9)]
 
 
-def test_a_picture_without_boxes_is_a_true_negative(tmp_path):
+def test_a_image_without_boxes_is_a_true_negative(tmp_path):
     (found,) = check(entry(save(tmp_path / "a.jpg", scene(1)))).samples
     assert (found.state, found.boxes) == (State.LABELED, ())
 
@@ -54,7 +54,7 @@ def test_the_pool_brings_no_boxes(tmp_path):
     assert (found.state, found.split, found.boxes) == (State.POOL, Split.POOL, ())
 
 
-def test_bad_pictures_among_good_ones(tmp_path):
+def test_bad_images_among_good_ones(tmp_path):
     """Every kind of file that the field brings; the good ones are imported, all others are named."""
     (tmp_path / "zero.jpg").write_bytes(b"")
     (tmp_path / "noise.jpg").write_bytes(np.random.default_rng(0).bytes(5000))
@@ -104,7 +104,7 @@ def test_bad_pictures_among_good_ones(tmp_path):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_box_stays_on_its_mark(tmp_path, orientation):
-    """Drawn on the displayed picture, or on the stored one by a tool that ignores EXIF."""
+    """Drawn on the displayed image, or on the stored one by a tool that ignores EXIF."""
     stored = Image.new("RGB", (48, 32))
     stored.paste("white", (8, 16, 16, 20))
     uri = save(tmp_path / "a.png", stored, exif=exif(orientation))

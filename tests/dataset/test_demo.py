@@ -35,7 +35,7 @@ def contents(folder):
 @pytest.mark.parametrize(
     "counts", [DemoCounts(0, 0, 0, 0), DemoCounts(1, 0, 0, 0), DemoCounts(labeled=2, pool=1, val=0, test=3)]
 )
-def test_every_portion_has_its_pictures_and_a_coco_file(tmp_path, counts):
+def test_every_portion_has_its_images_and_a_coco_file(tmp_path, counts):
     calls = []
     made = generate_demo(tmp_path / "demo", counts=counts, progress=lambda *call: calls.append(call))
     for portion in ANNOTATIONS:
@@ -47,12 +47,12 @@ def test_every_portion_has_its_pictures_and_a_coco_file(tmp_path, counts):
     assert calls == [(done, counts.total) for done in range(1, counts.total + 1)]
 
 
-def test_pictures_are_jpegs_of_one_size_with_neutral_names(demo):
-    pictures = sorted(Path(demo.folder.uri).rglob("*.jpg"), key=lambda file: file.name)
-    assert [file.name for file in pictures] == [f"part_{number:05d}.jpg" for number in range(72)]
-    for file in pictures:
-        with Image.open(file) as picture:
-            assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", (WIDTH, HEIGHT))
+def test_images_are_jpegs_of_one_size_with_neutral_names(demo):
+    images = sorted(Path(demo.folder.uri).rglob("*.jpg"), key=lambda file: file.name)
+    assert [file.name for file in images] == [f"part_{number:05d}.jpg" for number in range(72)]
+    for file in images:
+        with Image.open(file) as image:
+            assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (WIDTH, HEIGHT))
 
 
 def test_boxes_lie_inside_and_name_known_images_and_classes(demo):
@@ -111,7 +111,7 @@ def test_same_seed_gives_the_same_bytes(tmp_path):
 
 
 @pytest.mark.parametrize("change", [{"seed": 8}, {"difficulty": 0.9}])
-def test_another_seed_or_difficulty_gives_other_pictures(tmp_path, change):
+def test_another_seed_or_difficulty_gives_other_images(tmp_path, change):
     first = generate_demo(tmp_path / "one", counts=FEW, **{"seed": 7, "difficulty": 0.5})
     second = generate_demo(tmp_path / "two", counts=FEW, **{"seed": 7, "difficulty": 0.5, **change})
     for portion in ANNOTATIONS:
@@ -119,7 +119,7 @@ def test_another_seed_or_difficulty_gives_other_pictures(tmp_path, change):
         assert all(old.read_bytes() != new.read_bytes() for old, new in zip(one, two, strict=True))
 
 
-def test_a_picture_does_not_depend_on_how_many_there_are(tmp_path):
+def test_a_image_does_not_depend_on_how_many_there_are(tmp_path):
     few = generate_demo(tmp_path / "few", counts=FEW)
     more = generate_demo(tmp_path / "more", counts=DemoCounts(labeled=3, pool=4, val=2, test=2))
     for portion in ANNOTATIONS:
@@ -147,7 +147,7 @@ def test_an_interrupted_set_is_made_whole(tmp_path, after):
     assert json.loads((tmp_path / "broken" / "demo.json").read_text())["digest"] is None
     (tmp_path / "broken" / "pool").mkdir(exist_ok=True)
     (tmp_path / "broken" / "pool" / "part_00099.jpg").write_bytes(b"left over from a larger set")
-    (tmp_path / "broken" / "pool" / "part_00001.jpg.1234abcd.tmp").write_bytes(b"half a picture")
+    (tmp_path / "broken" / "pool" / "part_00001.jpg.1234abcd.tmp").write_bytes(b"half an image")
     assert generate_demo(tmp_path / "broken", counts=FEW).digest == whole.digest
     assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
 
@@ -179,11 +179,11 @@ def test_files_that_were_there_before_are_never_touched(tmp_path, name):
     assert contents(tmp_path) == {name: b"mine"}
 
 
-def test_pictures_that_others_added_are_never_removed(tmp_path):
+def test_images_that_others_added_are_never_removed(tmp_path):
     generate_demo(tmp_path, counts=FEW)
     (tmp_path / "pool" / "holiday.jpg").write_bytes(b"mine")
     before = contents(tmp_path)
-    with pytest.raises(ArtefactError, match=r"expected nothing but generated pictures, got 'holiday\.jpg'"):
+    with pytest.raises(ArtefactError, match=r"expected nothing but generated images, got 'holiday\.jpg'"):
         generate_demo(tmp_path, counts=FEW)
     assert contents(tmp_path) == before
 
@@ -202,7 +202,7 @@ def test_arguments_out_of_range_are_refused(tmp_path, arguments, message):
 
 
 def test_a_negative_count_is_refused():
-    with pytest.raises(ValueError, match="Expected pool to be 0 or more pictures, got -1"):
+    with pytest.raises(ValueError, match="Expected pool to be 0 or more images, got -1"):
         DemoCounts(pool=-1)
 
 

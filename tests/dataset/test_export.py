@@ -10,7 +10,7 @@ from pipeline.errors import ArtefactError, DataError
 from pipeline.records import Region, Source, Split, State
 from pipeline.workspace import Folder
 from tests.builders import box, sample
-from tests.dataset.pictures import save, scene
+from tests.dataset.images import save, scene
 
 LABELS = ("bolt", "nut")
 
@@ -50,7 +50,7 @@ def test_labeled_images_are_exported_where_they_lie(store, tmp_path):
     assert files(tmp_path / "out") == ["test.json", "train.json"]
     train = json.loads((tmp_path / "out/train.json").read_text())
     assert sorted(image["file_name"] for image in train["images"]) == ["a.jpg", "sub/b.jpg"]
-    entries = read_entries("coco", str(tmp_path / "out/train.json"), result.pictures)
+    entries = read_entries("coco", str(tmp_path / "out/train.json"), result.images)
     assert sorted(len(entry.boxes) for entry in entries) == [0, 2]
 
 
@@ -92,15 +92,15 @@ def test_an_image_with_soft_labels_alone_is_no_image_without_objects(store, tmp_
         ("voc", ["annotations/test/c.xml", "annotations/train/a.xml", "annotations/train/b.xml"]),
     ],
 )
-def test_pictures_are_copied_when_asked(store, tmp_path, format_name, expected):
+def test_images_are_copied_when_asked(store, tmp_path, format_name, expected):
     out = tmp_path / "out"
-    result = write(store, out, format_name, copy_pictures=True)
+    result = write(store, out, format_name, copy_images=True)
     copies = ["images/test/c.jpg", "images/train/a.jpg", "images/train/b.jpg"]
     assert files(out) == sorted([*expected, *copies])
     assert (out / "images/train/a.jpg").read_bytes() == (tmp_path / "images/a.jpg").read_bytes()
-    assert result.pictures == f"{out}/images"
+    assert result.images == f"{out}/images"
     annotations = {"coco": "train.json", "yolo": "labels/train", "voc": "annotations/train"}[format_name]
-    entries = list(read_entries(format_name, str(out / annotations), f"{result.pictures}/train"))
+    entries = list(read_entries(format_name, str(out / annotations), f"{result.images}/train"))
     assert sorted(entry.uri for entry in entries) == [f"{out}/images/train/a.jpg", f"{out}/images/train/b.jpg"]
     assert result.lost_regions == (1 if format_name == "yolo" else 0)
 
@@ -110,39 +110,39 @@ def test_copies_with_one_name_get_their_own(tmp_path):
     store = SampleStore(str(tmp_path / "samples"))
     samples = [sample("one", uri=one), sample("other", uri=other)]
     store.commit(samples, reason="r", key="k")
-    write(store, tmp_path / "out", "yolo", copy_pictures=True)
+    write(store, tmp_path / "out", "yolo", copy_images=True)
     names = [f"a-{samples[0].image_id[:16]}.jpg", f"a-{samples[1].image_id[:16]}.png"]
     assert files(tmp_path / "out" / "images") == sorted(f"train/{name}" for name in names)
 
 
 @pytest.mark.parametrize(("format_name", "fits"), [("coco", True), ("yolo", False), ("voc", False)])
-def test_pictures_that_would_share_a_label_file(tmp_path, format_name, fits):
+def test_images_that_would_share_a_label_file(tmp_path, format_name, fits):
     store = SampleStore(str(tmp_path / "samples"))
     store.commit([sample("one", uri="/x/a.jpg"), sample("other", uri="/x/a.png")], reason="r", key="k")
     if fits:
         assert write(store, tmp_path / "out", format_name).images == {"train": 2}
         return
-    with pytest.raises(DataError, match="Expected a label file a picture, got several pictures for a"):
+    with pytest.raises(DataError, match="Expected a label file an image, got several images for a"):
         write(store, tmp_path / "out", format_name)
 
 
-def test_remote_pictures(tmp_path):
+def test_remote_images(tmp_path):
     MemoryFileSystem().pipe("/set/a.jpg", b"bytes")
     store = SampleStore(str(tmp_path / "samples"))
     store.commit(
         [sample("a", uri="memory:///set/a.jpg"), sample("b", uri="memory:///set/x/b.jpg")], reason="r", key="k"
     )
-    assert write(store, tmp_path / "out").pictures == "memory:///set"
+    assert write(store, tmp_path / "out").images == "memory:///set"
     with pytest.raises(DataError, match=r"Expected a file at memory:///set/x/b\.jpg, found none"):
-        write(store, tmp_path / "out", copy_pictures=True)
+        write(store, tmp_path / "out", copy_images=True)
 
 
 @pytest.mark.parametrize("other", ["s3://bucket/b.jpg", "s3://other/b.jpg"])
-def test_pictures_without_a_common_folder_need_copies(tmp_path, other):
+def test_images_without_a_common_folder_need_copies(tmp_path, other):
     store = SampleStore(str(tmp_path / "samples"))
     first = "s3://bucket/a.jpg" if "other" in other else "/data/a.jpg"
     store.commit([sample("a", uri=first), sample("b", uri=other)], reason="r", key="k")
-    with pytest.raises(DataError, match=r"Expected pictures with a folder in common, .* Export with copies"):
+    with pytest.raises(DataError, match=r"Expected images with a folder in common, .* Export with copies"):
         write(store, tmp_path / "out")
 
 

@@ -15,25 +15,25 @@ from PIL import Image
 
 from pipeline.dataset.images import inspect_image, read_image
 from pipeline.errors import ImageFault, RemoteError
-from tests.dataset.pictures import exif, save, scene, torn
+from tests.dataset.images import exif, save, scene, torn
 
 LIMIT = 10_000_000
 
 
-def facts_and_picture(uri, **options):
+def facts_and_image(uri, **options):
     return inspect_image(uri, LIMIT), read_image(uri, LIMIT, **options)
 
 
 def test_an_ordinary_photo(tmp_path):
     uri = save(tmp_path / "a.jpg", scene(1))
-    facts, picture = facts_and_picture(uri)
+    facts, image = facts_and_image(uri)
     assert facts.image_id == hashlib.sha256(Path(uri).read_bytes()).hexdigest()
     assert (facts.width, facts.height, facts.raw_width, facts.raw_height, facts.orientation) == (64, 48, 64, 48, 1)
     assert facts.notes == ()
-    assert picture.pixels.shape == (48, 64, 3)
-    assert picture.pixels.dtype == np.uint8
-    assert picture.pixels.flags.writeable
-    assert np.array_equal(picture.pixels, np.asarray(Image.open(uri)))
+    assert image.pixels.shape == (48, 64, 3)
+    assert image.pixels.dtype == np.uint8
+    assert image.pixels.flags.writeable
+    assert np.array_equal(image.pixels, np.asarray(Image.open(uri)))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -43,12 +43,12 @@ def test_exif_rotation_is_applied(tmp_path, orientation, suffix):
     stored.paste("white", (8, 16, 16, 24))
     options = {"quality": 100} if suffix == "jpg" else {"lossless": True} if suffix == "webp" else {}
     uri = save(tmp_path / f"a.{suffix}", stored, exif=exif(orientation), **options)
-    facts, picture = facts_and_picture(uri)
+    facts, image = facts_and_image(uri)
     assert facts.orientation == orientation
     assert (facts.raw_width, facts.raw_height) == (48, 32)
     assert (facts.width, facts.height) == ((48, 32) if orientation < 5 else (32, 48))
-    assert (picture.width, picture.height) == (facts.width, facts.height)
-    rows, columns = np.nonzero(picture.pixels[..., 0] > 128)
+    assert (image.width, image.height) == (facts.width, facts.height)
+    rows, columns = np.nonzero(image.pixels[..., 0] > 128)
     places = {
         1: (8, 16), 2: (32, 16), 3: (32, 8), 4: (8, 8), 5: (16, 8), 6: (8, 8), 7: (8, 32), 8: (16, 32),
     }  # fmt: skip
@@ -66,9 +66,9 @@ def test_an_orientation_that_does_not_exist_is_none(tmp_path, orientation):
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_pixels_survive_a_torn_exif_block(tmp_path):
     uri = save(tmp_path / "a.jpg", scene(1), exif=b"Exif\0\0II*\0\xff\xff\xff\xff garbage")
-    facts, picture = facts_and_picture(uri)
+    facts, image = facts_and_image(uri)
     assert facts.orientation == 1
-    assert picture.pixels.shape == (48, 64, 3)
+    assert image.pixels.shape == (48, 64, 3)
 
 
 @pytest.mark.parametrize(
@@ -90,16 +90,16 @@ def test_pixels_survive_a_torn_exif_block(tmp_path):
 )
 def test_every_kind_becomes_rgb(tmp_path, name, image, options, note):
     uri = save(tmp_path / name, image, **options)
-    facts, picture = inspect_image(uri, 40_000_000), read_image(uri, 40_000_000)
+    facts, loaded = inspect_image(uri, 40_000_000), read_image(uri, 40_000_000)
     assert (facts.width, facts.height) == image.size
-    assert picture.pixels.shape == (image.height, image.width, 3)
+    assert loaded.pixels.shape == (image.height, image.width, 3)
     assert facts.notes == (() if note is None else (note,))
 
 
 def test_sixteen_bits_are_scaled_and_not_cut(tmp_path):
     ramp = np.linspace(0, 65_535, 256).round().astype(np.uint16)[None].repeat(4, 0)
-    picture = read_image(save(tmp_path / "ramp.png", Image.fromarray(ramp)), LIMIT)
-    assert picture.pixels[0, :, 0].tolist() == list(range(256))
+    image = read_image(save(tmp_path / "ramp.png", Image.fromarray(ramp)), LIMIT)
+    assert image.pixels[0, :, 0].tolist() == list(range(256))
 
 
 def test_transparent_parts_are_white(tmp_path):
@@ -131,10 +131,10 @@ def test_the_first_frame_counts(tmp_path):
         (lambda folder: str(folder / "none.jpg"), "no such file", False),
         (lambda folder: str(folder), "cannot be opened", False),
         (lambda folder: _write(folder / "empty.jpg", b""), "zero bytes", True),
-        (lambda folder: _write(folder / "text.jpg", b"<html>404</html>"), "not a picture", True),
+        (lambda folder: _write(folder / "text.jpg", b"<html>404</html>"), "not an image", True),
         (
             lambda folder: _write(folder / "head.jpg", b"\xff\xd8\xff\xe0\0\x10JFIF\0"),
-            "not a picture|[Tt]runcated",
+            "not an image|[Tt]runcated",
             True,
         ),
         (lambda folder: torn(folder / "torn.jpg"), "truncated", True),
@@ -148,7 +148,7 @@ def test_the_first_frame_counts(tmp_path):
         (lambda folder: save(folder / "i.tif", Image.new("I", (8, 8), -5)), "expected 0 to 65535", True),
     ],
 )
-def test_a_bad_picture_is_a_fault_that_names_it(tmp_path, make, reason, has_bytes):
+def test_a_bad_image_is_a_fault_that_names_it(tmp_path, make, reason, has_bytes):
     uri = make(tmp_path)
     for read in (inspect_image, read_image):
         with pytest.raises(ImageFault, match=reason) as caught:
@@ -164,7 +164,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path):
         inspect_image(uri, 10**12)
 
 
-def test_storage_that_is_down_is_no_bad_picture(monkeypatch):
+def test_storage_that_is_down_is_no_bad_image(monkeypatch):
     def down(self, path, **_):
         raise ConnectionError("no route")
 
@@ -173,7 +173,7 @@ def test_storage_that_is_down_is_no_bad_picture(monkeypatch):
         read_image("memory://a.jpg", LIMIT)
 
 
-def test_remote_pictures_are_read(tmp_path):
+def test_remote_images_are_read(tmp_path):
     uri = save(tmp_path / "a.jpg", scene(1))
     MemoryFileSystem().pipe("/a.jpg", Path(uri).read_bytes())
     assert inspect_image("memory://a.jpg", LIMIT) == inspect_image(uri, LIMIT)
@@ -187,7 +187,7 @@ def test_remote_pictures_are_read(tmp_path):
     cut=st.floats(0, 1),
     noise=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=8),
 )
-def test_damaged_bytes_give_a_picture_or_a_fault(tmp_path, suffix, cut, noise):
+def test_damaged_bytes_give_a_image_or_a_fault(tmp_path, suffix, cut, noise):
     path = tmp_path / f"a.{suffix}"
     scene(5, (40, 30)).save(path)
     data = bytearray(path.read_bytes())
@@ -214,9 +214,9 @@ def test_damaged_bytes_give_a_picture_or_a_fault(tmp_path, suffix, cut, noise):
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
 def test_the_longest_side_is_as_asked_up_and_down(tmp_path, size, longest, expected, suffix):
     uri = save(tmp_path / f"a.{suffix}", scene(4, size))
-    picture = read_image(uri, LIMIT, longest)
-    assert picture.pixels.shape == (*expected, 3)
-    assert (picture.width, picture.height) == size
+    image = read_image(uri, LIMIT, longest)
+    assert image.pixels.shape == (*expected, 3)
+    assert (image.width, image.height) == size
 
 
 @pytest.mark.parametrize("size", [(2400, 1800), (2399, 1801)])
@@ -263,12 +263,12 @@ def test_fingerprints_tell_scenes_apart_and_forgive_encoding(tmp_path):
 def test_many_threads_read_what_one_reads(tmp_path):
     kinds = [("a.jpg", {}), ("b.png", {}), ("c.tif", {}), ("d.webp", {}), ("e.gif", {}), ("f.jpg", {"exif": exif(6)})]
     uris = [save(tmp_path / name, scene(number), **options) for number, (name, options) in enumerate(kinds)] * 10
-    alone = [facts_and_picture(uri, longest_side_px=40) for uri in uris]
+    alone = [facts_and_image(uri, longest_side_px=40) for uri in uris]
     with ThreadPoolExecutor(8) as pool:
-        together = list(pool.map(lambda uri: facts_and_picture(uri, longest_side_px=40), uris))
-    for (facts, picture), (same_facts, same_picture) in zip(alone, together, strict=True):
+        together = list(pool.map(lambda uri: facts_and_image(uri, longest_side_px=40), uris))
+    for (facts, image), (same_facts, same_image) in zip(alone, together, strict=True):
         assert facts == same_facts
-        assert np.array_equal(picture.pixels, same_picture.pixels)
+        assert np.array_equal(image.pixels, same_image.pixels)
 
 
 def test_pillow_says_nothing(tmp_path):

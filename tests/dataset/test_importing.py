@@ -9,7 +9,7 @@ from pipeline.dataset.store import SampleStore
 from pipeline.errors import DataError
 from pipeline.records import Split, State
 from pipeline.settings import DataSettings, SourceSettings
-from tests.dataset.pictures import save, scene, shared_set, torn
+from tests.dataset.images import save, scene, shared_set, torn
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 LATER = datetime(2026, 2, 2, tzinfo=UTC)
@@ -17,7 +17,7 @@ LATER = datetime(2026, 2, 2, tzinfo=UTC)
 
 @pytest.fixture
 def sources(tmp_path):
-    """A labeled, a test and a pool source; the pool holds a labeled picture and one close to a test picture."""
+    """A labeled, a test and a pool source; the pool holds a labeled image and one close to a test image."""
     train, test, pool = tmp_path / "train", tmp_path / "test", tmp_path / "pool"
     for number in range(3):
         save(train / f"{number}.png", scene(number))
@@ -110,7 +110,7 @@ def test_a_yolo_folder_without_names_takes_those_of_the_settings(tmp_path):
     assert (found.boxes[0].label, found.boxes[0].xyxy) == ("nut", (16, 12, 48, 36))
 
 
-def test_a_real_set_with_the_pool_among_its_pictures():
+def test_a_real_set_with_the_pool_among_its_images():
     """The pool is the whole folder: what is labeled in it is neither asked about nor leaked."""
     folder = shared_set("cards")
     labels = ("nine", "ten", "jack", "queen", "king", "ace")

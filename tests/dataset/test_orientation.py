@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.boxes import as_boxes
-from pipeline.dataset.orientation import displayed_boxes, displayed_picture, displayed_size
+from pipeline.dataset.orientation import displayed_boxes, displayed_image, displayed_size
 
 ORIENTATIONS = st.integers(1, 8)
 
@@ -28,7 +28,7 @@ def test_no_boxes_stay_no_boxes():
         (8, (2, 35, 4, 39)),
     ],
 )
-def test_a_box_of_a_40_by_30_picture(orientation, expected):
+def test_a_box_of_a_40_by_30_image(orientation, expected):
     assert displayed_boxes(as_boxes([(1, 2, 5, 4)]), 40, 30, orientation).tolist() == [list(expected)]
 
 
@@ -36,7 +36,7 @@ def test_a_box_of_a_40_by_30_picture(orientation, expected):
 def test_a_box_goes_where_its_pixels_go(orientation, x, y, w, h):
     pixels = np.zeros((30, 40), np.uint8)
     pixels[y : y + h, x : x + w] = 255
-    shown = np.asarray(displayed_picture(Image.fromarray(pixels), orientation))
+    shown = np.asarray(displayed_image(Image.fromarray(pixels), orientation))
     rows, columns = np.nonzero(shown)
     around = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
     assert displayed_boxes(as_boxes([(x, y, x + w, y + h)]), 40, 30, orientation).tolist() == [around]

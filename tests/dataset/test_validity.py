@@ -52,16 +52,16 @@ def test_an_image_that_is_there_twice_is_named():
     ],
 )
 @pytest.mark.parametrize("part", ["boxes", "ignore"])
-def test_boxes_outside_the_picture_are_refused(corners, part):
+def test_boxes_outside_the_image_are_refused(corners, part):
     regions = (Region(*corners, reason="crowd"),)
     bad = sample("bad", box(*corners)) if part == "boxes" else sample("bad", box(), ignore=regions)
     table = samples_to_table([sample("none"), sample("good", box(), box(1, 1, 2, 2)), bad])
     with pytest.raises(
-        ValueError, match=rf"Expected {part} inside the picture of 320 x 240 pixels, got .*{bad.image_id}"
+        ValueError, match=rf"Expected {part} inside the image of 320 x 240 pixels, got .*{bad.image_id}"
     ):
         require_valid(table)
 
 
-def test_a_quarantined_picture_without_a_size_has_no_boxes():
+def test_a_quarantined_image_without_a_size_has_no_boxes():
     torn = sample("a", width=0, height=0, state=State.QUARANTINED)
     assert require_valid(samples_to_table([torn])).num_rows == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.detector.train import fine_tune
+from pipeline.detector.training.loop import fine_tune
 from pipeline.workspace import Folder
 from tests.detector.small import detector, plan, weights_of
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.detector.judged import Judged
+from pipeline.detector.evaluation.labeled_detections import Judged
 
 LABELS = ("bolt", "nut", "gear")
 
 
-def judged(*pictures, labels=LABELS) -> Judged:
-    """From pictures `(true boxes, ignore regions, detections)`: `(corners, class)`, corners, `(corners, score, class)`.
+def judged(*images, labels=LABELS) -> Judged:
+    """From images `(true boxes, ignore regions, detections)`: `(corners, class)`, corners, `(corners, score, class)`.
 
     Numbers of classes are from 1.
     """
-    true = [(n, *one) for n, (boxes, _, _) in enumerate(pictures) for one in boxes]
-    regions = [(n, one) for n, (_, regions, _) in enumerate(pictures) for one in regions]
-    found = [(n, *one) for n, (_, _, answers) in enumerate(pictures) for one in sorted(answers, key=lambda a: -a[1])]
+    true = [(n, *one) for n, (boxes, _, _) in enumerate(images) for one in boxes]
+    regions = [(n, one) for n, (_, regions, _) in enumerate(images) for one in regions]
+    found = [(n, *one) for n, (_, _, answers) in enumerate(images) for one in sorted(answers, key=lambda a: -a[1])]
     return Judged(
         labels=labels,
-        image_ids=tuple(f"image {n}" for n in range(len(pictures))),
-        sizes=np.full((len(pictures), 2), 200),
+        image_ids=tuple(f"image {n}" for n in range(len(images))),
+        sizes=np.full((len(images), 2), 200),
         image=np.array([n for n, *_ in found], dtype=np.int64),
         boxes=corners([one for _, one, _, _ in found]),
         scores=np.array([score for _, _, score, _ in found], dtype=np.float64),
@@ -37,12 +37,12 @@ def corners(rows):
     return np.array(rows, dtype=np.float64).reshape(-1, 4)
 
 
-def drawn(seed, pictures=12, labels=LABELS) -> Judged:
-    """Pictures as a fair detector might have seen them, with some ignore regions and equal scores."""
-    return judged(*drawn_pictures(seed, pictures, len(labels)), labels=labels)
+def drawn(seed, images=12, labels=LABELS) -> Judged:
+    """Images as a fair detector might have seen them, with some ignore regions and equal scores."""
+    return judged(*drawn_images(seed, images, len(labels)), labels=labels)
 
 
-def drawn_pictures(seed, pictures=12, classes=3):
+def drawn_images(seed, images=12, classes=3):
     random = np.random.default_rng(seed)
 
     def place(low=10, high=60):
@@ -51,7 +51,7 @@ def drawn_pictures(seed, pictures=12, classes=3):
         return (x, y, x + width, y + height)
 
     told = []
-    for _ in range(pictures):
+    for _ in range(images):
         true = [(place(), int(random.integers(1, classes + 1))) for _ in range(random.integers(0, 5))]
         regions = [place(40, 90) for _ in range(random.random() < 0.3)]
         answers = []

@@ -1,4 +1,4 @@
-"""Detectors, targets and pictures small enough to train in a test."""
+"""Detectors, targets and images small enough to train in a test."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from pipeline.boxes import as_boxes
-from pipeline.detector.build import Detector, build_detector
-from pipeline.detector.heads import Target
-from pipeline.detector.loader import BatchPlan, TrainingImages
-from pipeline.detector.predict import Detections
+from pipeline.detector.inference.predictor import Detections
+from pipeline.detector.models.detector import Detector, build_detector
+from pipeline.detector.models.heads import Target
+from pipeline.detector.training.data.batches import BatchPlan, TrainingImages
 from pipeline.records import Box, Sample, State
 from pipeline.settings import (
     AugmentSettings,
@@ -104,7 +104,7 @@ def noise(count: int = 1, size: int = SIZE, seed: int = 0) -> torch.Tensor:
 
 
 def paint(path: Path, boxes: tuple[Box, ...] = (), size: tuple[int, int] = (SIZE, SIZE), seed: int = 0) -> str:
-    """Save a grainy picture with a coloured rectangle a box."""
+    """Save a grainy image with a coloured rectangle a box."""
     pixels = np.random.default_rng(seed).integers(90, 140, (size[1], size[0], 3), dtype=np.uint8)
     for one in boxes:
         pixels[int(one.y1) : int(one.y2), int(one.x1) : int(one.x2)] = COLORS[one.label]
@@ -119,7 +119,7 @@ def painted(folder: Path, name: str, *boxes: Box, size: tuple[int, int] = (SIZE,
 
 
 def scenes(folder: Path, count: int = 6, state: State = State.LABELED, prefix: str = "scene") -> list[Sample]:
-    """Pictures with a bolt and a nut each, at random places."""
+    """Images with a bolt and a nut each, at random places."""
     random = np.random.default_rng(count)
     samples = []
     for index in range(count):
@@ -148,7 +148,7 @@ def differing(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -
 
 
 class Scripted:
-    """Stands in for `Predictor`: says what it is told to, picture after picture, whatever it sees."""
+    """Stands in for `Predictor`: says what it is told to, image after image, whatever it sees."""
 
     def __init__(
         self, answers: list[Detections], labels=LABELS, image_size_px: int = SIZE, batch_size: int = 4

@@ -41,7 +41,7 @@ def generate(folder: Path) -> Path:
         images, annotations = [], []
         (folder / name).mkdir(parents=True)
         for number in range(1, count + 1):
-            pixels, boxes = _picture(random)
+            pixels, boxes = _image(random)
             images.append({"id": number, "file_name": f"{number:02}.png", "width": 128, "height": 96})
             Image.fromarray(pixels).save(folder / name / f"{number:02}.png")
             for label, bbox in boxes:
@@ -53,7 +53,7 @@ def generate(folder: Path) -> Path:
     return folder
 
 
-def _picture(random: np.random.Generator) -> tuple[npt.NDArray[np.uint8], list[tuple[int, list[int]]]]:
+def _image(random: np.random.Generator) -> tuple[npt.NDArray[np.uint8], list[tuple[int, list[int]]]]:
     mottled = random.integers(90, 170, (6, 8, 1)).repeat(16, 0).repeat(16, 1).repeat(3, 2)
     pixels = (mottled + random.integers(-12, 13, (96, 128, 3))).astype(np.uint8)
     boxes = []
@@ -67,13 +67,13 @@ def _picture(random: np.random.Generator) -> tuple[npt.NDArray[np.uint8], list[t
     return pixels, boxes
 
 
-def write_config(folder: Path, pictures: Path, **sections: Any) -> Path:
+def write_config(folder: Path, images: Path, **sections: Any) -> Path:
     """Write settings for a project on the tiny set whose workspace is `folder/workspace`."""
     values: dict[str, Any] = {
         "name": "tiny",
         "seed": 5,
         "workspace": str(folder / "workspace"),
-        "data": {"labels": list(LABELS), "sources": labeled_sources(pictures)},
+        "data": {"labels": list(LABELS), "sources": labeled_sources(images)},
         "detector": {"image_size_px": 128, "fpn_channels": 16, "embedding_dim": 8, "score_floor": 0.01},
         "training": {"steps": 30, "batch_size": 4, "checkpoint_every_steps": 6, "learning_rate": 0.003,
                      "accelerator": "cpu", "gate_tolerance": 1.0},
@@ -82,7 +82,7 @@ def write_config(folder: Path, pictures: Path, **sections: Any) -> Path:
         "selection": {"target_precision": 0.5, "confidence": 0.8, "min_class_boxes": 5, "query": {"images": 3}},
         "labeling": {
             "backend": "simulated",
-            "simulated": {"annotations": str(pictures / "hidden.json"), "images": str(pictures / "pool")},
+            "simulated": {"annotations": str(images / "hidden.json"), "images": str(images / "pool")},
         },
     }  # fmt: skip
     for name, changes in sections.items():
@@ -93,22 +93,22 @@ def write_config(folder: Path, pictures: Path, **sections: Any) -> Path:
     return path
 
 
-def labeled_sources(pictures: Path) -> list[dict[str, str]]:
+def labeled_sources(images: Path) -> list[dict[str, str]]:
     """The tiny set's labelled images; those of the pool are brought by whoever knows their boxes."""
     return [
         {
             "split": split,
             "format": "coco",
-            "images": str(pictures / name),
-            "annotations": str(pictures / f"{name}.json"),
+            "images": str(images / name),
+            "annotations": str(images / f"{name}.json"),
         }
         for split, name in (("train", "labeled"), ("val", "val"), ("test", "test"))
     ]
 
 
-def pool_source(pictures: Path) -> dict[str, str]:
+def pool_source(images: Path) -> dict[str, str]:
     """The pool's images as a project has them that asks people."""
-    return {"split": "pool", "format": "images", "images": str(pictures / "pool")}
+    return {"split": "pool", "format": "images", "images": str(images / "pool")}
 
 
 def run_cycles(config: Path, cycles: int = 1, token: SecretStr | None = None) -> Settings:

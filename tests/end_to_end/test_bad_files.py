@@ -1,4 +1,4 @@
-"""Every kind of bad or unusual picture among the images: the cycle finishes and its report lists them."""
+"""Every kind of bad or unusual image among the images: the cycle finishes and its report lists them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 from pipeline.dataset.store import SampleStore
 from pipeline.records import State
 from pipeline.workspace import Workspace
-from tests.dataset.pictures import exif, save, scene, torn
+from tests.dataset.images import exif, save, scene, torn
 from tests.end_to_end.project import labeled_sources, run_cycles, write_config
 
 REFUSED = ("unreadable.jpg", "zero.jpg", "torn.jpg")

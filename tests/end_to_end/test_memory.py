@@ -23,7 +23,7 @@ from tests.end_to_end.project import labeled_sources, pool_source, write_config
 SMALL, LARGE = 200, 2000
 SIZE = (512, 384)
 MOST_GROWTH_MB = 100
-"""The pictures of the larger pool take ten times as much, decoded."""
+"""The images of the larger pool take ten times as much, decoded."""
 
 
 def write_pool(folder: Path, count: int) -> None:
@@ -64,9 +64,9 @@ def test_memory_is_flat(tiny_data, tmp_path):
     context = multiprocessing.get_context("spawn")
     peaks = {}
     for count in (SMALL, LARGE):
-        pictures = tmp_path / str(count) / "pool"
-        write_pool(pictures, count)
-        sources = [*labeled_sources(tiny_data), pool_source(pictures.parent)]
+        folder = tmp_path / str(count) / "pool"
+        write_pool(folder, count)
+        sources = [*labeled_sources(tiny_data), pool_source(folder.parent)]
         config = write_config(
             tmp_path / str(count),
             tiny_data,

@@ -19,7 +19,7 @@ def config(tiny_data, tmp_path_factory):
     return path
 
 
-def test_the_same_model_detects_only_in_pictures_where_it_had_found_nothing(config):
+def test_the_same_model_detects_only_in_images_where_it_had_found_nothing(config):
     first, second = (open_cycle(load_settings(config), datetime.now(UTC)) for _ in range(2))
     assert first.number == second.number == 1, "not finished, so the same cycle"
     before, again = first.workspace.cycle(0).read_json("mining.json"), mine(second)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from pipeline.cli.app import app
 from pipeline.dataset.store import SampleStore
-from pipeline.detector.checkpoint import CHAMPION, champion_id, champions, load_card, load_model, save_model
+from pipeline.detector.models.registry import CHAMPION, champion_id, champions, load_card, load_model, save_model
 from pipeline.errors import ArtefactError, PipelineError
 from pipeline.records import State
 from pipeline.settings import load_settings

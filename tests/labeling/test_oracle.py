@@ -29,18 +29,18 @@ TRUTH = {
 
 
 class Lab:
-    """Pictures with hidden labels on disk."""
+    """Images with hidden labels on disk."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        (folder / "pictures").mkdir()
+        (folder / "images").mkdir()
         for number, name in enumerate(TRUTH):
             noise = np.random.default_rng(number).integers(0, 255, (80, 100, 3), dtype=np.uint8)
             Image.fromarray(noise).save(self.uri(name))
         self.write(TRUTH)
 
     def uri(self, name):
-        return str(self.folder / "pictures" / f"{name}.png")
+        return str(self.folder / "images" / f"{name}.png")
 
     def write(self, truth, crowds=()):
         annotations = [(name, *entry, 0) for name, boxes in truth.items() for entry in boxes]
@@ -58,7 +58,7 @@ class Lab:
 
     def annotator(self, folder="state", seed=0, labels=LABELS, **fields):
         settings = SimulatedSettings(
-            annotations=str(self.folder / "hidden.json"), images=str(self.folder / "pictures"), **fields
+            annotations=str(self.folder / "hidden.json"), images=str(self.folder / "images"), **fields
         )
         return SimulatedAnnotator(settings, DataSettings(labels=labels), 0.9, seed, Folder(self.folder / folder))
 
@@ -125,8 +125,8 @@ def test_issues_of_hidden_boxes_stay_hidden(lab):
     assert {(issue.uri, issue.problem) for issue in result.issues} == {(uri, "box_clipped") for uri in given}
 
 
-def test_a_picture_that_cannot_be_read_is_quarantined_at_the_opening(lab):
-    Path(lab.uri("b")).write_bytes(b"no picture")
+def test_a_image_that_cannot_be_read_is_quarantined_at_the_opening(lab):
+    Path(lab.uri("b")).write_bytes(b"no image")
     samples = lab.annotator(start=99).opening(MOMENT).samples
     assert [s.uri for s in samples if s.state is State.QUARANTINED] == [lab.uri("b")]
 
@@ -137,7 +137,7 @@ def test_no_file_that_it_keeps_holds_a_true_box(lab):
     annotator.push([lab.task("b", box(1, 2, 3, 4, "gear"))])
     annotator.harvest()
     kept = {file.name: json.loads(file.read_text()) for file in (lab.folder / "state").iterdir()}
-    assert kept["simulated_pictures.json"] == {lab.id(name): lab.uri(name) for name in TRUTH}
+    assert kept["simulated_images.json"] == {lab.id(name): lab.uri(name) for name in TRUTH}
     (asked,) = kept["simulated_queue.json"]
     assert [(b["label"], b["x1"], b["y2"]) for b in asked["boxes"]] == [("gear", 1, 4)]
     assert len(kept) == 2
@@ -155,7 +155,7 @@ def test_pushing_again_adds_nothing_and_the_best_comes_first(lab):
     assert [*by_name(lab, annotator.harvest().answers)] == ["b", "a", "c"]
 
 
-def test_a_foreign_picture_is_refused_and_a_task_without_a_time_is_a_mistake(lab):
+def test_a_foreign_image_is_refused_and_a_task_without_a_time_is_a_mistake(lab):
     Image.new("RGB", (100, 80)).save(lab.uri("foreign"))
     result = lab.annotator().push([lab.task("foreign"), lab.task("a")])
     assert result.created == (lab.id("a"),)
@@ -191,7 +191,7 @@ def test_boxes_of_the_machine_are_accepted_corrected_or_deleted(lab):
     assert said(answer) == [("accepted", "bolt", 10, 10, 30, 30.5), ("corrected", *NUT)]
 
 
-def test_unpushed_pictures_stay_hidden(lab):
+def test_unpushed_images_stay_hidden(lab):
     annotator = lab.annotator(start=2)
     annotator.opening(MOMENT)
     annotator.push([lab.task("a")])
@@ -200,7 +200,7 @@ def test_unpushed_pictures_stay_hidden(lab):
         annotator.answers([lab.id("a"), lab.id("b")])
 
 
-def test_answers_depend_on_seed_and_picture_not_on_order(lab):
+def test_answers_depend_on_seed_and_image_not_on_order(lab):
     def answers(order, folder, seed=5):
         annotator = lab.annotator(folder, seed, error_rate=0.5, skip_rate=0.3)
         for name in order:
@@ -248,7 +248,7 @@ def test_labels_that_cannot_be_used_make_a_skip(lab):
     Path(lab.uri("a")).write_bytes(b"gone bad")
     annotator.push([task])
     (answer,) = annotator.harvest().answers
-    assert (answer.skipped, answer.notes) == (True, ("the hidden labels of this picture cannot be used",))
+    assert (answer.skipped, answer.notes) == (True, ("the hidden labels of this image cannot be used",))
 
 
 def machine(label, *corners, p=0.5):
@@ -281,7 +281,7 @@ def test_true_boxes_are_counted(lab):
     assert everything == {label: sum(box[0] == label for boxes in TRUTH.values() for box in boxes) for label in LABELS}
 
 
-def test_boxes_in_pictures_whose_truth_nobody_knows_do_not_count(lab):
+def test_boxes_in_images_whose_truth_nobody_knows_do_not_count(lab):
     boxes = {"foreign": [machine(*NUT)], lab.id("a"): [machine(*BOLT)]}
     assert lab.annotator().grade(boxes, 0.5) == {"bolt": (1, 1)}
 
@@ -296,7 +296,7 @@ def test_a_foreign_watermark_is_refused(lab, text):
 def test_real_data_opens_with_every_class(tmp_path, name, labels):
     folder = Path(__file__).parents[2] / "../shared/data" / name
     if not folder.is_dir():
-        pytest.skip(f"no pictures at {folder}")
+        pytest.skip(f"no images at {folder}")
     content = json.loads((folder / "val.json").read_text())
     names = tuple(category["name"] for category in content["categories"])
     settings = SimulatedSettings(annotations=str(folder / "val.json"), images=str(folder / "images"), start=10)

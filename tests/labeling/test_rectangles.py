@@ -46,7 +46,7 @@ def test_pixels_percent_pixels_is_exact(shares, width, height):
     ],
 )
 def test_quarter_turns_about_the_top_left_corner_in_pixels(rotation, expected):
-    # 40 x 20 pixels at (100, 100) of a picture of 400 x 200: in percent the sides have unlike scales.
+    # 40 x 20 pixels at (100, 100) of an image of 400 x 200: in percent the sides have unlike scales.
     hull = to_pixels(np.array([[25.0, 50.0, 10.0, 10.0]]), np.array([rotation]), 400, 200)
     np.testing.assert_allclose(hull, [expected], atol=1e-9)
 
@@ -77,8 +77,8 @@ def test_the_formula_agrees_with_the_sdk():
         (rectangle(), (32, 48, 128, 144), []),
         (rectangle(rotation=0), (32, 48, 128, 144), []),
         (rectangle(rotation=360), (32, 48, 128, 144), []),
-        (rectangle(rotation=90), (0, 48, 32, 144), ['turned by 90 degrees.*"rotation": 90', "beyond the picture"]),
-        (rectangle(x=90, width=20), (288, 48, 320, 144), ['beyond the picture and was clipped.*"x": 90']),
+        (rectangle(rotation=90), (0, 48, 32, 144), ['turned by 90 degrees.*"rotation": 90', "beyond the image"]),
+        (rectangle(x=90, width=20), (288, 48, 320, 144), ['beyond the image and was clipped.*"x": 90']),
         (rectangle(x=-10, y=-20, width=20, height=30), (0, 0, 32, 24), ["clipped"]),
         (rectangle(x=90, width=10.0000000001), (288, 48, 320, 144), []),
         (rectangle(x=120), None, ["clipped", "no area"]),
@@ -100,9 +100,9 @@ def test_reading(value, corners, notes):
         assert re.search(pattern, note)
 
 
-def test_a_picture_turned_on_the_screen_changes_no_number():
-    # Read off the real page: a box drawn in the right half of a picture turned by 90 degrees.
+def test_a_image_turned_on_the_screen_changes_no_number():
+    # Read off the real page: a box drawn in the right half of an image turned by 90 degrees.
     value = {"x": 49.959, "y": 40.049, "width": 30.099, "height": 9.868, "rotation": 0}
     turned = read_rectangle(value, 320, 240, image_rotation=90)
     assert turned.corners == read_rectangle(value, 320, 240).corners
-    assert turned.notes == ("drawn while the picture was turned by 90 degrees; read for the unturned picture",)
+    assert turned.notes == ("drawn while the image was turned by 90 degrees; read for the unturned image",)

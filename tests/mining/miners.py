@@ -1,10 +1,10 @@
-"""A miner over pictures of squares, and pools of them."""
+"""A miner over images of squares, and pools of them."""
 
 import numpy as np
 
-from pipeline.mining.mine import Miner
+from pipeline.mining.miner import Miner
 from pipeline.settings import MiningSettings
-from tests.mining.squares import SquareFinder, empty_hosts, picture, save_picture
+from tests.mining.squares import SquareFinder, empty_hosts, image, save_image
 
 PLACES = ["proposal_id", "host_id", "paste_x1", "paste_y1", "paste_x2", "paste_y2", "scale", "hit"]
 
@@ -31,15 +31,15 @@ def squares_of(seed, count=3):
 
 
 def pool(folder, count=7, size=(64, 48)):
-    """Pictures with 0, 1, 2, 3, 0, ... objects."""
+    """Images with 0, 1, 2, 3, 0, ... objects."""
     return [
-        save_picture(folder, f"pool{number}", picture(*squares_of(number, number % 4), size=size, seed=number))
+        save_image(folder, f"pool{number}", image(*squares_of(number, number % 4), size=size, seed=number))
         for number in range(count)
     ]
 
 
 class Only:
-    """Lets pictures of some classes be looked at again, these be shown closer, and some of these be pasted."""
+    """Lets images of some classes be looked at again, these be shown closer, and some of these be pasted."""
 
     def __init__(self, alone=(), pasted=(), budget=None):
         self.alone, self.pasted, self.budget = set(alone), set(pasted), budget

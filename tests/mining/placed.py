@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from pipeline.boxes import as_boxes
-from pipeline.mining.cuts import Cuts
-from pipeline.mining.paste import Pastes
+from pipeline.mining.crops import Cuts
+from pipeline.mining.pastes import Pastes
 
 
 def placed(*rows, hosts, context=None):
@@ -43,11 +43,11 @@ def placed(*rows, hosts, context=None):
 
 
 def uncut(sources):
-    """Whole pictures as cuts, for pastes put by hand."""
+    """Whole images as cuts, for pastes put by hand."""
     return Cuts(list(sources), as_boxes([[0, 0, 1, 1]] * len(sources)), torch.ones(len(sources), dtype=torch.int64))
 
 
-def whole_pictures(boxes, labels, size):
-    """Proposals whose cuts are pictures of one size."""
+def whole_images(boxes, labels, size):
+    """Proposals whose cuts are images of one size."""
     blank = np.zeros((size[1], size[0], 3), dtype=np.uint8)
     return Cuts([blank] * len(boxes), as_boxes(boxes), torch.tensor(labels, dtype=torch.int64))

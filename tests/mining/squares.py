@@ -1,4 +1,4 @@
-"""Pictures of coloured squares, and a stand-in for a detector that finds them by looking at the pixels.
+"""Images of coloured squares, and a stand-in for a detector that finds them by looking at the pixels.
 
 The color is the class (red 1, green 2, blue 3), the brightness is the confidence: a square drawn with 200 is found
 with a score of 200 / 255 wherever it lies, so that a test knows what a right engine has to say.
@@ -15,8 +15,8 @@ from PIL import Image
 from torch.nn.functional import one_hot
 
 from pipeline.boxes import as_boxes
-from pipeline.detector.predict import Detections
-from pipeline.mining.hosts import hosts_from_pictures
+from pipeline.detector.inference.predictor import Detections
+from pipeline.mining.hosts import hosts_from_images
 from pipeline.records import ImageRef
 from tests.builders import box, image_id, sample
 
@@ -25,7 +25,7 @@ STANDS_OUT = 60
 """A pixel is colored where one channel is so much brighter than both others."""
 
 
-def picture(*squares, size=(64, 48), seed=0):
+def image(*squares, size=(64, 48), seed=0):
     """uint8[H, W, 3]: grey noise with squares `(x1, y1, x2, y2, label number, brightness)`."""
     width, height = size
     grey = np.random.default_rng(seed).integers(90, 140, (height, width, 1), dtype=np.uint8)
@@ -75,9 +75,9 @@ def found(boxes=(), scores=(), labels=()):
     return Detections(as_boxes(boxes), scores, numbers, embeddings)[scores.argsort(descending=True, stable=True)]
 
 
-def host_set(*pictures_and_squares, labels=LABELS, factor=1):
-    """Hosts from `(pixels, squares)`; their samples are `factor` times as large as the pictures."""
-    pictures = [pixels for pixels, _ in pictures_and_squares]
+def host_set(*images_and_squares, labels=LABELS, factor=1):
+    """Hosts from `(pixels, squares)`; their samples are `factor` times as large as the images."""
+    images = [pixels for pixels, _ in images_and_squares]
     samples = [
         sample(
             f"host{number}",
@@ -85,18 +85,18 @@ def host_set(*pictures_and_squares, labels=LABELS, factor=1):
             width=factor * pixels.shape[1],
             height=factor * pixels.shape[0],
         )
-        for number, (pixels, squares) in enumerate(pictures_and_squares)
+        for number, (pixels, squares) in enumerate(images_and_squares)
     ]
-    return hosts_from_pictures(samples, pictures, labels)
+    return hosts_from_images(samples, images, labels)
 
 
 def empty_hosts(count=6, size=(64, 48)):
     """Hosts that hold nothing."""
-    return host_set(*((picture(size=size, seed=100 + number), ()) for number in range(count)))
+    return host_set(*((image(size=size, seed=100 + number), ()) for number in range(count)))
 
 
-def save_picture(folder, name, pixels):
-    """Write a picture without loss.
+def save_image(folder, name, pixels):
+    """Write an image without loss.
 
     Returns:
         The reference that a pool holds.

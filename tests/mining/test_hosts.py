@@ -3,15 +3,15 @@ import pytest
 import torch
 
 from pipeline.errors import DataError
-from pipeline.mining.hosts import hosts_from_pictures, load_hosts
+from pipeline.mining.hosts import hosts_from_images, load_hosts
 from pipeline.settings import MiningSettings
 from tests.builders import box, sample
-from tests.mining.squares import LABELS, picture, save_picture
+from tests.mining.squares import LABELS, image, save_image
 
 
 def labeled(folder, name, *squares, size=(64, 48), seed=0):
-    """A picture file and its sample."""
-    ref = save_picture(folder, name, picture(*squares, size=size, seed=seed))
+    """An image file and its sample."""
+    ref = save_image(folder, name, image(*squares, size=size, seed=seed))
     boxes = [box(*corners, label=LABELS[label - 1]) for *corners, label, _ in squares]
     return sample(name, *boxes, uri=ref.uri, width=ref.width, height=ref.height)
 
@@ -28,7 +28,7 @@ def load(samples, *, seed=0, faults=None, size=64, **settings):
     )
 
 
-def test_no_labeled_picture_is_an_error():
+def test_no_labeled_image_is_an_error():
     with pytest.raises(DataError, match="Expected labelled images to paste into, found none"):
         load([])
 
@@ -46,7 +46,7 @@ def test_hosts_know_their_pixels_boxes_and_classes(tmp_path):
     hosts = load([full, labeled(tmp_path, "b")])
     row = hosts.image_ids.index(full.image_id)
     np.testing.assert_array_equal(
-        hosts.pictures[row], picture((4, 6, 20, 18, 2, 200), (30, 6, 40, 18, 3, 200), size=(64, 48))
+        hosts.images[row], image((4, 6, 20, 18, 2, 200), (30, 6, 40, 18, 3, 200), size=(64, 48))
     )
     assert hosts.sizes[row].tolist() == [64, 48]
     assert hosts.boxes[row].tolist() == [[4, 6, 20, 18], [30, 6, 40, 18]]
@@ -59,7 +59,7 @@ def test_hosts_know_their_pixels_boxes_and_classes(tmp_path):
 def test_boxes_are_carried_to_input_pixels_and_back(tmp_path):
     hosts = load([labeled(tmp_path, "a", (16, 40, 80, 100, 1, 200), size=(128, 200))], size=50)
     assert hosts.sizes.tolist() == [[32, 50]]
-    assert hosts.pictures[0].shape == (50, 32, 3)
+    assert hosts.images[0].shape == (50, 32, 3)
     assert hosts.to_original.tolist() == [[4, 4]]
     assert hosts.boxes[0].tolist() == [[4, 10, 20, 25]]
     torch.testing.assert_close(hosts.boxes[0, 0] * hosts.to_original[0].repeat(2), torch.tensor([16.0, 40, 80, 100]))
@@ -71,7 +71,7 @@ def test_sides_that_do_not_divide_keep_their_own_factor(tmp_path):
     torch.testing.assert_close(hosts.boxes[0, 0], torch.tensor([0.0, 0, 50, 16]))
 
 
-def test_a_picture_that_cannot_be_read_is_left_out_and_told(tmp_path):
+def test_a_image_that_cannot_be_read_is_left_out_and_told(tmp_path):
     good, bad = labeled(tmp_path, "good", seed=1), labeled(tmp_path, "bad", seed=2)
     (tmp_path / "bad.png").write_bytes(b"")
     faults = []
@@ -98,10 +98,10 @@ def test_a_limited_number_is_drawn_by_the_seed(tmp_path):
     assert len({tuple(drawn(seed)) for seed in range(5)}) > 1
 
 
-def test_pictures_and_samples_stay_side_by_side():
+def test_images_and_samples_stay_side_by_side():
     samples = [sample("a", box(0, 0, 8, 8, label="nut"), width=16, height=16), sample("b", width=32, height=16)]
-    pictures = [picture(size=(16, 16)), picture(size=(16, 8))]
-    hosts = hosts_from_pictures(samples, pictures, LABELS)
+    images = [image(size=(16, 16)), image(size=(16, 8))]
+    hosts = hosts_from_images(samples, images, LABELS)
     assert hosts.image_ids == [one.image_id for one in samples]
     assert hosts.holds[:, 3].tolist() == [True, False]
     assert hosts.to_original.tolist() == [[1, 1], [2, 2]]

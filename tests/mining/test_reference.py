@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.detector.build import build_detector
-from pipeline.detector.predict import Predictor
-from pipeline.detector.stream import stack_pictures
-from pipeline.mining.paste import draw_pastes
+from pipeline.detector.inference.predictor import Predictor
+from pipeline.detector.inference.stream import stack_images
+from pipeline.detector.models.detector import build_detector
+from pipeline.mining.pastes import draw_pastes
+from pipeline.mining.redetection import Cost, redetect
 from pipeline.mining.reference import Verdict, cross_validate, gamma, gate_loss, random_place
-from pipeline.mining.validate import Cost, redetect
 from pipeline.settings import DetectorSettings, MiningSettings
-from tests.mining.placed import placed, uncut, whole_pictures
-from tests.mining.squares import SquareFinder, empty_hosts, picture
+from tests.mining.placed import placed, uncut, whole_images
+from tests.mining.squares import SquareFinder, empty_hosts, image
 
 # The rule
 
@@ -45,10 +45,10 @@ def test_a_sure_proposal_passes_the_first_gate_and_a_doubtful_one_only_later():
 
 
 def finder(pixels):
-    return SquareFinder()(stack_pictures([pixels]))[0]
+    return SquareFinder()(stack_images([pixels]))[0]
 
 
-CROP = picture((0, 0, 12, 10, 1, 204), size=(12, 10))
+CROP = image((0, 0, 12, 10, 1, 204), size=(12, 10))
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ CROP = picture((0, 0, 12, 10, 1, 204), size=(12, 10))
 )
 def test_cross_validation(label, visible, expected):
     """Where the host is red itself, a red square cannot be told from it."""
-    red = picture((0, 0, 64, 48, 1, 204))
-    hosts = [picture(seed=seed) if shows else red for seed, shows in enumerate(visible)]
+    red = image((0, 0, 64, 48, 1, 204))
+    hosts = [image(seed=seed) if shows else red for seed, shows in enumerate(visible)]
     verdict = cross_validate(finder, CROP, label, hosts, [(5 * index, 3 * index) for index in range(len(hosts))])
     assert verdict.scores == pytest.approx(expected.scores)
     assert verdict.consistency == pytest.approx(expected.consistency)
@@ -73,14 +73,14 @@ def test_cross_validation(label, visible, expected):
 
 
 def test_hosts_are_left_as_they_are():
-    host = picture()
+    host = image()
     before = host.copy()
     cross_validate(finder, CROP, 1, [host], [(3, 4)])
     np.testing.assert_array_equal(host, before)
 
 
 def test_random_places_lie_in_the_host_and_reach_its_edges():
-    host, random = picture(size=(16, 12)), np.random.default_rng(0)
+    host, random = image(size=(16, 12)), np.random.default_rng(0)
     places = [random_place(host, CROP, random) for _ in range(200)]
     assert {x for x, _ in places} == {0, 1, 2, 3, 4}
     assert {y for _, y in places} == {0, 1, 2}
@@ -88,7 +88,7 @@ def test_random_places_lie_in_the_host_and_reach_its_edges():
 
 @pytest.mark.parametrize("size", [(11, 40), (40, 9)])
 def test_a_crop_that_does_not_fit_has_no_place(size):
-    assert random_place(picture(size=size), CROP, np.random.default_rng(0)) is None
+    assert random_place(image(size=size), CROP, np.random.default_rng(0)) is None
 
 
 # The engine against the rule
@@ -124,23 +124,23 @@ def fixed_pastes(hosts):
 
 
 def drawn_pastes(hosts):
-    return draw_pastes(whole_pictures(BOXES, NUMBERS, (96, 64)), hosts, PUBLISHED, np.random.default_rng(1))
+    return draw_pastes(whole_images(BOXES, NUMBERS, (96, 64)), hosts, PUBLISHED, np.random.default_rng(1))
 
 
 @pytest.mark.parametrize("make_pastes", [fixed_pastes, drawn_pastes])
 def test_the_engine_gives_the_published_numbers(stirred, make_pastes):
     hosts = empty_hosts(5, (96, 64))
-    source = picture((8, 8, 40, 40, 1, 220), (50, 10, 90, 60, 2, 180), size=(96, 64))
+    source = image((8, 8, 40, 40, 1, 220), (50, 10, 90, 60, 2, 180), size=(96, 64))
     pastes = make_pastes(hosts)
     verdicts = []
     for index, (x1, y1, x2, y2) in enumerate(BOXES):
         own = slice(5 * index, 5 * index + 5)
         verdicts.append(
             cross_validate(
-                lambda canvas: stirred(stack_pictures([canvas]))[0],
+                lambda canvas: stirred(stack_images([canvas]))[0],
                 source[y1:y2, x1:x2],
                 NUMBERS[index],
-                [hosts.pictures[host] for host in pastes.host[own].tolist()],
+                [hosts.images[host] for host in pastes.host[own].tolist()],
                 [(x, y) for x, y, _, _ in pastes.target[own].tolist()],
             )
         )

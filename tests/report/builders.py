@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image, ImageDraw
 
-from pipeline.detector.error_types import ERROR_TYPES
+from pipeline.detector.evaluation.error_types import ERROR_TYPES
 from pipeline.records import CHECK_SCHEMA, QUEUE_SCHEMA, SAMPLE_SCHEMA, SELECTION_SCHEMA, ImportIssue
 from pipeline.report import CycleContents, Turn, read_artefact
 from pipeline.report.artefacts import Harvest, MiningCost, Opening, Push, Selected, Version
@@ -25,7 +25,7 @@ WIDTH, HEIGHT = 320, 240
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture and what is truly on it."""
+    """An image and what is truly on it."""
 
     image_id: str
     uri: str
@@ -45,34 +45,34 @@ def _scene(index: int, rng: np.random.Generator) -> Scene:
         across, down = rng.uniform(24, 80, 2)
         left, top = rng.uniform(2, WIDTH - across - 2), rng.uniform(2, HEIGHT - down - 2)
         boxes.append((str(rng.choice(LABELS)), (left, top, left + across, top + down)))
-    uri = f"/pictures/workshop_{index:03d}.jpg"
+    uri = f"/images/workshop_{index:03d}.jpg"
     return Scene(hashlib.sha256(uri.encode()).hexdigest(), uri, WIDTH, HEIGHT, tuple(boxes))
 
 
 def draw(scene: Scene) -> np.ndarray:
-    """A picture of coloured shapes on a noisy ground."""
+    """An image of coloured shapes on a noisy ground."""
     rng = np.random.default_rng(int(scene.image_id[:8], 16))
     ground = rng.integers(150, 190, (scene.height, scene.width, 3)).astype(np.uint8)
-    picture = Image.fromarray(ground)
-    pen = ImageDraw.Draw(picture)
+    image = Image.fromarray(ground)
+    pen = ImageDraw.Draw(image)
     for label, corners in scene.boxes:
         place = LABELS.index(label) if label in LABELS else 0
         color = [(60, 60, 70), (120, 90, 40), (90, 100, 110), (50, 80, 60), (130, 60, 50)][place]
         shape = pen.ellipse if place % 2 else pen.rectangle
         shape(corners, fill=color)
-    return np.asarray(picture)
+    return np.asarray(image)
 
 
 def reader(known: list[Scene]):
-    """Read pictures of scenes; a picture that does not exist is an OSError."""
+    """Read images of scenes; an image that does not exist is an OSError."""
     by_uri = {scene.uri: scene for scene in known}
 
     def read(uri: str, longest_side_px: int) -> np.ndarray:
         if uri not in by_uri:
             raise FileNotFoundError(f"no such file: {uri}")
-        picture = Image.fromarray(draw(by_uri[uri]))
-        picture.thumbnail((longest_side_px, longest_side_px))
-        return np.asarray(picture)
+        image = Image.fromarray(draw(by_uri[uri]))
+        image.thumbnail((longest_side_px, longest_side_px))
+        return np.asarray(image)
 
     return read
 
@@ -239,10 +239,10 @@ def certificates(labels=LABELS) -> Certificates:
 
 
 ISSUES = (
-    ImportIssue("/pictures/zero.jpg", "unreadable", "expected a picture, got a file of 0 bytes", "quarantined"),
-    ImportIssue("/pictures/half.jpg", "unreadable", "the file ends after 40 % of the picture", "quarantined"),
-    ImportIssue("/pictures/cmyk.jpg", "converted", "CMYK colours were turned into RGB", "converted"),
-    ImportIssue("/pictures/twin.jpg", "near_duplicate", "near-duplicate of /pictures/one.jpg in val", "moved_to_train"),
+    ImportIssue("/images/zero.jpg", "unreadable", "expected an image, got a file of 0 bytes", "quarantined"),
+    ImportIssue("/images/half.jpg", "unreadable", "the file ends after 40 % of the image", "quarantined"),
+    ImportIssue("/images/cmyk.jpg", "converted", "CMYK colours were turned into RGB", "converted"),
+    ImportIssue("/images/twin.jpg", "near_duplicate", "near-duplicate of /images/one.jpg in val", "moved_to_train"),
 )
 
 

@@ -65,7 +65,7 @@ def test_the_index_leads_to_the_cycle_and_back(browser, files):
     page.close()
 
 
-def test_a_picture_enlarges_by_keyboard_and_boxes_can_be_hidden(browser, files):
+def test_a_image_enlarges_by_keyboard_and_boxes_can_be_hidden(browser, files):
     page = browser.new_page(viewport={"width": 1000, "height": 800})
     page.goto((files / "cycle-0002.html").as_uri())
     frame = page.locator("#asked .frame").first
@@ -82,7 +82,7 @@ def test_a_picture_enlarges_by_keyboard_and_boxes_can_be_hidden(browser, files):
     page.close()
 
 
-def test_boxes_lie_on_the_picture_where_they_should(browser, files):
+def test_boxes_lie_on_the_image_where_they_should(browser, files):
     page = browser.new_page(viewport={"width": 1000, "height": 800})
     page.goto((files / "cycle-0002.html").as_uri())
     frame = page.locator("#dropped .frame").first

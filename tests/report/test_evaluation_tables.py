@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.detector.error_types import ERROR_TYPES
+from pipeline.detector.evaluation.error_types import ERROR_TYPES
 from pipeline.report.evaluation_tables import class_sizes, forgotten, mistakes
 from pipeline.report.measures import Metrics
 from tests.report.builders import gate

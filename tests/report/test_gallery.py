@@ -8,7 +8,7 @@ from tests.report.builders import cycle_contents, first_cycle, reader, scenes
 KNOWN = scenes(30)
 CONTENTS = cycle_contents(KNOWN)
 READ = reader(KNOWN)
-FEW = ReportSettings(gallery_images=4, picture_px=96)
+FEW = ReportSettings(gallery_images=4, image_px=96)
 
 
 def test_an_empty_cycle_has_empty_galleries_that_say_so():
@@ -18,7 +18,7 @@ def test_an_empty_cycle_has_empty_galleries_that_say_so():
         assert found.note == ""
 
 
-def test_no_pictures_are_shown_where_none_are_wanted():
+def test_no_images_are_shown_where_none_are_wanted():
     assert [found.cards for found in galleries(CONTENTS, READ, ReportSettings(gallery_images=0))] == [()] * 4
 
 
@@ -69,7 +69,7 @@ def test_more_pastes_than_fit_are_cut_with_a_count():
     assert "4 of 8 pastes shown; all in checks.parquet." in paste_gallery(many, READ, FEW).cards[0].lines
 
 
-def test_a_picture_that_cannot_be_read_keeps_its_card():
+def test_a_image_that_cannot_be_read_keeps_its_card():
     found = pseudo_gallery(CONTENTS, reader([]), FEW)
     assert len(found.cards) == 4
     assert all("no such file" in card.tiles[0].missing for card in found.cards)

@@ -30,7 +30,7 @@ from tests.report.reading import Page
 KNOWN = scenes(30)
 CONTENTS = cycle_contents(KNOWN)
 INDEX = IndexContents("workshop parts", CONTENTS.turns, CONTENTS.versions, CONTENTS.class_sources, frozenset({0, 1, 2}))
-FEW = ReportSettings(gallery_images=4, picture_px=96)
+FEW = ReportSettings(gallery_images=4, image_px=96)
 PAGES = {
     "full": lambda: render_cycle(CONTENTS, reader(KNOWN), FEW),
     "first": lambda: render_cycle(first_cycle(), reader([]), FEW),
@@ -48,7 +48,7 @@ PAGES = {
         FEW,
     ),
     "no pool left": lambda: render_cycle(_without_pool(), reader([]), FEW),
-    "no pictures": lambda: render_cycle(CONTENTS, reader([]), FEW),
+    "no images": lambda: render_cycle(CONTENTS, reader([]), FEW),
     "index": lambda: render_index(INDEX),
     "empty index": lambda: render_index(IndexContents("workshop parts")),
 }
@@ -140,9 +140,7 @@ def test_the_numbers_shown_are_the_numbers_given(pages):
 
 
 def test_every_faulty_file_and_refused_image_is_on_the_page():
-    many = tuple(
-        ImportIssue(f"/pictures/{place}.jpg", "unreadable", "truncated", "quarantined") for place in range(900)
-    )
+    many = tuple(ImportIssue(f"/images/{place}.jpg", "unreadable", "truncated", "quarantined") for place in range(900))
     contents = replace(first_cycle(), issues=many, push=_refusing(KNOWN[0].image_id, "abc"), samples=CONTENTS.samples)
     page = Page(render_cycle(contents, reader([]), FEW))
     assert {row[0] for row in page.table("Every file with a problem")[1:]} == {one.uri for one in many}

@@ -4,7 +4,7 @@ import pytest
 from pipeline.errors import ImageFault
 from pipeline.records import samples_to_table
 from pipeline.report.pastes import paste_tiles, render_paste
-from pipeline.report.pictures import Album
+from pipeline.report.tiles import Album
 from tests.builders import image_id, sample
 
 
@@ -106,6 +106,6 @@ def test_tiles_show_the_surroundings_with_the_object_inside():
 
 
 @pytest.mark.parametrize(("broken", "missing"), [(("two",), ["", "truncated", ""]), (("one",), ["truncated"])])
-def test_a_picture_that_cannot_be_read_leaves_the_others(broken, missing):
+def test_a_image_that_cannot_be_read_leaves_the_others(broken, missing):
     tiles = paste_tiles(_album(broken), PROPOSAL, [_check("two"), _check("three")], 120)
     assert [tile.missing for tile in tiles] == missing

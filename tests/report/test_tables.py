@@ -7,7 +7,6 @@ import pytest
 from pipeline.records import SAMPLE_SCHEMA, ImportIssue, samples_to_table
 from pipeline.report import Turn
 from pipeline.report.artefacts import Change
-from pipeline.report.cells import Badge, Bar, Link, numbers_table, stacked, text_table
 from pipeline.report.data_tables import (
     class_sources,
     count_boxes,
@@ -29,7 +28,8 @@ from pipeline.report.model_tables import (
     progress,
     splits,
 )
-from pipeline.report.pictures import Album
+from pipeline.report.tables import Badge, Bar, Link, numbers_table, stacked, text_table
+from pipeline.report.tiles import Album
 from pipeline.selection.withdrawal import Standing
 from tests.builders import box, sample
 from tests.report.builders import (
@@ -169,7 +169,7 @@ def test_every_faulty_file_is_named_the_quarantined_first():
     table = issues(many)
     assert {row[0] for row in table.rows} == {one.uri for one in many}
     assert [row[3] for row in table.rows[:3]] == ["quarantined", "quarantined", "converted"]
-    assert table.rows[-1][1:] == ("near duplicate", "near-duplicate of /pictures/one.jpg in val", "moved to train")
+    assert table.rows[-1][1:] == ("near duplicate", "near-duplicate of /images/one.jpg in val", "moved to train")
     assert count_issues(ISSUES) == {"quarantined": 2, "converted": 1, "moved to train": 1}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.selection.rivals import Pool
+from pipeline.selection.baselines import Pool
 from tests.selection.evidence import selection_of
 
 

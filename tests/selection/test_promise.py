@@ -5,10 +5,10 @@ import pytest
 from scipy.special import expit
 from scipy.stats import binom
 
-from pipeline.selection.certify import certify_class
+from pipeline.selection.cascade import fit_ladder, out_of_fold
+from pipeline.selection.certificates import certify_class
+from pipeline.selection.class_affinity import NOTHING
 from pipeline.selection.clusters import error_correlation
-from pipeline.selection.ladder import fit_ladder, out_of_fold
-from pipeline.selection.likeness import NOTHING
 from pipeline.settings import SelectionSettings
 from tests.selection.evidence import evidence_of, with_columns
 

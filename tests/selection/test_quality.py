@@ -140,7 +140,7 @@ def test_the_interval_is_repeatable_and_holds_the_value():
     assert quality.auroc_interval != other.auroc_interval
 
 
-def test_more_pictures_narrow_the_interval():
+def test_more_images_narrow_the_interval():
     widths = []
     for count in (100, 1600):
         score, right, images = drawn(count)
@@ -149,7 +149,7 @@ def test_more_pictures_narrow_the_interval():
     assert widths[1] < 0.5 * widths[0]
 
 
-def test_boxes_of_one_picture_are_resampled_together():
+def test_boxes_of_one_image_are_resampled_together():
     """Ten copies of each box tell no more than one."""
     score, right, _ = drawn(100)
     names = np.array([f"i{index}" for index in range(100)])
@@ -166,6 +166,6 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
 
 
 @pytest.mark.parametrize(("right_in", "wrong_in"), list(product(("i0",), ("i0", "i1"))))
-def test_one_or_two_pictures_have_an_interval_too(right_in, wrong_in):
+def test_one_or_two_images_have_an_interval_too(right_in, wrong_in):
     quality = measured([0.9, 0.1], [1, 0], np.array([right_in, wrong_in]))
     assert quality.auroc_interval == (1.0, 1.0)

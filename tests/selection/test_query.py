@@ -5,7 +5,8 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from pipeline.records import QUEUE_SCHEMA, TaskKind
-from pipeline.selection.misses import MissModel
+from pipeline.selection.baselines import RIVALS
+from pipeline.selection.missed_objects import MissModel
 from pipeline.selection.query import (
     Worth,
     choose_images,
@@ -15,7 +16,6 @@ from pipeline.selection.query import (
     no_longer_worth,
     queue_table,
 )
-from pipeline.selection.rivals import RIVALS
 from pipeline.settings import QuerySettings
 from tests.selection.pools import make_pool
 

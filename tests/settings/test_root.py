@@ -13,7 +13,7 @@ from pipeline.settings import Settings, TrainingSettings, dump_settings, load_se
 from pipeline.settings.base import Section
 
 SMALLEST = {"name": "parts", "workspace": "space", "data": {"labels": ["bolt", "nut"]}}
-SOURCE = {"split": "train", "format": "coco", "images": "pictures", "annotations": "train.json"}
+SOURCE = {"split": "train", "format": "coco", "images": "images", "annotations": "train.json"}
 
 
 def having(dotted: str, value: Any) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(dotted, hint):
         ("labeling.label_studio", {}, r"'local_files' expects document_root"),
         (
             "labeling.label_studio",
-            {"pictures": "url", "url": "localhost:8080"},
+            {"images": "url", "url": "localhost:8080"},
             r"labeling.label_studio.url: .*pattern",
         ),
         ("training", 5, r"training: .*valid dictionary"),
@@ -101,10 +101,10 @@ def test_a_value_that_cannot_be_is_named(dotted, value, message):
 
 def test_every_fault_is_named_at_once():
     with pytest.raises(SettingsError) as fault:
-        parse_settings({**SMALLEST, "seed": -1, "traning": {}, "report": {"picture_px": 1}}, "parts.yaml")
+        parse_settings({**SMALLEST, "seed": -1, "traning": {}, "report": {"image_px": 1}}, "parts.yaml")
     assert [line.split(":")[0].strip() for line in str(fault.value).splitlines()[1:]] == [
         "seed",
-        "report.picture_px",
+        "report.image_px",
         "traning",
     ]
 
@@ -174,16 +174,16 @@ def test_a_file_that_is_not_there(tmp_path, name):
 
 def test_relative_paths_are_taken_from_the_files_folder(tmp_path, monkeypatch):
     (tmp_path / "configs").mkdir()
-    values = having("labeling.simulated", {"annotations": "../hidden.json", "images": "s3://bucket/pictures"})
+    values = having("labeling.simulated", {"annotations": "../hidden.json", "images": "s3://bucket/images"})
     path = write(tmp_path / "configs", {**values, "workspace": "../space"})
     monkeypatch.chdir("/")
     settings = load_settings(path)
     assert settings.workspace == f"{tmp_path}/space"
-    assert settings.data.sources[0].images == f"{tmp_path}/configs/pictures"
+    assert settings.data.sources[0].images == f"{tmp_path}/configs/images"
     assert settings.data.sources[0].annotations == f"{tmp_path}/configs/train.json"
     assert settings.labeling.simulated is not None
     assert settings.labeling.simulated.annotations == f"{tmp_path}/hidden.json"
-    assert settings.labeling.simulated.images == "s3://bucket/pictures"
+    assert settings.labeling.simulated.images == "s3://bucket/images"
     assert settings.data.labels == ("bolt", "nut")
 
 
@@ -224,7 +224,7 @@ def test_an_override_that_cannot_be(tmp_path, override, message):
 
 def test_dumped_settings_load_to_the_same(tmp_path):
     values = having("selection.query", {"boxes": 50, "strategy": "entropy"})
-    values["labeling"] = {"backend": "simulated", "simulated": {"annotations": "/hidden.json", "images": "/pictures"}}
+    values["labeling"] = {"backend": "simulated", "simulated": {"annotations": "/hidden.json", "images": "/images"}}
     settings = load_settings(write(tmp_path, values))
     again = load_settings(write(tmp_path, dump_settings(settings)))
     assert again == settings

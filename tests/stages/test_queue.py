@@ -8,10 +8,10 @@ import pytest
 
 from pipeline.dataset.store import SampleStore
 from pipeline.labeling.backend import PushResult
+from pipeline.labeling.feedback.acceptance import acceptance
 from pipeline.records import Answer, Box, Fate, Source, State, TaskKind
 from pipeline.report.measures import Acceptance, AcceptanceCount
-from pipeline.selection.decide import boxes_of
-from pipeline.stages.acceptance import acceptance
+from pipeline.selection.fates import boxes_of
 from pipeline.stages.cycle import load_cycle
 from pipeline.stages.push import push_now
 from pipeline.workspace import Workspace

@@ -11,7 +11,7 @@ from pipeline.dataset.demo.relief import Plane
 from pipeline.dataset.demo.shading import value_noise
 
 Canvas = NDArray[np.floating]
-"""A picture in linear light, `[height, width, 3]`."""
+"""An image in linear light, `[height, width, 3]`."""
 
 
 def draw_bench(width: int, height: int, clutter: float, rng: Generator) -> Canvas:

@@ -15,11 +15,11 @@ from pipeline.dataset.demo.relief import Plane
 from pipeline.dataset.demo.shading import Light, value_noise
 
 Pixels = NDArray[np.uint8]
-"""A picture as it is stored, `[height, width, 3]`, sRGB."""
+"""An image as it is stored, `[height, width, 3]`, sRGB."""
 
 
 def photograph(canvas: Canvas, light: Light, harshness: float, rng: Generator) -> Pixels:
-    """Take a picture.
+    """Take an image.
 
     Args:
         canvas: Linear light under an even lamp.
@@ -45,7 +45,7 @@ def compress(pixels: Pixels, quality: int) -> bytes:
     """Encode as JPEG; the same pixels give the same bytes.
 
     Args:
-        pixels: The picture.
+        pixels: The image.
         quality: 1 to 95, as Pillow has it.
 
     Returns:

@@ -67,7 +67,7 @@ def choose_things(difficulty: float, rng: Generator) -> list[Kind]:
         rng: Source of the choice.
 
     Returns:
-        Clutter and parts in the order in which they are laid down: 1 to 9 parts, or none in one picture of 25.
+        Clutter and parts in the order in which they are laid down: 1 to 9 parts, or none in one image of 25.
     """
     things = _choose(CLUTTER, rng.poisson(0.5 + 5 * difficulty), rng)
     if rng.random() >= _EMPTY_SHARE:

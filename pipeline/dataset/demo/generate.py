@@ -1,4 +1,4 @@
-"""The demo set on disk: pictures in four folders, COCO files beside them, and a note of how it was made.
+"""The demo set on disk: images in four folders, COCO files beside them, and a note of how it was made.
 
 - `labeled/` and `labeled.json`: what people have labeled before the first cycle
 - `pool/` and `hidden.json`: the unlabeled pool and its true boxes, for the simulated annotator alone
@@ -37,14 +37,14 @@ _ANNOTATIONS: dict[Portion, str] = {
     "test": "test.json",
 }
 _NOTE = "demo.json"
-_PICTURE = re.compile(r"part_\d{5}\.jpg")
+_IMAGE = re.compile(r"part_\d{5}\.jpg")
 _RECIPE = 1
-"""Raised with every change that draws other pictures from the same seed."""
+"""Raised with every change that draws other images from the same seed."""
 
 
 @dataclass(frozen=True, slots=True)
 class DemoCounts:
-    """How many pictures each portion has.
+    """How many images each portion has.
 
     Raises:
         ValueError: A count is below 0.
@@ -58,11 +58,11 @@ class DemoCounts:
     def __post_init__(self) -> None:
         for portion, count in asdict(self).items():
             if count < 0:
-                raise ValueError(f"Expected {portion} to be 0 or more pictures, got {count}")
+                raise ValueError(f"Expected {portion} to be 0 or more images, got {count}")
 
     @property
     def total(self) -> int:
-        """Pictures in all."""
+        """Images in all."""
         return self.labeled + self.pool + self.val + self.test
 
 
@@ -72,7 +72,7 @@ class DemoSet:
 
     Attributes:
         folder: Where it lies.
-        counts: Pictures a portion.
+        counts: Images a portion.
         digest: SHA-256 of all names and bytes; equal for equal sets.
     """
 
@@ -81,7 +81,7 @@ class DemoSet:
     digest: str
 
     def images(self, portion: Portion) -> str:
-        """Folder that holds the pictures of a portion."""
+        """Folder that holds the images of a portion."""
         return self.folder.path(portion)
 
     def annotations(self, portion: Portion) -> str:
@@ -98,15 +98,15 @@ def generate_demo(
 ) -> DemoSet:
     """Draw the demo set, or find it where it was drawn before.
 
-    A picture depends on the seed, its portion, its number there and the difficulty, and on nothing else. An
+    An image depends on the seed, its portion, its number there and the difficulty, and on nothing else. An
     unfinished or damaged set is drawn anew.
 
     Args:
         folder: Where it shall lie.
         seed: 0 or more.
-        counts: Pictures a portion; 24 labeled, 240 pool, 40 val and 80 test by default.
+        counts: Images a portion; 24 labeled, 240 pool, 40 val and 80 test by default.
         difficulty: Scales clutter, overlap, light and noise, 0 to 1.
-        progress: Called with (done, total) pictures; not called for a set that is there already.
+        progress: Called with (done, total) images; not called for a set that is there already.
 
     Returns:
         The finished set.
@@ -157,10 +157,10 @@ def _find_finished(folder: Folder, parameters: dict[str, Any]) -> str | None:
 def _clear(folder: Folder) -> None:
     """Remove what an earlier run left, and nothing else."""
     for portion in _ANNOTATIONS:
-        foreign = [name for name in folder.folder(portion).names() if not _PICTURE.fullmatch(name)]
+        foreign = [name for name in folder.folder(portion).names() if not _IMAGE.fullmatch(name)]
         if foreign:
             raise ArtefactError(
-                f"{folder.path(portion)}: expected nothing but generated pictures, got {foreign[0]!r}. "
+                f"{folder.path(portion)}: expected nothing but generated images, got {foreign[0]!r}. "
                 "Choose an empty folder for the demo set."
             )
     for name in (*_ANNOTATIONS.values(), *_ANNOTATIONS):
@@ -168,7 +168,7 @@ def _clear(folder: Folder) -> None:
 
 
 def _draw_all(folder: Folder, seed: int, counts: DemoCounts, difficulty: float) -> Iterator[None]:
-    """Write every picture, then the COCO file of its portion; yields after each picture."""
+    """Write every image, then the COCO file of its portion; yields after each image."""
     number = 0
     for position, (portion, file) in enumerate(_ANNOTATIONS.items()):
         truth: dict[str, tuple[Part, ...]] = {}
@@ -211,8 +211,8 @@ def _digest(folder: Folder) -> str:
     """Hash of the names and bytes of everything but the note; missing files change it like damaged ones."""
     total = hashlib.sha256()
     for portion, file in _ANNOTATIONS.items():
-        pictures = folder.folder(portion)
-        names = [(pictures, name) for name in pictures.names()]
+        images = folder.folder(portion)
+        names = [(images, name) for name in images.names()]
         names += [(folder, file)] if folder.exists(file) else []
         for place, name in names:
             total.update(f"{portion}/{name}:{hashlib.sha256(place.read_bytes(name)).hexdigest()}\n".encode())

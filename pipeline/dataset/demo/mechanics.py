@@ -78,7 +78,7 @@ def draw_wire(grid: Grid, radius: float, stuff: Material, shade: float, lines: l
 
     Args:
         grid: Where to draw.
-        radius: Half its thickness; drawn no thinner than a picture pixel, or it would fall between pixels.
+        radius: Half its thickness; drawn no thinner than an image pixel, or it would fall between pixels.
         stuff: What it is made of.
         shade: Light that reaches it, 1 = all.
         lines: Points of each piece in the object's frame, `[N, 2]`.

@@ -16,7 +16,7 @@ MIN_VISIBLE = 0.4
 """Least share of a part, and of what tells its class, that stays visible under later things."""
 
 MIN_INSIDE = 0.5
-"""Least share of a part, and of what tells its class, that lies inside the picture."""
+"""Least share of a part, and of what tells its class, that lies inside the image."""
 
 _NOBODY = -1
 _SPECK_SHARE = 0.1
@@ -24,11 +24,11 @@ _SPECK_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A labeled part as the picture shows it.
+    """A labeled part as the image shows it.
 
     Attributes:
         label: Its class.
-        mask: Its visible pixels, the picture's height and width, at least one of them True; without the specks
+        mask: Its visible pixels, the image's height and width, at least one of them True; without the specks
             that peep out beyond a thing that covers it, which nobody would take for the part.
     """
 
@@ -44,17 +44,17 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """Where a patch meets the picture: the rows and columns of each that lie on the other."""
+    """Where a patch meets the image: the rows and columns of each that lie on the other."""
 
-    picture: tuple[slice, slice]
+    image: tuple[slice, slice]
     patch: tuple[slice, slice]
 
     @staticmethod
-    def of(picture: tuple[int, ...], patch: tuple[int, ...], left: int, top: int) -> Spot:
+    def of(image: tuple[int, ...], patch: tuple[int, ...], left: int, top: int) -> Spot:
         """Overlay a patch whose upper left corner is at column `left`, row `top`; both may lie outside."""
         pairs = [
             (slice(max(start, 0), min(start + size, limit)), start)
-            for start, size, limit in zip((top, left), patch[:2], picture[:2], strict=True)
+            for start, size, limit in zip((top, left), patch[:2], image[:2], strict=True)
         ]
         rows, columns = (inside for inside, _ in pairs)
         patch_rows, patch_columns = (slice(inside.start - start, inside.stop - start) for inside, start in pairs)
@@ -80,7 +80,7 @@ class Pile:
     def overlap(self, patch: Patch, left: int, top: int) -> float:
         """Share of a thing that would lie on labeled parts."""
         spot = Spot.of(self._owner.shape, patch.mask.shape, left, top)
-        on_parts = patch.mask[spot.patch] & (self._owner[spot.picture] != _NOBODY)
+        on_parts = patch.mask[spot.patch] & (self._owner[spot.image] != _NOBODY)
         return float(on_parts.sum() / patch.mask.sum())
 
     def fits(self, patch: Patch, left: int, top: int) -> bool:
@@ -90,7 +90,7 @@ class Pile:
         if not inside or patch.telling[spot.patch].sum() < MIN_INSIDE * patch.telling.sum():
             return False
         hidden = np.zeros(self._owner.shape, np.bool_)
-        hidden[spot.picture] = patch.mask[spot.patch]
+        hidden[spot.image] = patch.mask[spot.patch]
         lost = self._count(hidden)
         return bool(np.all((lost == 0) | (self._count(~hidden) >= MIN_VISIBLE * self._whole())))
 
@@ -106,11 +106,11 @@ class Pile:
         """
         self._cast_shadow(patch.alpha, left, top, lift_px)
         spot = Spot.of(self._owner.shape, patch.mask.shape, left, top)
-        self.canvas[spot.picture] *= 1 - patch.alpha[spot.patch][..., None]
-        self.canvas[spot.picture] += patch.color[spot.patch]
+        self.canvas[spot.image] *= 1 - patch.alpha[spot.patch][..., None]
+        self.canvas[spot.image] += patch.color[spot.patch]
         seen = patch.mask[spot.patch]
-        self._owner[spot.picture][seen] = len(self._labels) if label else _NOBODY
-        self._telling[spot.picture][seen] = patch.telling[spot.patch][seen]
+        self._owner[spot.image][seen] = len(self._labels) if label else _NOBODY
+        self._telling[spot.image][seen] = patch.telling[spot.patch][seen]
         if label:
             self._labels.append(label)
             self._areas.append((int(patch.mask.sum()), int(patch.telling.sum())))
@@ -141,7 +141,7 @@ class Pile:
         contact = cv2.GaussianBlur(block, (0, 0), 1.2) * np.float32(0.45)
         dark = np.maximum(contact, thrown * np.float32(1 - light.ambient))
         spot = Spot.of(self._owner.shape, dark.shape, left - margin, top - margin)
-        self.canvas[spot.picture] *= 1 - dark[spot.patch][..., None]
+        self.canvas[spot.image] *= 1 - dark[spot.patch][..., None]
 
 
 def _without_specks(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ Plane = NDArray[np.floating]
 """One number a pixel, `[height, width]`."""
 
 SUPERSAMPLING = 2
-"""Fine pixels a picture pixel, along each side."""
+"""Fine pixels an image pixel, along each side."""
 
 _REACH = 1.15
 
@@ -24,7 +24,7 @@ class View:
     """How one object lies under the camera.
 
     Attributes:
-        half_length_px: Picture pixels a unit of the object's frame; objects fit the unit disc or little more.
+        half_length_px: Image pixels a unit of the object's frame; objects fit the unit disc or little more.
         angle: Rotation in radians.
         tilt: Foreshortening across `tilt_axis`, 1 = seen from straight above.
         tilt_axis: Direction, in radians, that keeps its length.

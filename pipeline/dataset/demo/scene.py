@@ -1,4 +1,4 @@
-"""One picture of a bench: what lies where, what is seen of it, and the exact boxes."""
+"""One image of a bench: what lies where, what is seen of it, and the exact boxes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pipeline.dataset.demo.relief import Grid, View
 from pipeline.dataset.demo.shading import Light, Patch, render
 
 WIDTH, HEIGHT = 320, 240
-"""Size of every picture in pixels."""
+"""Size of every image in pixels."""
 
 _TRIES = 25
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A picture and its truth.
+    """An image and its truth.
 
     Attributes:
         pixels: What the camera stores, `[HEIGHT, WIDTH, 3]`.
@@ -38,10 +38,10 @@ def draw_scene(difficulty: float, rng: Generator) -> Scene:
 
     Args:
         difficulty: Scales clutter, overlap, light and noise, 0 to 1.
-        rng: Drives everything; the same state gives the same picture.
+        rng: Drives everything; the same state gives the same image.
 
     Returns:
-        The picture and its parts; no parts at all in about one picture of 25.
+        The image and its parts; no parts at all in about one image of 25.
     """
     light = Light(
         azimuth=rng.uniform(0, 2 * np.pi),

@@ -1,4 +1,4 @@
-"""Light on height fields: from the layers of one object to a patch of picture."""
+"""Light on height fields: from the layers of one object to a patch of image."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Light:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A rendered object in picture pixels.
+    """A rendered object in image pixels.
 
     Attributes:
         color: Linear, already multiplied by `alpha`, `[H, W, 3]`.
@@ -58,7 +58,7 @@ class Patch:
 
 
 def render(layers: list[Layer], pixel: float, light: Light, rng: Generator) -> Patch:
-    """Light an object and reduce it to picture pixels.
+    """Light an object and reduce it to image pixels.
 
     Args:
         layers: At least one, bottom first, all of one shape.
@@ -104,7 +104,7 @@ def value_noise(shape: tuple[int, ...], cells: tuple[int, int], rng: Generator) 
 
 
 def _bounds(layers: list[Layer]) -> tuple[slice, slice]:
-    """The fine pixels, in whole picture pixels, that hold everything."""
+    """The fine pixels, in whole image pixels, that hold everything."""
     covered = np.maximum.reduce([layer.coverage for layer in layers]) > 0
     rows, columns = (np.flatnonzero(covered.any(axis)) // SUPERSAMPLING for axis in (1, 0))
     spans = [slice(index[0] * SUPERSAMPLING, (index[-1] + 1) * SUPERSAMPLING) for index in (rows, columns)]

@@ -1,6 +1,6 @@
 """Annotation formats, each in an adapter of its own that reads and writes.
 
-The readers of `supervision` are not used: those of YOLO and VOC stop at the first picture that cannot be read, and
+The readers of `supervision` are not used: those of YOLO and VOC stop at the first image that cannot be read, and
 none of them still knows which line or id a box came from when the box turns out to be wrong.
 """
 
@@ -8,26 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from pipeline.dataset.formats import coco, pictures, voc, yolo
+from pipeline.dataset.formats import coco, image_folder, voc, yolo
 from pipeline.dataset.formats.entry import Entry
 from pipeline.records import Sample
 from pipeline.workspace import Folder
 
 
 def read_entries(format_name: str, annotations: str | None, images: str, labels: Sequence[str] = ()) -> Iterator[Entry]:
-    """Read pictures and their labels as the files state them.
+    """Read images and their labels as the files state them.
 
     Args:
         format_name: `coco`, `yolo`, `voc` or `images`.
         annotations: The COCO file, or the folder of YOLO or VOC files; None for `images`.
-        images: Folder of the pictures.
+        images: Folder of the images.
         labels: Class names for YOLO folders that have none of their own.
 
     Returns:
         An iterator over entries, in a fixed order; faults are raised while it runs.
 
     Raises:
-        DataError: A file is missing or malformed, or names a picture outside `images`.
+        DataError: A file is missing or malformed, or names an image outside `images`.
         ValueError: The format is unknown, or annotations are missing for it.
     """
     match format_name, annotations:
@@ -38,7 +38,7 @@ def read_entries(format_name: str, annotations: str | None, images: str, labels:
         case "voc", str():
             return voc.read(annotations, images)
         case "images", None:
-            return pictures.read(images)
+            return image_folder.read(images)
         case _:
             raise ValueError(
                 f"Expected format coco, yolo or voc with annotations, or images without, "
@@ -54,19 +54,19 @@ def write_samples(
     folder: Folder,
     split: str,
 ) -> None:
-    """Write the labels of one split; pictures are not written.
+    """Write the labels of one split; images are not written.
 
     Args:
         format_name: `coco` (`<split>.json`), `yolo` (`labels/<split>/*.txt`, `data.yaml`) or `voc`
             (`annotations/<split>/*.xml`).
         samples: Images and boxes, every box with one of `labels`.
-        names: Path of each image id relative to the folder of pictures, with `/` between the parts.
+        names: Path of each image id relative to the folder of images, with `/` between the parts.
         labels: Class names, in order.
         folder: Where to write.
         split: Name of the file or of the folder.
 
     Raises:
-        DataError: Two pictures would share one label file.
+        DataError: Two images would share one label file.
         ValueError: The format is unknown.
     """
     writers = {"coco": coco.write, "yolo": yolo.write, "voc": voc.write}

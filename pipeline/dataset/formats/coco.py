@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from pipeline.dataset.formats.entry import Entry, EntryBox
-from pipeline.dataset.formats.files import picture_uri, read_text
+from pipeline.dataset.formats.files import image_uri, read_text
 from pipeline.errors import DataError
 from pipeline.records import Box, Region, Sample
 from pipeline.workspace import Folder
@@ -70,7 +70,7 @@ def read(annotations: str, images: str) -> Iterator[Entry]:
             raise DataError(f"{annotations}: {where}: expected the id of a category, got {annotation.category_id!r}")
         boxes[annotation.image_id].append(_entry_box(annotation, names[annotation.category_id], where))
     for image in content.images:
-        uri = picture_uri(images, image.file_name, f"{annotations}: image {image.id}")
+        uri = image_uri(images, image.file_name, f"{annotations}: image {image.id}")
         # Some tools write 0 for a size they do not know.
         yield Entry(uri, tuple(boxes[image.id]), image.width or None, image.height or None)
 

@@ -1,4 +1,4 @@
-"""What a format adapter yields: one picture with its labels as the file states them, not yet checked."""
+"""What a format adapter yields: one image with its labels as the file states them, not yet checked."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pipeline.records import ImportIssue, Sample
 
 @dataclass(frozen=True, slots=True)
 class EntryBox:
-    """One labelled box as a file states it, unchecked: it may lie outside the picture or be inverted.
+    """One labelled box as a file states it, unchecked: it may lie outside the image or be inverted.
 
     Attributes:
-        x1: Left edge, in pixels or, where `Entry.relative`, as a share of the picture's width.
+        x1: Left edge, in pixels or, where `Entry.relative`, as a share of the image's width.
         y1: Top edge.
         x2: Right edge.
         y2: Bottom edge.
@@ -33,15 +33,15 @@ class EntryBox:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One picture as a file states it.
+    """One image as a file states it.
 
     Attributes:
-        uri: Where the picture should lie.
+        uri: Where the image should lie.
         boxes: Its boxes.
         width: Width that the annotation file states, None where it states none.
         height: Height that the annotation file states, None where it states none.
-        relative: True where boxes are shares (0 to 1) of the picture as a person sees it, so that a reader need
-            not open the picture.
+        relative: True where boxes are shares (0 to 1) of the image as a person sees it, so that a reader need
+            not open the image.
     """
 
     uri: str

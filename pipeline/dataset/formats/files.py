@@ -1,4 +1,4 @@
-"""Files that adapters read and write: labels as text, pictures by name, never outside the folder they belong to."""
+"""Files that adapters read and write: labels as text, images by name, never outside the folder they belong to."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from fsspec.implementations.local import LocalFileSystem
 from pipeline.errors import DataError
 from pipeline.workspace import Folder
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
-"""Suffixes, in lower case, by which a picture is known in a folder."""
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
+"""Suffixes, in lower case, by which an image is known in a folder."""
 
 
 def read_bytes(uri: str) -> bytes:
@@ -100,12 +100,12 @@ def nearest_file(folder: str, names: Sequence[str], levels: int) -> str | None:
     return None
 
 
-def picture_uri(images: str, name: str, where: str) -> str:
-    """Place of a picture that an annotation file names.
+def image_uri(images: str, name: str, where: str) -> str:
+    """Place of an image that an annotation file names.
 
     Args:
-        images: Folder of the pictures, path or fsspec URI.
-        name: Path of the picture relative to it; backslashes count as `/`.
+        images: Folder of the images, path or fsspec URI.
+        name: Path of the image relative to it; backslashes count as `/`.
         where: Named in the error: the file and the place in it.
 
     Returns:
@@ -117,33 +117,33 @@ def picture_uri(images: str, name: str, where: str) -> str:
     root = Folder(images).uri
     path = PurePosixPath(name.replace("\\", "/"))
     if not path.name or path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or "\0" in name:
-        raise DataError(f"{where}: expected the path of a picture inside {root}, got {name!r}")
+        raise DataError(f"{where}: expected the path of an image inside {root}, got {name!r}")
     uri = f"{root}/{path}"
     files, local = fsspec.core.url_to_fs(uri)
     if isinstance(files, LocalFileSystem) and not _is_below(local, root):
         raise DataError(
-            f"{where}: {name!r} is a link that leads out of {root}. Put the picture there or name its real folder."
+            f"{where}: {name!r} is a link that leads out of {root}. Put the image there or name its real folder."
         )
     return uri
 
 
 def label_names(names: Iterable[str], suffix: str) -> list[str]:
-    """Name the label file that belongs to each picture: same path, another suffix.
+    """Name the label file that belongs to each image: same path, another suffix.
 
     Args:
-        names: Relative paths of pictures.
+        names: Relative paths of images.
         suffix: Suffix of the label files, with the dot.
 
     Returns:
         Relative paths, in order.
 
     Raises:
-        DataError: Two pictures would share one label file.
+        DataError: Two images would share one label file.
     """
     found = [str(PurePosixPath(name).with_suffix(suffix)) for name in names]
     shared = [name for name, count in Counter(found).items() if count > 1]
     if shared:
-        raise DataError(f"Expected a label file a picture, got several pictures for {shared[0]}. Rename the pictures.")
+        raise DataError(f"Expected a label file an image, got several images for {shared[0]}. Rename the images.")
     return found
 
 

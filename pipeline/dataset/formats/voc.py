@@ -1,4 +1,4 @@
-"""Pascal VOC: an XML file a picture.
+"""Pascal VOC: an XML file an image.
 
 Corners are whole pixel numbers that start at 1 and include the last pixel, as in the VOC development kit: a box from
 `x1` to `x2` in our coordinates is `xmin = x1 + 1`, `xmax = x2`.
@@ -14,7 +14,7 @@ import defusedxml.ElementTree
 from defusedxml import DefusedXmlException
 
 from pipeline.dataset.formats.entry import Entry, EntryBox
-from pipeline.dataset.formats.files import label_names, list_files, picture_uri, read_bytes, write_below
+from pipeline.dataset.formats.files import image_uri, label_names, list_files, read_bytes, write_below
 from pipeline.errors import DataError
 from pipeline.records import Box, Region, Sample
 from pipeline.workspace import Folder
@@ -27,7 +27,7 @@ def read(annotations: str, images: str) -> Iterator[Entry]:
 
     Args:
         annotations: Folder of the .xml files, path or fsspec URI.
-        images: Folder of the pictures; `a/b.xml` names a picture in `a`.
+        images: Folder of the images; `a/b.xml` names an image in `a`.
 
     Yields:
         An entry a file, by name; a file without objects is a true negative.
@@ -38,10 +38,10 @@ def read(annotations: str, images: str) -> Iterator[Entry]:
     for name in list_files(annotations, {".xml"}):
         file = f"{Folder(annotations).uri}/{name}"
         root = _parse(file)
-        picture = PurePosixPath(name).parent / _text(root, "filename", file)
+        image = PurePosixPath(name).parent / _text(root, "filename", file)
         objects = enumerate(root.findall("object"), 1)
         boxes = tuple(_entry_box(item, f"object {number}", file) for number, item in objects)
-        yield Entry(picture_uri(images, str(picture), file), boxes, *_size(root, file))
+        yield Entry(image_uri(images, str(image), file), boxes, *_size(root, file))
 
 
 def write(
@@ -59,7 +59,7 @@ def write(
         split: Name of the folder below `annotations`.
 
     Raises:
-        DataError: Two pictures would share one file.
+        DataError: Two images would share one file.
     """
     for sample, name in zip(samples, label_names([names[one.image_id] for one in samples], ".xml"), strict=True):
         root = _document(sample, names[sample.image_id], labels)

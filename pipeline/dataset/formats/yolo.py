@@ -1,4 +1,4 @@
-"""YOLO: a text file a picture, a line a box: `class x_centre y_centre width height`, shares of the displayed picture.
+"""YOLO: a text file an image, a line a box: `class x_centre y_centre width height`, shares of the displayed image.
 
 Class names come from the nearest `data.yaml` or `classes.txt`: in the folder of labels or up to two folders above.
 """
@@ -15,11 +15,11 @@ import yaml
 
 from pipeline.dataset.formats.entry import Entry, EntryBox
 from pipeline.dataset.formats.files import (
-    PICTURE_SUFFIXES,
+    IMAGE_SUFFIXES,
+    image_uri,
     label_names,
     list_files,
     nearest_file,
-    picture_uri,
     read_text,
     write_below,
 )
@@ -33,34 +33,34 @@ _CLASS_FILES = ("data.yaml", "data.yml", "classes.txt")
 def read(annotations: str, images: str, labels: Sequence[str] = ()) -> Iterator[Entry]:
     """Read a folder of YOLO labels; a polygon line gives the box round the polygon.
 
-    An empty file is a true negative. A picture without a file is refused: it may be a true negative or not labeled
+    An empty file is a true negative. An image without a file is refused: it may be a true negative or not labeled
     yet, and guessing wrong would teach the detector that its objects are background.
 
     Args:
         annotations: Folder of the .txt files, path or fsspec URI.
-        images: Folder of the pictures; `a/b.txt` belongs to `a/b.jpg` (or another suffix).
+        images: Folder of the images; `a/b.txt` belongs to `a/b.jpg` (or another suffix).
         labels: Class names where no `data.yaml` or `classes.txt` gives them.
 
     Yields:
-        An entry a label file, by name; boxes are shares of the displayed picture.
+        An entry a label file, by name; boxes are shares of the displayed image.
 
     Raises:
-        DataError: A line is malformed, a class number has no name, or pictures and files do not pair up; the
+        DataError: A line is malformed, a class number has no name, or images and files do not pair up; the
             message names the file and the line.
     """
     classes = _class_names(annotations) or list(labels)
     if not classes:
         raise DataError(f"Expected class names in data.yaml or classes.txt in or above {annotations}, found neither.")
-    pictures = _pictures_by_stem(images)
+    by_stem = _images_by_stem(images)
     files = [name for name in list_files(annotations, {".txt"}) if name != "classes.txt"]
-    _require_label_files(pictures, files, annotations)
+    _require_label_files(by_stem, files, annotations)
     for name in files:
         file = f"{Folder(annotations).uri}/{name}"
         lines = enumerate(read_text(file).splitlines(), 1)
         boxes = tuple(_entry_box(line, number, classes, file) for number, line in lines if line.strip())
-        # A label without a picture goes on under its stem, to be reported as a missing picture.
+        # A label without an image goes on under its stem, to be reported as a missing image.
         stem = str(PurePosixPath(name).with_suffix(""))
-        yield Entry(picture_uri(images, pictures.get(stem, stem), file), boxes, relative=True)
+        yield Entry(image_uri(images, by_stem.get(stem, stem), file), boxes, relative=True)
 
 
 def write(
@@ -76,7 +76,7 @@ def write(
         split: Name of the folder below `labels`.
 
     Raises:
-        DataError: Two pictures would share one label file.
+        DataError: Two images would share one label file.
     """
     numbers = {label: number for number, label in enumerate(labels)}
     for sample, name in zip(samples, label_names([names[one.image_id] for one in samples], ".txt"), strict=True):
@@ -108,24 +108,24 @@ def _parse_class_names(file: str) -> list[str]:
             raise DataError(f"{file}: expected 'names' with a list of classes, or with the numbers 0, 1, ... as keys")
 
 
-def _pictures_by_stem(images: str) -> dict[str, str]:
+def _images_by_stem(images: str) -> dict[str, str]:
     found: dict[str, list[str]] = defaultdict(list)
-    for name in list_files(images, PICTURE_SUFFIXES):
+    for name in list_files(images, IMAGE_SUFFIXES):
         found[str(PurePosixPath(name).with_suffix(""))].append(name)
     for stem, names in found.items():
         if len(names) > 1:
-            raise DataError(f"{images}: expected one picture for {stem}.txt, got {', '.join(names)}. Rename them.")
+            raise DataError(f"{images}: expected one image for {stem}.txt, got {', '.join(names)}. Rename them.")
     return {stem: names[0] for stem, names in found.items()}
 
 
-def _require_label_files(pictures: Mapping[str, str], files: Sequence[str], annotations: str) -> None:
+def _require_label_files(by_stem: Mapping[str, str], files: Sequence[str], annotations: str) -> None:
     labeled = {str(PurePosixPath(name).with_suffix("")) for name in files}
-    bare = [name for stem, name in pictures.items() if stem not in labeled]
+    bare = [name for stem, name in by_stem.items() if stem not in labeled]
     if bare:
         raise DataError(
-            f"{annotations}: expected a .txt file for every picture, found none for {len(bare)}: "
-            f"{', '.join(bare[:5])}. Add an empty file where a picture holds no object; "
-            f"put pictures that are not labeled yet in a pool source."
+            f"{annotations}: expected a .txt file for every image, found none for {len(bare)}: "
+            f"{', '.join(bare[:5])}. Add an empty file where an image holds no object; "
+            f"put images that are not labeled yet in a pool source."
         )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.labeling.agreement import sources_of
+from pipeline.labeling.feedback.agreement import sources_of
 from pipeline.labeling.label_studio.page import NOTE
 from pipeline.labeling.label_studio.payload import REGION
 from pipeline.labeling.rectangles import read_rectangle
@@ -60,16 +60,16 @@ class Reader:
         Returns:
             A reading an annotation; or, for a task that is not ours, a note (task, problem).
         """
-        picture = _Picture.of(task)
-        if picture is None:
+        image = _Image.of(task)
+        if image is None:
             missing = "expected image_id, width and height in its data: was it made by hand? Its answers are left out"
             return (f"task {task.get('id')}", missing)
-        shown = _shown_boxes(task, picture)
-        return [self._reading(annotation, picture, shown) for annotation in task.get("annotations") or []]
+        shown = _shown_boxes(task, image)
+        return [self._reading(annotation, image, shown) for annotation in task.get("annotations") or []]
 
-    def _reading(self, annotation: Json, picture: _Picture, shown: Mapping[str, Box]) -> Reading:
+    def _reading(self, annotation: Json, image: _Image, shown: Mapping[str, Box]) -> Reading:
         skipped = bool(annotation.get("was_cancelled"))
-        drawing = _Drawing(picture, str(annotation["id"]))
+        drawing = _Drawing(image, str(annotation["id"]))
         for region in [] if skipped else annotation.get("result") or []:
             drawing.add(region, self.labels)
         created = datetime.fromisoformat(annotation["created_at"])
@@ -80,7 +80,7 @@ class Reader:
             for box, source in zip(drawing.boxes, sources, strict=True)
         ]
         answer = Answer(
-            image_id=picture.image_id,
+            image_id=image.image_id,
             annotation_id=drawing.annotation_id,
             annotator=annotator,
             skipped=skipped,
@@ -90,11 +90,11 @@ class Reader:
             lead_time_s=annotation.get("lead_time"),
             notes=tuple(drawing.repairs),
             ignore=tuple(drawing.ignore),
-            cycle=picture.cycle,
+            cycle=image.cycle,
             verdicts=() if skipped else _verdicts(drawing, sources, shown),
         )
         problems = (f"annotation {answer.annotation_id}, {problem}" for problem in drawing.problems)
-        return Reading(answer, tuple((picture.image_id, problem) for problem in problems))
+        return Reading(answer, tuple((image.image_id, problem) for problem in problems))
 
     def _sources(self, drawing: _Drawing, shown: Mapping[str, Box]) -> list[Source]:
         begun = [place for place, region in enumerate(drawing.regions) if _name(region) in shown]
@@ -113,14 +113,14 @@ class Reader:
 
 
 @dataclass(frozen=True, slots=True)
-class _Picture:
+class _Image:
     image_id: str
     width: int
     height: int
     cycle: int | None
 
     @classmethod
-    def of(cls, task: Json) -> _Picture | None:
+    def of(cls, task: Json) -> _Image | None:
         data = task.get("data") or {}
         image_id, width, height = (data.get(name) for name in ("image_id", "width", "height"))
         if not (isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0):
@@ -132,14 +132,14 @@ class _Picture:
 class _Drawing:
     """The regions of one annotation, as they are read."""
 
-    def __init__(self, picture: _Picture, annotation_id: str) -> None:
+    def __init__(self, image: _Image, annotation_id: str) -> None:
         self.annotation_id = annotation_id
         self.boxes: list[Box] = []
         self.regions: list[Json] = []
         self.ignore: list[Region] = []
         self.repairs: list[str] = []
         self.problems: list[str] = []
-        self._picture = picture
+        self._image = image
 
     def add(self, region: Json, labels: frozenset[str]) -> None:
         if region.get("from_name") == NOTE:
@@ -148,7 +148,7 @@ class _Drawing:
         if region.get("type") != REGION or not isinstance(region.get("value"), Mapping):
             self.problems.append(f"{name}: expected a labeled rectangle, got {region.get('type')!r}; left out")
             return
-        box, notes = _box(region, self._picture, self.annotation_id)
+        box, notes = _box(region, self._image, self.annotation_id)
         if box is None:
             self.problems += [f"{name}: {note}; left out" for note in notes]
             return
@@ -176,14 +176,14 @@ def _name(region: Json) -> str:
     return str(region.get("id"))
 
 
-def _box(region: Json, picture: _Picture, origin: str) -> tuple[Box | None, list[str]]:
+def _box(region: Json, image: _Image, origin: str) -> tuple[Box | None, list[str]]:
     value = region["value"]
-    reading = read_rectangle(value, picture.width, picture.height, region.get("image_rotation") or 0)
+    reading = read_rectangle(value, image.width, image.height, region.get("image_rotation") or 0)
     notes = list(reading.notes)
     drawn_on = (region.get("original_width"), region.get("original_height"))
-    if drawn_on not in {(None, None), (picture.width, picture.height)}:
+    if drawn_on not in {(None, None), (image.width, image.height)}:
         notes.append(
-            f"expected a picture of {picture.width} x {picture.height}, drawn on {drawn_on[0]} x {drawn_on[1]}; "
+            f"expected an image of {image.width} x {image.height}, drawn on {drawn_on[0]} x {drawn_on[1]}; "
             f"read by percent. Was the file replaced?"
         )
     if reading.corners is None:
@@ -192,7 +192,7 @@ def _box(region: Json, picture: _Picture, origin: str) -> tuple[Box | None, list
     label = "+".join(map(str, names)) if isinstance(names, list) else ""
     x1, y1, x2, y2 = np.asarray(reading.corners, dtype=np.float32).tolist()
     return Box(
-        make_box_id(picture.image_id, label, (x1, y1, x2, y2), origin),
+        make_box_id(image.image_id, label, (x1, y1, x2, y2), origin),
         x1,
         y1,
         x2,
@@ -203,12 +203,12 @@ def _box(region: Json, picture: _Picture, origin: str) -> tuple[Box | None, list
     ), notes
 
 
-def _shown_boxes(task: Json, picture: _Picture) -> dict[str, Box]:
+def _shown_boxes(task: Json, image: _Image) -> dict[str, Box]:
     """The machine's boxes by region id."""
     shown = {}
     for prediction in task.get("predictions") or []:
         for region in prediction.get("result") or []:
-            box = _box(region, picture, "")[0] if region.get("type") == REGION else None
+            box = _box(region, image, "")[0] if region.get("type") == REGION else None
             if box is not None:
                 shown[_name(region)] = box
     return shown

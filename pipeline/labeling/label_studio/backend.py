@@ -12,11 +12,11 @@ from pydantic import SecretStr
 
 from pipeline.errors import RemoteError
 from pipeline.labeling.backend import Harvest, Progress, PushResult
-from pipeline.labeling.label_studio.again import open_again
 from pipeline.labeling.label_studio.client import Client
-from pipeline.labeling.label_studio.dispute import mark_disputed
+from pipeline.labeling.label_studio.disagreement import mark_disputed
 from pipeline.labeling.label_studio.harvest import harvest_answers
 from pipeline.labeling.label_studio.push import push_tasks
+from pipeline.labeling.label_studio.reopening import open_again
 from pipeline.records import Task
 from pipeline.settings.labeling import LabelStudioSettings
 from pipeline.workspace import Folder
@@ -30,7 +30,7 @@ class LabelStudioBackend:
     so that every image ends with one task.
 
     Args:
-        settings: The server, the project, how pictures are shown.
+        settings: The server, the project, how images are shown.
         labels: Class names.
         token: Personal access token or legacy token; kept out of every message.
         accepted_iou: A machine box changed less than this counts as accepted, 0 to 1.

@@ -42,7 +42,7 @@ _BEARER = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
 _DETAIL_LENGTH = 600
 _PROJECTS = 1000
 NO_CORS = "without the header Access-Control-Allow-Origin"
-"""How a fault of a picture is told from others."""
+"""How a fault of an image is told from others."""
 _HEAVY = frozenset({"annotations", "predictions"})
 """Fields that the server states of a task only where all are asked for, whichever are then included."""
 
@@ -135,40 +135,40 @@ class Client:
         self._read(f"update view {view}", lambda: self._sdk.views.update(id=str(view), project=project, data=data))
 
     def local_storages(self, project: int) -> list[str]:
-        """Folders of the server that a project may show pictures from."""
+        """Folders of the server that a project may show images from."""
         found = self._read("list storages", lambda: self._sdk.import_storage.local.list(project=project))
         return [storage.path for storage in found if storage.path]
 
     def create_local_storage(self, project: int, path: str, title: str) -> None:
-        """Let a project show pictures from a folder of the server."""
+        """Let a project show images from a folder of the server."""
         self._make(
             f"connect the folder {path}",
             lambda: self._sdk.import_storage.local.create(project=project, path=path, title=title, use_blob_urls=True),
         )
 
     def buckets(self, project: int, service: str) -> list[str]:
-        """Buckets that a project may show pictures from; the service is `s3` or `gcs`."""
+        """Buckets that a project may show images from; the service is `s3` or `gcs`."""
         found = self._read("list storages", lambda: self._storages(service).list(project=project))
         return [storage.bucket for storage in found if storage.bucket]
 
     def create_bucket_storage(self, project: int, service: str, **fields: Any) -> None:
-        """Let a project show pictures from a bucket."""
+        """Let a project show images from a bucket."""
         self._make(
             f"connect the bucket {fields.get('bucket')}",
             lambda: self._storages(service).create(project=project, use_blob_urls=True, **fields),
         )
 
-    def picture_fault(self, address: str) -> str | None:
-        """Fetch a picture as the browser of somebody who is logged in would, over redirects.
+    def image_fault(self, address: str) -> str | None:
+        """Fetch an image as the browser of somebody who is logged in would, over redirects.
 
-        The page draws the picture into a canvas, so that a browser shows one from elsewhere only where its reply
+        The page draws the image into a canvas, so that a browser shows one from elsewhere only where its reply
         allows the page's origin (CORS).
 
         Args:
             address: A path on the server, or an address elsewhere, which never gets the token.
 
         Returns:
-            None for a picture, else what came instead.
+            None for an image, else what came instead.
         """
         own, page = address.startswith("/"), httpx.URL(self.url)
         origin = f"{page.scheme}://{page.netloc.decode()}"
@@ -183,7 +183,7 @@ class Client:
             return f"{reply.status_code} ({kind}){place}"
         elsewhere = (reply.url.scheme, reply.url.netloc) != (page.scheme, page.netloc)
         if elsewhere and reply.headers.get("access-control-allow-origin") not in {"*", origin}:
-            return f"a picture{place} {NO_CORS}: {origin}"
+            return f"an image{place} {NO_CORS}: {origin}"
         return None
 
     def import_tasks(self, project: int, tasks: Sequence[Json]) -> list[int]:

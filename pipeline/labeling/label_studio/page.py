@@ -10,20 +10,20 @@ from xml.etree import ElementTree as Xml
 from defusedxml.ElementTree import ParseError, fromstring
 
 CONTROL = "label"
-PICTURE = "image"
+IMAGE = "image"
 NOTE = "note"
 """The control that holds what is said of an unsure box, below its line in the list of regions."""
 
 INSTRUCTION = """\
 <p>Draw one tight, upright box round every object of a listed class, also round objects that are cut by the edge of the
-picture or partly hidden. A digit selects the class; the line on top says why the picture was chosen.</p><br>
+image or partly hidden. A digit selects the class; the line on top says why the image was chosen.</p><br>
 <p>• Boxes that are there already are a <b>proposal of the model</b>, not an answer: delete wrong ones, drag inexact
 ones, correct wrong labels, add what is missing.</p>
 <p>• The number beside a box in the list of regions is its chance of being right. A line on yellow marks an
 <b>unsure</b> box: look at it first. What you leave as it is counts as your own.</p>
-<p>• Some pictures come <b>without boxes</b> on purpose: draw every object.</p>
-<p>• A picture without any object is submitted empty: that is an answer too.</p>
-<p>• Skip a picture only when nobody could answer it.</p><br>
+<p>• Some images come <b>without boxes</b> on purpose: draw every object.</p>
+<p>• An image without any object is submitted empty: that is an answer too.</p>
+<p>• Skip an image only when nobody could answer it.</p><br>
 <p>Anything that you submitted may be changed later; the last word counts.</p>"""
 """The page keeps paragraphs, line breaks and bold text of this, no lists and no styles."""
 
@@ -48,13 +48,13 @@ def label_config(labels: Sequence[str], before: str = "") -> str:
             wherever it stands in the list now.
 
     Returns:
-        XML: the reason on top, the picture, whole, a rectangle tool for each label; digits select the first ten.
+        XML: the reason on top, the image, whole, a rectangle tool for each label; digits select the first ten.
     """
     view = Xml.Element("View")
     Xml.SubElement(view, "Style").text = _STYLE
     Xml.SubElement(view, "Header", value="$reason", size="5")
-    Xml.SubElement(view, "Image", name=PICTURE, value="$image", zoom="true", zoomControl="true")
-    control = Xml.SubElement(view, "RectangleLabels", name=CONTROL, toName=PICTURE, canRotate="false")
+    Xml.SubElement(view, "Image", name=IMAGE, value="$image", zoom="true", zoomControl="true")
+    control = Xml.SubElement(view, "RectangleLabels", name=CONTROL, toName=IMAGE, canRotate="false")
     known = _looks(before)
     kept = [known.get(label, {}) for label in labels]
     colours = _unused(map(_colour, itertools.count()), [look.get("background") for look in kept])
@@ -64,7 +64,7 @@ def label_config(labels: Sequence[str], before: str = "") -> str:
         hotkey = look.get("hotkey") or next(hotkeys, None)
         if hotkey:
             tag.set("hotkey", hotkey)
-    note = {"name": NOTE, "toName": PICTURE, "perRegion": "true", "editable": "false", "displayMode": "region-list"}
+    note = {"name": NOTE, "toName": IMAGE, "perRegion": "true", "editable": "false", "displayMode": "region-list"}
     Xml.SubElement(view, "TextArea", note)
     Xml.indent(view)
     return Xml.tostring(view, encoding="unicode")

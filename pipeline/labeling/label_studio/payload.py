@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.labeling.label_studio.page import CONTROL, NOTE, PICTURE
+from pipeline.labeling.label_studio.page import CONTROL, IMAGE, NOTE
 from pipeline.labeling.label_studio.project import MODEL_VERSION
 from pipeline.labeling.rectangles import to_percent
 from pipeline.records import Box, Task, TaskKind
@@ -23,7 +23,7 @@ def task_payload(task: Task, address: str) -> dict[str, Any]:
 
     Args:
         task: What people are asked.
-        address: Where the page finds the picture.
+        address: Where the page finds the image.
 
     Returns:
         `data` and `predictions`, JSON-safe. The ids of the boxes are the ids of the regions; what is said of an unsure
@@ -56,7 +56,7 @@ def _regions(box: Box, percent: list[float], doubt: str | None, task: Task) -> I
     place = dict(zip(("x", "y", "width", "height", "rotation"), [*percent, 0], strict=True))
     common = {
         "id": box.box_id,
-        "to_name": PICTURE,
+        "to_name": IMAGE,
         "original_width": task.width,
         "original_height": task.height,
         "image_rotation": 0,

@@ -9,9 +9,9 @@ from typing import Any
 from pipeline.errors import UncertainError
 from pipeline.labeling.backend import Progress, PushResult
 from pipeline.labeling.label_studio.client import Client, prediction_checker
+from pipeline.labeling.label_studio.image_access import connect_images, expect_shown, image_address
 from pipeline.labeling.label_studio.page import label_config
 from pipeline.labeling.label_studio.payload import task_payload
-from pipeline.labeling.label_studio.pictures import connect_pictures, expect_shown, picture_address
 from pipeline.labeling.label_studio.project import ensure_project, show_predictions
 from pipeline.labeling.label_studio.renew import STANDING, renew, withdraw
 from pipeline.records import Task
@@ -32,7 +32,7 @@ def push_tasks(
 
     Args:
         client: The server.
-        settings: Which project, and how pictures are shown.
+        settings: Which project, and how images are shown.
         labels: Class names.
         tasks: Questions in any order; may be empty.
         progress: Called with (new tasks made, new tasks in all) after every batch.
@@ -48,7 +48,7 @@ def push_tasks(
     known = _tasks_by_image(client, project)
     best_first = sorted(tasks, key=lambda task: (-task.value, task.image_id))
     ready, refused = _prepare(best_first, settings, prediction_checker(label_config(labels)))
-    connect_pictures(client, project, [task.uri for task in tasks if task.image_id in ready], settings)
+    connect_images(client, project, [task.uri for task in tasks if task.image_id in ready], settings)
     payloads = {image: payload for image, payload in ready.items() if image not in known}
     expect_shown(client, project, [payload["data"]["image"] for payload in payloads.values()], settings)
     made: dict[int, str] = {}
@@ -92,7 +92,7 @@ def _prepare(
     for task in tasks:
         try:
             _expect_sound(task)
-            payload = task_payload(task, picture_address(task.uri, settings))
+            payload = task_payload(task, image_address(task.uri, settings))
         except ValueError as fault:
             refused[task.image_id] = str(fault)
             continue
@@ -106,7 +106,7 @@ def _prepare(
 
 def _expect_sound(task: Task) -> None:
     if task.width < 1 or task.height < 1:
-        raise ValueError(f"expected a picture with a width and a height, got {task.width} x {task.height}")
+        raise ValueError(f"expected an image with a width and a height, got {task.width} x {task.height}")
     if not math.isfinite(task.value):
         raise ValueError(f"expected a finite value of asking, got {task.value}")
 

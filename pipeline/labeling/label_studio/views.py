@@ -61,7 +61,7 @@ VIEWS = (
     _view("skipped", _where("cancelled_annotations", "greater", 0)),
     _view("disagreement", _where(f"data.{DISPUTED}", "equal", "yes")),
 )
-"""What is of no use to people is hidden, in the table and beside the picture."""
+"""What is of no use to people is hidden, in the table and beside the image."""
 
 
 def ensure_views(client: Client, project: int) -> None:

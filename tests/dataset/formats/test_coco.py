@@ -66,7 +66,7 @@ def test_boxes_crowds_negatives_and_sizes(tmp_path):
             "annotation 4: expected the id of a category, got 5",
         ),
         (content(images=[IMAGE, IMAGE]), "expected every image id once, got 2 for 1 ids"),
-        (content(images=[{**IMAGE, "file_name": "../a.jpg"}]), r"train\.json: image 7: expected the path of a picture"),
+        (content(images=[{**IMAGE, "file_name": "../a.jpg"}]), r"train\.json: image 7: expected the path of an image"),
     ],
 )
 def test_a_malformed_file_is_named_with_the_id(tmp_path, value, message):

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.dataset.formats.files import label_names, list_files, nearest_file, picture_uri, read_text, write_below
+from pipeline.dataset.formats.files import image_uri, label_names, list_files, nearest_file, read_text, write_below
 from pipeline.errors import DataError
 from pipeline.workspace import Folder
 
@@ -15,8 +15,8 @@ from pipeline.workspace import Folder
         ("ä b.jpg", "ä b.jpg"),
     ],
 )
-def test_a_picture_lies_in_its_folder(tmp_path, name, place):
-    assert picture_uri(str(tmp_path), name, "here") == f"{tmp_path}/{place}"
+def test_a_image_lies_in_its_folder(tmp_path, name, place):
+    assert image_uri(str(tmp_path), name, "here") == f"{tmp_path}/{place}"
 
 
 @pytest.mark.parametrize(
@@ -35,8 +35,8 @@ def test_a_picture_lies_in_its_folder(tmp_path, name, place):
     ],
 )
 def test_a_name_that_leaves_the_folder_is_refused(tmp_path, name):
-    with pytest.raises(DataError, match=r"train\.json: image 3: expected the path of a picture inside"):
-        picture_uri(str(tmp_path), name, "train.json: image 3")
+    with pytest.raises(DataError, match=r"train\.json: image 3: expected the path of an image inside"):
+        image_uri(str(tmp_path), name, "train.json: image 3")
 
 
 def test_a_link_that_leaves_the_folder_is_refused(tmp_path):
@@ -48,7 +48,7 @@ def test_a_link_that_leaves_the_folder_is_refused(tmp_path):
     (images / "folder").symlink_to(secret.parent)
     for name in ("file.jpg", "folder/a.jpg"):
         with pytest.raises(DataError, match=r"here: .* is a link that leads out of"):
-            picture_uri(str(images), name, "here")
+            image_uri(str(images), name, "here")
 
 
 def test_links_inside_the_folder_and_to_it_are_fine(tmp_path):
@@ -56,11 +56,11 @@ def test_links_inside_the_folder_and_to_it_are_fine(tmp_path):
     (tmp_path / "real" / "a.jpg").touch()
     (tmp_path / "real" / "b.jpg").symlink_to(tmp_path / "real" / "a.jpg")
     (tmp_path / "linked").symlink_to(tmp_path / "real")
-    assert picture_uri(str(tmp_path / "linked"), "b.jpg", "here") == f"{tmp_path}/linked/b.jpg"
+    assert image_uri(str(tmp_path / "linked"), "b.jpg", "here") == f"{tmp_path}/linked/b.jpg"
 
 
-def test_remote_pictures_have_full_uris():
-    assert picture_uri("memory://set/images/", "a/b.jpg", "here") == "memory:///set/images/a/b.jpg"
+def test_remote_images_have_full_uris():
+    assert image_uri("memory://set/images/", "a/b.jpg", "here") == "memory:///set/images/a/b.jpg"
 
 
 def test_listing_is_deep_sorted_and_without_hidden_files(tmp_path):
@@ -101,7 +101,7 @@ def test_the_nearest_file_counts(tmp_path):
 def test_label_names():
     assert label_names([], ".txt") == []
     assert label_names(["a.jpg", "b/a.v2.png"], ".txt") == ["a.txt", "b/a.v2.txt"]
-    with pytest.raises(DataError, match=r"several pictures for b/a\.txt"):
+    with pytest.raises(DataError, match=r"several images for b/a\.txt"):
         label_names(["b/a.jpg", "b/a.png"], ".txt")
 
 

@@ -12,7 +12,7 @@ from pipeline.records import Region, Split
 from pipeline.settings import DataSettings
 from pipeline.workspace import Folder
 from tests.builders import box, sample
-from tests.dataset.pictures import save, scene
+from tests.dataset.images import save, scene
 
 LABELS = ("bolt", "nut", "gear")
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

@@ -59,7 +59,7 @@ def test_the_stated_encoding_counts(tmp_path):
         (b"<a><b></a>", r"a\.xml: expected VOC XML, got mismatched tag"),
         (b"<!DOCTYPE x [<!ENTITY e 'boom'>]><a>&e;</a>", r"a\.xml: expected VOC XML, got EntitiesForbidden"),
         ("", r"a\.xml: expected a text in <filename>, found none"),
-        ("<filename>../a.jpg</filename>", r"a\.xml: expected the path of a picture inside"),
+        ("<filename>../a.jpg</filename>", r"a\.xml: expected the path of an image inside"),
         (f"<filename>a.jpg</filename><object>{BOX}</object>", r"a\.xml: object 1: expected a text in <name>"),
         ("<filename>a.jpg</filename><object><name>bolt</name></object>", "object 1: expected a text in <bndbox/xmin>"),
         (

@@ -13,11 +13,11 @@ from tests.builders import box, image_id, sample
 NAMES = "names: [bolt, nut]"
 
 
-def layout(tmp_path, files, pictures=("a.jpg",)):
+def layout(tmp_path, files, images=("a.jpg",)):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    for name in pictures:
+    for name in images:
         (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "images" / name).touch()
     (tmp_path / "labels").mkdir(exist_ok=True)
@@ -33,11 +33,11 @@ def corners(entry):
 
 
 def test_an_empty_folder_has_no_entries(tmp_path):
-    layout(tmp_path, {"data.yaml": NAMES}, pictures=())
+    layout(tmp_path, {"data.yaml": NAMES}, images=())
     assert entries(tmp_path) == []
 
 
-def test_boxes_are_shares_of_the_picture(tmp_path):
+def test_boxes_are_shares_of_the_image(tmp_path):
     layout(tmp_path, {"data.yaml": NAMES, "labels/a.txt": "1 0.5 0.5 0.25 0.5\n\n0.0 0.25 0.25 0.5 0.5\n"})
     (found,) = entries(tmp_path)
     assert (found.uri, found.relative, found.width) == (f"{tmp_path}/images/a.jpg", True, None)
@@ -61,7 +61,7 @@ def test_folders_below_pair_up(tmp_path):
     assert [entry.uri for entry in entries(tmp_path)] == [f"{tmp_path}/images/a.b.jpg", f"{tmp_path}/images/x/a.png"]
 
 
-def test_a_label_without_a_picture_goes_on_to_be_reported(tmp_path):
+def test_a_label_without_a_image_goes_on_to_be_reported(tmp_path):
     layout(tmp_path, {"data.yaml": NAMES, "labels/gone.txt": "", "labels/a.txt": ""})
     assert [entry.uri for entry in entries(tmp_path)][1] == f"{tmp_path}/images/gone"
 
@@ -122,15 +122,15 @@ def test_class_names_that_make_no_sense_are_refused(tmp_path, text, message):
         entries(tmp_path)
 
 
-def test_pictures_without_labels_are_refused(tmp_path):
+def test_images_without_labels_are_refused(tmp_path):
     layout(tmp_path, {"data.yaml": NAMES, "labels/a.txt": ""}, ("a.jpg", "b.jpg", "c.jpg"))
     with pytest.raises(DataError, match=r"found none for 2: b\.jpg, c\.jpg\. Add an empty file"):
         entries(tmp_path)
 
 
-def test_two_pictures_for_one_label_are_refused(tmp_path):
+def test_two_images_for_one_label_are_refused(tmp_path):
     layout(tmp_path, {"data.yaml": NAMES, "labels/a.txt": ""}, ("a.jpg", "a.png"))
-    with pytest.raises(DataError, match=r"expected one picture for a\.txt, got a\.jpg, a\.png"):
+    with pytest.raises(DataError, match=r"expected one image for a\.txt, got a\.jpg, a\.png"):
         entries(tmp_path)
 
 

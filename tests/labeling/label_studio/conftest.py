@@ -53,9 +53,9 @@ class Person:
 class Desk:
     """One project on the server: pushes to it, looks into it, answers in it."""
 
-    def __init__(self, server: Server, pictures: Path, root: Path, title: str, folder: Path) -> None:
+    def __init__(self, server: Server, images: Path, root: Path, title: str, folder: Path) -> None:
         self.server = server
-        self.pictures = pictures
+        self.images = images
         self.root = root
         self.title = title
         self.folder = folder
@@ -76,7 +76,7 @@ class Desk:
         )
 
     def task(self, name: str, *boxes, **fields):
-        file = self.pictures / f"{name}.png"
+        file = self.images / f"{name}.png"
         if not file.exists():
             Image.new("RGB", (320, 240), (40, 90, 60)).save(file)
         return task(name, *boxes, **{"uri": str(file), **fields})
@@ -107,7 +107,7 @@ def bucket_keys():
 
 @pytest.fixture(scope="session")
 def s3():
-    """A local S3 service; the pictures of a test lie in a bucket of their own."""
+    """A local S3 service; the images of a test lie in a bucket of their own."""
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "localhost", "-p", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -152,19 +152,19 @@ def people(server):
 
 @pytest.fixture
 def desk(server, root, tmp_path, request) -> Desk:
-    pictures = root / request.node.name
-    pictures.mkdir(parents=True, exist_ok=True)
-    return Desk(server, pictures, root, f"{next(_numbers)} {request.node.name}"[:50], tmp_path)
+    images = root / request.node.name
+    images.mkdir(parents=True, exist_ok=True)
+    return Desk(server, images, root, f"{next(_numbers)} {request.node.name}"[:50], tmp_path)
 
 
 @pytest.fixture
 def config(desk, tiny_data, tmp_path):
     """Settings of a whole project that asks people at the desk about 4 images a cycle."""
-    shutil.copytree(tiny_data / "pool", desk.pictures / "pool")
+    shutil.copytree(tiny_data / "pool", desk.images / "pool")
     return write_config(
         tmp_path / "project",
         tiny_data,
-        data={"sources": [*labeled_sources(tiny_data), pool_source(desk.pictures)]},
+        data={"sources": [*labeled_sources(tiny_data), pool_source(desk.images)]},
         selection={"audit_share": 0.0, "query": {"images": 4}},
         labeling={"backend": "label_studio", "label_studio": desk.settings().model_dump(mode="json")},
     )

@@ -113,10 +113,10 @@ def test_annotator(who, name):
 @pytest.mark.parametrize(
     ("odd", "note"),
     [
-        (region(x=95.0, width=10.0), "region drawn: reached beyond the picture"),
+        (region(x=95.0, width=10.0), "region drawn: reached beyond the image"),
         (region(x=50.0, rotation=45), 'region drawn: turned by 45 degrees.*raw value.*"rotation": 45'),
-        (region() | {"image_rotation": 90}, "turned by 90 degrees; read for the unturned picture"),
-        (region() | {"original_width": 640}, "expected a picture of 320 x 240, drawn on 640 x 240"),
+        (region() | {"image_rotation": 90}, "turned by 90 degrees; read for the unturned image"),
+        (region() | {"original_width": 640}, "expected an image of 320 x 240, drawn on 640 x 240"),
     ],
 )
 def test_repairs_keep_the_box_and_are_noted_on_the_answer(odd, note):
@@ -142,7 +142,7 @@ def test_the_same_box_twice_is_kept_once():
         (region() | {"value": None}, "expected a labeled rectangle"),
         (region(width=0), "expected a width and a height above 0"),
         (region(x="left"), "expected numbers"),
-        (region(x=200), "no area inside the picture; left out"),
+        (region(x=200), "no area inside the image; left out"),
     ],
 )
 def test_a_broken_region_is_noted_and_the_others_stay(odd, note):

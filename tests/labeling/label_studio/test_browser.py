@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.label_studio, *needs_chromium]
 SCREENSHOTS = Path(__file__).parents[3] / "build/screenshots"
 WIDTH, HEIGHT = 320, 240
 BOLT, GEAR, WASHER = (227, 116, 292, 141), (32, 182, 70, 224), (48, 5, 90, 51)
-"""Where the parts of the first picture lie, in pixels."""
+"""Where the parts of the first image lie, in pixels."""
 ASIDE = (28, -32)
 """How far the machine's gear lies from the part."""
 REASON = "gear 0.41 found again in 1 of 5 hosts; 2 likely misses"
@@ -64,7 +64,7 @@ class Page:
     def ready(self, reason):
         expect(self.page.locator(f"text={reason}").first).to_be_visible()
         expect(self.page.locator('img[alt="image"]')).to_be_visible()
-        self.page.wait_for_timeout(1500)  # boxes are laid on the picture after it has come
+        self.page.wait_for_timeout(1500)  # boxes are laid on the image after it has come
 
     def lines(self):
         """The list of regions."""
@@ -90,8 +90,8 @@ class Page:
         self.page.keyboard.press("Escape")
 
     def _on_screen(self, x, y):
-        picture = self.page.locator('img[alt="image"]').bounding_box()
-        return picture["x"] + x / WIDTH * picture["width"], picture["y"] + y / HEIGHT * picture["height"]
+        image = self.page.locator('img[alt="image"]').bounding_box()
+        return image["x"] + x / WIDTH * image["width"], image["y"] + y / HEIGHT * image["height"]
 
 
 def centre(corners):
@@ -105,9 +105,9 @@ def moved(corners, offset):
 
 @pytest.fixture
 def asked(desk):
-    """Two questions: a picture with a right, a misplaced and a wrong box, and one without a likely box."""
+    """Two questions: an image with a right, a misplaced and a wrong box, and one without a likely box."""
     for name, seed in (("one", 3), ("two", 16)):
-        Image.fromarray(draw_scene(0.3, np.random.default_rng(seed)).pixels).save(desk.pictures / f"{name}.png")
+        Image.fromarray(draw_scene(0.3, np.random.default_rng(seed)).pixels).save(desk.images / f"{name}.png")
     bolt = box(*BOLT, "bolt", p_correct=0.97, model_id="m1")
     gear = box(*moved(GEAR, ASIDE), "gear", p_correct=0.41, model_id="m1")
     nut = box(150, 40, 190, 80, "nut", p_correct=0.3, model_id="m1")
@@ -197,7 +197,7 @@ def test_an_annotator_answers_skips_and_changes_their_mind(desk, people, asked, 
 
 
 def labels(settings, task):
-    """The boxes of a picture in the dataset as it is now."""
+    """The boxes of an image in the dataset as it is now."""
     rows = SampleStore(Workspace(settings.workspace).samples_uri).samples()
     (row,) = [one for one in rows if one.image_id == task.image_id]
     return {(one.label, one.source): one.xyxy for one in row.boxes}

@@ -1,4 +1,4 @@
-"""Pictures in buckets, through the real server and a local S3 service; and the check that they can be shown."""
+"""Images in buckets, through the real server and a local S3 service; and the check that they can be shown."""
 
 import json
 from urllib.parse import urlsplit
@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from pipeline.errors import RemoteError
 from pipeline.labeling.label_studio.client import Client
-from pipeline.labeling.label_studio.pictures import connect_pictures, expect_shown
+from pipeline.labeling.label_studio.image_access import connect_images, expect_shown
 from pipeline.settings.labeling import BucketSettings, LabelStudioSettings
 from tests.builders import image_id
 
@@ -20,10 +20,10 @@ on_server = pytest.mark.label_studio
 
 @pytest.fixture
 def bucket(s3, desk, bucket_keys):
-    """A bucket with one picture in a folder with a blank in its name."""
+    """A bucket with one image in a folder with a blank in its name."""
     keys = {name.lower(): value for name, value in bucket_keys.items()}
     client = boto3.client("s3", endpoint_url=s3, region_name="us-east-1", **keys)
-    name = f"pictures-{desk.title.split()[0]}"
+    name = f"images-{desk.title.split()[0]}"
     client.create_bucket(Bucket=name)
     Image.new("RGB", (320, 240), (40, 90, 60)).save(desk.folder / "a.png")
     client.upload_file(str(desk.folder / "a.png"), name, "line 3/a.png")
@@ -31,12 +31,12 @@ def bucket(s3, desk, bucket_keys):
 
 
 def stored(desk, name, uri, **fields):
-    return desk.backend(pictures="storage", **fields), desk.task(name, uri=uri)
+    return desk.backend(images="storage", **fields), desk.task(name, uri=uri)
 
 
 @on_server
 @pytest.mark.parametrize("presign", [True, False], ids=["signed", "through the server"])
-def test_a_picture_in_a_bucket_is_shown(desk, people, bucket, s3, presign, bucket_keys):
+def test_a_image_in_a_bucket_is_shown(desk, people, bucket, s3, presign, bucket_keys):
     owner, _ = people
     backend, task = stored(desk, "one", f"s3://{bucket}/line 3/a.png", buckets={"presign": presign})
     assert backend.push([task]).created == (image_id("one"),)
@@ -57,7 +57,7 @@ def test_a_picture_in_a_bucket_is_shown(desk, people, bucket, s3, presign, bucke
 
 @on_server
 @pytest.mark.parametrize("presign", [True, False], ids=["signed", "through the server"])
-def test_a_picture_that_is_not_there_stops_the_push_before_people_meet_it(desk, people, bucket, presign):
+def test_a_image_that_is_not_there_stops_the_push_before_people_meet_it(desk, people, bucket, presign):
     backend, task = stored(desk, "one", f"s3://{bucket}/gone.png", buckets={"presign": presign})
     with pytest.raises(RemoteError, match=r"(?s)s3://.*gone.png to be shown.*got 4\d\d.*AWS_ACCESS_KEY_ID") as caught:
         backend.push([task])
@@ -76,7 +76,7 @@ def test_a_bucket_that_is_not_there_is_named(desk):
 
 @on_server
 def test_a_local_file_that_is_not_there_names_the_document_root(desk, people):
-    task = desk.task("one", uri=str(desk.pictures / "gone.png"))
+    task = desk.task("one", uri=str(desk.images / "gone.png"))
     with pytest.raises(RemoteError, match=r"got 404.*LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=") as caught:
         desk.backend().push([task])
     assert str(desk.root) in str(caught.value)
@@ -88,12 +88,12 @@ def test_a_local_file_that_is_not_there_names_the_document_root(desk, people):
     ("uri", "message"),
     [
         ("http://localhost:9/a.png", r"ConnectError.*open in a browser without a login"),
-        ("s3://bucket/a.png", r"got 404.*pictures to storage"),
+        ("s3://bucket/a.png", r"got 404.*images to storage"),
     ],
 )
 def test_an_address_that_shows_nothing(desk, uri, message):
     with pytest.raises(RemoteError, match=message):
-        desk.backend(pictures="url").push([desk.task("one", uri=uri)])
+        desk.backend(images="url").push([desk.task("one", uri=uri)])
 
 
 class Fake(httpx.MockTransport):
@@ -107,7 +107,7 @@ class Fake(httpx.MockTransport):
         self.requests.append(request)
         if request.url.host == "storage.example.com":
             headers = {"content-type": "image/png", "access-control-allow-origin": request.headers["origin"]}
-            return httpx.Response(200, headers=headers, content=b"picture")
+            return httpx.Response(200, headers=headers, content=b"image")
         if request.url.path.endswith("/resolve/"):
             return httpx.Response(303, headers={"location": "https://storage.example.com/a.png?signature=x"})
         if request.method == "POST":
@@ -141,11 +141,11 @@ class Fake(httpx.MockTransport):
 def test_what_is_sent_to_connect_a_bucket(uri, buckets, path, body):
     server = Fake()
     client = Client("http://ls.example.com", SecretStr("legacy0123456789legacy0123456789legacy01"), 5.0, server)
-    settings = LabelStudioSettings(pictures="storage", buckets=buckets)
-    connect_pictures(client, 7, [uri, uri], settings)
+    settings = LabelStudioSettings(images="storage", buckets=buckets)
+    connect_images(client, 7, [uri, uri], settings)
     (sent,) = [request for request in server.requests if request.method == "POST"]
     assert sent.url.path.rstrip("/") == path.rstrip("/")
-    assert json.loads(sent.content) == {"project": 7, "title": "crosscheck pictures", "use_blob_urls": True, **body}
+    assert json.loads(sent.content) == {"project": 7, "title": "crosscheck images", "use_blob_urls": True, **body}
     expect_shown(client, 7, [uri], settings)
     signed = server.requests[-1]
     assert signed.url.host == "storage.example.com"

@@ -1,4 +1,4 @@
-"""A picture from elsewhere is shown by a real browser only where its service allows the page's origin."""
+"""An image from elsewhere is shown by a real browser only where its service allows the page's origin."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.label_studio, *needs_chromium]
 
 
 class Service:
-    """Pictures at an address of their own.
+    """Images at an address of their own.
 
     Attributes:
         allows: What it says of other pages' origins; None for nothing.
@@ -33,7 +33,7 @@ class Service:
 
 
 @contextmanager
-def serving(picture: bytes) -> Iterator[Service]:
+def serving(image: bytes) -> Iterator[Service]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             service.origins.append(self.headers.get("Origin"))
@@ -43,7 +43,7 @@ def serving(picture: bytes) -> Iterator[Service]:
             for name, value in {"Content-Type": "image/png", "Cache-Control": "no-store"}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(picture)
+            self.wfile.write(image)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -61,7 +61,7 @@ def serving(picture: bytes) -> Iterator[Service]:
 def test_the_check_at_push_says_what_the_browser_does(desk, people, server):
     task = desk.task("one")
     with serving(Path(task.uri).read_bytes()) as service, chromium() as browser:
-        backend = desk.backend(pictures="url")
+        backend = desk.backend(images="url")
         asked = [desk.task(name, uri=f"{service.url}/{name}.png") for name in ("one", "two")]
         assert len(backend.push(asked[:1]).created) == 1
         assert set(service.origins) == {server.url}, "it asks as the page does"
@@ -77,9 +77,9 @@ def test_the_check_at_push_says_what_the_browser_does(desk, people, server):
         for allows in (server.url, None, "http://elsewhere.example.com"):
             service.allows = allows
             page.goto(address)
-            picture = page.locator('img[alt="image"]')
-            expect(picture.or_(page.locator("text=There was an issue loading URL"))).to_be_visible(timeout=60_000)
-            shown[allows] = picture.is_visible()
+            image = page.locator('img[alt="image"]')
+            expect(image.or_(page.locator("text=There was an issue loading URL"))).to_be_visible(timeout=60_000)
+            shown[allows] = image.is_visible()
         assert shown == {server.url: True, None: False, "http://elsewhere.example.com": False}
         for service.allows in (None, "http://elsewhere.example.com"):
             with pytest.raises(

@@ -16,7 +16,7 @@ from tests.end_to_end.project import run_cycles
 pytestmark = pytest.mark.label_studio
 
 LEFT, TOP, WIDTH, HEIGHT = 12.5, 25.0, 50.0, 25.0
-"""Percent of the picture, as the page has it."""
+"""Percent of the image, as the page has it."""
 
 
 def test_what_people_answer_is_learned(desk, people, config):
@@ -32,8 +32,8 @@ def test_what_people_answer_is_learned(desk, people, config):
     drawn, empty, skipped, waiting = asked
     value = {"x": LEFT, "y": TOP, "width": WIDTH, "height": HEIGHT, "rotation": 0, "rectanglelabels": ["blue"]}
     tool = {"type": "rectanglelabels", "from_name": "label", "to_name": "image"}
-    picture = {"original_width": 128, "original_height": 96, "image_rotation": 0}
-    owner.submit(asked[drawn]["id"], {"id": "new", "value": value, **tool, **picture})
+    image = {"original_width": 128, "original_height": 96, "image_rotation": 0}
+    owner.submit(asked[drawn]["id"], {"id": "new", "value": value, **tool, **image})
     colleague.submit(asked[empty]["id"])
     colleague.skip(asked[skipped]["id"])
 

@@ -43,14 +43,14 @@ class Project:
         self.store = SampleStore(f"{tmp_path}/workspace/samples")
 
     def push(self, *names):
-        """Put pictures into the table and on the desk, each shown with one box."""
+        """Put images into the table and on the desk, each shown with one box."""
         for number, name in enumerate(names):
-            file = self.desk.pictures / f"{name}.png"
+            file = self.desk.images / f"{name}.png"
             Image.new("RGB", (320, 240), (40, 90, number)).save(file)
             self.ids[name] = hashlib.sha256(file.read_bytes()).hexdigest()
         rows = [
             replace(
-                sample(name, uri=str(self.desk.pictures / f"{name}.png"), split=Split.POOL, state=State.QUEUED),
+                sample(name, uri=str(self.desk.images / f"{name}.png"), split=Split.POOL, state=State.QUEUED),
                 image_id=self.ids[name],
             )
             for name in names
@@ -98,8 +98,8 @@ FIRST = {
         [("nut", (112, 120, 160, 152), "human")],
         r"turned by 90 degrees.*raw value .*\"rotation\": 90",
     ),
-    "screen turned": ("labeled", [("nut", (32, 24, 64, 48), "human")], "picture was turned by 90 degrees"),
-    "beyond": ("labeled", [("nut", (288, 24, 320, 48), "human")], r"reached beyond the picture.*\"width\": 30"),
+    "screen turned": ("labeled", [("nut", (32, 24, 64, 48), "human")], "image was turned by 90 degrees"),
+    "beyond": ("labeled", [("nut", (288, 24, 320, 48), "human")], r"reached beyond the image.*\"width\": 30"),
     "no area": ("labeled", [], "expected a width and a height above 0.*left out"),
     "unknown label": ("labeled", [(*BOLT, "accepted")], "got 'gear'; kept as ignored region"),
     "two people": ("labeled", [(*HALF, "corrected")], None),
@@ -150,7 +150,7 @@ def test_every_oddity_has_an_outcome_and_is_told_of(desk, people, tmp_path):
     owner.submit(task["unknown label"]["id"], shown(task["unknown label"]), region("a", 50, 50, 10, 10, "gear"))
     owner.submit(task["two people"]["id"], shown(task["two people"]))
     ann.submit(task["two people"]["id"], moved(task["two people"], x=20.0))
-    Image.new("RGB", (320, 240), (250, 0, 0)).save(desk.pictures / "replaced.png")
+    Image.new("RGB", (320, 240), (250, 0, 0)).save(desk.images / "replaced.png")
 
     told = project.harvest()
     check(project, told, FIRST)

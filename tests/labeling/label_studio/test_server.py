@@ -18,8 +18,8 @@ pytestmark = pytest.mark.label_studio
 def region(name, x, y, width, height, label="bolt", rotation=0, **more):
     value = {"x": x, "y": y, "width": width, "height": height, "rotation": rotation, "rectanglelabels": [label]}
     tool = {"type": "rectanglelabels", "from_name": "label", "to_name": "image"}
-    picture = {"original_width": 320, "original_height": 240, "image_rotation": 0}
-    return {"id": name, "value": value, **tool, **picture, **more}
+    image = {"original_width": 320, "original_height": 240, "image_rotation": 0}
+    return {"id": name, "value": value, **tool, **image, **more}
 
 
 def shown(entry, place=0):
@@ -97,19 +97,19 @@ def test_a_second_push_adds_nothing_and_touches_nothing(desk, people):
     assert after == before
     views = owner.session.get("/api/dm/views/", params={"project": project["id"]}).json()
     storages = owner.session.get("/api/storages/localfiles/", params={"project": project["id"]}).json()
-    assert (len(views), [storage["path"] for storage in storages]) == (5, [str(desk.pictures)])
+    assert (len(views), [storage["path"] for storage in storages]) == (5, [str(desk.images)])
 
 
-def test_the_page_can_show_the_pictures_and_nothing_beside_them(desk, people):
+def test_the_page_can_show_the_images_and_nothing_beside_them(desk, people):
     owner, _ = people
     (desk.root / "private.png").write_bytes(b"not for everybody")
-    (desk.pictures / "deep").mkdir()
+    (desk.images / "deep").mkdir()
     names = ["plain", "two words", "50% & more #1", "Überdeckung + ü", "deep/inside"]
     desk.backend().push([desk.task(name) for name in names])
     assert len(desk.tasks(owner)) == len(names)
     for entry in desk.tasks(owner).values():
-        picture = owner.session.get(entry["data"]["image"])
-        assert (picture.status_code, picture.headers["content-type"]) == (200, "image/png")
+        image = owner.session.get(entry["data"]["image"])
+        assert (image.status_code, image.headers["content-type"]) == (200, "image/png")
     assert owner.session.get("/data/local-files/", params={"d": "private.png"}).status_code == 404
 
 
@@ -117,7 +117,7 @@ def test_what_cannot_be_shown_or_drawn_is_refused_by_image_and_the_rest_is_pushe
     refused = {
         "outside": (desk.task("outside", uri=str(tmp_path / "a.png")), "expected a file below the document root"),
         "in root": (desk.task("in root", uri=str(desk.root / "a.png")), "Move it into a subfolder"),
-        "remote": (desk.task("remote", uri="s3://bucket/a.png"), "pictures to storage"),
+        "remote": (desk.task("remote", uri="s3://bucket/a.png"), "images to storage"),
         "label": (desk.task("label", box(label="gear", score=0.5)), "gear"),
         "value": (desk.task("value", value=float("nan")), "expected a finite value"),
         "size": (desk.task("size", width=0), "width and a height, got 0 x 240"),

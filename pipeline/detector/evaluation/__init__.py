@@ -1,0 +1,1 @@
+"""How good a detector is: matching, average precision, bootstrap intervals, error types, the gate."""

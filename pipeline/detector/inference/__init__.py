@@ -1,0 +1,1 @@
+"""Applying a detector: streaming images, predicting, test-time augmentation and box fusion."""

@@ -1,0 +1,142 @@
+"""Images streamed from storage at the detector's input size, in batches, with a bounded number in memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.boxes import scale
+from pipeline.dataset.images import read_image
+from pipeline.detector.training.data.labeled_image import FILL
+from pipeline.errors import ImageFault
+from pipeline.records import ImageRef
+
+STRIDE = 32
+"""Batches are padded to a multiple of it, which the feature pyramid expects."""
+
+Fault = tuple[ImageRef, str]
+"""An image that cannot be read, and why."""
+
+
+@dataclass(frozen=True)
+class ImageBatch:
+    """Images side by side.
+
+    Attributes:
+        refs: What they are.
+        images: Tensor[B, 3, H, W] uint8 RGB, each image top left, H and W multiples of 32.
+        sizes: Height and width that each image fills.
+    """
+
+    refs: list[ImageRef]
+    images: Tensor
+    sizes: list[tuple[int, int]]
+
+    def unpadded(self) -> list[NDArray[np.uint8]]:
+        """Each image without its padding, uint8[H, W, 3]."""
+        cut = zip(self.images, self.sizes, strict=True)
+        return [
+            np.ascontiguousarray(image[:, :height, :width].permute(1, 2, 0).numpy()) for image, (height, width) in cut
+        ]
+
+    def to_original(self, index: int, boxes: Tensor) -> Tensor:
+        """Carry boxes of one image from input pixels to its own pixels.
+
+        Args:
+            index: Which image.
+            boxes (Tensor[N, 4]): in `(x1, y1, x2, y2)`, input pixels.
+
+        Returns:
+            Tensor[N, 4]: in pixels of the original.
+        """
+        ref, (height, width) = self.refs[index], self.sizes[index]
+        return scale(boxes, ref.width / width, ref.height / height)
+
+    def to_input(self, index: int, boxes: Tensor) -> Tensor:
+        """Carry boxes of one image from its own pixels to input pixels.
+
+        Args:
+            index: Which image.
+            boxes (Tensor[N, 4]): in `(x1, y1, x2, y2)`, pixels of the original.
+
+        Returns:
+            Tensor[N, 4]: in input pixels.
+        """
+        ref, (height, width) = self.refs[index], self.sizes[index]
+        return scale(boxes, width / ref.width, height / ref.height)
+
+
+def stack_images(images: Sequence[NDArray[np.uint8]]) -> Tensor:
+    """Put images in one tensor, top left, padded to a common size.
+
+    Args:
+        images: At least one uint8[H, W, 3].
+
+    Returns:
+        Tensor[B, 3, H, W] uint8 with H and W multiples of 32.
+    """
+    height, width = (-(-max(one.shape[axis] for one in images) // STRIDE) * STRIDE for axis in (0, 1))
+    stacked = torch.full((len(images), 3, height, width), FILL, dtype=torch.uint8)
+    for target, image in zip(stacked, images, strict=True):
+        target[:, : image.shape[0], : image.shape[1]] = torch.from_numpy(image).permute(2, 0, 1)
+    return stacked
+
+
+def stream_images(
+    refs: Iterable[ImageRef], *, image_size_px: int, max_pixels: int, batch_size: int, threads: int, faults: list[Fault]
+) -> Iterator[ImageBatch]:
+    """Read images ahead of whoever uses them.
+
+    Args:
+        refs: In the order they are wanted; neighbours of one shape waste no padding.
+        image_size_px: Longest side of the result.
+        max_pixels: A larger image is refused.
+        batch_size: Images a batch; the last batch may be smaller.
+        threads: Images decoded at once; at most two batches wait.
+        faults: Images that cannot be read are put here and left out.
+
+    Yields:
+        Batches, in order.
+    """
+    ready: list[tuple[ImageRef, NDArray[np.uint8]]] = []
+    for ref, pixels in _read_ahead(refs, image_size_px, max_pixels, threads, 2 * batch_size, faults):
+        ready.append((ref, pixels))
+        if len(ready) == batch_size:
+            yield _batch(ready)
+            ready = []
+    if ready:
+        yield _batch(ready)
+
+
+def _read_ahead(
+    refs: Iterable[ImageRef], size: int, max_pixels: int, threads: int, ahead: int, faults: list[Fault]
+) -> Iterator[tuple[ImageRef, NDArray[np.uint8]]]:
+    waiting: deque[tuple[ImageRef, Future[NDArray[np.uint8]]]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+
+        def next_ready() -> Iterator[tuple[ImageRef, NDArray[np.uint8]]]:
+            ref, future = waiting.popleft()
+            try:
+                yield ref, future.result()
+            except ImageFault as fault:
+                faults.append((ref, fault.reason))
+
+        for ref in refs:
+            waiting.append((ref, pool.submit(lambda uri: read_image(uri, max_pixels, size).pixels, ref.uri)))
+            if len(waiting) >= ahead:
+                yield from next_ready()
+        while waiting:
+            yield from next_ready()
+
+
+def _batch(ready: list[tuple[ImageRef, NDArray[np.uint8]]]) -> ImageBatch:
+    images = [pixels for _, pixels in ready]
+    sizes = [(int(one.shape[0]), int(one.shape[1])) for one in images]
+    return ImageBatch([ref for ref, _ in ready], stack_images(images), sizes)

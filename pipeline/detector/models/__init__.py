@@ -1,0 +1,1 @@
+"""Networks: backbones, normalisation, heads and losses, and the registry of trained models."""

@@ -1,0 +1,165 @@
+"""A detector is a torchvision network, an embedding of its boxes and the names of its classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+from torchvision.ops import MultiScaleRoIAlign
+
+from pipeline.detector.models.backbones import build_backbone
+from pipeline.detector.models.heads import Target
+from pipeline.detector.models.networks import build_network, load_coco
+from pipeline.detector.models.triplet import sample_boxes, triplet_loss
+from pipeline.seeds import derive_seed
+from pipeline.settings import DetectorSettings, TrainingSettings
+
+EMBEDDED_LEVELS = ("0", "1", "2")
+
+
+class BoxEmbedder(nn.Module):
+    """A unit vector for the features under each box, whatever the detector (projection head of arXiv 1503.03832).
+
+    Args:
+        channels: Channels of the feature pyramid.
+        dim: Length of the vector.
+    """
+
+    def __init__(self, channels: int, dim: int) -> None:
+        super().__init__()
+        self.pool = MultiScaleRoIAlign(featmap_names=list(EMBEDDED_LEVELS), output_size=3, sampling_ratio=2)
+        self.project = nn.Sequential(nn.Linear(channels * 9, 2 * dim), nn.ReLU(), nn.Linear(2 * dim, dim))
+
+    def forward(self, features: dict[str, Tensor], boxes: list[Tensor], size: tuple[int, int]) -> Tensor:
+        """Embed boxes.
+
+        Args:
+            features: Pyramid levels by name.
+            boxes: Tensor[N_i, 4] an image, pixels of the input.
+            size: Height and width of the input.
+
+        Returns:
+            Tensor[sum of N_i, D]: float32 unit vectors; `Tensor[0, D]` for no boxes.
+        """
+        levels = {name: features[name] for name in EMBEDDED_LEVELS}
+        pooled = self.pool(levels, boxes, [size] * len(boxes)).flatten(1)
+        return F.normalize(self.project(pooled).float(), dim=1)
+
+
+class Detector(nn.Module):
+    """A detector over named classes.
+
+    Args:
+        settings: The network.
+        labels: Class names; label numbers are 1, 2, ... in this order, 0 is background.
+        training: What its losses look like; without effect on detections.
+        pretrained: False leaves the weights random, for a model whose own weights are loaded next.
+
+    Raises:
+        ValueError: Unknown backbone, or weights that do not exist for it.
+    """
+
+    def __init__(
+        self,
+        settings: DetectorSettings,
+        labels: Sequence[str],
+        training: TrainingSettings | None = None,
+        pretrained: bool = True,
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.labels = tuple(labels)
+        self.training_settings = training or TrainingSettings()
+        backbone, normalization = build_backbone(settings, self.training_settings.frozen_stages, pretrained)
+        self.network = build_network(settings, backbone, normalization, len(self.labels) + 1, self.training_settings)
+        self.embedder = BoxEmbedder(backbone.out_channels, settings.embedding_dim)
+        backbone.register_forward_hook(self._keep_features)
+        self._features: dict[str, Tensor] = {}
+        if pretrained and settings.weights == "coco":
+            load_coco(self.network, settings)
+
+    @property
+    def body(self) -> nn.Module:
+        """The pretrained part, below the feature pyramid."""
+        network: Any = self.network
+        body: nn.Module = network.backbone.body
+        return body
+
+    def _keep_features(self, _module: nn.Module, _inputs: Any, features: dict[str, Tensor]) -> None:
+        self._features = features
+
+    def losses(self, images: Tensor, targets: list[Target]) -> dict[str, Tensor]:
+        """Training losses of a batch.
+
+        Args:
+            images (Tensor[B, 3, H, W]): uint8 RGB.
+            targets: `boxes`, `labels`, `weights` and `ignore` an image.
+
+        Returns:
+            Named scalars whose sum is minimised.
+        """
+        losses: dict[str, Tensor] = self.network(images, targets)
+        if self.training_settings.triplet.enabled:
+            losses = {**losses, "triplet": self._triplet_loss(targets, (images.shape[-2], images.shape[-1]))}
+        self._features = {}
+        return losses
+
+    def _triplet_loss(self, targets: list[Target], size: tuple[int, int]) -> Tensor:
+        settings = self.training_settings.triplet
+        counts = [target["weights"] > 0 for target in targets]
+        labels = torch.cat([t["labels"][counted] for t, counted in zip(targets, counts, strict=True)])
+        boxes = [t["boxes"][counted] for t, counted in zip(targets, counts, strict=True)]
+        if settings.classes or settings.boxes_per_class:
+            chosen = torch.zeros(len(labels), dtype=torch.bool, device=labels.device)
+            chosen[sample_boxes(labels, settings)] = True
+            parts = torch.split(chosen, [len(one) for one in boxes])
+            boxes, labels = [one[part] for one, part in zip(boxes, parts, strict=True)], labels[chosen]
+        embeddings = self.embedder(self._features, boxes, size)
+        network: Any = self.network
+        background = (network.roi_heads if hasattr(network, "roi_heads") else network.head).hard_background
+        if background:
+            embeddings = torch.cat([embeddings, self.embedder(self._features, list(background), size)])
+            labels = torch.cat([labels, torch.arange(len(labels), len(embeddings), device=labels.device).neg()])
+        return settings.weight * triplet_loss(embeddings, labels, settings)
+
+    def forward(self, images: Tensor, targets: list[Target] | None = None) -> Any:
+        """Losses while training (see `losses`), else detections.
+
+        Args:
+            images (Tensor[B, 3, H, W]): uint8 RGB.
+            targets: Only while training.
+
+        Returns:
+            In evaluation a dict an image: `boxes` Tensor[N, 4] in input pixels, `scores` Tensor[N] descending,
+            `labels` Tensor[N] int64 from 1, `embeddings` Tensor[N, D].
+        """
+        if self.training:
+            return self.losses(images, targets or [])
+        found: list[Target] = self.network(images)
+        embeddings = self.embedder(self._features, [one["boxes"] for one in found], images.shape[-2:])
+        self._features = {}
+        for one, vectors in zip(found, embeddings.split([len(one["boxes"]) for one in found]), strict=True):
+            one["embeddings"] = vectors
+        return found
+
+
+def build_detector(
+    settings: DetectorSettings, labels: Sequence[str], training: TrainingSettings | None = None, seed: int = 0
+) -> Detector:
+    """Build a detector to fine-tune, its new layers drawn from a seed.
+
+    Args:
+        settings: The network.
+        labels: Class names.
+        training: What its losses look like.
+        seed: Drives the layers that no weights are loaded into.
+
+    Returns:
+        The detector, in training mode.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "build"))
+        return Detector(settings, labels, training)

@@ -1,0 +1,1 @@
+"""Training batches: loading, sampling, augmentation, mixup, mosaic and copy-paste."""

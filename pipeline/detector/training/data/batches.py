@@ -1,0 +1,272 @@
+"""Training batches: each is a pure function of the seed and its step, so that a run resumes exactly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from pipeline.boxes import as_boxes, scale
+from pipeline.dataset.images import read_image
+from pipeline.detector.inference.stream import stack_images
+from pipeline.detector.models.heads import Target
+from pipeline.detector.training.data.copy_paste import Load
+from pipeline.detector.training.data.labeled_image import FILL, LabeledPixels
+from pipeline.detector.training.data.mixup import is_on, mixup
+from pipeline.detector.training.data.pseudo_labels import bound_pseudo_labels
+from pipeline.detector.training.data.sampling import Epochs, repeat_factors
+from pipeline.detector.training.data.views import Slot, Views
+from pipeline.errors import DataError, ImageFault
+from pipeline.records import Sample, State
+from pipeline.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training step's input.
+
+    Attributes:
+        images: Tensor[B, 3, H, W] uint8 RGB.
+        targets: `boxes`, `labels`, `weights`, `ignore` an image, in pixels of the batch.
+        faults: Images that could not be read and were replaced by others: (uri, reason).
+        image_ids: Which images they are.
+        pseudo: Which of them the machine labelled.
+        weak: Tensor[P, 3, H, W] uint8, the weak views of those, where a teacher is to see them first; else None.
+        mixing: The random stream of a mixup that is left to be done, since a teacher comes before it; else None.
+    """
+
+    images: Tensor
+    targets: list[Target]
+    faults: list[tuple[str, str]]
+    image_ids: list[str]
+    pseudo: list[bool]
+    weak: Tensor | None = None
+    mixing: int | None = None
+
+    def pin_memory(self) -> Batch:
+        """Lay the pixels where a GPU copies them from without a wait; called by the data loader."""
+        weak = None if self.weak is None else self.weak.pin_memory()
+        return replace(self, images=self.images.pin_memory(), weak=weak)
+
+
+class TrainingImages:
+    """Labelled and pseudo-labelled images at the detector's input size, decoded once while memory lasts.
+
+    Args:
+        samples: Images to learn from.
+        labels: Class names, in the order of their numbers.
+        image_size_px: Longest side of the input.
+        max_image_pixels: A larger image is refused.
+        cache_mb: Memory for decoded images.
+
+    Raises:
+        DataError: A box has a label that is not among the class names.
+    """
+
+    def __init__(
+        self, samples: Sequence[Sample], labels: Sequence[str], image_size_px: int, max_image_pixels: int, cache_mb: int
+    ) -> None:
+        self.samples = list(samples)
+        self._labels = labels
+        self._number = {label: index + 1 for index, label in enumerate(labels)}
+        unknown = {box.label for sample in samples for box in sample.boxes} - self._number.keys()
+        if unknown:
+            raise DataError(f"Expected labels among {list(labels)}, got {sorted(unknown)}; add them to data.labels")
+        self._size = image_size_px
+        self._max_pixels = max_image_pixels
+        self._cache: dict[int, LabeledPixels] = {}
+        self._cache_mb = cache_mb
+        self._room = cache_mb * 2**20
+
+    def with_samples(self, samples: Sequence[Sample]) -> TrainingImages:
+        """The same images with other targets, none of them decoded yet."""
+        return TrainingImages(samples, self._labels, self._size, self._max_pixels, self._cache_mb)
+
+    def load(self, index: int) -> LabeledPixels:
+        """Read one image with its target.
+
+        Raises:
+            ImageFault: It cannot be read.
+        """
+        if index in self._cache:
+            return self._cache[index]
+        sample = self.samples[index]
+        image = read_image(sample.uri, self._max_pixels, self._size)
+        height, width = image.pixels.shape[:2]
+        item = LabeledPixels(
+            image.pixels,
+            scale(as_boxes([box.xyxy for box in sample.boxes]), width / sample.width, height / sample.height),
+            torch.tensor([self._number[box.label] for box in sample.boxes], dtype=torch.int64),
+            torch.tensor([1.0 if box.p_correct is None else box.p_correct for box in sample.boxes]),
+            scale(as_boxes([region.xyxy for region in sample.ignore]), width / sample.width, height / sample.height),
+        )
+        if image.pixels.nbytes <= self._room:
+            self._room -= image.pixels.nbytes
+            self._cache[index] = item
+        return item
+
+
+class BatchPlan(Dataset[Batch]):
+    """The batches of a run by step.
+
+    Args:
+        images: Where images come from.
+        settings: Batch size, the views of an image, mixup and the share of pseudo-labelled images.
+        seed: The settings' seed.
+
+    Attributes:
+        pseudo_labels: What of the pseudo-labels is learnt.
+
+    Raises:
+        DataError: There is nothing to learn from.
+    """
+
+    def __init__(self, images: TrainingImages, settings: TrainingSettings, seed: int) -> None:
+        if not images.samples:
+            raise DataError("Expected labelled images to train on, got none; import some with split train")
+        self.pseudo_labels = bound_pseudo_labels(images.samples, settings)
+        self._images = images.with_samples(self.pseudo_labels.samples)
+        self._settings = settings
+        self._seed = seed
+        self._views = Views(self._images.samples, settings, seed)
+        self._is_pseudo = [sample.state is State.PSEUDO for sample in images.samples]
+        self._labeled, self._pseudo = (
+            [index for index, is_pseudo in enumerate(self._is_pseudo) if is_pseudo == kind] for kind in (False, True)
+        )
+        self._epochs = {kind: self._order(kind) for kind in (False, True)}
+        self._rank, self._world = 0, 1
+        self._burn_in = round(settings.burn_in * settings.steps) if self._labeled else 0
+
+    def __len__(self) -> int:
+        """Parts of all batches of the run."""
+        return self._settings.steps * self._settings.accumulate
+
+    def __getitem__(self, part: int) -> Batch:
+        """Make one part of the batch of one step, or all of it where it has but one.
+
+        Raises:
+            DataError: No image at all can be read.
+        """
+        settings, faults = self._settings, list[tuple[str, str]]()
+        step, first = divmod(part, settings.accumulate)
+        stream, streams = part * self._world + self._rank, settings.accumulate * self._world
+        indices = self.indices(step)
+        names, pseudo, views = [], [], []
+        for number in range(first * self._world + self._rank, settings.batch_size, streams):
+            index, item = self._readable(indices[number], faults)
+            slot = Slot(step, number, self._is_pseudo[index], step < self._burn_in)
+            names.append(self._images.samples[index].image_id)
+            pseudo.append(slot.is_pseudo)
+            views.append(self._views.make(item, slot, self._loader(faults)))
+        images, targets = collate([strong for _, strong in views])
+        weak = self._weak(views, pseudo, images) if settings.teacher.enabled and any(pseudo) else None
+        mixing = stream if is_on(settings.mixup, step / settings.steps) else None
+        if mixing is not None and weak is None:
+            images, targets = mixup(images, targets, settings.mixup, self._seed, mixing, pseudo)
+            mixing = None
+        return Batch(images, targets, faults, names, pseudo, weak, mixing)
+
+    def of_rank(self, rank: int, world: int) -> BatchPlan:
+        """The share of one of several processes: other slots of the same batches."""
+        share = copy(self)
+        share._rank, share._world = rank, world
+        return share
+
+    def indices(self, step: int) -> list[int]:
+        """Which images step `step` shows: whole epochs in random order, pseudo-labelled ones capped."""
+        size, (first, last) = self._settings.batch_size, (self._pseudo_shown(step), self._pseudo_shown(step + 1))
+        labeled = self._epochs[False].between(step * size - first, (step + 1) * size - last)
+        return labeled + self._epochs[True].between(first, last)
+
+    def _pseudo_shown(self, steps: int) -> int:
+        """How many pseudo-labelled images so many steps show: none while burning in, later at most a share.
+
+        A share under one a batch adds up over the steps.
+        """
+        shown = max(0, steps - self._burn_in) * self._settings.batch_size
+        if not self._labeled:
+            return shown
+        natural = shown * len(self._pseudo) // len(self._images.samples)
+        return min(natural, math.floor(shown * self._settings.pseudo_share))
+
+    def _order(self, kind: bool) -> Epochs:
+        members = np.array(self._pseudo if kind else self._labeled, dtype=np.int64)
+        repeated, samples = self._settings.repeat_factor, [self._images.samples[index] for index in members]
+        factors = repeat_factors(samples, repeated.threshold) if repeated.enabled else np.ones(len(members))
+        return Epochs(members, factors, self._seed, "pseudo" if kind else "labeled")
+
+    def _readable(self, index: int, faults: list[tuple[str, str]]) -> tuple[int, LabeledPixels]:
+        """The image, or the next one of its kind that can be read, or any."""
+        load = self._loader(faults)
+        item = load(index)
+        if item is not None:
+            return index, item
+        own, others = (self._labeled, self._pseudo)[:: -1 if self._is_pseudo[index] else 1]
+        place = own.index(index)
+        for candidate in (*own[place + 1 :], *own[:place], *others):
+            item = load(candidate)
+            if item is not None:
+                return candidate, item
+        raise DataError(f"Expected images to train on, none of {len(self._images.samples)} can be read: {faults[0]}")
+
+    def _loader(self, faults: list[tuple[str, str]]) -> Load:
+        def load(index: int) -> LabeledPixels | None:
+            try:
+                return self._images.load(index)
+            except ImageFault as fault:
+                faults.append((fault.uri, fault.reason))
+                return None
+
+        return load
+
+    @staticmethod
+    def _weak(views: list[tuple[LabeledPixels, LabeledPixels]], pseudo: list[bool], images: Tensor) -> Tensor:
+        """Weak views of the pseudo-labelled images in the frame of the batch."""
+        weak = stack_images([weak.pixels for (weak, _), is_pseudo in zip(views, pseudo, strict=True) if is_pseudo])
+        missing = (0, images.shape[-1] - weak.shape[-1], 0, images.shape[-2] - weak.shape[-2])
+        return F.pad(weak, missing, value=FILL)
+
+
+def collate(items: Sequence[LabeledPixels]) -> tuple[Tensor, list[Target]]:
+    """Put images with their targets in one batch.
+
+    Args:
+        items: At least one.
+
+    Returns:
+        Tensor[B, 3, H, W] uint8, padded at the right and below, and the targets.
+    """
+    targets = [
+        {"boxes": item.boxes, "labels": item.labels, "weights": item.weights, "ignore": item.ignore} for item in items
+    ]
+    return stack_images([item.pixels for item in items]), targets
+
+
+def batches(plan: BatchPlan, first_part: int, workers: int) -> Iterator[Batch]:
+    """Walk through a run's batches, prepared by worker processes where set.
+
+    Args:
+        plan: The run.
+        first_part: Where to begin.
+        workers: Processes; 0 prepares in this one. The batches are the same for any number.
+
+    Returns:
+        The batches from there on.
+    """
+    return iter(
+        DataLoader(
+            plan,
+            batch_size=None,
+            sampler=range(first_part, len(plan)),
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+    )

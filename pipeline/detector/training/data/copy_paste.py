@@ -1,0 +1,106 @@
+"""Copy-paste for boxes (arXiv 2012.07177): objects of some images pasted into others, every class equally often."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.boxes import as_boxes, clip, grow, intersection, intersection_over_first, outward
+from pipeline.detector.inference.rendering import render_window
+from pipeline.detector.training.data.labeled_image import MIN_VISIBLE, LabeledPixels, hide
+from pipeline.records import Sample, State
+from pipeline.settings import CopyPasteSettings
+
+PLACES = 10
+"""Random places of which the one is taken that covers least."""
+LARGEST_SHARE = 0.5
+"""A paste fills at most this share of an image's width and height; a larger one is shrunk."""
+
+Load = Callable[[int], LabeledPixels | None]
+"""Gives an image by its number; None where it cannot be read."""
+
+
+class CopyPaste:
+    """Pastes objects of images that people labelled and, once that is allowed, certified pseudo-boxes.
+
+    An object whose surroundings show `MIN_VISIBLE` or more of another one is left where it is.
+
+    Args:
+        samples: Where objects come from.
+        settings: How many, how large.
+    """
+
+    def __init__(self, samples: Sequence[Sample], settings: CopyPasteSettings) -> None:
+        self._settings = settings
+        self._labeled: dict[str, list[tuple[int, int]]] = {}
+        self._all: dict[str, list[tuple[int, int]]] = {}
+        for image, sample in enumerate(samples):
+            for number in self._alone(sample):
+                for pool in (self._all, self._labeled)[: 1 if sample.state is State.PSEUDO else 2]:
+                    pool.setdefault(sample.boxes[number].label, []).append((image, number))
+
+    def _alone(self, sample: Sample) -> list[int]:
+        boxes = as_boxes([box.xyxy for box in sample.boxes])
+        others = torch.cat([boxes, as_boxes([region.xyxy for region in sample.ignore])])
+        shown = intersection_over_first(others, clip(grow(boxes, self._settings.margin), sample.width, sample.height))
+        # Each object shows itself.
+        return (shown >= MIN_VISIBLE).sum(0).eq(1).nonzero().flatten().tolist()
+
+    def __call__(self, item: LabeledPixels, load: Load, random: np.random.Generator, *, pseudo: bool) -> LabeledPixels:
+        """Paste into an image.
+
+        Args:
+            item: The image; left as it is.
+            load: Reads the images that objects come from.
+            random: Draws objects and places.
+            pseudo: Whether pseudo-boxes may be pasted.
+
+        Returns:
+            The image with up to `objects` more; what they cover becomes an ignore region where less than
+            `MIN_VISIBLE` of it is seen.
+        """
+        pool = self._all if pseudo else self._labeled
+        classes = sorted(pool)
+        for _ in range(random.integers(1, self._settings.objects, endpoint=True) if classes else 0):
+            members = pool[classes[random.integers(len(classes))]]
+            image, number = members[random.integers(len(members))]
+            source = load(image)
+            if source is not None:
+                item = self._paste(item, source, number, random)
+        return item
+
+    def _paste(
+        self, item: LabeledPixels, source: LabeledPixels, number: int, random: np.random.Generator
+    ) -> LabeledPixels:
+        height, width = source.pixels.shape[:2]
+        box = source.boxes[number : number + 1]
+        crop = outward(clip(grow(box, self._settings.margin), width, height))
+        room = torch.tensor(item.pixels.shape[1::-1])
+        sides = crop[0, 2:] - crop[0, :2]
+        jitter = random.uniform(-self._settings.scale_jitter, self._settings.scale_jitter)
+        factor = min(1 + jitter, float((room * LARGEST_SHARE / sides).min()))
+        target_sides = (sides * factor).round().long().clamp(min=1)
+        origins = torch.from_numpy((random.random((PLACES, 2)) * (room - target_sides + 1).numpy()).astype(np.int64))
+        places = torch.cat([origins, origins + target_sides], dim=1)
+        target = places[int(intersection(places.float(), item.boxes).sum(1).argmin())]
+        whole = (0, 0, *room.tolist())
+        pixels = render_window(
+            source.pixels, item.pixels, crop[0].tolist(), target.tolist(), whole, self._settings.feather_px
+        )
+        left = hide(item, pixels, target[None])
+        return LabeledPixels(
+            pixels,
+            torch.cat([left.boxes, _moved(box, crop, target)]),
+            torch.cat([left.labels, source.labels[number : number + 1]]),
+            torch.cat([left.weights, source.weights[number : number + 1]]),
+            left.ignore,
+        )
+
+
+def _moved(box: Tensor, crop: Tensor, target: Tensor) -> Tensor:
+    """Where a box comes to lie when its surroundings `crop` are drawn at `target`."""
+    factors = (target[2:] - target[:2]) / (crop[0, 2:] - crop[0, :2])
+    return (box - crop[:, [0, 1, 0, 1]]) * factors.repeat(2) + target[[0, 1, 0, 1]]

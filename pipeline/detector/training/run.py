@@ -1,0 +1,253 @@
+"""The moving parts of one run of fine-tuning: a step, a look back, a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import Any, TypeVar
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils._pytree import tree_map_only
+
+from pipeline.detector.models.detector import Detector
+from pipeline.detector.models.heads import Target
+from pipeline.detector.training.checkpoint import CHECKPOINT, no_checkpoint, read_checkpoint
+from pipeline.detector.training.data.batches import Batch
+from pipeline.detector.training.data.mixup import mixup
+from pipeline.detector.training.divergence import Trouble, Watch
+from pipeline.detector.training.early_stop import EarlyStop
+from pipeline.detector.training.optimizer import build_optimizer, learning_rate_factor
+from pipeline.detector.training.processes import student_in_processes, without_sync
+from pipeline.detector.training.result import TrainingResult
+from pipeline.detector.training.teacher import build_teacher, with_second_look
+from pipeline.errors import PipelineError
+from pipeline.seeds import derive_seed
+from pipeline.settings import TrainingSettings
+from pipeline.workspace import Folder
+
+LOG_EVERY = 10
+T = TypeVar("T")
+
+
+class Run:
+    """The moving parts of one run.
+
+    Args:
+        detector: The student, changed in place.
+        settings: The run.
+        seed: The settings' seed.
+        identity: What the run is made of; a checkpoint with another identity is not continued.
+        fabric: The device, and the other processes where there are several.
+    """
+
+    def __init__(
+        self, detector: Detector, settings: TrainingSettings, seed: int, identity: str, fabric: Fabric
+    ) -> None:
+        self.settings = settings
+        self.detector = detector
+        self.identity = identity
+        self.result = TrainingResult(precision=settings.precision)
+        self.last_loss: float | None = None
+        self.early_stop = EarlyStop(settings.early_stop)
+        self.fabric = fabric
+        detector.train().to(self.fabric.device).to(memory_format=torch.channels_last)
+        optimizer = build_optimizer(detector, settings)
+        self.optimizer: Any = self.fabric.setup_optimizers(optimizer)
+        self._slower = 1.0
+        self.schedule = LambdaLR(
+            optimizer, lambda step: self._slower * learning_rate_factor(step, settings.steps, settings.warmup)
+        )
+        self.teacher = build_teacher(detector, settings.ema_decay)
+        self.teacher.module.eval()
+        self._student = student_in_processes(detector, fabric, settings)
+        self._seed = seed
+        self._watch = Watch(settings.recovery, lambda values: torch.as_tensor(fabric.all_reduce(values)))
+        self._logged: list[dict[str, float]] = []
+        self._good = _copy(self._state())
+
+    def step(self, parts: Sequence[Batch]) -> None:
+        """Learn from one batch, which may come in parts."""
+        step = self.result.steps
+        torch.manual_seed(derive_seed(self._seed, "step", step, self.fabric.global_rank))  # samplers of boxes do
+        self.optimizer.zero_grad(set_to_none=True)
+        rows = []
+        for number, part in enumerate(parts, start=1):
+            with without_sync(self._student, number < len(parts)):
+                rows.append(self._learn(part, len(parts)))
+        losses = {name: torch.stack([row[name] for row in rows]).sum(0) for name in rows[0]}
+        norm = self.fabric.clip_gradients(
+            self.detector, self.optimizer, max_norm=self.settings.clip_norm, error_if_nonfinite=False
+        )
+        self.optimizer.step()
+        self.schedule.step()
+        self.teacher.update_parameters(self.detector)
+        # The scaler of fp16 meets infinite gradients as a matter of course and skips such steps itself.
+        norm = None if self.settings.precision == "fp16" else norm
+        self._watch.record(step, losses, norm, [name for part in parts for name in part.image_ids])
+        self.result.steps += 1
+        for part in parts:
+            self.result.images += len(part.images) * self.fabric.world_size
+            self.result.faults.extend(fault for fault in part.faults if fault not in self.result.faults)
+
+    def _learn(self, batch: Batch, parts: int) -> dict[str, Tensor]:
+        """Add the gradient of one part of a batch."""
+        images = self.fabric.to_device(batch.images)
+        targets = [self.fabric.to_device(target) for target in batch.targets]
+        if batch.weak is not None:
+            targets = self._second_look(batch, targets)
+        if batch.mixing is not None:
+            images, targets = mixup(images, targets, self.settings.mixup, self._seed, batch.mixing, batch.pseudo)
+        with self.fabric.autocast():  # a module that Fabric wraps would get its boxes in half precision
+            losses: dict[str, Tensor] = self._student(images, targets)
+        self.fabric.backward(torch.stack(list(losses.values())).sum() / parts)
+        return {name: loss.detach() / parts for name, loss in losses.items()}
+
+    @torch.no_grad()
+    def _second_look(self, batch: Batch, targets: list[Target]) -> list[Target]:
+        with self.fabric.autocast():
+            found = iter(self.teacher.module(self.fabric.to_device(batch.weak)))
+        settings = self.settings.teacher
+        return [
+            with_second_look(target, next(found), settings) if is_pseudo else target
+            for target, is_pseudo in zip(targets, batch.pseudo, strict=True)
+        ]
+
+    def is_over(self) -> bool:
+        """Tell whether nothing is left to do."""
+        return self.result.stopped_early or self.result.steps >= self.settings.steps
+
+    def is_due(self) -> bool:
+        """Tell whether to look back now: before a line is logged, weights are kept or judged, and at the end."""
+        done = self.result.steps
+        return (
+            done % LOG_EVERY == 0
+            or done % self.settings.checkpoint_every_steps == 0
+            or done == self.settings.steps
+            or self.early_stop.is_due(done)
+        )
+
+    def look_back(self) -> bool:
+        """Log, or return to the last good step.
+
+        Returns:
+            Whether all is well; if not, `result.steps` says where to go on.
+
+        Raises:
+            PipelineError: It went wrong too often.
+        """
+        trouble = self._watch.look()
+        self.result.faults = list(dict.fromkeys(fault for faults in self._all(self.result.faults) for fault in faults))
+        if trouble:
+            self._roll_back(trouble)
+            return False
+        self._logged += self._watch.losses
+        if self.result.steps % LOG_EVERY == 0 or self.result.steps == self.settings.steps:
+            self._log()
+        self._good = _copy(self._state())
+        return True
+
+    def _all(self, value: T) -> list[T]:
+        """What every process holds, in the order of their ranks."""
+        return [self.fabric.broadcast(value, src=rank) for rank in range(self.fabric.world_size)]
+
+    def _roll_back(self, trouble: Trouble) -> None:
+        rollbacks, recovery = self.result.rollbacks, self.settings.recovery
+        trouble = replace(trouble, image_ids=tuple(name for names in self._all(trouble.image_ids) for name in names))
+        if len(rollbacks) >= recovery.max_rollbacks:
+            raise PipelineError(
+                f"Expected finite losses and gradients, got {trouble}, after {len(rollbacks)} rollbacks. Look at these "
+                "images, lower training.learning_rate or use precision fp32; the run goes on from its last checkpoint."
+            )
+        seconds = self.result.seconds
+        self._load(_copy(self._good))
+        self.result.seconds = seconds
+        taken_back = {"step": trouble.step, "to": self.result.steps, "cause": trouble.cause}
+        self.result.rollbacks = [*rollbacks, {**taken_back, "image_ids": list(trouble.image_ids)}]
+        self._slower *= recovery.learning_rate_factor
+        for group in self.optimizer.param_groups:
+            group["lr"] *= recovery.learning_rate_factor
+        # Should it go wrong again, the way back is to here, and slower still.
+        self._good = _copy(self._state())
+
+    def _log(self) -> None:
+        parts = {name: fmean(row[name] for row in self._logged) for name in self._logged[0]}
+        self.last_loss = loss = sum(parts.values())
+        self.result.curve.append(
+            {"step": self.result.steps, "loss": loss, "parts": parts, "lr": self.schedule.get_last_lr()[-1]}
+        )
+        self._logged = []
+
+    def should_stop(self, evaluate: Callable[[Detector], float]) -> bool:
+        """Evaluate the averaged weights and tell whether to give up."""
+        kept = self.kept()
+        score = self.fabric.broadcast(evaluate(kept.eval()) if self.fabric.is_global_zero else 0.0)
+        self.detector.train()
+        self.result.stopped_early = self.early_stop.update(score, kept)
+        return self.result.stopped_early
+
+    def kept(self) -> Detector:
+        """The model whose weights are kept: the average, or the last where averaging is off."""
+        averaged: Detector = self.teacher.module  # type: ignore[assignment]
+        return averaged if self.settings.ema_decay > 0 else self.detector
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights that are kept."""
+        weights = self.early_stop.best_weights or self.kept().state_dict()
+        return {key: value.clone() for key, value in weights.items()}
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "model": self.detector.state_dict(),
+            "teacher": self.teacher.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "precision": self.fabric.strategy.precision.state_dict(),
+            "slower": self._slower,
+            "means": list(self._watch.means),
+            "result": {**vars(self.result), "curve": list(self.result.curve), "faults": list(self.result.faults)},
+            "logged": list(self._logged),
+        }
+
+    def _load(self, state: dict[str, Any]) -> None:
+        self.detector.load_state_dict(state["model"])
+        self.teacher.load_state_dict(state["teacher"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        self._slower = state["slower"]
+        self._watch.means = list(state["means"])
+        self.result = TrainingResult(**state["result"])
+        self._logged = list(state["logged"])
+
+    def save(self, checkpoints: Folder) -> None:
+        """Write a checkpoint; one process does."""
+        if not self.fabric.is_global_zero:
+            return
+        state = {
+            **self._state(),
+            "identity": self.identity,
+            "early_stop": self.early_stop.state_dict(),
+        }
+        with checkpoints.create(CHECKPOINT) as file:
+            torch.save(state, file)
+
+    def restore(self, checkpoints: Folder) -> None:
+        """Go on from a checkpoint of the same run, if there is one."""
+        state = read_checkpoint(checkpoints, self.identity)
+        if state is None:
+            return
+        try:
+            self._load(state)
+            self.early_stop.load_state_dict(state["early_stop"])
+        except Exception as fault:  # torch raises a dozen kinds for weights of another network
+            raise no_checkpoint(checkpoints, fault) from fault
+        self._good = _copy(self._state())
+
+
+def _copy(state: dict[str, Any]) -> dict[str, Any]:
+    copied: dict[str, Any] = tree_map_only(Tensor, torch.clone, state)
+    return copied

@@ -1,0 +1,1 @@
+"""What people say, taken in: answers merged into labels, audits, acceptance and effort."""

@@ -1,0 +1,149 @@
+"""Where proposals are pasted: hosts, places, sizes and the window of the host that is looked at again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.boxes import shift
+from pipeline.mining.crops import Cuts
+from pipeline.mining.hosts import Hosts
+from pipeline.settings import MiningSettings
+
+LARGEST_SHARE = 0.9
+"""A paste fills at most this share of a host's width and height; a larger one is scaled down."""
+SAME_CLASS_WEIGHT = 10.0
+"""Covering an object of the pasted class counts so much more than covering another."""
+SMALLEST_WINDOW_PX = 8
+"""Host context on each side of a paste, at least."""
+
+
+@dataclass(frozen=True)
+class Pastes:
+    """M pastes, in input pixels of their hosts unless it says otherwise.
+
+    Attributes:
+        proposal: Tensor[M] int64, which cut is pasted.
+        number: Tensor[M] int64, which paste of this proposal it is, from 0.
+        label: Tensor[M] int64, from 1.
+        host: Tensor[M] int64, which host it goes to.
+        class_free: Tensor[M] bool, whether the host holds no object of the class.
+        crop: Tensor[M, 4] int64, what of the cut is pasted, pixels of the cut.
+        target: Tensor[M, 4] int64, where it is put.
+        object: Tensor[M, 4] float32, where the object itself comes to lie.
+        window: Tensor[M, 4] int64, the part of the host that is shown to the detector.
+        scale: Tensor[M] float32, host pixels a pixel of the cut.
+    """
+
+    proposal: Tensor
+    number: Tensor
+    label: Tensor
+    host: Tensor
+    class_free: Tensor
+    crop: Tensor
+    target: Tensor
+    object: Tensor
+    window: Tensor
+    scale: Tensor
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self.proposal)
+
+    def __getitem__(self, which: Tensor) -> Pastes:
+        """Some of them, by mask or index."""
+        return Pastes(*(getattr(self, field.name)[which] for field in fields(self)))
+
+    @staticmethod
+    def join(parts: Sequence[Pastes]) -> Pastes:
+        """Several sets in one, in order."""
+        return Pastes(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Pastes)))
+
+
+def draw_pastes(
+    cuts: Cuts, hosts: Hosts, settings: MiningSettings, random: np.random.Generator, *, first_proposal: int = 0
+) -> Pastes:
+    """Choose hosts and places for the proposals of one image.
+
+    Of `places_tried` random places the one that covers least of the host's objects is taken.
+
+    Args:
+        cuts: The proposals.
+        hosts: Where to paste.
+        settings: Number and kind of hosts, margin, window, jitter and placement.
+        random: Drawn from in a fixed order; the same state gives the same pastes.
+        first_proposal: Number of the first proposal.
+
+    Returns:
+        `N * settings.hosts` pastes, those of one proposal side by side.
+    """
+    count, each = len(cuts), settings.hosts
+    host, class_free = _choose_hosts(cuts.label, hosts, settings, random)
+    crop = cuts.within(settings.margin)
+    sides = (crop[:, 2:] - crop[:, :2]).float()[:, None].expand(count, each, 2)
+    jitter = torch.from_numpy(random.uniform(-settings.scale_jitter, settings.scale_jitter, (count, each))).float()
+    largest = (hosts.sizes[host] * LARGEST_SHARE).floor().clamp(min=1)
+    factor = torch.minimum(1 + jitter, (largest / sides).amin(-1))
+    target_sides = (sides * factor[..., None]).round().clamp(min=1).long()
+    origin = _choose_places(target_sides, cuts.label, host, hosts, settings, random)
+    target = torch.cat([origin, origin + target_sides], dim=-1)
+    exact = target_sides / sides
+    lies = shift(cuts.object, -crop[:, :2])
+    inside = torch.cat([origin, origin], dim=-1) + lies[:, None] * torch.cat([exact, exact], dim=-1)
+
+    def flat(values: Tensor) -> Tensor:
+        return values.reshape(count * each, *values.shape[2:])
+
+    return Pastes(
+        proposal=torch.arange(first_proposal, first_proposal + count).repeat_interleave(each),
+        number=torch.arange(each).repeat(count),
+        label=cuts.label.repeat_interleave(each),
+        host=flat(host),
+        class_free=flat(class_free),
+        crop=crop.repeat_interleave(each, dim=0),
+        target=flat(target),
+        object=flat(inside),
+        window=_windows(flat(target), hosts.sizes[flat(host)], settings.window),
+        scale=flat(factor),
+    )
+
+
+def _choose_hosts(
+    labels: Tensor, hosts: Hosts, settings: MiningSettings, random: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Host numbers and whether each is free of the class, Tensor[N, settings.hosts] both; the wanted kind first."""
+    keys = torch.from_numpy(random.random((len(labels), len(hosts))))
+    holds = hosts.holds[:, labels].T
+    wanted = {"class_free_first": holds, "class_held_first": ~holds, "any": torch.zeros_like(holds)}
+    order = (keys + wanted[settings.host_kind]).argsort(dim=1)
+    chosen = order[:, torch.arange(settings.hosts) % len(hosts)]
+    return chosen, ~holds.gather(1, chosen)
+
+
+def _choose_places(
+    sides: Tensor, labels: Tensor, host: Tensor, hosts: Hosts, settings: MiningSettings, random: np.random.Generator
+) -> Tensor:
+    """Top left corners, Tensor[N, each, 2] int64."""
+    tries = settings.places_tried if settings.placement == "least_covered" else 1
+    draws = torch.from_numpy(random.random((*host.shape, tries, 2)))
+    origins = (draws * (hosts.sizes[host] - sides + 1)[:, :, None]).long()
+    if tries == 1:
+        return origins[:, :, 0]
+    places = torch.cat([origins, origins + sides[:, :, None]], dim=-1)[:, :, :, None]
+    there = hosts.boxes[host][:, :, None]
+    overlap = torch.minimum(places[..., 2:], there[..., 2:]) - torch.maximum(places[..., :2], there[..., :2])
+    covered = overlap.clamp(min=0).prod(-1)
+    same = (hosts.labels[host] == labels[:, None, None])[:, :, None]
+    best = (covered * (1 + same * (SAME_CLASS_WEIGHT - 1))).sum(-1).argmin(-1)
+    return origins.gather(2, best[..., None, None].expand(*best.shape, 1, 2))[:, :, 0]
+
+
+def _windows(target: Tensor, sizes: Tensor, ratio: float) -> Tensor:
+    """The part of each host round its paste."""
+    context = ((target[:, 2:] - target[:, :2]) * ratio).long().clamp(min=SMALLEST_WINDOW_PX)
+    top_left = (target[:, :2] - context).clamp(min=0)
+    return torch.cat([top_left, torch.minimum(target[:, 2:] + context, sizes)], dim=1)

@@ -1,0 +1,237 @@
+"""Cross-image validation (SSM, arXiv 1803.09867): are proposals found again elsewhere.
+
+Each proposal is shown to the detector in a small window: closer, mirrored and enlarged in its own surroundings, or
+pasted into a host with a part of the host round it. Windows are packed into canvases, canvases are detected in
+batches, and every detection is held against the objects of its canvas.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from pipeline.boxes import shift
+from pipeline.detector.inference.predictor import Detections, Predictor
+from pipeline.detector.inference.rendering import render_window
+from pipeline.detector.inference.stream import stack_images
+from pipeline.mining.canvas import Tile, draw_canvas, in_batches, pack_windows
+from pipeline.mining.crops import Cuts
+from pipeline.mining.hosts import Hosts
+from pipeline.mining.pastes import Pastes
+from pipeline.settings import MiningSettings
+
+PACKED = 0.7
+"""Share of a canvas that windows fill, about."""
+_FAR = 1e5
+"""Shift between canvases that keeps their boxes from touching."""
+
+
+@dataclass
+class Cost:
+    """What mining costs.
+
+    Attributes:
+        looks: Images that were looked at again as a whole.
+        views: Windows that show a proposal closer.
+        pastes: Windows that show it in a host.
+        canvases: Images they were packed into.
+        passes: Forward passes over canvases.
+        seconds: By what was done: `decode` (waiting for images), `detect`, `propose`, `paste`, `match`.
+    """
+
+    looks: int = 0
+    views: int = 0
+    pastes: int = 0
+    canvases: int = 0
+    passes: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def time(self, what: str) -> Iterator[None]:
+        """Add the time of a block to `seconds`."""
+        began = time.perf_counter()
+        yield
+        self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - began
+
+
+@dataclass(frozen=True)
+class Windows:
+    """M small images that show one object each.
+
+    Attributes:
+        images: uint8[h, w, 3] each.
+        object: Tensor[M, 4], where the object lies, pixels of its window.
+        label: Tensor[M] int64, from 1.
+    """
+
+    images: list[NDArray[np.uint8]]
+    object: Tensor
+    label: Tensor
+
+
+@dataclass(frozen=True)
+class Redetections:
+    """What became of M objects.
+
+    Attributes:
+        hit: Tensor[M] bool, found again.
+        score: Tensor[M], confidence of the re-detection, 0 for a miss.
+        iou: Tensor[M], overlap of the re-detection with the object, 0 for a miss.
+        boxes: Tensor[M, 4], the re-detection in pixels of the window or, for pastes, of the host; NaN for a miss.
+    """
+
+    hit: Tensor
+    score: Tensor
+    iou: Tensor
+    boxes: Tensor
+
+
+def prices(boxes: Tensor, sizes: Tensor, settings: MiningSettings) -> Tensor:
+    """Estimate what checks cost, by the pixels that the detector looks at.
+
+    Args:
+        boxes (Tensor[N, 4]): in `(x1, y1, x2, y2)`, pixels of their own images.
+        sizes (Tensor[N, 2]): width and height of these; one row for boxes of one image.
+        settings: Hosts, margins, window, view and second look.
+
+    Returns:
+        Tensor[N, 2 + rounds]: of a second look, which serves all boxes of an image and is paid for once, of showing a
+        box closer, and of its pastes in each round, in detection passes over its image.
+    """
+    share = (boxes[:, 2:] - boxes[:, :2]) / sizes
+    view = (share * (1 + 2 * settings.view_margin)).clamp(max=1).prod(1) * settings.view_scale**2 / PACKED
+    pasted = (share * (1 + 2 * settings.margin) * (1 + 2 * settings.window)).clamp(max=1).prod(1) / PACKED
+    before = (0, *settings.rounds[:-1])
+    rounds = [pasted * (after - already) for already, after in zip(before, settings.rounds, strict=True)]
+    return torch.stack([torch.full_like(view, settings.look_scale**2), view, *rounds], dim=1)
+
+
+def redetect_closer(predictor: Predictor, cuts: Cuts, settings: MiningSettings, cost: Cost) -> Redetections:
+    """Show proposals closer, mirrored and in their own surroundings, detect, and match.
+
+    What is found only at one size, or only one way round, is found again with less confidence or not at all: agreement
+    under changed views of its own image, at the price of a small window.
+
+    Args:
+        predictor: The detector.
+        cuts: The proposals.
+        settings: Surroundings and size, and what counts as found again.
+        cost: Counted up.
+
+    Returns:
+        A verdict a proposal, in order.
+    """
+    with cost.time("paste"):
+        shown = cuts.within(settings.view_margin)
+        images = [
+            _closer(image[y1:y2, x1:x2], settings.view_scale)
+            for image, (x1, y1, x2, y2) in zip(cuts.images, shown.tolist(), strict=True)
+        ]
+        sides = torch.tensor([(one.shape[1], one.shape[0]) for one in images]).reshape(-1, 2)
+        exact = sides.double() / (shown[:, 2:] - shown[:, :2])
+        x1, y1, x2, y2 = (shift(cuts.object.double(), -shown[:, :2]) * exact.repeat(1, 2)).unbind(1)
+        width = sides[:, 0]
+        windows = Windows(images, torch.stack([width - x2, y1, width - x1, y2], dim=1), cuts.label)
+    cost.views += len(cuts)
+    return _find_again(predictor, windows, settings, cost)
+
+
+def _closer(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
+    mirrored = np.ascontiguousarray(image[:, ::-1])
+    if factor == 1:
+        return mirrored
+    sides = [max(1, round(side * factor)) for side in (image.shape[1], image.shape[0])]
+    how = cv2.INTER_LINEAR if factor > 1 else cv2.INTER_AREA
+    return np.asarray(cv2.resize(mirrored, sides, interpolation=how), dtype=np.uint8)
+
+
+def redetect(
+    predictor: Predictor, pastes: Pastes, cuts: Cuts, hosts: Hosts, settings: MiningSettings, cost: Cost
+) -> Redetections:
+    """Draw pastes, detect, and match.
+
+    Args:
+        predictor: The detector.
+        pastes: What goes where.
+        cuts: By `Pastes.proposal`.
+        hosts: By `Pastes.host`.
+        settings: What counts as found again, and how edges look.
+        cost: Counted up.
+
+    Returns:
+        A verdict a paste, in order, boxes in input pixels of the host; the same whatever shares a canvas or a
+        batch, up to what neighbours on a canvas do to the detector.
+    """
+    origin = pastes.window[:, :2]
+    with cost.time("paste"):
+        columns = (pastes.proposal, pastes.host, pastes.crop, pastes.target, pastes.window)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        images = [
+            render_window(cuts.images[cut], hosts.images[host], crop, target, window, settings.feather_px)
+            for cut, host, crop, target, window in rows
+        ]
+        windows = Windows(images, shift(pastes.object.double(), -origin), pastes.label)
+    cost.pastes += len(pastes)
+    seen = _find_again(predictor, windows, settings, cost)
+    return replace(seen, boxes=shift(seen.boxes, origin))
+
+
+def _find_again(predictor: Predictor, windows: Windows, settings: MiningSettings, cost: Cost) -> Redetections:
+    sizes = [(one.shape[1], one.shape[0]) for one in windows.images]
+    with cost.time("paste"):
+        canvases = pack_windows(sizes, predictor.detector.settings.image_size_px)
+    found = _nothing(len(sizes))
+    for batch in in_batches(canvases, predictor.batch_size):
+        with cost.time("paste"):
+            drawn = stack_images([draw_canvas(tiles, windows.images) for tiles in batch])
+        with cost.time("detect"):
+            detections = predictor(drawn)
+        with cost.time("match"):
+            _match(batch, detections, windows, settings, found)
+        cost.passes += 1
+    cost.canvases += len(canvases)
+    return found
+
+
+def _nothing(count: int) -> Redetections:
+    return Redetections(
+        torch.zeros(count, dtype=torch.bool), torch.zeros(count), torch.zeros(count), torch.full((count, 4), torch.nan)
+    )
+
+
+def _match(
+    batch: list[list[Tile]],
+    detections: list[Detections],
+    windows: Windows,
+    settings: MiningSettings,
+    found: Redetections,
+) -> None:
+    """Hold the detections of a batch of canvases against its windows, and write down the hits."""
+    tiles = [(number, tile) for number, canvas in enumerate(batch) for tile in canvas]
+    rows = torch.tensor([tile.index for _, tile in tiles])
+    places = torch.tensor([[tile.x + _FAR * number, tile.y] for number, tile in tiles], dtype=torch.float64)
+    objects = shift(windows.object[rows], places)
+    offsets = torch.cat([torch.full((len(one),), _FAR * number) for number, one in enumerate(detections)]).double()
+    boxes = shift(torch.cat([one.boxes for one in detections]).double(), torch.stack([offsets, offsets * 0], dim=1))
+    scores = torch.cat([one.scores for one in detections])
+    labels = torch.cat([one.labels for one in detections])
+    if len(boxes) == 0:
+        return
+    overlap = box_iou(objects, boxes)
+    counts = (overlap >= settings.hit_iou) & (labels == windows.label[rows, None]) & (scores >= settings.hit_score)
+    best_score, best = (counts * scores).max(1)
+    hit = best_score > 0
+    rows, best = rows[hit], best[hit]
+    found.hit[rows] = True
+    found.score[rows] = best_score[hit]
+    found.iou[rows] = overlap[hit, best].float()
+    found.boxes[rows] = shift(boxes[best], -places[hit]).float()

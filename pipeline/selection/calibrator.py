@@ -1,0 +1,222 @@
+"""p(correct): a small calibrated model over what is known of a proposal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GroupKFold
+
+from pipeline.errors import ArtefactError
+from pipeline.records import LOOK_FIELDS, NEIGHBOUR_FIELDS
+
+CHEAP = (
+    "score_logit",
+    "entropy",
+    "runner_up",
+    "log_side",
+    "log_aspect",
+    *(name for name, _ in NEIGHBOUR_FIELDS),
+)
+"""Features that the detection itself gives."""
+LOOKED = tuple(name for name, _ in LOOK_FIELDS)
+"""Features of a proposal whose image was looked at again."""
+CLOSER = ("agreement", "agreement_iou")
+"""Features of a proposal that was shown closer."""
+PASTED = ("consistency", "hit_fraction", "mean_iou", "spread")
+"""Features of a proposal that was pasted."""
+
+STRENGTHS = (0.003, 0.01, 0.03, 0.1)
+"""Inverse strengths of the ridge penalty among which cross-validation chooses."""
+KNOTS = (0.25, 0.5, 0.75)
+"""Quantiles of a feature at which its slope may change."""
+_INNER_FOLDS = 5
+_EDGE = 1e-4
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Fold = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
+@dataclass(frozen=True)
+class Calibrator:
+    """A logistic model whose slope in each feature may change at the feature's quartiles.
+
+    Attributes:
+        features: Names of the features it looks at.
+        knots: Of each feature, ascending.
+        weights: A weight for each feature and one for each of its knots, feature by feature.
+        intercept: Of the model.
+        offsets: Added for boxes of a class; classes without an entry are pooled.
+        boxes: How many boxes it was fitted on.
+        model_id: The detector whose proposals it was fitted on; another's are refused.
+    """
+
+    features: tuple[str, ...]
+    knots: tuple[tuple[float, ...], ...]
+    weights: tuple[float, ...]
+    intercept: float
+    offsets: dict[str, float]
+    boxes: int
+    model_id: str
+
+    def predict(self, evidence: pa.Table) -> Floats:
+        """Probability of being right.
+
+        Args:
+            evidence: Proposals with the evidence that the features need.
+
+        Returns:
+            float[N], 0 to 1, higher = more likely right.
+
+        Raises:
+            ArtefactError: The proposals are another detector's.
+        """
+        others = set(evidence["model_id"].unique().to_pylist()) - {self.model_id}
+        if others:
+            raise ArtefactError(
+                f"Expected proposals of model {self.model_id}, for which this calibration was made, got those of "
+                f"{sorted(others)}. Calibrate again for that model."
+            )
+        labels = evidence["label"].to_pylist()
+        offsets = np.array([self.offsets.get(label, 0.0) for label in labels], dtype=np.float64)
+        bent = _bend(feature_matrix(evidence, self.features), self.knots)
+        return np.asarray(expit(bent @ np.array(self.weights) + self.intercept + offsets))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` reads them back."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(values: dict[str, Any]) -> Calibrator:
+        """Read what `to_json` wrote."""
+        knots = tuple(tuple(one) for one in values["knots"])
+        lists = {name: tuple(values[name]) for name in ("features", "weights")}
+        return Calibrator(**{**values, **lists, "knots": knots})
+
+
+def feature_matrix(evidence: pa.Table, features: Sequence[str]) -> Floats:
+    """Lay features out in columns.
+
+    Args:
+        evidence: Proposals with their evidence; null evidence (not measured) counts as 0.
+        features: Which, in order.
+
+    Returns:
+        float[N, F].
+    """
+
+    def column(name: str) -> Floats:
+        return np.asarray(np.nan_to_num(evidence[name].to_numpy(zero_copy_only=False).astype(np.float64)))
+
+    width, height = column("x2") - column("x1"), column("y2") - column("y1")
+    score = column("score").clip(_EDGE, 1 - _EDGE)
+    derived = {
+        "score_logit": logit(score),
+        "log_side": 0.5 * np.log((width * height).clip(1)),
+        "log_aspect": np.log(width.clip(1) / height.clip(1)),
+    }
+    columns = [derived[name] if name in derived else column(name) for name in features]
+    return np.stack(columns, axis=1) if columns else np.zeros((len(evidence), 0))
+
+
+def fit_calibrator(
+    evidence: pa.Table, right: Flags, *, min_class_boxes: int, features: Sequence[str], model_id: str
+) -> Calibrator:
+    """Fit p(correct) on proposals whose truth is known.
+
+    The strength of the penalty is the one with the least log loss on images that were left out. With fewer than two
+    right or two wrong boxes there is nothing to learn from: every box then gets the share of right ones,
+    `(right + 1) / (boxes + 2)`.
+
+    Args:
+        evidence: Proposals in labelled images that the detector was not trained on.
+        right: bool[N].
+        min_class_boxes: A class with fewer boxes is pooled with others.
+        features: What to look at.
+        model_id: The detector whose proposals these are.
+
+    Returns:
+        The fitted model.
+    """
+    names, matrix = tuple(features), feature_matrix(evidence, features)
+    if min(right.sum(), (~right).sum()) < 2:
+        share = (right.sum() + 1) / (len(right) + 2)
+        bare = ((),) * len(names)
+        return Calibrator(names, bare, (0.0,) * len(names), float(logit(share)), {}, len(right), model_id)
+    knots = tuple(_knots(column) for column in matrix.T)
+    labels = evidence["label"].to_numpy(zero_copy_only=False)
+    known, counts = np.unique(labels, return_counts=True)
+    own = [str(label) for label, count in zip(known, counts, strict=True) if count >= min_class_boxes]
+    columns = np.hstack([_bend(matrix, knots), *((labels == label)[:, None] for label in own)])
+    center, varies = columns.mean(0), np.ptp(columns, axis=0) > 0
+    spread = np.where(varies, columns.std(0), 1.0)
+    standardised = (columns - center) / spread
+    strength = _best_strength(standardised, right, folds_of(evidence, _INNER_FOLDS))
+    model = _logistic(strength).fit(standardised, right)
+    weights = model.coef_[0] / spread
+    bends = columns.shape[1] - len(own)
+    return Calibrator(
+        names,
+        knots,
+        tuple(weights[:bends].tolist()),
+        float(model.intercept_[0] - weights @ center),
+        dict(zip(own, weights[bends:].tolist(), strict=True)),
+        len(right),
+        model_id,
+    )
+
+
+def folds_of(evidence: pa.Table, folds: int) -> list[Fold]:
+    """Deal proposals to folds, those of one image together.
+
+    Args:
+        evidence: Proposals; where it has a `group_id`, those of one family of near-duplicates stay together.
+        folds: How many; fewer where there are fewer families, and none with a single one.
+
+    Returns:
+        Rows to fit on and rows that are left out, a pair a fold.
+    """
+    together = "group_id" if "group_id" in evidence.column_names else "image_id"
+    groups = evidence[together].to_numpy(zero_copy_only=False)
+    folds = min(folds, len(np.unique(groups)))
+    return list(GroupKFold(folds).split(groups, groups=groups)) if folds >= 2 else []
+
+
+def _knots(column: Floats) -> tuple[float, ...]:
+    """Quantiles inside the range; a feature that hardly varies has none."""
+    inside = np.unique(np.quantile(column, KNOTS))
+    return tuple(inside[(inside > column.min()) & (inside < column.max())].tolist())
+
+
+def _bend(matrix: Floats, knots: Sequence[Sequence[float]]) -> Floats:
+    """Each feature, and how far it lies beyond each of its knots."""
+    pairs = zip(matrix.T, knots, strict=True)
+    parts = [np.column_stack([one, np.maximum(one[:, None] - np.array(places), 0)]) for one, places in pairs]
+    return np.hstack([matrix[:, :0], *parts])
+
+
+def _logistic(strength: float) -> LogisticRegression:
+    return LogisticRegression(C=strength, max_iter=3000)
+
+
+def _best_strength(columns: Floats, right: Flags, folds: list[Fold]) -> float:
+    """The strength that predicts images best that were left out; the strongest penalty where none can be."""
+    usable = [(fitted, left_out) for fitted, left_out in folds if 0 < right[fitted].sum() < len(fitted)]
+
+    def loss(strength: float) -> float:
+        total = 0.0
+        for fitted, left_out in usable:
+            model = _logistic(strength).fit(columns[fitted], right[fitted])
+            p_correct = model.predict_proba(columns[left_out])[:, 1]
+            total += log_loss(right[left_out], p_correct, normalize=False, labels=[False, True])
+        return total
+
+    return min(STRENGTHS, key=loss)

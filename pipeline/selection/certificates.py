@@ -1,0 +1,255 @@
+"""Certificates: for each class the loosest threshold whose precision is promised, with a stated confidence.
+
+What is promised, exactly: with the stated confidence, of all boxes like the held-back ones whose p(correct) reaches the
+threshold, at least the target share is right. It holds for one class and one calibration, not for all classes and all
+cycles at once: of twenty promises at 95 % one may be broken. What it rests on:
+
+- The held-back images are drawn like the pool. A pool that differs breaks it, which blind audits are there to see.
+- Images are independent, boxes of one image need not be: the bound counts effective boxes (see `clusters`).
+- The held-back boxes get their p(correct) from models fitted on other images, the pool's from one fitted on all. The
+  two are not the same function, so that the promise is as good as cross-validation is, and no better: exact for each
+  fold's model, close for the one in use.
+- The detector is chosen on the same held-back images (the gate, and early stopping where it is on), which flatters
+  it a little.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betainc
+from scipy.stats import beta, poisson
+
+from pipeline.errors import ArtefactError
+from pipeline.selection.clusters import design_effect
+
+STEP = 1.1
+"""Each threshold tried keeps so many times the boxes of the one before."""
+_TINY = 1e-9
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What is promised for one class.
+
+    Attributes:
+        label: The class.
+        certified: Whether any threshold could be certified.
+        threshold: Least p(correct) of a pseudo-label; None where nothing is certified.
+        boxes: Held-back boxes at or above the threshold (all of the class where nothing is certified).
+        right: Right ones among them.
+        lower_bound: Lower bound on precision; None where nothing is certified.
+        needed: What would be needed, in words; empty where certified.
+        effective_boxes: What the boxes are worth, counted as boxes that each stand alone in their image.
+    """
+
+    label: str
+    certified: bool
+    threshold: float | None
+    boxes: int
+    right: int
+    lower_bound: float | None
+    needed: str = ""
+    effective_boxes: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """The promises of one calibration: they belong to one detector and one set of held-back images.
+
+    Attributes:
+        model_id: The detector.
+        calibration_set: Hash of the held-back labels and of the settings that the promises rest on.
+        target: Promised precision.
+        confidence: Of each promise.
+        correlation: Of the errors of two boxes of an image.
+        classes: By class name.
+    """
+
+    model_id: str
+    calibration_set: str
+    target: float
+    confidence: float
+    correlation: float
+    classes: Mapping[str, Certificate]
+
+    def check(self, model_id: str, calibration_set: str) -> None:
+        """Refuse to promise anything of another detector, or by other held-back labels.
+
+        Args:
+            model_id: The detector in use.
+            calibration_set: Hash of the held-back labels and settings as they are now.
+
+        Raises:
+            ArtefactError: Either is another one.
+        """
+        remedy = "Calibrate again: drop the cycle with `crosscheck cycle --discard` and run it anew."
+        if self.model_id != model_id:
+            raise ArtefactError(
+                f"Expected certificates for model {model_id}, got those of {self.model_id}. A certificate promises "
+                f"nothing of another model. {remedy}"
+            )
+        if self.calibration_set != calibration_set:
+            raise ArtefactError(
+                f"Expected certificates from the calibration set {calibration_set}, got those from "
+                f"{self.calibration_set}: held-back images, their labels or the settings have changed since. {remedy}"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` reads them back."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(values: dict[str, Any]) -> Certificates:
+        """Read what `to_json` wrote."""
+        classes = {label: Certificate(**one) for label, one in values["classes"].items()}
+        return Certificates(**{**values, "classes": classes})
+
+
+def lower_bound(right: float, boxes: float, confidence: float) -> float:
+    """One-sided Clopper-Pearson bound on a share (Biometrika 26, 1934).
+
+    Args:
+        right: Successes; effective numbers, which need not be whole, give the bound of Korn and Graubard (Survey
+            Methodology 24, 1998).
+        boxes: Trials.
+        confidence: Of the bound, such as 0.95.
+
+    Returns:
+        The share that is exceeded with this confidence; 0 for no successes.
+    """
+    return float(beta.ppf(1 - confidence, right, boxes - right + 1)) if right else 0.0
+
+
+def upper_bound(right: int, boxes: int, confidence: float) -> float:
+    """The share that is not reached with this confidence; 1 where all are right, or there is nothing to judge by."""
+    return 1 - lower_bound(boxes - right, boxes, confidence)
+
+
+def least_boxes(target: float, confidence: float) -> int:
+    """How many boxes, all right, certify a precision: 59 for 0.95 at 95 %."""
+    return math.ceil(math.log(1 - confidence) / math.log(target))
+
+
+def certify_class(
+    label: str,
+    p_correct: NDArray[np.float64],
+    right: NDArray[np.bool_],
+    groups: NDArray[np.intp],
+    *,
+    target: float,
+    confidence: float,
+    correlation: float = 0.0,
+) -> Certificate:
+    """Find the loosest threshold of one class whose precision is certified.
+
+    Thresholds are tried from a strict one to looser ones, each keeping a tenth more boxes, and the first failure ends
+    the search. Testing in an order fixed by the scores alone, up to the first failure, keeps the chance of any false
+    promise within `1 - confidence` without dividing it among thresholds (fixed-sequence testing, as in Learn then
+    Test, arXiv 2110.01052). The search starts where it is likeliest to succeed if p(correct) means what it says, which
+    no label of the boxes has a part in.
+
+    Args:
+        label: The class.
+        p_correct: float[N], of held-back boxes of the class, from a model that has not seen them.
+        right: bool[N].
+        groups: int[N], from 0: the image of each box, or its family of near-duplicates.
+        target: Promised precision.
+        confidence: Of the promise.
+        correlation: Of the errors of two boxes of a group, see `clusters.error_correlation`.
+
+    Returns:
+        The certificate.
+    """
+    order = np.argsort(-p_correct, kind="stable")
+    scores, hits, ranked = p_correct[order], np.cumsum(right[order], dtype=np.int64), groups[order]
+    least = least_boxes(target, confidence)
+    trials = [_Trial(n, n / design_effect(ranked[:n], correlation)) for n in _sizes(scores, least)]
+    if not trials:
+        return _hopeless(label, right, least)
+    start = _start(trials, scores, target, confidence)
+    best: Certificate | None = None
+    for trial in trials[start:]:
+        found = int(hits[trial.boxes - 1])
+        bound = trial.bound(found, confidence)
+        if bound < target:
+            break
+        threshold = float(scores[trial.boxes - 1])
+        best = Certificate(label, True, threshold, trial.boxes, found, bound, "", trial.effective)
+    return best or _uncertified(label, hits, trials[start], target, confidence)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A threshold by the number of boxes that reach it, and what they are worth."""
+
+    boxes: int
+    effective: float
+
+    def bound(self, right: int, confidence: float) -> float:
+        share = self.effective / self.boxes
+        return lower_bound(right * share, self.effective, confidence)
+
+    def most_wrong(self, target: float, confidence: float) -> int:
+        """How many wrong boxes the promise survives; -1 where not even none."""
+        right = np.arange(self.boxes, math.floor(self.boxes * target) - 1, -1) * (self.effective / self.boxes)
+        kept = betainc(np.maximum(right, _TINY), self.effective - right + 1, target) <= 1 - confidence
+        return int(kept.sum()) - 1
+
+
+def _sizes(scores: NDArray[np.float64], least: int) -> list[int]:
+    """Numbers of boxes to try, ascending, boxes of equal score together."""
+    sizes: list[int] = []
+    size = float(least)
+    while round(size) <= len(scores):
+        sizes.append(_with_ties(scores, round(size)))
+        size = max(sizes[-1] + 1, size * STEP)
+    return sizes
+
+
+def _with_ties(scores: NDArray[np.float64], count: int) -> int:
+    """A threshold keeps all boxes of equal score."""
+    return int(np.searchsorted(-scores, -scores[count - 1], side="right"))
+
+
+def _start(trials: list[_Trial], scores: NDArray[np.float64], target: float, confidence: float) -> int:
+    """The trial that is likeliest to succeed by the scores; among equals the first."""
+    expected_wrong = np.cumsum(1 - scores)
+    survived = np.array([one.most_wrong(target, confidence) for one in trials])
+    expected = expected_wrong[[one.boxes - 1 for one in trials]]
+    return int(np.argmax(poisson.cdf(survived, expected)))
+
+
+def _hopeless(label: str, right: NDArray[np.bool_], least: int) -> Certificate:
+    boxes = len(right)
+    needed = f"at least {least} held-back boxes of this class, all right; there are {boxes}"
+    return Certificate(label, False, None, boxes, int(right.sum()), None, needed)
+
+
+def _uncertified(label: str, hits: NDArray[np.int64], tried: _Trial, target: float, confidence: float) -> Certificate:
+    boxes, right, top = len(hits), int(hits[-1]), int(hits[tried.boxes - 1])
+    allowed = tried.most_wrong(target, confidence)
+    asked = tried.boxes - allowed
+    if allowed < 0:
+        needed = (
+            f"held-back boxes of this class in more images: as errors come together in images, the surest "
+            f"{tried.boxes} are worth {tried.effective:.0f} that stand alone, and "
+            f"{least_boxes(target, confidence)} are needed"
+        )
+    elif right < asked:
+        needed = f"at least {asked} right held-back boxes of this class; {right} of {boxes} are right"
+    else:
+        needed = (
+            f"at least {asked} right ones among the surest {tried.boxes} held-back boxes for a precision over "
+            f"{target:g}; {top} are right"
+        )
+    return Certificate(label, False, None, boxes, right, None, needed, tried.effective)

@@ -1,0 +1,145 @@
+"""Likeness: does a proposal look like the objects of its class that lie in held-back images, or like those of another.
+
+A detector's confidence says little of which class an object has where it learnt from few images. The embeddings of its
+boxes, held against objects that it did not learn from, say more, and cost nothing: every proposal has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from scipy.special import logit, softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from pipeline.selection.calibrator import Floats, Fold
+
+NOTHING = ""
+"""In place of a class where a proposal shows no object."""
+LIKENESS = ("like_own", "like_rival")
+"""Features: how likely the object is of the class of its proposal, in logits, and how much likelier than of any other
+class, as the logarithm of the ratio. Null for a class that no other image shows."""
+STRENGTH = 0.1
+"""Inverse strength of the ridge penalty."""
+_EDGE = 1e-3
+
+Names = NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """A multinomial logistic model of the class of an object, by the embedding of its proposal.
+
+    Attributes:
+        classes: K classes it knows, `NOTHING` among them; none where there was nothing to learn.
+        weights: K x D.
+        intercepts: K.
+    """
+
+    classes: tuple[str, ...] = ()
+    weights: tuple[tuple[float, ...], ...] = ()
+    intercepts: tuple[float, ...] = ()
+
+    def measure(self, proposals: pa.Table) -> Floats:
+        """What the features are.
+
+        Args:
+            proposals: Columns `label` and `embedding`.
+
+        Returns:
+            float[N, 2], by `LIKENESS`; NaN for classes that it does not know.
+        """
+        told = np.full((len(proposals), len(LIKENESS)), np.nan)
+        if len(proposals) == 0 or not self.classes:
+            return told
+        likely = softmax(_embeddings(proposals) @ np.array(self.weights).T + np.array(self.intercepts), axis=1)
+        likely = likely.clip(_EDGE, 1 - _EDGE)
+        number = pc.index_in(proposals["label"], value_set=pa.array(self.classes))
+        known = np.flatnonzero(number.is_valid())
+        own = number.drop_null().to_numpy()
+        rivals = likely[known] * (np.array(self.classes) != NOTHING)
+        rivals[np.arange(len(own)), own] = _EDGE
+        of_own = likely[known, own]
+        told[known] = np.stack([logit(of_own), np.log(of_own / rivals.max(1))], axis=1)
+        return told
+
+    def measure_parts(self, parts: Iterable[pa.Table]) -> Floats:
+        """What the features are of a table that comes part by part, none included."""
+        return np.concatenate([np.zeros((0, len(LIKENESS))), *map(self.measure, parts)])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` reads them back."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(values: dict[str, Any]) -> Likeness:
+        """Read what `to_json` wrote."""
+        weights = tuple(tuple(row) for row in values["weights"])
+        return Likeness(tuple(values["classes"]), weights, tuple(values["intercepts"]))
+
+
+def fit_likeness(proposals: pa.Table, objects: Names) -> Likeness:
+    """Learn what objects look like.
+
+    Args:
+        proposals: Column `embedding`, in labelled images that the detector was not trained on.
+        objects: str[N], the class of the object that each shows, `NOTHING` for none.
+
+    Returns:
+        The model; an empty one where all objects or all embeddings are the same.
+    """
+    if len(np.unique(objects)) < 2:
+        return Likeness()
+    embeddings = _embeddings(proposals)
+    if not np.ptp(embeddings, axis=0).any():
+        return Likeness()
+    scaler = StandardScaler().fit(embeddings)
+    model = LogisticRegression(C=STRENGTH, max_iter=1000).fit(scaler.transform(embeddings), objects)
+    scaled, intercepts = model.coef_ / scaler.scale_, model.intercept_ - model.coef_ @ (scaler.mean_ / scaler.scale_)
+    if len(model.classes_) == 2:
+        # scikit-learn keeps a single row, the odds of the second class.
+        scaled, intercepts = (np.concatenate([0 * one, one]) for one in (scaled, intercepts))
+    return Likeness(
+        tuple(model.classes_.tolist()), tuple(tuple(row) for row in scaled.tolist()), tuple(intercepts.tolist())
+    )
+
+
+def unseen_likeness(proposals: pa.Table, objects: Names, folds: Iterable[Fold]) -> Floats:
+    """The features of proposals by models that have not seen their images.
+
+    Args:
+        proposals: As for `fit_likeness`, with `label`.
+        objects: As for `fit_likeness`.
+        folds: Rows to fit on and rows that are left out.
+
+    Returns:
+        float[N, 2], by `LIKENESS`; NaN for what no fold leaves out.
+    """
+    told = np.full((len(proposals), len(LIKENESS)), np.nan)
+    for fitted, left_out in folds:
+        told[left_out] = fit_likeness(proposals.take(fitted), objects[fitted]).measure(proposals.take(left_out))
+    return told
+
+
+def with_likeness(proposals: pa.Table, told: Floats) -> pa.Table:
+    """Add the features to a table of proposals.
+
+    Args:
+        proposals: N rows.
+        told: float[N, 2], by `LIKENESS`, NaN for unknown.
+    """
+    for name, values in zip(LIKENESS, told.T, strict=True):
+        proposals = proposals.append_column(name, pa.array(values, pa.float64(), from_pandas=True))
+    return proposals
+
+
+def _embeddings(proposals: pa.Table) -> Floats:
+    """float64[N, D]; N at least 1."""
+    flat = pc.list_flatten(proposals["embedding"]).to_numpy().astype(np.float64)
+    return np.asarray(flat.reshape(len(proposals), -1))

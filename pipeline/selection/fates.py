@@ -1,0 +1,179 @@
+"""Three fates a proposal: written as a pseudo-label, asked about, or dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline.records import SELECTION_SCHEMA, Box, Fate, Region, Source, make_box_id
+from pipeline.selection.certificates import Certificate
+from pipeline.selection.missed_objects import MissModel
+from pipeline.settings import SelectionSettings
+
+REASONS = {
+    "certified": "p(correct) reaches the certified threshold of its class",
+    "below_threshold": "p(correct) is under the certified threshold of its class",
+    "withdrawn_class": "p(correct) reaches the threshold, but the class failed its audits",
+    "mistrusted": "p(correct) is under the threshold, and the class failed its audits",
+    "uncertified_class": "its class has no certificate",
+    "unlikely": "p(correct) is so low that it is dropped",
+}
+"""What the column `reason` of the selection means."""
+AUDITED = (pc.field("fate") == Fate.PSEUDO.value) | (pc.field("reason") == "withdrawn_class")
+"""A filter for boxes that audits are about: what is written, and what would be if its class were trusted."""
+
+
+def decide(
+    evidence: pa.Table,
+    p_correct: NDArray[np.float64],
+    certificates: Mapping[str, Certificate],
+    settings: SelectionSettings,
+    withdrawn: Collection[str] = (),
+) -> pa.Table:
+    """Give each proposal its fate.
+
+    Args:
+        evidence: Proposals with their evidence.
+        p_correct: float[N].
+        certificates: By class name; a class without an entry has none.
+        settings: `drop_below`.
+        withdrawn: Classes that failed their audits: nothing is written of them, whatever is certified.
+
+    Returns:
+        Columns of `SELECTION_SCHEMA`, in order.
+    """
+    thresholds = {label: one.threshold for label, one in certificates.items() if one.threshold is not None}
+    threshold = np.array([thresholds.get(label, np.nan) for label in evidence["label"].to_pylist()], dtype=np.float64)
+    # Compared as it is stored, so that a reader of the table sees no box on the wrong side of its threshold.
+    p_stored, threshold = p_correct.astype(np.float32), threshold.astype(np.float32)
+    mistrusted = np.isin(evidence["label"].to_numpy(zero_copy_only=False).astype(str), list(withdrawn))
+    sure = p_stored >= threshold
+    conditions = [sure & ~mistrusted, sure, p_stored < settings.drop_below, mistrusted, np.isnan(threshold)]
+    fate = np.select(conditions, [Fate.PSEUDO, Fate.ASK, Fate.DROP, Fate.ASK, Fate.ASK], Fate.ASK)
+    reasons = ["certified", "withdrawn_class", "unlikely", "mistrusted", "uncertified_class"]
+    reason = np.select(conditions, reasons, "below_threshold")
+    added = {
+        "p_correct": pa.array(p_stored),
+        "threshold": pa.array(threshold, from_pandas=True),
+        "fate": pa.array(fate.astype(str), pa.string()),
+        "reason": pa.array(reason.astype(str), pa.string()),
+    }
+    columns = [added[field.name] if field.name in added else evidence[field.name] for field in SELECTION_SCHEMA]
+    return pa.Table.from_arrays(columns, schema=SELECTION_SCHEMA)
+
+
+def pseudo_images(selection: pa.Table, asked: set[str], limit: int | None, soft_from: float | None = None) -> list[str]:
+    """Choose the images that are pseudo-labelled.
+
+    Args:
+        selection: Columns of `SELECTION_SCHEMA`.
+        asked: Images that people are asked about; they wait for the answer instead.
+        limit: Most images; those whose pseudo-labels are surest on average stay. None: all.
+        soft_from: Images with soft labels are among them, see `is_soft`; None: they are not.
+
+    Returns:
+        Image ids, surest first.
+    """
+    means = selection.filter(is_learnt(soft_from)).group_by("image_id").aggregate([("p_correct", "mean")])
+    ranked = means.sort_by([("p_correct_mean", "descending"), ("image_id", "ascending")])
+    free = [image_id for image_id in ranked["image_id"].to_pylist() if image_id not in asked]
+    return free if limit is None else free[:limit]
+
+
+def is_soft(soft_from: float | None) -> pc.Expression:
+    """A filter for boxes that are learnt from though nothing is promised of them.
+
+    Args:
+        soft_from: Least p(correct); None: no box is.
+
+    Returns:
+        The filter. Boxes of a class that failed its audits never pass: its p(correct) is not to be trusted.
+    """
+    least = float("inf") if soft_from is None else soft_from
+    asked = (pc.field("fate") == Fate.ASK.value) & ~pc.field("reason").isin(["withdrawn_class", "mistrusted"])
+    return asked & (pc.field("p_correct") >= pa.scalar(least, pa.float32()))
+
+
+def is_learnt(soft_from: float | None) -> pc.Expression:
+    """A filter for boxes that a pseudo-labelled image teaches: promised ones, and soft ones."""
+    return (pc.field("fate") == Fate.PSEUDO.value) | is_soft(soft_from)
+
+
+def is_background(soft_from: float | None, ignore_from: float | None) -> pc.Expression:
+    """A filter for boxes of a pseudo-labelled image that training takes for background.
+
+    Args:
+        soft_from: As of `is_soft`.
+        ignore_from: Unsure boxes, and dropped ones of at least this p(correct), are ignore regions; None: none is.
+    """
+    if ignore_from is None:
+        return ~is_learnt(soft_from)
+    return (pc.field("fate") == Fate.DROP.value) & (pc.field("p_correct") < ignore_from)
+
+
+def boxes_of(
+    selection: pa.Table, fate: Fate, created_at: datetime, source: Source = Source.PSEUDO
+) -> dict[str, list[Box]]:
+    """Machine boxes of one fate by image.
+
+    Args:
+        selection: Columns of `SELECTION_SCHEMA`.
+        fate: Which.
+        created_at: The opening time of the cycle.
+        source: Of the boxes, `pseudo` or `soft`.
+
+    Returns:
+        Boxes in the order of the table.
+    """
+    boxes: dict[str, list[Box]] = {}
+    for row in selection.filter(pc.field("fate") == fate.value).to_pylist():
+        corners = {name: row[name] for name in ("x1", "y1", "x2", "y2")}
+        given = {name: row[name] for name in ("label", "score", "consistency", "p_correct", "model_id")}
+        box = Box(box_id=box_id_of(row), source=source, created_at=created_at, **corners, **given)
+        boxes.setdefault(row["image_id"], []).append(box)
+    return boxes
+
+
+def box_id_of(row: Mapping[str, Any]) -> str:
+    """The id of the box that a row of the selection becomes."""
+    corners = [row[name] for name in ("x1", "y1", "x2", "y2")]
+    return make_box_id(row["image_id"], row["label"], corners, row["model_id"])
+
+
+def regions(boxes: Sequence[Box], reason: str) -> tuple[Region, ...]:
+    """Ignore regions for boxes that are not written, so that training does not call them background.
+
+    Args:
+        boxes: Machine boxes.
+        reason: `unsure`: people would be asked; `weak`: dropped, though something may be there.
+    """
+    return tuple(Region(*box.xyxy, reason=reason) for box in boxes)
+
+
+def expected_background(
+    selection: pa.Table, missed: MissModel, image_ids: Sequence[str], background: pc.Expression
+) -> NDArray[np.float64]:
+    """Expect how many objects of an image training would take for background, were it pseudo-labelled.
+
+    Args:
+        selection: Columns of `SELECTION_SCHEMA`.
+        missed: What no proposal finds.
+        image_ids: K images.
+        background: A filter for boxes that are taken for it, see `is_background`.
+
+    Returns:
+        float[K]: p(correct) summed over these boxes, and what was never proposed.
+    """
+    taken = selection.filter(background)
+    row = pc.index_in(taken["image_id"], value_set=pa.array(image_ids, pa.string()))
+    known = row.is_valid().to_numpy(zero_copy_only=False)
+    p_correct = taken["p_correct"].to_numpy().astype(np.float64)[known]
+    of_taken = np.bincount(row.drop_null().to_numpy(), weights=p_correct, minlength=len(image_ids))
+    unseen = missed.predict(selection, selection["p_correct"].to_numpy().astype(np.float64), image_ids).sum(1)
+    return np.asarray(of_taken + unseen)

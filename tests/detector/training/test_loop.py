@@ -1,0 +1,338 @@
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from pipeline.detector.training.loop import CHECKPOINT, fine_tune
+from pipeline.detector.training.optimizer import learning_rate_factor
+from pipeline.errors import ArtefactError, PipelineError
+from pipeline.records import State
+from pipeline.settings import EarlyStopSettings, MixupSettings
+from pipeline.workspace import Folder
+from tests.dataset.images import torn
+from tests.detector.runs import Killed, Run, kill_at
+from tests.detector.small import ALL_ON, detector, differing, noise, plan, scenes, training, weights_of
+
+BIAS = "network.head.classification_head.cls_logits.bias"
+
+
+def score_of(model) -> float:
+    """Stands for AP: depends on the weights alone, rises for some steps, then falls."""
+    return -abs(model.state_dict()[BIAS].sum().item() + 13.7)
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    return scenes(folder) + scenes(folder, 3, State.PSEUDO, "pseudo")
+
+
+@pytest.mark.parametrize(
+    ("step", "steps", "warmup", "expected"),
+    [
+        (0, 1, 0.0, 1.0),
+        (0, 10, 0.0, 1.0),
+        (5, 10, 0.0, 0.5),
+        (10, 10, 0.0, 0.0),
+        (0, 10, 0.3, 0.25),
+        (1, 10, 0.3, 0.5),
+        (2, 10, 0.3, 0.75),
+        (3, 10, 0.3, 1.0),
+        (10, 10, 0.3, 0.0),
+        (9, 10, 1.0, 10 / 11),
+        (10, 10, 1.0, 1.0),
+        (0, 1, 1.0, 0.5),
+    ],
+)
+def test_learning_rate_factor(step, steps, warmup, expected):
+    assert learning_rate_factor(step, steps, warmup) == pytest.approx(expected)
+
+
+def test_the_learning_rate_never_leaps():
+    factors = [learning_rate_factor(step, 100, 0.1) for step in range(101)]
+    assert all(abs(one - other) < 0.1 for one, other in itertools.pairwise(factors))
+    assert max(factors) == factors[10] == 1.0
+
+
+STOPPING = EarlyStopSettings(enabled=True, every_steps=2, patience=2)
+KINDS = {
+    "plain": ("retinanet", {}, None),
+    "everything on": ("retinanet", ALL_ON, None),
+    "in parts": ("retinanet", {**ALL_ON, "accumulate": 2}, None),
+    "hard examples": ("retinanet", {**ALL_ON, "classification": "ohem"}, None),
+    "everything on, fcos": ("fcos", ALL_ON, None),
+    "everything on, faster_rcnn": ("faster_rcnn", ALL_ON, None),
+    "early stop": ("retinanet", {**ALL_ON, "early_stop": STOPPING, "learning_rate": 5e-3}, score_of),
+    "bf16": ("retinanet", {**ALL_ON, "precision": "bf16"}, None),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_killed_run_ends_as_one_that_was_not(tmp_path, samples, kind):
+    architecture, values, evaluate = KINDS[kind]
+    settings = training(steps=7, checkpoint_every_steps=2, **values)
+    whole = Run(tmp_path, samples, settings, architecture, "whole", evaluate)
+    expected = whole.start()
+    torn_up = Run(tmp_path, samples, settings, architecture, "killed", evaluate)
+    last = expected.steps
+    for step in (1, 3, last - 1):  # before any checkpoint, between two, and again after a resume
+        with pytest.raises(Killed):
+            torn_up.start(kill_at(step))
+        torch.manual_seed(step)  # whatever another process would have drawn
+    result = torn_up.start()
+    assert differing(torn_up.weights(), whole.weights()) == []
+    assert result.steps == expected.steps
+    assert result.images == expected.images == 2 * expected.steps
+    assert result.curve == expected.curve
+    assert result.stopped_early == expected.stopped_early
+
+
+def test_a_resume_does_not_begin_again(tmp_path, samples):
+    run = Run(tmp_path, samples, training(steps=6, checkpoint_every_steps=4))
+    with pytest.raises(Killed):
+        run.start(kill_at(5))
+    steps = []
+    run.start(lambda done, total, line: steps.append((done, total)))
+    assert steps == [(5, 6), (6, 6)]
+
+
+def test_a_checkpoint_of_another_run_is_not_continued(tmp_path, samples):
+    settings = training(steps=4, checkpoint_every_steps=2)
+    fresh, other = Run(tmp_path, samples, settings, name="fresh"), Run(tmp_path, samples, settings, name="other")
+    fresh.start()
+    with pytest.raises(Killed):
+        other.start(kill_at(3), identity="another dataset version")
+    steps = []
+    other.start(lambda done, *_: steps.append(done))
+    assert steps == [1, 2, 3, 4]
+    assert differing(other.weights(), fresh.weights()) == []
+
+
+def checkpoint_of(tmp_path, samples):
+    run = Run(tmp_path, samples, training(steps=4, checkpoint_every_steps=2))
+    with pytest.raises(Killed):
+        run.start(kill_at(3))
+    return run, run.checkpoints.read_bytes(CHECKPOINT)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: b"no checkpoint",
+        lambda data: data[:-100],
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:50_000] + bytes([data[50_000] ^ 0xFF]) + data[50_001:],
+    ],
+    ids=["empty", "other", "end lost", "half", "one byte"],
+)
+def test_a_damaged_checkpoint_is_named(tmp_path, samples, damage):
+    run, data = checkpoint_of(tmp_path, samples)
+    run.checkpoints.write_bytes(CHECKPOINT, damage(data))
+    with pytest.raises(ArtefactError, match=r"checkpoint.pt: expected a checkpoint, got .* Remove it and run again"):
+        run.start()
+
+
+def test_a_checkpoint_of_another_network_is_named(tmp_path, samples):
+    run, _ = checkpoint_of(tmp_path, samples)
+    run.architecture = "fcos"
+    with pytest.raises(ArtefactError, match=r"checkpoint.pt: expected a checkpoint, got .*Missing key"):
+        run.start()
+
+
+def test_a_checkpoint_holds_nothing_that_runs(tmp_path, samples):
+    run, data = checkpoint_of(tmp_path, samples)
+    run.checkpoints.write_bytes("copy.pt", data)
+    state = torch.load(run.checkpoints.path("copy.pt"), weights_only=True)
+    assert state["identity"] == "run"
+    assert state["result"]["steps"] == 2
+
+
+def poisoned(model):
+    with torch.no_grad():
+        model.state_dict()[BIAS].fill_(math.nan)
+    return model
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_gradients_that_are_not_finite_end_the_run(tmp_path, samples, precision):
+    settings = training(precision=precision)
+    message = r"got classification nan, gradient nan at step 0 \(images \w{12}, \w{12}\), after 3 rollbacks\. Look at"
+    with pytest.raises(PipelineError, match=message):
+        fine_tune(
+            poisoned(detector(settings=settings)),
+            plan(samples, settings),
+            settings,
+            seed=0,
+            checkpoints=Folder(tmp_path),
+            identity="run",
+        )
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_others(tmp_path, samples):
+    settings = training(**ALL_ON)
+    runs = [Run(tmp_path, samples, settings, name=str(index), seed=seed) for index, seed in enumerate((3, 3, 4))]
+    for index, run in enumerate(runs):
+        torch.manual_seed(index)
+        run.start()
+    assert differing(runs[0].weights(), runs[1].weights()) == []
+    assert len(differing(runs[0].weights(), runs[2].weights())) > 50
+
+
+def test_what_is_kept_is_the_average(tmp_path, samples):
+    """Without an average the last weights are kept; with one they lie between the first and the last."""
+    settings = training(steps=3, learning_rate=5e-3)
+    last, mean = (Run(tmp_path, samples, settings.model_copy(update={"ema_decay": d}), name=str(d)) for d in (0.0, 0.9))
+    first = weights_of(detector(settings=settings))
+    for run in (last, mean):
+        run.start()
+    one, other = last.weights()[BIAS], mean.weights()[BIAS]
+    assert not torch.equal(one, other)
+    assert (one - first[BIAS]).norm() > (other - first[BIAS]).norm() > 0
+
+
+@pytest.mark.parametrize("stages", [0, 2, 5])
+def test_frozen_stages_stay_as_they_are_and_the_rest_learns(tmp_path, samples, stages):
+    settings = training(frozen_stages=stages, ema_decay=0.5)
+    run = Run(tmp_path, samples, settings)
+    run.start()
+    first = weights_of(detector(settings=settings))
+    changed = set(differing(first, run.weights()))
+    frozen = ["conv_stem", *(f"blocks.{stage}" for stage in range(stages))] if stages else []
+    for name in first:
+        body = name.removeprefix("network.backbone.body.")
+        if name == body:
+            continue
+        is_frozen = any(body.startswith(f"{prefix}.") for prefix in frozen)
+        assert (name in changed) != is_frozen, name
+    assert {BIAS, "network.backbone.fpn.layer_blocks.0.0.weight"} <= changed
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.1, 1.0])
+def test_the_body_learns_slower_by_its_factor(tmp_path, samples, factor):
+    """AdamW's first step is as long as the learning rate wherever there is a gradient."""
+    settings = training(steps=1, learning_rate=1e-3, backbone_factor=factor, weight_decay=0.0)
+    run = Run(tmp_path, samples, settings)
+    run.start()
+    first, last = weights_of(detector(settings=settings)), run.weights()
+    step = {name: (last[name] - first[name]).abs().max().item() for name in first}
+    assert step[BIAS] == pytest.approx(1e-3, rel=0.05)
+    body = max(value for name, value in step.items() if name.startswith("network.backbone.body."))
+    assert body == pytest.approx(1e-3 * factor, rel=0.05, abs=1e-9)
+
+
+def test_half_precision_keeps_weights_and_true_boxes_in_full(tmp_path, samples):
+    settings = training(precision="bf16")
+    seen = []
+    model = detector(settings=settings)
+    original = model.losses
+
+    def watch(images, targets):
+        seen.append({key: value.dtype for key, value in targets[0].items()})
+        losses = original(images, targets)
+        assert all(loss.dtype == torch.float32 for loss in losses.values())
+        return losses
+
+    model.losses = watch
+    body = []
+    model.body.register_forward_hook(lambda _module, _inputs, outputs: body.append(outputs[0].dtype))
+    made = plan(samples, settings)
+    fine_tune(model, made, settings, seed=0, checkpoints=Folder(tmp_path), identity="run")
+    assert body == [torch.bfloat16] * 4
+    assert (
+        seen == [{"boxes": torch.float32, "labels": torch.int64, "weights": torch.float32, "ignore": torch.float32}] * 4
+    )
+    assert {tensor.dtype for tensor in model.state_dict().values() if tensor.is_floating_point()} == {torch.float32}
+
+
+def test_clipping_bounds_what_a_wild_step_does(tmp_path, samples):
+    """AdamW forgets the length of a gradient, its running mean does not: a clipped first step weighs less later."""
+    free, tight = (Run(tmp_path, samples, training(steps=3, clip_norm=norm), name=str(norm)) for norm in (1e6, 1e-4))
+    for run in (free, tight):
+        run.start()
+    assert BIAS in differing(free.weights(), tight.weights())
+
+
+def test_the_curve_and_the_count(tmp_path, samples):
+    settings = training(steps=12, batch_size=3, mixup=MixupSettings())
+    lines = []
+    result = Run(tmp_path, samples, settings).start(lambda done, total, line: lines.append((done, total, line)))
+    assert [(done, total) for done, total, _ in lines] == [(step, 12) for step in range(1, 13)]
+    assert [row["step"] for row in result.curve] == [10, 12]
+    for row in result.curve:
+        assert row["parts"].keys() == {"classification", "box"}
+        assert row["loss"] == pytest.approx(sum(row["parts"].values()))
+    assert lines[0][2] == ""
+    assert lines[-1][2] == f"loss {result.curve[-1]['loss']:.3f}"
+    assert result.steps == 12
+    assert result.images == 36
+    assert result.seconds > 0
+    assert result.images_per_s == pytest.approx(36 / result.seconds)
+    assert not result.stopped_early
+
+
+def test_training_teaches(tmp_path, samples):
+    run = Run(tmp_path, samples, training(steps=60, batch_size=6, learning_rate=3e-3))
+    result = run.start()
+    assert result.curve[-1]["loss"] < result.curve[0]["loss"] / 2
+    assert not run.model.training
+
+
+def test_unreadable_images_are_reported_once(tmp_path):
+    bad = scenes(tmp_path, 3)
+    torn(tmp_path / "scene1.png")
+    result = Run(tmp_path, bad, training(steps=6, checkpoint_every_steps=2)).start()
+    assert [uri for uri, _ in result.faults] == [str(tmp_path / "scene1.png")]
+
+
+def test_early_stop_ends_the_run_with_the_best_weights(tmp_path, samples):
+    scores, seen = iter([0.2, 0.9, 0.5, 0.1, 0.0]), []
+
+    def evaluate(model):
+        assert not model.training
+        seen.append(weights_of(model))
+        return next(scores)
+
+    settings = training(steps=20, ema_decay=0.5, early_stop=STOPPING)
+    run = Run(tmp_path, samples, settings, evaluate=evaluate)
+    result = run.start()
+    assert result.stopped_early
+    assert result.steps == 8
+    assert len(seen) == 4
+    assert differing(run.weights(), seen[1]) == []
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.5])
+def test_looking_does_not_change_the_run(tmp_path, samples, ema_decay):
+    """Evaluated or not, the last weights of a run are the same."""
+    settings = training(ema_decay=ema_decay, checkpoint_every_steps=2)
+    looking = settings.model_copy(update={"early_stop": EarlyStopSettings(enabled=True, every_steps=1, patience=100)})
+    rising = iter(range(100))
+
+    def evaluate(model):
+        with torch.no_grad():
+            model(noise(1))
+        return float(next(rising))
+
+    plain = Run(tmp_path, samples, settings, name="plain")
+    looked = Run(tmp_path, samples, looking, name="looked", evaluate=evaluate)
+    for run in (plain, looked):
+        run.start()
+    assert differing(plain.weights(), looked.weights()) == []
+
+
+@pytest.mark.parametrize("native", ["fp32", "bf16"])
+def test_a_resumed_run_goes_on_in_its_precision(tmp_path, samples, monkeypatch, native):
+    """Whatever the machine that it goes on on has units for."""
+    answers = iter([native])
+    monkeypatch.setattr("pipeline.detector.training.loop.native_precision", lambda *_: next(answers))
+    run = Run(tmp_path, samples, training(precision="auto", checkpoint_every_steps=2), name="auto")
+    with pytest.raises(Killed):
+        run.start(kill_at(3))
+    assert run.start().precision == native
+    fixed = Run(tmp_path, samples, training(precision=native, checkpoint_every_steps=2), name="fixed")
+    fixed.start()
+    assert differing(run.weights(), fixed.weights()) == []

@@ -1,0 +1,141 @@
+"""Several processes train as one, by setting alone."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.detector.training.loop import CHECKPOINT
+from pipeline.detector.training.processes import _Line
+from pipeline.errors import PipelineError
+from pipeline.settings import EarlyStopSettings
+from tests.dataset.images import torn
+from tests.detector.runs import Killed, Run, kill_at
+from tests.detector.small import ALL_ON, detector, differing, scenes, training
+
+ROOT = Path(__file__).parents[2]
+TWO = {"devices": 2, "batch_size": 4}
+BIAS = "network.head.classification_head.cls_logits.bias"
+
+
+def score_of(model) -> float:
+    return -model.state_dict()[BIAS].sum().item()
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    return scenes(tmp_path_factory.mktemp("images"))
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns(tmp_path):
+    """Two of each image's kind of object a share: the mean over both shares is about the loss of the whole batch."""
+    samples = scenes(tmp_path)
+    torn(tmp_path / "scene1.png")
+    values = {"steps": 6, "batch_size": 4, "classification": "cross_entropy"}
+    one, two = (Run(tmp_path, samples, training(**values, devices=n), name=str(n)) for n in (1, 2))
+    lines = []
+    alone, together = one.start(), two.start(lambda *what: lines.append(what))
+    assert [done for done, *_ in lines] == [1, 2, 3, 4, 5, 6]
+    assert together.steps == alone.steps == 6
+    assert together.images == alone.images == 24
+    assert [uri for uri, _ in together.faults] == [str(tmp_path / "scene1.png")]
+    assert together.curve[0]["loss"] == pytest.approx(alone.curve[0]["loss"], rel=0.05)
+    first = detector(settings=one.settings).state_dict()
+    moved = [
+        torch.cat([(tensor - first[name]).flatten() for name, tensor in run.weights().items()]) for run in (one, two)
+    ]
+    assert torch.cosine_similarity(*moved, dim=0) > 0.9
+
+
+@pytest.mark.slow  # starting processes takes its time
+def test_killed_processes_go_on_to_the_same_end(tmp_path, samples):
+    stopping = EarlyStopSettings(enabled=True, every_steps=2, patience=9)
+    values = {**ALL_ON, **TWO, "accumulate": 2, "early_stop": stopping}
+    settings = training(**values, steps=5, checkpoint_every_steps=2)
+    whole, killed = (Run(tmp_path, samples, settings, name=name, evaluate=score_of) for name in ("whole", "killed"))
+    expected = whole.start()
+    with pytest.raises(Killed):
+        killed.start(kill_at(3))
+    assert killed.checkpoints.exists(CHECKPOINT)
+    result = killed.start()
+    assert result.curve == expected.curve
+    assert differing(killed.weights(), whole.weights()) == []
+
+
+def test_a_process_that_fails_is_told_of(tmp_path):
+    bad = scenes(tmp_path, 2)
+    for index in range(2):
+        (tmp_path / f"scene{index}.png").write_bytes(b"")
+    with pytest.raises(PipelineError, match=r"A training process failed: .*none of 2 can be read"):
+        Run(tmp_path, bad, training(**TWO)).start()
+
+
+def _killed_while_it_speaks(ends):
+    speaker, _ = ends
+    speaker.send((1, 2, "one of two steps"))
+    os.write(speaker.fileno(), struct.pack("!i", 1000) + b"less than was announced")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.timeout(120)
+def test_a_process_that_is_killed_while_it_speaks_keeps_nobody_waiting():
+    heard = []
+    with _Line(lambda *told: heard.append(told)) as line:
+        speaker = multiprocessing.get_context("spawn").Process(target=_killed_while_it_speaks, args=(line.ends,))
+        speaker.start()
+        speaker.join()
+    assert heard == [(1, 2, "one of two steps")]
+    assert line.outcome is None
+
+
+def test_several_machines_need_torchrun(tmp_path, samples):
+    with pytest.raises(PipelineError, match=r"training.nodes 2 expects torchrun to start this on each machine"):
+        Run(tmp_path, samples, training(batch_size=4, nodes=2)).start()
+
+
+SCRIPT = """
+import json, os, sys
+from pathlib import Path
+import torch.distributed
+from pipeline.detector.training.data.batches import BatchPlan
+from tests.detector.runs import Run
+from tests.detector.small import scenes, training
+
+folder, shown = Path(sys.argv[1]), []
+make = BatchPlan.__getitem__
+BatchPlan.__getitem__ = lambda plan, part: (shown.append(make(plan, part)), shown[-1])[1]
+torch.set_num_threads(1)
+run = Run(folder, scenes(folder / os.environ["RANK"]), training(steps=3, batch_size=4, devices=2))
+result = run.start()
+rank = torch.distributed.get_rank()
+weights = {name: tensor.double().sum().item() for name, tensor in run.weights().items()}
+told = {"images": [batch.image_ids for batch in shown], "weights": weights, "steps": result.steps}
+Path(folder, f"rank{rank}.json").write_text(json.dumps(told))
+"""
+
+
+def test_processes_of_torchrun_have_equal_weights_and_shares_of_their_own(tmp_path):
+    (tmp_path / "train.py").write_text(SCRIPT)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    subprocess.run(
+        [*command, str(tmp_path / "train.py"), str(tmp_path)],
+        check=True,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HOME": str(tmp_path)},
+        timeout=300,
+    )
+    first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
+    assert first["weights"] == second["weights"]
+    assert first["steps"] == second["steps"] == 3
+    for mine, others in zip(first["images"], second["images"], strict=True):
+        assert len(mine) == len(others) == 2
+        assert not set(mine) & set(others)

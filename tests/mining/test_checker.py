@@ -1,0 +1,114 @@
+"""Which proposals are checked, and what that may cost."""
+
+from collections import Counter
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+import torch
+
+from pipeline.boxes import as_boxes
+from pipeline.mining.columns import CORNERS
+from pipeline.mining.consistency import gather_evidence
+from pipeline.mining.redetection import prices
+from pipeline.records import LOOK_FIELDS, PROPOSAL_SCHEMA
+from pipeline.settings import MiningSettings
+from tests.mining.miners import Only, by_id, miner, pool
+from tests.mining.squares import LABELS, image, save_image
+
+# What is worth a check
+
+
+@pytest.mark.parametrize(
+    ("alone", "pasted"),
+    [((), ()), (("bolt", "gear"), ()), (("bolt", "gear"), ("gear",)), ((), ("gear",)), (LABELS, LABELS)],
+    ids=["none", "some alone", "some pasted", "never shown alone, so never pasted", "all"],
+)
+def test_only_what_is_worth_it_is_checked(tmp_path, alone, pasted):
+    gate, refs = Only(alone, pasted), pool(tmp_path)
+    everything, mined = miner().mine(refs), miner().mine(refs, gate)
+    second, closer = [name for name, _ in LOOK_FIELDS], ["agreement", "agreement_iou"]
+    kept = [name for name in PROPOSAL_SCHEMA.names if name not in (*second, *closer)]
+    assert mined.proposals.select(kept).equals(everything.proposals.select(kept))
+    labels, images = (mined.proposals[name].to_pylist() for name in ("label", "image_id"))
+    shown = [label in alone for label in labels]
+    looked_at = {image for image, one in zip(images, shown, strict=True) if one}
+    looked = [image in looked_at for image in images]
+    for names, rows in ((second, looked), (closer, shown)):
+        for name in names:
+            values = zip(rows, everything.proposals[name].to_pylist(), strict=True)
+            assert mined.proposals[name].to_pylist() == [value if one else None for one, value in values]
+    assert mined.cost.looks == len(looked_at)
+    wanted = [label in alone and label in pasted for label in labels]
+    ids = [one for one, is_wanted in zip(mined.proposals["proposal_id"].to_pylist(), wanted, strict=True) if is_wanted]
+    assert Counter(mined.checks["proposal_id"].to_pylist()) == dict.fromkeys(ids, 4)
+    assert (mined.cost.views, mined.cost.pastes) == (sum(shown), 4 * sum(wanted))
+
+
+def test_checks_of_a_chosen_proposal_are_its_own(tmp_path):
+    """Ids, never positions: what is found of the gear is written to the gear, whoever else is left out."""
+    ref = save_image(tmp_path, "one", image((4, 6, 16, 20, 1, 250), (24, 6, 40, 20, 2, 180), (46, 6, 58, 20, 3, 130)))
+    mined = miner().mine([ref], Only(("gear",), ("gear",)))
+    gear = mined.proposals.filter(pc.equal(mined.proposals["label"], "gear")).to_pylist()[0]
+    assert gear["agreement"] == pytest.approx(180 / 255, abs=0.05)
+    assert set(mined.checks["proposal_id"].to_pylist()) == {gear["proposal_id"]}
+    assert mined.checks["score"].to_pylist() == pytest.approx([180 / 255] * 4, abs=0.05)
+
+
+class HalfPasted(Only):
+    """Pastes every class once, and some classes in every round."""
+
+    def climbs(self, evidence):
+        again = np.array([label in self.pasted for label in evidence["label"].to_pylist()], dtype=bool)
+        return again | (evidence["checks"].to_numpy() == 0)
+
+
+def test_a_box_whose_fate_is_certain_is_pasted_no_more(tmp_path):
+    mined = miner(hosts=5).mine(pool(tmp_path), HalfPasted(pasted=("gear",)))
+    checks = gather_evidence(mined.proposals, mined.checks).to_pydict()
+    assert {"gear", "bolt"} <= set(checks["label"])
+    for label, count in zip(checks["label"], checks["checks"], strict=True):
+        assert count == (5 if label == "gear" else 3), "three of five, then two more"
+
+
+def test_rounds_are_the_pastes_that_would_have_been_drawn_at_once(tmp_path):
+    refs = pool(tmp_path)
+    whole, half = miner(hosts=5).mine(refs), miner(hosts=5).mine(refs, HalfPasted())
+    assert by_id(half.checks).equals(by_id(whole.checks.filter(pc.field("number") < 3)))
+
+
+# What checks may cost
+
+
+def spent(mined, sizes):
+    """Detection passes over an image, by what the tables say was done."""
+    proposals, settings = mined.proposals, MiningSettings()
+    looked = proposals.filter(pc.is_valid(proposals["second_score"]))
+    boxes = np.stack([proposals[name].to_numpy() for name in CORNERS], axis=1)
+    sides = torch.tensor([sizes[image] for image in proposals["image_id"].to_pylist()])
+    each = prices(as_boxes(boxes), sides, settings).numpy()
+    closer = proposals["agreement"].is_valid().to_numpy(zero_copy_only=False)
+    pasted = gather_evidence(proposals, mined.checks)["checks"].to_numpy()[:, None] >= np.array(settings.rounds)
+    looks = settings.look_scale**2 * len(set(looked["image_id"].to_pylist()))
+    return looks + each[closer, 1].sum() + (each[:, 2:] * pasted).sum()
+
+
+@pytest.mark.parametrize("budget", [0.0, 0.25, 1.0, 2.0])
+def test_checks_cost_no_more_than_their_budget(tmp_path, budget):
+    """Here every box is worth every check."""
+    refs = pool(tmp_path, count=24)
+    mined = miner(batch_size=4).mine(refs, Only(LABELS, LABELS, budget))
+    cost, without = (spent(one, {ref.image_id: (ref.width, ref.height) for ref in refs})
+                     for one in (mined, miner().mine(refs)))  # fmt: skip
+    assert cost <= budget * len(refs) < without
+    assert cost >= 0.8 * budget * len(refs), "and are not left out while there is money"
+
+
+def test_what_cannot_be_paid_is_left_out_evenly(tmp_path):
+    """Early images do not use up what late ones may cost."""
+    refs = pool(tmp_path, count=32)
+    mined = miner(batch_size=4).mine(refs, Only(LABELS, LABELS, 0.5))
+    looked = mined.proposals.filter(pc.is_valid(mined.proposals["second_score"]))["image_id"].to_pylist()
+    order = sorted(refs, key=lambda ref: (ref.height / ref.width, ref.image_id))
+    places = [number for number, ref in enumerate(order) if ref.image_id in set(looked)]
+    assert min(sum(place < 16 for place in places), sum(place >= 16 for place in places)) >= len(places) // 3

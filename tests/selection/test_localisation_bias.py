@@ -1,0 +1,93 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipeline.matching import match_proposals, matched_corners
+from pipeline.selection.localisation_bias import FARTHEST, LEAST_BOXES, Placing, corners_of, fit_placing
+from tests.builders import box, image_id, sample
+
+SIZES = pa.table({"image_id": ["a", "b"], "width": [100, 50], "height": [80, 40]})
+
+
+def boxes(*rows):
+    """A table from `(image_id, label, x1, y1, x2, y2)`."""
+    names, labels, *corners = zip(*rows, strict=True) if rows else [()] * 6
+    columns = dict(zip(("x1", "y1", "x2", "y2"), (pa.array(one, pa.float32()) for one in corners), strict=True))
+    return pa.table({"image_id": pa.array(names, pa.string()), "label": pa.array(labels, pa.string()), **columns})
+
+
+def drawn(count, shift, noise, seed=0):
+    """Boxes of one class, and the truth that lies elsewhere: `shift` and noise in sides of the box."""
+    random = np.random.default_rng(seed)
+    corner, side = random.uniform(0, 50, (count, 2)), random.uniform(10, 30, (count, 2))
+    corners = np.hstack([corner, corner + side])
+    truth = corners + (np.array(shift) + random.normal(0, noise, (count, 4))) * np.tile(side, 2)
+    return np.full(count, "bolt"), corners, truth
+
+
+def test_boxes_move_by_their_class_and_size():
+    placing = Placing({"bolt": (0.1, 0.0, -0.2, 0.25)})
+    placed = placing.place(boxes(("a", "bolt", 10, 10, 30, 20), ("b", "gear", 1, 2, 3, 4)), SIZES)
+    np.testing.assert_allclose(corners_of(placed), [[12, 10, 26, 22.5], [1, 2, 3, 4]])
+    assert placed.schema == boxes().schema
+
+
+def test_boxes_stay_in_their_image():
+    placing = Placing({"bolt": (-0.2, -0.2, 0.2, 0.2)})
+    placed = placing.place(boxes(("b", "bolt", 0, 1, 50, 39), ("a", "bolt", 0, 1, 50, 39)), SIZES)
+    np.testing.assert_allclose(corners_of(placed), [[0, 0, 50, 40], [0, 0, 60, 46.6]], rtol=1e-6)
+
+
+def test_no_boxes():
+    assert Placing({"bolt": (0.1,) * 4}).place(boxes(), SIZES) == boxes()
+    assert fit_placing(np.array([], dtype=str), np.zeros((0, 4)), np.zeros((0, 4))) == Placing()
+
+
+@pytest.mark.parametrize("shift", [(0.1, 0.08, -0.1, -0.05), (0.0, 0.0, 0.0, 0.06)])
+def test_what_is_always_wrong_is_put_right(shift):
+    placing = fit_placing(*drawn(200, shift, 0.05))
+    np.testing.assert_allclose(placing.shifts["bolt"], shift, atol=0.015)
+
+
+def test_chance_moves_little():
+    """Errors of few boxes that point nowhere: on average less is moved than the median would."""
+    moved, medians = [], []
+    for seed in range(50):
+        labels, corners, truth = drawn(10, (0, 0, 0, 0), 0.1, seed)
+        moved.append(np.abs(fit_placing(labels, corners, truth).shifts["bolt"]).mean())
+        medians.append(
+            np.abs(np.median((truth - corners) / np.tile(corners[:, 2:] - corners[:, :2], 2), axis=0)).mean()
+        )
+    assert np.mean(moved) < 0.65 * np.mean(medians)
+
+
+def test_boxes_that_show_nothing_tell_nothing():
+    labels, corners, truth = drawn(LEAST_BOXES, (0.1,) * 4, 0.001)
+    assert fit_placing(labels, corners, truth).shifts.keys() == {"bolt"}
+    truth[0] = np.nan
+    assert fit_placing(labels, corners, truth) == Placing()
+
+
+def test_no_box_is_moved_far():
+    placing = fit_placing(*drawn(20, (0.6, 0, -0.6, 0), 0.001))
+    assert np.abs(placing.shifts["bolt"]).max() == FARTHEST
+
+
+def test_it_is_read_back_as_it_was():
+    placing = fit_placing(*drawn(20, (0.1, 0, 0, 0), 0.05))
+    assert Placing.from_json(placing.to_json()) == placing
+
+
+def test_the_true_box_of_each_proposal_is_looked_up():
+    samples = [
+        sample("none"),
+        sample("one", box(0, 0, 10, 10, "bolt")),
+        sample("two", box(0, 0, 10, 10, "gear"), box(20, 0, 30, 10, "bolt")),
+    ]
+    one, two = image_id("one"), image_id("two")
+    found = boxes((two, "bolt", 21, 0, 31, 10), (one, "bolt", 0, 1, 10, 11), (two, "bolt", 0, 0, 10, 10))
+    found = found.append_column("score", pa.array([0.9, 0.8, 0.7]))
+    matched = match_proposals(found, samples, 0.5)
+    truth = matched_corners(found, samples, matched)
+    np.testing.assert_array_equal(truth, [[20, 0, 30, 10], [0, 0, 10, 10], [np.nan] * 4])
+    assert matched_corners(found.slice(0, 0), [], matched[:0]).shape == (0, 4)
