@@ -320,15 +320,15 @@ NEIGHBOUR_FIELDS = [
 ]
 """What the other proposals of the same image say of one, see `pipeline.mining.proposals.Neighbours`."""
 
-LOOK_FIELDS = [
-    ("second_score", pa.float32()),
-    ("second_iou", pa.float32()),
-    ("second_near", pa.float32()),
-    ("second_conflict", pa.float32()),
-    ("second_votes", pa.float32()),
-    ("second_mass", pa.float32()),
+TTA_FIELDS = [
+    ("tta_score", pa.float32()),
+    ("tta_iou", pa.float32()),
+    ("tta_near", pa.float32()),
+    ("tta_conflict", pa.float32()),
+    ("tta_votes", pa.float32()),
+    ("tta_mass", pa.float32()),
 ]
-"""What a second look at its image shows of a proposal, see `pipeline.mining.augmented_view.SecondLook`; null where none was
+"""What an augmented view at its image shows of a proposal, see `pipeline.mining.augmented_view.AugmentedViewEvidence`; null where none was
 taken."""
 
 PROPOSAL_SCHEMA = pa.schema(
@@ -341,16 +341,16 @@ PROPOSAL_SCHEMA = pa.schema(
         ("entropy", pa.float32()),
         ("runner_up", pa.float32()),
         *NEIGHBOUR_FIELDS,
-        *LOOK_FIELDS,
-        ("agreement", pa.float32()),
-        ("agreement_iou", pa.float32()),
+        *TTA_FIELDS,
+        ("closeup_score", pa.float32()),
+        ("closeup_iou", pa.float32()),
         ("embedding", pa.list_(pa.float32())),
         ("model_id", pa.string()),
     ]
 )
 """A row a proposal. Corners in pixels of its own image. `score` higher = more likely right; `entropy` of the
-class scores in nats, higher = less sure; `runner_up` the best score of another class at the same place; `agreement`
-the score with which it is found again when it is shown closer and mirrored, 0 for a miss, and `agreement_iou` how well
+class scores in nats, higher = less sure; `runner_up` the best score of another class at the same place; `closeup_score`
+the score with which it is found again when it is shown closer and mirrored, 0 for a miss, and `closeup_iou` how well
 it is found there, both null where not measured; `embedding` unit length."""
 
 CHECK_SCHEMA = pa.schema(
@@ -402,7 +402,7 @@ QUEUE_SCHEMA = pa.schema(
         ("rank", pa.int32()),
         ("value", pa.float32()),
         ("expected_corrections", pa.float32()),
-        ("expected_misses", pa.float32()),
+        ("expected_missed", pa.float32()),
         ("boxes", pa.int32()),
         ("kind", pa.string()),
         ("reason", pa.string()),
@@ -411,7 +411,7 @@ QUEUE_SCHEMA = pa.schema(
 """A row an image that people are asked about; rank 0 is asked first, `value` higher = worth more."""
 
 
-BACKGROUND_SCHEMA = pa.schema([("image_id", pa.string()), ("expected_misses", pa.float32())])
+BACKGROUND_SCHEMA = pa.schema([("image_id", pa.string()), ("expected_missed", pa.float32())])
 """A row an image with a sure box: how many of its objects training would take for background, as far as can be
 expected."""
 

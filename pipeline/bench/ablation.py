@@ -91,7 +91,7 @@ def _measure(settings: Settings, mining: MiningSettings, images: int, progress: 
     samples = bench.samples(Split.TEST, images)
     mined = bench.mine(bench.predictor(), samples)
     known = bench.known(mined, samples)
-    given, options = bench.ladder_inputs(known)
+    given, options = bench.cascade_inputs(known)
     _, with_all = out_of_fold(*given, **options)
     right, confidence, consistency = known.right, column(known, "score"), column(known, "consistency")
     scores = {

@@ -34,7 +34,7 @@ ABLATIONS = {
     "half-pseudo": ("training.pseudo_share=0.5",),
     "natural-share": ("training.pseudo_share=1.0",),
     "no-fusion": ("mining.fusion.enabled=false",),
-    "no-placing": ("selection.place_boxes=false",),
+    "no-localisation-bias": ("selection.correct_localisation=false",),
 }
 """Each is `ours` with these overrides; where these concern training alone, the pseudo-labels are the same."""
 GOING_ON = ("training.pseudo_share=0.75", "training.burn_in=0")

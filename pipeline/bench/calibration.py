@@ -16,7 +16,7 @@ from pipeline.bench.trained_cell import cell_settings, train_cell
 from pipeline.boxes import as_boxes
 from pipeline.detector.inference.predictor import Detections, Predictor
 from pipeline.detector.inference.stream import stream_images
-from pipeline.mining.augmented_view import look_again
+from pipeline.mining.augmented_view import compare_augmented_view
 from pipeline.records import NEIGHBOUR_FIELDS
 from pipeline.selection.calibrator import CHEAP, CLOSER, LOOKED, PASTED, fit_calibrator
 from pipeline.selection.certificates import Certificate
@@ -76,21 +76,21 @@ def _measure(settings: Settings, most: int | None, progress: Progress) -> dict[s
     bench = Bench.of(train_cell(settings, progress))
     predictor = bench.predictor()
     applied = bench.applied(predictor, most, progress)
-    known, ladder, p_correct = applied.pool, applied.ladder, applied.p_correct
+    known, cascade, p_correct = applied.pool, applied.cascade, applied.p_correct
     confidence, consistency = column(known, "score"), column(known, "consistency")
     scores = {
         "confidence": confidence,
         "consistency": consistency,
         "product": confidence * consistency,
         "flip agreement": _flip_agreement(bench, predictor, known),
-        "found again in a second look": column(known, "second_score"),
-        "found again closer": column(known, "agreement"),
+        "found again in an augmented view": column(known, "tta_score"),
+        "found again closer": column(known, "closeup_score"),
         "detection without other boxes, calibrated": _calibrated(applied, bench, BARE),
-        "detection without likeness, calibrated": _calibrated(applied, bench, CHEAP),
-        "crosscheck without likeness": _calibrated(applied, bench, (*CHEAP, *LOOKED, *CLOSER, *PASTED)),
-        "detection alone, calibrated": ladder.predict_on(0, known.evidence),
-        "second look as well": ladder.predict_on(1, known.evidence),
-        "crosscheck": ladder.predict_on(-1, known.evidence),
+        "detection without affinity, calibrated": _calibrated(applied, bench, CHEAP),
+        "crosscheck without affinity": _calibrated(applied, bench, (*CHEAP, *LOOKED, *CLOSER, *PASTED)),
+        "detection alone, calibrated": cascade.predict_on(0, known.evidence),
+        "augmented view as well": cascade.predict_on(1, known.evidence),
+        "crosscheck": cascade.predict_on(-1, known.evidence),
         "crosscheck within the budget": p_correct,
     }
     promised = certify(applied.held_back, applied.out_of_fold, settings, bench.model_id)
@@ -187,6 +187,6 @@ def _flip_agreement(bench: Bench, predictor: Predictor, known: HeldBack) -> NDAr
                        torch.from_numpy(numbers[one]), torch.zeros(len(one), 0))
             for index, one in enumerate(rows)
         ]  # fmt: skip
-        seen = look_again(predictor, batch.images, proposals, enlarged=1.0)
+        seen = compare_augmented_view(predictor, batch.images, proposals, enlarged=1.0)
         agreement[np.concatenate(rows)] = torch.cat([one.score for one in seen])
     return agreement

@@ -14,12 +14,12 @@ from sklearn.metrics import roc_auc_score
 from pipeline.detector.inference.predictor import Predictor
 from pipeline.detector.models.registry import champion_id
 from pipeline.errors import ArtefactError
-from pipeline.mining.checker import Gate
+from pipeline.mining.checker import CheckPolicy
 from pipeline.mining.hosts import Hosts
 from pipeline.mining.miner import Mined, Miner
 from pipeline.records import Sample, Split, of_images
-from pipeline.selection.cascade import Ladder, fit_ladder, out_of_fold
-from pipeline.selection.localisation_bias import Placing
+from pipeline.selection.cascade import Cascade, fit_cascade, out_of_fold
+from pipeline.selection.localisation_bias import LocalisationBias
 from pipeline.settings.detector import Precision
 from pipeline.stages.calibration import HeldBack
 from pipeline.stages.cycle import Cycle, Progress, silent
@@ -33,15 +33,15 @@ class Applied:
 
     Attributes:
         held_back: Proposals of val.
-        out_of_fold: float[N], p(correct) of each, from ladders that have not seen its image.
-        ladder: Fitted on all of them.
+        out_of_fold: float[N], p(correct) of each, from cascades that have not seen its image.
+        cascade: Fitted on all of them.
         pool: Proposals of test.
-        p_correct: float[M] of each, checked as far as the ladder has it.
+        p_correct: float[M] of each, checked as far as the cascade has it.
     """
 
     held_back: HeldBack
     out_of_fold: NDArray[np.float64]
-    ladder: Ladder
+    cascade: Cascade
     pool: HeldBack
     p_correct: NDArray[np.float64]
 
@@ -80,7 +80,7 @@ class Bench:
         """Labelled images of a split, at most so many, in the order of their ids."""
         return sorted(labeled_samples(self.cycle.store, split), key=lambda sample: sample.image_id)[:most]
 
-    def mine(self, predictor: Predictor, samples: list[Sample], gate: Gate | None = None) -> Mined:
+    def mine(self, predictor: Predictor, samples: list[Sample], policy: CheckPolicy | None = None) -> Mined:
         """Mine labelled images as the pool is mined; their labels are not looked at."""
         settings = self.cycle.settings
         miner = Miner(
@@ -91,14 +91,14 @@ class Bench:
             max_pixels=settings.data.max_image_pixels,
             seed=settings.seed,
         )
-        return miner.mine([sample.ref for sample in samples], gate)
+        return miner.mine([sample.ref for sample in samples], policy)
 
-    def known(self, mined: Mined, samples: list[Sample], placing: Placing | None = None) -> HeldBack:
+    def known(self, mined: Mined, samples: list[Sample], bias: LocalisationBias | None = None) -> HeldBack:
         """Put the truth beside what was mined, placed as other images tell, or as these tell of each other."""
-        return HeldBack.of(mined.proposals, mined.checks, samples, self.cycle.settings, placing)
+        return HeldBack.of(mined.proposals, mined.checks, samples, self.cycle.settings, bias)
 
     def checked(
-        self, predictor: Predictor, split: Split, placing: Placing | None = None, most: int | None = None
+        self, predictor: Predictor, split: Split, bias: LocalisationBias | None = None, most: int | None = None
     ) -> HeldBack:
         """A split, or at most so many images of it, with every proposal checked.
 
@@ -115,29 +115,29 @@ class Bench:
         samples = samples[:most]
         proposals = folder.read_table(tables[0], rows=of_images(sample.image_id for sample in samples))
         of_these = pc.field("proposal_id").isin(proposals["proposal_id"].combine_chunks())
-        return self.known(Mined(proposals, folder.read_table(tables[1], rows=of_these)), samples, placing)
+        return self.known(Mined(proposals, folder.read_table(tables[1], rows=of_these)), samples, bias)
 
-    def ladder_inputs(self, known: HeldBack) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """What `fit_ladder` and `out_of_fold` take."""
+    def cascade_inputs(self, known: HeldBack) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """What `fit_cascade` and `out_of_fold` take."""
         settings = self.cycle.settings
         given = (known.rounds, known.right, known.objects, known.prices(settings.mining), settings.selection)
         return given, {"rounds": settings.mining.rounds, "budget": settings.mining.budget, "model_id": self.model_id}
 
-    def ladder(self, predictor: Predictor) -> Ladder:
+    def cascade(self, predictor: Predictor) -> Cascade:
         """What the held-back images teach."""
-        given, options = self.ladder_inputs(self.checked(predictor, Split.VAL))
-        return fit_ladder(*given, **options)
+        given, options = self.cascade_inputs(self.checked(predictor, Split.VAL))
+        return fit_cascade(*given, **options)
 
     def applied(self, predictor: Predictor, most: int | None = None, progress: Progress = silent) -> Applied:
         """Fit on val, or on at most so many images of it, and apply to test as to a pool."""
         progress("mining", 0, 2)
         held_back = self.checked(predictor, Split.VAL, most=most)
         progress("mining", 1, 2)
-        pool = self.checked(predictor, Split.TEST, held_back.placing)
+        pool = self.checked(predictor, Split.TEST, held_back.bias)
         progress("mining", 2, 2)
-        given, options = self.ladder_inputs(held_back)
-        ladder, (gated, _) = fit_ladder(*given, **options), out_of_fold(*given, **options)
-        return Applied(held_back, gated, ladder, pool, ladder.replay(pool.rounds))
+        given, options = self.cascade_inputs(held_back)
+        cascade, (gated, _) = fit_cascade(*given, **options), out_of_fold(*given, **options)
+        return Applied(held_back, gated, cascade, pool, cascade.replay(pool.rounds))
 
 
 def column(known: HeldBack, name: str) -> NDArray[np.float64]:

@@ -54,11 +54,11 @@ def _run(config: Path, seed: int, images: int, proposals: int, root: str, progre
     settings = settings.model_copy(update={"mining": settings.mining.model_copy(update={"hosts": HOSTS})})
     bench = Bench.of(train_cell(settings, progress))
     predictor, samples = bench.predictor(), bench.samples(Split.TEST, images)
-    ladder = bench.ladder(predictor)
+    cascade = bench.cascade(predictor)
     plain, gated = [], []
     for _ in range(REPEATS):
         plain.append(_timed(lambda: _detect(bench, predictor, samples))[0])
-        gated.append(_timed(lambda: bench.mine(predictor, samples, ladder)))
+        gated.append(_timed(lambda: bench.mine(predictor, samples, cascade)))
     detect_s, gated_s = (float(np.median(one)) for one in (plain, [seconds for seconds, _ in gated]))
     mined = gated[0][1]
     full_s, everything = _timed(lambda: bench.mine(predictor, samples))
@@ -67,7 +67,7 @@ def _run(config: Path, seed: int, images: int, proposals: int, root: str, progre
     slow = bench.predictor("fp32")
     reference_s, reference = _timed(lambda: _published(bench, slow, known, rows, seed, progress))
     _, again = _timed(lambda: _published(bench, slow, known, rows, seed + 1_000_000, progress))
-    right, p_correct = known.right[rows], ladder.predict(known.evidence)[rows]
+    right, p_correct = known.right[rows], cascade.predict(known.evidence)[rows]
     per_proposal = {"reference": reference_s / len(rows), "engine": gated_s / len(known.right)}
     consistency = column(known_full, "consistency")[rows]
     return {

@@ -20,7 +20,7 @@ from pipeline.detector.models.heads import IGNORED_SHARE
 from pipeline.mining.columns import CORNERS
 from pipeline.records import Fate, Sample, of_images
 from pipeline.selection.fates import decide, expected_background, is_background, pseudo_images
-from pipeline.selection.missed_objects import fit_misses, recall_by_class_and_size
+from pipeline.selection.missed_objects import fit_missed_objects, recall_by_class_and_size
 from pipeline.settings import Settings
 from pipeline.stages.calibration import HeldBack, certify
 from pipeline.stages.cycle import Progress, silent
@@ -31,7 +31,7 @@ NO_REGIONS = 1.0
 """p(correct) from which dropped boxes are ignore regions: none is."""
 
 
-def bench_misses(
+def bench_missed_objects(
     configs: Sequence[Path],
     labelled: int,
     seeds: Sequence[int],
@@ -77,7 +77,7 @@ def _measure(settings: Settings, progress: Progress) -> dict[str, Any]:
     applied = bench.applied(bench.predictor(), progress=progress)
     held_back, known, p_correct = applied.held_back, applied.pool, applied.p_correct
     told = (held_back.samples, held_back.evidence, applied.out_of_fold, held_back.right)
-    missed = fit_misses(*told, settings.data.labels, bench.model_id)
+    missed = fit_missed_objects(*told, settings.data.labels, bench.model_id)
     target = settings.selection.target_precision
     promised = {
         label: one if one.certified else replace(one, threshold=target)

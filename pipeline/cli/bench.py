@@ -194,11 +194,11 @@ def misses(
     The test split plays the pool. `before`: every image with a sure box is pseudo-labelled. `weak regions`: dropped
     boxes that may be something are ignored. `half`: the half of the images with most expected misses is left out.
     """
-    from pipeline.bench.missed_objects import bench_misses
+    from pipeline.bench.missed_objects import bench_missed_objects
 
     sets = config or [Path(f"configs/{name}.yaml") for name in ("bccd", "deeppcb", "cards")]
     with progress_bars() as progress:
-        told = bench_misses(sets, labelled, seed or [0, 1, 2], target=target, root=str(root), progress=progress)
+        told = bench_missed_objects(sets, labelled, seed or [0, 1, 2], target=target, root=str(root), progress=progress)
     if not as_json:
         rows = [
             (cell["set"], cell["seed"], way, *(str(one[name]) for name in ("images", "boxes", "missed", "background")))

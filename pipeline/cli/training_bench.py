@@ -48,7 +48,7 @@ def training(
     Every arm trains from the same start for the same number of steps, goes on from there for as many, with its
     pseudo-labels, and is measured on the test split. Ablations, each `ours` with one change: no-mixup, mosaic,
     label-smoothing, ohem, smoothed-ohem, no-triplet, no-ema, ignore, certified-only, no-soft-weights, teacher,
-    strong-view, copy-paste, burn-in, half-pseudo, natural-share, no-fusion, no-placing. What is finished is kept, and a
+    strong-view, copy-paste, burn-in, half-pseudo, natural-share, no-fusion, no-localisation-bias. What is finished is kept, and a
     killed run goes on.
     """
     from pipeline.bench.arms import ARMS

@@ -1,4 +1,4 @@
-"""A second look: whole images once more, mirrored and larger, and what is seen there of their proposals.
+"""An augmented view: whole images once more, mirrored and larger, and what is seen there of their proposals.
 
 Agreement with itself under a changed view of the same image is the cheapest evidence that a detector can add to its
 own word: one forward pass serves every box of an image (consistency under flips: arXiv 1905.10887 for images).
@@ -14,18 +14,18 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from pipeline.detector.inference.predictor import Detections, Predictor
-from pipeline.detector.inference.test_time_augmentation import View, detect_in
+from pipeline.detector.inference.test_time_augmentation import AugmentedView, detect_augmented
 from pipeline.mining.proposals import SAME_OBJECT_IOU, SAME_PLACE_IOU
 
 NEAR_IOU = 0.4
 """Detections that overlap so much may be the same thing seen a little elsewhere."""
 LIKELY = 0.1
-"""Detections of the second look from this score on are counted."""
+"""Detections of the augmented view from this score on are counted."""
 
 
 @dataclass(frozen=True)
-class SecondLook:
-    """What a second look shows of each of N proposals; 0 where nothing is seen.
+class AugmentedViewEvidence:
+    """What an augmented view shows of each of N proposals; 0 where nothing is seen.
 
     Attributes:
         score: Tensor[N], best score of its class at the same place.
@@ -44,14 +44,16 @@ class SecondLook:
     mass: Tensor
 
     @staticmethod
-    def join(parts: Sequence[SecondLook]) -> SecondLook:
+    def join(parts: Sequence[AugmentedViewEvidence]) -> AugmentedViewEvidence:
         """Those of several images in one, in order."""
-        return SecondLook(*(torch.cat([getattr(part, one.name) for part in parts]) for one in fields(SecondLook)))
+        return AugmentedViewEvidence(
+            *(torch.cat([getattr(part, one.name) for part in parts]) for one in fields(AugmentedViewEvidence))
+        )
 
 
-def look_again(
+def compare_augmented_view(
     predictor: Predictor, images: Tensor, proposals: Sequence[Detections], enlarged: float
-) -> list[SecondLook]:
+) -> list[AugmentedViewEvidence]:
     """Detect in images once more, mirrored and larger.
 
     Args:
@@ -63,20 +65,20 @@ def look_again(
     Returns:
         What is seen of the proposals, an image each.
     """
-    seen = detect_in(View(enlarged, mirrored=True), predictor, images)
+    seen = detect_augmented(AugmentedView(enlarged, mirrored=True), predictor, images)
     return [_compare(*pair) for pair in zip(proposals, seen, strict=True)]
 
 
-def _compare(proposals: Detections, seen: Detections) -> SecondLook:
+def _compare(proposals: Detections, seen: Detections) -> AugmentedViewEvidence:
     """Hold the proposals of one image against what is seen of it."""
     mass = (seen.scores * (seen.scores >= LIKELY)).sum()
     if len(seen) == 0:
         nothing = torch.zeros(len(proposals))
-        return SecondLook(nothing, nothing, nothing, nothing, nothing, nothing)
+        return AugmentedViewEvidence(nothing, nothing, nothing, nothing, nothing, nothing)
     overlap = box_iou(proposals.boxes, seen.boxes)
     own = proposals.labels[:, None] == seen.labels
     score, best = (own * (overlap >= SAME_PLACE_IOU) * seen.scores).max(1)
-    return SecondLook(
+    return AugmentedViewEvidence(
         score=score,
         iou=torch.where(score > 0, overlap.gather(1, best[:, None])[:, 0], 0.0),
         near=(own * (overlap >= NEAR_IOU) * seen.scores).amax(1),

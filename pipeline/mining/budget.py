@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 Flags = NDArray[np.bool_]
 
 
-class Purse:
+class PassBudget:
     """Keeps checks within their budget, whatever share of boxes a gate finds worth one.
 
-    The ladder plans for what it saw on the held-back images; a pool with more boxes in doubt would cost more.
+    The cascade plans for what it saw on the held-back images; a pool with more boxes in doubt would cost more.
 
     Args:
         budget: Detection passes an image; None: no limit.
@@ -21,11 +21,11 @@ class Purse:
         self._each = np.inf if budget is None else budget
         self._left = 0.0
 
-    def earn(self, images: int) -> None:
+    def add_images(self, images: int) -> None:
         """Images were seen."""
         self._left += self._each * images if images else 0.0
 
-    def pay(self, wanted: Flags, prices: NDArray[np.float64]) -> Flags:
+    def spend(self, wanted: Flags, prices: NDArray[np.float64]) -> Flags:
         """Pay for what is wanted, the first ones first, as far as it reaches.
 
         Args:

@@ -1,4 +1,4 @@
-"""Checks of proposals, one step at a time, as far as a gate finds that they can change what becomes of a box."""
+"""Checks of proposals, one step at a time, as far as a policy finds that they can change what becomes of a box."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.detector.inference.predictor import Predictor
-from pipeline.mining.budget import Purse
+from pipeline.mining.budget import PassBudget
 from pipeline.mining.columns import corner_columns, fill_in, table_of
 from pipeline.mining.consistency import gather_evidence
-from pipeline.mining.crops import Cuts
+from pipeline.mining.crops import Crops
 from pipeline.mining.hosts import Hosts
 from pipeline.mining.pastes import Pastes, draw_pastes
-from pipeline.mining.redetection import Cost, Redetections, redetect, redetect_closer
+from pipeline.mining.redetection import Cost, Redetections, redetect, redetect_closeup
 from pipeline.records import CHECK_SCHEMA
 from pipeline.seeds import numpy_generator
 from pipeline.settings import MiningSettings
@@ -27,19 +27,19 @@ CLASS_FREE_IMAGE, CLASS_FREE_REGION = "class_free_image", "class_free_region"
 Flags = NDArray[np.bool_]
 
 
-class Gate(Protocol):
+class CheckPolicy(Protocol):
     """Tells which proposals are worth what another check costs."""
 
     @property
     def budget(self) -> float | None:
         """What checks may cost an image on average, in detection passes; None: no limit."""
 
-    def climbs(self, evidence: pa.Table) -> Flags:
+    def advances(self, evidence: pa.Table) -> Flags:
         """Which of them the next check may still change the fate of.
 
         Args:
-            evidence: Columns of `PROPOSAL_SCHEMA` and `EVIDENCE_FIELDS`. Images of those without `second_score` would
-                be looked at again next; those without `agreement` would be shown closer, the others pasted, in as many
+            evidence: Columns of `PROPOSAL_SCHEMA` and `EVIDENCE_FIELDS`. Images of those without `tta_score` would
+                be looked at again next; those without `closeup_score` would be shown closer, the others pasted, in as many
                 rounds as the settings have.
 
         Returns:
@@ -47,25 +47,25 @@ class Gate(Protocol):
         """
 
 
-class Everything:
-    """A gate that has every proposal checked in full, whatever it costs."""
+class CheckEverything:
+    """A policy that has every proposal checked in full, whatever it costs."""
 
     budget = None
 
-    def climbs(self, evidence: pa.Table) -> Flags:
+    def advances(self, evidence: pa.Table) -> Flags:
         """All of them."""
         return np.ones(len(evidence), dtype=np.bool_)
 
 
 @dataclass(frozen=True)
-class Waiting:
+class PendingChecks:
     """Proposals, some of which wait for checks.
 
     Attributes:
         proposals: Columns of `PROPOSAL_SCHEMA`; those of one image side by side.
         checks: Columns of `CHECK_SCHEMA`, what is known of them already.
         chosen: bool[N], which of them wait.
-        cuts: Of those that wait, in order.
+        crops: Of those that wait, in order.
         prices: float64[N, 1 + rounds], of showing each proposal closer and of its pastes in each round, in detection
             passes over its image.
     """
@@ -73,17 +73,17 @@ class Waiting:
     proposals: pa.Table
     checks: pa.Table
     chosen: Flags
-    cuts: Cuts
+    crops: Crops
     prices: NDArray[np.float64]
 
     @staticmethod
-    def join(parts: list[Waiting]) -> Waiting:
+    def join(parts: list[PendingChecks]) -> PendingChecks:
         """Several in one, in order; at least one."""
-        return Waiting(
+        return PendingChecks(
             pa.concat_tables([part.proposals for part in parts]),
             pa.concat_tables([part.checks for part in parts]),
             np.concatenate([part.chosen for part in parts]),
-            Cuts.join(part.cuts for part in parts),
+            Crops.join(part.crops for part in parts),
             np.concatenate([part.prices for part in parts]),
         )
 
@@ -104,56 +104,58 @@ class Checker:
         self._settings = settings
         self._seed = seed
 
-    def check(self, waiting: Waiting, gate: Gate, purse: Purse, cost: Cost) -> tuple[pa.Table, pa.Table]:
-        """Check proposals until none of them climbs, or nothing more can be paid.
+    def check(
+        self, pending: PendingChecks, policy: CheckPolicy, budget: PassBudget, cost: Cost
+    ) -> tuple[pa.Table, pa.Table]:
+        """Check proposals until none of them advances, or nothing more can be paid.
 
         Args:
-            waiting: The proposals.
-            gate: Asked after every step.
-            purse: Pays for every step.
+            pending: The proposals.
+            policy: Asked after every step.
+            budget: Pays for every step.
             cost: Counted up.
 
         Returns:
-            The proposals, with `agreement` where they were shown closer, and all checks of them.
+            The proposals, with `closeup_score` where they were shown closer, and all checks of them.
         """
-        proposals, checks, climbing = waiting.proposals, waiting.checks, waiting.chosen
+        proposals, checks, advancing = pending.proposals, pending.checks, pending.chosen
         evidence = gather_evidence(proposals, checks)
         pastes: Pastes | None = None
-        while (climbing := purse.pay(climbing, self._prices(waiting, evidence))).any():
-            unseen = climbing & _not_shown(evidence)
-            pasted = climbing & ~unseen
+        while (advancing := budget.spend(advancing, self._prices(pending, evidence))).any():
+            unseen = advancing & _not_shown(evidence)
+            pasted = advancing & ~unseen
             if unseen.any():
-                proposals = self._look_closer(proposals, unseen, waiting, cost)
+                proposals = self._look_closer(proposals, unseen, pending, cost)
             if pasted.any():
-                pastes, done = pastes or self._draw(waiting), evidence["checks"].to_numpy()
-                checks = pa.concat_tables([checks, self._paste(pastes, waiting, pasted, done, cost)])
+                pastes, done = pastes or self._draw(pending), evidence["checks"].to_numpy()
+                checks = pa.concat_tables([checks, self._paste(pastes, pending, pasted, done, cost)])
             evidence = gather_evidence(proposals, checks)
             unfinished = evidence["checks"].to_numpy() < self._settings.hosts
-            climbing = waiting.chosen & unfinished & gate.climbs(evidence)
+            advancing = pending.chosen & unfinished & policy.advances(evidence)
         return proposals, checks
 
-    def _prices(self, waiting: Waiting, evidence: pa.Table) -> NDArray[np.float64]:
+    def _prices(self, pending: PendingChecks, evidence: pa.Table) -> NDArray[np.float64]:
         """Of the next step of each proposal."""
         number = self._round(evidence["checks"].to_numpy())
         step = np.where(_not_shown(evidence), 0, 1 + number)
-        return np.take_along_axis(waiting.prices, step[:, None], axis=1)[:, 0]
+        return np.take_along_axis(pending.prices, step[:, None], axis=1)[:, 0]
 
     def _round(self, done: NDArray[np.int32]) -> NDArray[np.intp]:
         """Which round comes next after so many pastes."""
         return np.searchsorted(self._settings.rounds[:-1], done, side="right")
 
-    def _look_closer(self, proposals: pa.Table, unseen: Flags, waiting: Waiting, cost: Cost) -> pa.Table:
-        """Fill in `agreement` and `agreement_iou`."""
-        seen = redetect_closer(self._predictor, waiting.cuts.take(_places(unseen, waiting)), self._settings, cost)
-        return fill_in(proposals, unseen, {"agreement": seen.score, "agreement_iou": seen.iou})
+    def _look_closer(self, proposals: pa.Table, unseen: Flags, pending: PendingChecks, cost: Cost) -> pa.Table:
+        """Fill in `closeup_score` and `closeup_iou`."""
+        seen = redetect_closeup(self._predictor, pending.crops.take(_places(unseen, pending)), self._settings, cost)
+        return fill_in(proposals, unseen, {"closeup_score": seen.score, "closeup_iou": seen.iou})
 
-    def _draw(self, waiting: Waiting) -> Pastes:
+    def _draw(self, pending: PendingChecks) -> Pastes:
         """All pastes of all that wait, image by image."""
-        images = waiting.proposals["image_id"].filter(pa.array(waiting.chosen)).to_numpy(zero_copy_only=False)
+        images = pending.proposals["image_id"].filter(pa.array(pending.chosen)).to_numpy(zero_copy_only=False)
         starts = np.flatnonzero(np.r_[True, images[1:] != images[:-1]])
         parts = [
             draw_pastes(
-                waiting.cuts.take(torch.arange(start, end)),
+                pending.crops.take(torch.arange(start, end)),
                 self._hosts,
                 self._settings,
                 numpy_generator(self._seed, "paste", images[start]),
@@ -163,14 +165,16 @@ class Checker:
         ]
         return Pastes.join(parts)
 
-    def _paste(self, pastes: Pastes, waiting: Waiting, pasted: Flags, done: NDArray[np.int32], cost: Cost) -> pa.Table:
+    def _paste(
+        self, pastes: Pastes, pending: PendingChecks, pasted: Flags, done: NDArray[np.int32], cost: Cost
+    ) -> pa.Table:
         """The next round of pastes of some proposals."""
         until = np.array(self._settings.rounds)[self._round(done)]
-        row = np.flatnonzero(waiting.chosen)[pastes.proposal.numpy()]
+        row = np.flatnonzero(pending.chosen)[pastes.proposal.numpy()]
         number = pastes.number.numpy()
         due = pastes[torch.from_numpy(pasted[row] & (done[row] <= number) & (number < until[row]))]
-        seen = redetect(self._predictor, due, waiting.cuts, self._hosts, self._settings, cost)
-        ids = waiting.proposals["proposal_id"].to_numpy(zero_copy_only=False)[waiting.chosen]
+        seen = redetect(self._predictor, due, pending.crops, self._hosts, self._settings, cost)
+        ids = pending.proposals["proposal_id"].to_numpy(zero_copy_only=False)[pending.chosen]
         return self._rows(due, seen, ids[due.proposal.numpy()])
 
     def _rows(self, pastes: Pastes, seen: Redetections, ids: NDArray[np.str_]) -> pa.Table:
@@ -192,10 +196,10 @@ class Checker:
 
 
 def _not_shown(evidence: pa.Table) -> Flags:
-    unseen: Flags = evidence["agreement"].is_null().to_numpy(zero_copy_only=False)
+    unseen: Flags = evidence["closeup_score"].is_null().to_numpy(zero_copy_only=False)
     return unseen
 
 
-def _places(rows: Flags, waiting: Waiting) -> torch.Tensor:
-    """Numbers of the cuts of some proposals that wait."""
-    return torch.from_numpy(np.flatnonzero(rows[waiting.chosen]))
+def _places(rows: Flags, pending: PendingChecks) -> torch.Tensor:
+    """Numbers of the crops of some proposals that wait."""
+    return torch.from_numpy(np.flatnonzero(rows[pending.chosen]))

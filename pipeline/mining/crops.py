@@ -1,4 +1,4 @@
-"""Cuts: proposals cut out of their images with some context, which is all that checks need of these."""
+"""Crops: proposals cut out of their images with some context, which is all that checks need of these."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pipeline.detector.inference.predictor import Detections
 
 
 @dataclass(frozen=True)
-class Cuts:
+class Crops:
     """N proposals, each in a small image of its own.
 
     Attributes:
         images: uint8[h, w, 3] each, input pixels, with as much context as any check shows.
-        object: Tensor[N, 4] float32, where the proposal itself lies, pixels of its cut.
+        object: Tensor[N, 4] float32, where the proposal itself lies, pixels of its crop.
         label: Tensor[N] int64, from 1.
     """
 
@@ -34,7 +34,7 @@ class Cuts:
 
     @property
     def sides(self) -> Tensor:
-        """Tensor[N, 2] int64, width and height of each cut."""
+        """Tensor[N, 2] int64, width and height of each crop."""
         return torch.tensor([(one.shape[1], one.shape[0]) for one in self.images]).reshape(-1, 2)
 
     def within(self, margin: float) -> Tensor:
@@ -44,36 +44,36 @@ class Cuts:
             margin: On each side, share of the object's sides.
 
         Returns:
-            Tensor[N, 4]: int64 in `(x1, y1, x2, y2)`, pixels of its cut.
+            Tensor[N, 4]: int64 in `(x1, y1, x2, y2)`, pixels of its crop.
         """
         reach = outward(grow(self.object, margin))
         return torch.cat([reach[:, :2].clamp(min=0), torch.minimum(reach[:, 2:], self.sides)], dim=1)
 
     @property
     def pixels(self) -> int:
-        """Of all cuts together."""
+        """Of all crops together."""
         return sum(one.shape[0] * one.shape[1] for one in self.images)
 
-    def take(self, rows: Tensor) -> Cuts:
+    def take(self, rows: Tensor) -> Crops:
         """Some of them.
 
         Args:
             rows (Tensor[M]): int64.
         """
-        return Cuts([self.images[row] for row in rows.tolist()], self.object[rows], self.label[rows])
+        return Crops([self.images[row] for row in rows.tolist()], self.object[rows], self.label[rows])
 
     @staticmethod
-    def join(parts: Iterable[Cuts]) -> Cuts:
+    def join(parts: Iterable[Crops]) -> Crops:
         """Several sets in one, in order."""
         parts = list(parts)
-        return Cuts(
+        return Crops(
             [image for part in parts for image in part.images],
             torch.cat([as_boxes([]), *(part.object for part in parts)]),
             torch.cat([torch.zeros(0, dtype=torch.int64), *(part.label for part in parts)]),
         )
 
 
-def cut_out(found: Detections, source: NDArray[np.uint8], margin: float) -> Cuts:
+def crop_proposals(found: Detections, source: NDArray[np.uint8], margin: float) -> Crops:
     """Cut proposals out of one image.
 
     Args:
@@ -86,4 +86,4 @@ def cut_out(found: Detections, source: NDArray[np.uint8], margin: float) -> Cuts
     """
     edges = outward(clip(grow(found.boxes, margin), source.shape[1], source.shape[0]))
     images = [source[y1:y2, x1:x2].copy() for x1, y1, x2, y2 in edges.tolist()]
-    return Cuts(images, shift(found.boxes, -edges[:, :2]), found.labels)
+    return Crops(images, shift(found.boxes, -edges[:, :2]), found.labels)

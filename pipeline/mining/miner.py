@@ -16,20 +16,20 @@ from pipeline.boxes import as_boxes
 from pipeline.detector.inference.box_fusion import detect_fused
 from pipeline.detector.inference.predictor import Detections, Predictor, detect_batch
 from pipeline.detector.inference.stream import Fault, ImageBatch, stream_images
-from pipeline.mining.augmented_view import SecondLook, look_again
-from pipeline.mining.budget import Purse
-from pipeline.mining.checker import Checker, Everything, Flags, Gate, Waiting
+from pipeline.mining.augmented_view import AugmentedViewEvidence, compare_augmented_view
+from pipeline.mining.budget import PassBudget
+from pipeline.mining.checker import Checker, CheckEverything, CheckPolicy, Flags, PendingChecks
 from pipeline.mining.columns import CORNERS, corner_columns, fill_in, table_of
 from pipeline.mining.consistency import gather_evidence
-from pipeline.mining.crops import Cuts, cut_out
+from pipeline.mining.crops import Crops, crop_proposals
 from pipeline.mining.hosts import Hosts
-from pipeline.mining.proposals import Neighbours, class_scores, look_around
+from pipeline.mining.proposals import Neighbours, class_scores, compare_neighbours
 from pipeline.mining.redetection import Cost, prices
-from pipeline.records import CHECK_SCHEMA, LOOK_FIELDS, NEIGHBOUR_FIELDS, PROPOSAL_SCHEMA, ImageRef, of_images
+from pipeline.records import CHECK_SCHEMA, NEIGHBOUR_FIELDS, PROPOSAL_SCHEMA, TTA_FIELDS, ImageRef, of_images
 from pipeline.settings import MiningSettings
 
 FULL_BATCHES = 2
-"""Checks wait until cuts would fill so many batches of canvases."""
+"""Checks wait until crops would fill so many batches of canvases."""
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Mined:
 
 
 class Miner:
-    """Everything that mining needs but the images.
+    """CheckEverything that mining needs but the images.
 
     Args:
         predictor: The detector, in the precision of the settings.
@@ -70,39 +70,41 @@ class Miner:
         self._model_id = model_id
         self._settings = settings
         self._max_pixels = max_pixels
-        self._context = max(settings.margin, settings.view_margin)
+        self._context = max(settings.margin, settings.closeup_margin)
         self._detect: Callable[[Tensor], list[Detections]] = predictor
         if settings.fusion.enabled:
             self._detect = partial(detect_fused, predictor, settings=settings.fusion)
 
-    def mine(self, refs: Iterable[ImageRef], gate: Gate | None = None, known: Mined | None = None) -> Mined:
+    def mine(self, refs: Iterable[ImageRef], policy: CheckPolicy | None = None, known: Mined | None = None) -> Mined:
         """Propose and check.
 
         Args:
             refs: Images; those of one shape are put side by side, which wastes no padding.
-            gate: Tells which proposals are worth a second look at their image and, of these, which are shown closer
+            policy: Tells which proposals are worth an augmented view at their image and, of these, which are shown closer
                 and pasted, as far as its budget reaches; every one without it.
             known: What the same detector found before. Its images are not detected again, and are read again only
-                where the gate wants more checks than they had.
+                where the policy wants more checks than they had.
 
         Returns:
             Proposals and checks; an image without proposals has no row.
         """
-        mined, gate, known = Mined(), gate or Everything(), known or Mined()
-        purse = Purse(gate.budget)
+        mined, policy, known = Mined(), policy or CheckEverything(), known or Mined()
+        budget = PassBudget(policy.budget)
         ordered = sorted(refs, key=lambda ref: (ref.height / ref.width, ref.image_id))
         before = set(known.proposals["image_id"].to_pylist())
-        ready = self._ready(known, [ref for ref in ordered if ref.image_id in before], gate, purse, mined)
-        found = self._found([ref for ref in ordered if ref.image_id not in before], gate, purse, mined)
+        ready = self._ready(known, [ref for ref in ordered if ref.image_id in before], policy, budget, mined)
+        found = self._found([ref for ref in ordered if ref.image_id not in before], policy, budget, mined)
         proposals, checks = [mined.proposals], [mined.checks]
-        for waiting in self._in_loads(part for parts in (ready, found) for part in parts):
-            checked = self._checker.check(waiting, gate, purse, mined.cost)
+        for pending in self._in_loads(part for parts in (ready, found) for part in parts):
+            checked = self._checker.check(pending, policy, budget, mined.cost)
             for table, rows in zip((proposals, checks), checked, strict=True):
                 table.append(rows)
         mined.proposals, mined.checks = pa.concat_tables(proposals), pa.concat_tables(checks)
         return mined
 
-    def _found(self, refs: list[ImageRef], gate: Gate, purse: Purse, mined: Mined) -> Iterator[Waiting]:
+    def _found(
+        self, refs: list[ImageRef], policy: CheckPolicy, budget: PassBudget, mined: Mined
+    ) -> Iterator[PendingChecks]:
         """Detect in images, and cut out what is worth a check."""
         for batch in self._batches(refs, mined):
             with mined.cost.time("detect"):
@@ -110,70 +112,76 @@ class Miner:
             with mined.cost.time("propose"):
                 kept = [self._kept(one) for one in detections]
                 table = self._proposal_table(batch, kept)
-            yield self._waiting(batch, kept, table, CHECK_SCHEMA.empty_table(), gate, purse, mined.cost)
+            yield self._pending(batch, kept, table, CHECK_SCHEMA.empty_table(), policy, budget, mined.cost)
 
-    def _ready(self, known: Mined, refs: list[ImageRef], gate: Gate, purse: Purse, mined: Mined) -> Iterator[Waiting]:
+    def _ready(
+        self, known: Mined, refs: list[ImageRef], policy: CheckPolicy, budget: PassBudget, mined: Mined
+    ) -> Iterator[PendingChecks]:
         """Take up what was found before, and cut out what is worth another check."""
-        climbing = self._climbing(known.proposals, known.checks, gate)
-        doubtful = set(known.proposals["image_id"].filter(pa.array(climbing)).to_pylist())
+        advancing = self._advancing(known.proposals, known.checks, policy)
+        doubtful = set(known.proposals["image_id"].filter(pa.array(advancing)).to_pylist())
         idle = known.proposals.filter(of_images({ref.image_id for ref in refs} - doubtful))
-        purse.earn(len(refs) - len(doubtful))
+        budget.add_images(len(refs) - len(doubtful))
         none, free = np.zeros(len(idle), dtype=np.bool_), np.zeros((len(idle), 1 + len(self._settings.rounds)))
-        yield Waiting(idle, _checks_of(known, idle), none, Cuts.join([]), free)
+        yield PendingChecks(idle, _checks_of(known, idle), none, Crops.join([]), free)
         for batch in self._batches([ref for ref in refs if ref.image_id in doubtful], mined):
             with mined.cost.time("propose"):
                 parts = [known.proposals.filter(pc.field("image_id") == ref.image_id) for ref in batch.refs]
                 kept = [self._detections(batch, index, part) for index, part in enumerate(parts)]
                 table = pa.concat_tables(parts)
-            yield self._waiting(batch, kept, table, _checks_of(known, table), gate, purse, mined.cost)
+            yield self._pending(batch, kept, table, _checks_of(known, table), policy, budget, mined.cost)
 
-    def _climbing(self, proposals: pa.Table, checks: pa.Table, gate: Gate) -> Flags:
+    def _advancing(self, proposals: pa.Table, checks: pa.Table, policy: CheckPolicy) -> Flags:
         """Which proposals are worth another check and have not had all of them."""
         evidence = gather_evidence(proposals, checks)
         unfinished: Flags = evidence["checks"].to_numpy() < self._settings.hosts
-        return gate.climbs(evidence) & unfinished
+        return policy.advances(evidence) & unfinished
 
-    def _waiting(
+    def _pending(
         self,
         batch: ImageBatch,
         kept: list[Detections],
         proposals: pa.Table,
         checks: pa.Table,
-        gate: Gate,
-        purse: Purse,
+        policy: CheckPolicy,
+        budget: PassBudget,
         cost: Cost,
-    ) -> Waiting:
+    ) -> PendingChecks:
         """Look again at images where it matters, then cut out what is worth more."""
         sizes = [len(one) for one in kept]
-        unlooked = proposals["second_score"].is_null().to_numpy(zero_copy_only=False)
-        climbing = self._climbing(proposals, checks, gate)
-        doubtful = np.array([bool(flags.any()) for flags in _split(climbing & unlooked, sizes)])
-        purse.earn(len(sizes))
-        looked_at = purse.pay(doubtful, np.full(len(sizes), self._settings.look_scale**2))
+        unlooked = proposals["tta_score"].is_null().to_numpy(zero_copy_only=False)
+        advancing = self._advancing(proposals, checks, policy)
+        doubtful = np.array([bool(flags.any()) for flags in _split(advancing & unlooked, sizes)])
+        budget.add_images(len(sizes))
+        looked_at = budget.spend(doubtful, np.full(len(sizes), self._settings.tta_scale**2))
         if looked_at.any():
             proposals = self._look_again(batch, kept, proposals, looked_at, cost)
-            climbing = self._climbing(proposals, checks, gate)
-        climbing &= proposals["second_score"].is_valid().to_numpy(zero_copy_only=False)
+            advancing = self._advancing(proposals, checks, policy)
+        advancing &= proposals["tta_score"].is_valid().to_numpy(zero_copy_only=False)
         with cost.time("propose"):
-            parts = zip(_split(climbing, sizes), kept, batch.unpadded(), strict=True)
-            cuts = Cuts.join(cut_out(one[rows], source, self._context) for rows, one, source in parts)
+            parts = zip(_split(advancing, sizes), kept, batch.unpadded(), strict=True)
+            crops = Crops.join(crop_proposals(one[rows], source, self._context) for rows, one, source in parts)
             each = [
                 prices(one.boxes, torch.tensor([(width, height)]), self._settings)
                 for one, (height, width) in zip(kept, batch.sizes, strict=True)
             ]
-        return Waiting(proposals, checks, climbing, cuts, torch.cat(each)[:, 1:].double().numpy())
+        return PendingChecks(proposals, checks, advancing, crops, torch.cat(each)[:, 1:].double().numpy())
 
     def _look_again(
         self, batch: ImageBatch, kept: list[Detections], proposals: pa.Table, looked_at: Flags, cost: Cost
     ) -> pa.Table:
-        """Fill in what a second look at some images shows."""
+        """Fill in what an augmented view at some images shows."""
         chosen = np.flatnonzero(looked_at)
         with cost.time("detect"):
             images, own = batch.images[torch.from_numpy(chosen)], [kept[index] for index in chosen]
-            seen = SecondLook.join(look_again(self._predictor, images, own, self._settings.look_scale))
+            seen = AugmentedViewEvidence.join(
+                compare_augmented_view(self._predictor, images, own, self._settings.tta_scale)
+            )
         cost.looks += len(chosen)
         rows = np.repeat(looked_at, [len(one) for one in kept])
-        return fill_in(proposals, rows, {f"second_{one.name}": getattr(seen, one.name) for one in fields(SecondLook)})
+        return fill_in(
+            proposals, rows, {f"tta_{one.name}": getattr(seen, one.name) for one in fields(AugmentedViewEvidence)}
+        )
 
     def _batches(self, refs: list[ImageRef], mined: Mined) -> Iterator[ImageBatch]:
         stream = stream_images(
@@ -191,18 +199,18 @@ class Miner:
                 return
             yield batch
 
-    def _in_loads(self, parts: Iterable[Waiting]) -> Iterator[Waiting]:
+    def _in_loads(self, parts: Iterable[PendingChecks]) -> Iterator[PendingChecks]:
         """Put together what fills some batches of canvases, so that few of them go out half empty."""
         side = self._predictor.detector.settings.image_size_px
         enough = FULL_BATCHES * self._predictor.batch_size * side * side
-        load: list[Waiting] = []
+        load: list[PendingChecks] = []
         for part in parts:
             load.append(part)
-            if sum(one.cuts.pixels for one in load) >= enough:
-                yield Waiting.join(load)
+            if sum(one.crops.pixels for one in load) >= enough:
+                yield PendingChecks.join(load)
                 load = []
         if load:
-            yield Waiting.join(load)
+            yield PendingChecks.join(load)
 
     def _kept(self, found: Detections) -> Detections:
         return found[found.scores >= self._settings.proposal_score][: self._settings.proposals_per_image]
@@ -221,7 +229,7 @@ class Miner:
     def _proposal_table(self, batch: ImageBatch, found: list[Detections]) -> pa.Table:
         labels = self._predictor.detector.labels
         scores = [class_scores(one, len(labels)) for one in found]
-        neighbours = Neighbours.join([look_around(one) for one in found])
+        neighbours = Neighbours.join([compare_neighbours(one) for one in found])
         boxes = torch.cat([batch.to_original(index, one.boxes) for index, one in enumerate(found)])
         embeddings = torch.cat([one.embeddings for one in found])
         columns = {
@@ -233,9 +241,9 @@ class Miner:
             "entropy": torch.cat([one.entropy for one in scores]).numpy(),
             "runner_up": torch.cat([one.runner_up for one in scores]).numpy(),
             **{name: getattr(neighbours, name).numpy() for name, _ in NEIGHBOUR_FIELDS},
-            **dict.fromkeys((name for name, _ in LOOK_FIELDS)),
-            "agreement": None,
-            "agreement_iou": None,
+            **dict.fromkeys((name for name, _ in TTA_FIELDS)),
+            "closeup_score": None,
+            "closeup_iou": None,
             "embedding": pa.FixedSizeListArray.from_arrays(embeddings.numpy().ravel(), embeddings.shape[1]),
             "model_id": [self._model_id] * len(boxes),
         }

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.boxes import shift
-from pipeline.mining.crops import Cuts
+from pipeline.mining.crops import Crops
 from pipeline.mining.hosts import Hosts
 from pipeline.settings import MiningSettings
 
@@ -32,11 +32,11 @@ class Pastes:
         label: Tensor[M] int64, from 1.
         host: Tensor[M] int64, which host it goes to.
         class_free: Tensor[M] bool, whether the host holds no object of the class.
-        crop: Tensor[M, 4] int64, what of the cut is pasted, pixels of the cut.
+        source: Tensor[M, 4] int64, what of the cut is pasted, pixels of the crop.
         target: Tensor[M, 4] int64, where it is put.
         object: Tensor[M, 4] float32, where the object itself comes to lie.
         window: Tensor[M, 4] int64, the part of the host that is shown to the detector.
-        scale: Tensor[M] float32, host pixels a pixel of the cut.
+        scale: Tensor[M] float32, host pixels a pixel of the crop.
     """
 
     proposal: Tensor
@@ -44,7 +44,7 @@ class Pastes:
     label: Tensor
     host: Tensor
     class_free: Tensor
-    crop: Tensor
+    source: Tensor
     target: Tensor
     object: Tensor
     window: Tensor
@@ -65,14 +65,14 @@ class Pastes:
 
 
 def draw_pastes(
-    cuts: Cuts, hosts: Hosts, settings: MiningSettings, random: np.random.Generator, *, first_proposal: int = 0
+    crops: Crops, hosts: Hosts, settings: MiningSettings, random: np.random.Generator, *, first_proposal: int = 0
 ) -> Pastes:
     """Choose hosts and places for the proposals of one image.
 
     Of `places_tried` random places the one that covers least of the host's objects is taken.
 
     Args:
-        cuts: The proposals.
+        crops: The proposals.
         hosts: Where to paste.
         settings: Number and kind of hosts, margin, window, jitter and placement.
         random: Drawn from in a fixed order; the same state gives the same pastes.
@@ -81,18 +81,18 @@ def draw_pastes(
     Returns:
         `N * settings.hosts` pastes, those of one proposal side by side.
     """
-    count, each = len(cuts), settings.hosts
-    host, class_free = _choose_hosts(cuts.label, hosts, settings, random)
-    crop = cuts.within(settings.margin)
-    sides = (crop[:, 2:] - crop[:, :2]).float()[:, None].expand(count, each, 2)
+    count, each = len(crops), settings.hosts
+    host, class_free = _choose_hosts(crops.label, hosts, settings, random)
+    source = crops.within(settings.margin)
+    sides = (source[:, 2:] - source[:, :2]).float()[:, None].expand(count, each, 2)
     jitter = torch.from_numpy(random.uniform(-settings.scale_jitter, settings.scale_jitter, (count, each))).float()
     largest = (hosts.sizes[host] * LARGEST_SHARE).floor().clamp(min=1)
     factor = torch.minimum(1 + jitter, (largest / sides).amin(-1))
     target_sides = (sides * factor[..., None]).round().clamp(min=1).long()
-    origin = _choose_places(target_sides, cuts.label, host, hosts, settings, random)
+    origin = _choose_places(target_sides, crops.label, host, hosts, settings, random)
     target = torch.cat([origin, origin + target_sides], dim=-1)
     exact = target_sides / sides
-    lies = shift(cuts.object, -crop[:, :2])
+    lies = shift(crops.object, -source[:, :2])
     inside = torch.cat([origin, origin], dim=-1) + lies[:, None] * torch.cat([exact, exact], dim=-1)
 
     def flat(values: Tensor) -> Tensor:
@@ -101,10 +101,10 @@ def draw_pastes(
     return Pastes(
         proposal=torch.arange(first_proposal, first_proposal + count).repeat_interleave(each),
         number=torch.arange(each).repeat(count),
-        label=cuts.label.repeat_interleave(each),
+        label=crops.label.repeat_interleave(each),
         host=flat(host),
         class_free=flat(class_free),
-        crop=crop.repeat_interleave(each, dim=0),
+        source=source.repeat_interleave(each, dim=0),
         target=flat(target),
         object=flat(inside),
         window=_windows(flat(target), hosts.sizes[flat(host)], settings.window),

@@ -92,7 +92,7 @@ class Neighbours:
         return Neighbours(*(torch.cat([getattr(part, one.name) for part in parts]) for one in fields(Neighbours)))
 
 
-def look_around(found: Detections) -> Neighbours:
+def compare_neighbours(found: Detections) -> Neighbours:
     """Compare the proposals of one image with each other.
 
     Args:

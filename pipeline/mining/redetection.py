@@ -24,7 +24,7 @@ from pipeline.detector.inference.predictor import Detections, Predictor
 from pipeline.detector.inference.rendering import render_window
 from pipeline.detector.inference.stream import stack_images
 from pipeline.mining.canvas import Tile, draw_canvas, in_batches, pack_windows
-from pipeline.mining.crops import Cuts
+from pipeline.mining.crops import Crops
 from pipeline.mining.hosts import Hosts
 from pipeline.mining.pastes import Pastes
 from pipeline.settings import MiningSettings
@@ -101,21 +101,21 @@ def prices(boxes: Tensor, sizes: Tensor, settings: MiningSettings) -> Tensor:
     Args:
         boxes (Tensor[N, 4]): in `(x1, y1, x2, y2)`, pixels of their own images.
         sizes (Tensor[N, 2]): width and height of these; one row for boxes of one image.
-        settings: Hosts, margins, window, view and second look.
+        settings: Hosts, margins, window, view and augmented view.
 
     Returns:
-        Tensor[N, 2 + rounds]: of a second look, which serves all boxes of an image and is paid for once, of showing a
+        Tensor[N, 2 + rounds]: of an augmented view, which serves all boxes of an image and is paid for once, of showing a
         box closer, and of its pastes in each round, in detection passes over its image.
     """
     share = (boxes[:, 2:] - boxes[:, :2]) / sizes
-    view = (share * (1 + 2 * settings.view_margin)).clamp(max=1).prod(1) * settings.view_scale**2 / PACKED
+    view = (share * (1 + 2 * settings.closeup_margin)).clamp(max=1).prod(1) * settings.closeup_scale**2 / PACKED
     pasted = (share * (1 + 2 * settings.margin) * (1 + 2 * settings.window)).clamp(max=1).prod(1) / PACKED
     before = (0, *settings.rounds[:-1])
     rounds = [pasted * (after - already) for already, after in zip(before, settings.rounds, strict=True)]
-    return torch.stack([torch.full_like(view, settings.look_scale**2), view, *rounds], dim=1)
+    return torch.stack([torch.full_like(view, settings.tta_scale**2), view, *rounds], dim=1)
 
 
-def redetect_closer(predictor: Predictor, cuts: Cuts, settings: MiningSettings, cost: Cost) -> Redetections:
+def redetect_closeup(predictor: Predictor, crops: Crops, settings: MiningSettings, cost: Cost) -> Redetections:
     """Show proposals closer, mirrored and in their own surroundings, detect, and match.
 
     What is found only at one size, or only one way round, is found again with less confidence or not at all: agreement
@@ -123,7 +123,7 @@ def redetect_closer(predictor: Predictor, cuts: Cuts, settings: MiningSettings, 
 
     Args:
         predictor: The detector.
-        cuts: The proposals.
+        crops: The proposals.
         settings: Surroundings and size, and what counts as found again.
         cost: Counted up.
 
@@ -131,17 +131,17 @@ def redetect_closer(predictor: Predictor, cuts: Cuts, settings: MiningSettings, 
         A verdict a proposal, in order.
     """
     with cost.time("paste"):
-        shown = cuts.within(settings.view_margin)
+        shown = crops.within(settings.closeup_margin)
         images = [
-            _closer(image[y1:y2, x1:x2], settings.view_scale)
-            for image, (x1, y1, x2, y2) in zip(cuts.images, shown.tolist(), strict=True)
+            _closer(image[y1:y2, x1:x2], settings.closeup_scale)
+            for image, (x1, y1, x2, y2) in zip(crops.images, shown.tolist(), strict=True)
         ]
         sides = torch.tensor([(one.shape[1], one.shape[0]) for one in images]).reshape(-1, 2)
         exact = sides.double() / (shown[:, 2:] - shown[:, :2])
-        x1, y1, x2, y2 = (shift(cuts.object.double(), -shown[:, :2]) * exact.repeat(1, 2)).unbind(1)
+        x1, y1, x2, y2 = (shift(crops.object.double(), -shown[:, :2]) * exact.repeat(1, 2)).unbind(1)
         width = sides[:, 0]
-        windows = Windows(images, torch.stack([width - x2, y1, width - x1, y2], dim=1), cuts.label)
-    cost.views += len(cuts)
+        windows = Windows(images, torch.stack([width - x2, y1, width - x1, y2], dim=1), crops.label)
+    cost.views += len(crops)
     return _find_again(predictor, windows, settings, cost)
 
 
@@ -155,14 +155,14 @@ def _closer(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
 
 
 def redetect(
-    predictor: Predictor, pastes: Pastes, cuts: Cuts, hosts: Hosts, settings: MiningSettings, cost: Cost
+    predictor: Predictor, pastes: Pastes, crops: Crops, hosts: Hosts, settings: MiningSettings, cost: Cost
 ) -> Redetections:
     """Draw pastes, detect, and match.
 
     Args:
         predictor: The detector.
         pastes: What goes where.
-        cuts: By `Pastes.proposal`.
+        crops: By `Pastes.proposal`.
         hosts: By `Pastes.host`.
         settings: What counts as found again, and how edges look.
         cost: Counted up.
@@ -173,11 +173,11 @@ def redetect(
     """
     origin = pastes.window[:, :2]
     with cost.time("paste"):
-        columns = (pastes.proposal, pastes.host, pastes.crop, pastes.target, pastes.window)
+        columns = (pastes.proposal, pastes.host, pastes.source, pastes.target, pastes.window)
         rows = zip(*(column.tolist() for column in columns), strict=True)
         images = [
-            render_window(cuts.images[cut], hosts.images[host], crop, target, window, settings.feather_px)
-            for cut, host, crop, target, window in rows
+            render_window(crops.images[proposal], hosts.images[host], source, target, window, settings.feather_px)
+            for proposal, host, source, target, window in rows
         ]
         windows = Windows(images, shift(pastes.object.double(), -origin), pastes.label)
     cost.pastes += len(pastes)

@@ -60,7 +60,7 @@ class Turn:
         return found if found and found.boxes else None
 
     @property
-    def judged_on(self) -> str:
+    def reported_split(self) -> str:
         """The split to quote: `test` where it was measured, else `val`."""
         return "val" if self.metrics("test") is None else "test"
 

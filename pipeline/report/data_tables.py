@@ -197,7 +197,7 @@ def queue(asked: pa.Table, album: Album, most: int) -> Table:
             row["kind"],
             share(row["value"]),
             share(row["expected_corrections"]),
-            share(row["expected_misses"]),
+            share(row["expected_missed"]),
             count(row["boxes"]),
         )
         for row in shown

@@ -12,7 +12,15 @@ from pipeline.report.measures import AuditCount, Calibration, Certificate, Evide
 from pipeline.report.tables import Badge, Cell, Column, Link, Table
 from pipeline.report.wording import NOTHING, change, count, cut, difference, moment, share, short_id, with_interval
 
-_EVIDENCE_ORDER = ("confidence", "consistency", "second look", "agreement", "product", "all evidence", "crosscheck")
+_EVIDENCE_ORDER = (
+    "confidence",
+    "consistency",
+    "augmented view",
+    "closeup_score",
+    "product",
+    "all evidence",
+    "crosscheck",
+)
 _CLASSES_SHOWN = 30
 _BLIND = "pseudo-labels of all cycles so far that people found when asked without seeing them, with a 95 % interval"
 _TRUTH = "simulation only: this cycle's pseudo-labels against hidden truth, with a 95 % interval"
@@ -82,7 +90,7 @@ def classes(turns: Sequence[Turn]) -> Table:
     Returns:
         A row a class; no rows where the last turn has no metrics.
     """
-    split = turns[-1].judged_on
+    split = turns[-1].reported_split
     now = turns[-1].metrics(split)
     earlier, before = next(reversed(measured(turns[:-1], split)), (None, None))
     columns = (

@@ -112,13 +112,13 @@ def _model(contents: CycleContents) -> dict[str, Any]:
 
 def _measured(turn: Turn) -> dict[str, Any]:
     """What is told of the new model in detail, on the split that it is judged on."""
-    found = turn.metrics(turn.judged_on)
+    found = turn.metrics(turn.reported_split)
     if found is None:
         return {"class_sizes": None, "mistakes": None, "precision_recall": ""}
     return {
-        "class_sizes": evaluation_tables.class_sizes(found, turn.judged_on),
-        "mistakes": evaluation_tables.mistakes(found, turn.judged_on),
-        "precision_recall": figures.precision_recall(found, turn.judged_on),
+        "class_sizes": evaluation_tables.class_sizes(found, turn.reported_split),
+        "mistakes": evaluation_tables.mistakes(found, turn.reported_split),
+        "precision_recall": figures.precision_recall(found, turn.reported_split),
     }
 
 

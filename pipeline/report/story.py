@@ -56,7 +56,7 @@ def headline(turns: Sequence[Turn]) -> str:
 def facts(contents: CycleContents) -> tuple[Fact, ...]:
     """The four numbers of a cycle: precision, labels of people, pseudo-labels, questions."""
     turn = contents.turn
-    now = turn.metrics(turn.judged_on)
+    now = turn.metrics(turn.reported_split)
     ends = f"95 % interval {interval(now.interval)}" if now and now.interval else ""
     held = "not promoted" if turn.gate and not turn.gate.promoted else ""
     qualified = (_since_first(contents.turns) or "nothing earlier to compare with", ends, held)
@@ -64,7 +64,7 @@ def facts(contents: CycleContents) -> tuple[Fact, ...]:
     soft = f"and {plural(turn.soft_boxes, 'soft label')}, " if turn.soft_boxes else ""
     pool = f"{count(contents.versions[-1].count('images', 'pool'))} left in the pool" if contents.versions else ""
     return (
-        Fact(f"mAP on {turn.judged_on}", share(now.map if now else None), "; ".join(filter(None, qualified))),
+        Fact(f"mAP on {turn.reported_split}", share(now.map if now else None), "; ".join(filter(None, qualified))),
         Fact(
             "images labeled by people",
             count(turn.labeled_images),
@@ -97,17 +97,17 @@ def attention(contents: CycleContents) -> tuple[Notice, ...]:
 
 def _precision(turns: Sequence[Turn]) -> str:
     turn = turns[-1]
-    metrics = turn.metrics(turn.judged_on)
+    metrics = turn.metrics(turn.reported_split)
     if metrics is None or turn.gate is None:
         return "no model trained,"
     since = _since_first(turns)
-    told = f"{turn.judged_on} mAP {share(metrics.map)}{f' ({since})' if since else ''}"
+    told = f"{turn.reported_split} mAP {share(metrics.map)}{f' ({since})' if since else ''}"
     return told if turn.gate.promoted else f"{told}, but the new model was not promoted,"
 
 
 def _since_first(turns: Sequence[Turn]) -> str:
     """`+0.051 since cycle 0`; empty where no earlier cycle was measured on the same split."""
-    known = measured(turns, turns[-1].judged_on)
+    known = measured(turns, turns[-1].reported_split)
     if len(known) < 2 or known[-1][0] is not turns[-1]:
         return ""
     (first, then), (_, now) = known[0], known[-1]
@@ -131,7 +131,7 @@ def _gate(contents: CycleContents) -> Iterator[Notice]:
         yield Notice(
             "bad", f"The new model was not promoted: {gate.why}{'' if gate.why.endswith('.') else '.'}{stays}", "model"
         )
-    split = contents.turn.judged_on
+    split = contents.turn.reported_split
     known = measured(contents.turns, split)[-2:]
     if len(known) == 2 and known[-1][0] is contents.turn and known[1][1].map < known[0][1].map:
         (before, then), (_, now) = known

@@ -111,7 +111,7 @@ def _mean_over_images(pool: Pool, values: Values) -> Values:
     return np.asarray(sums / np.maximum(counts, 1))
 
 
-RIVALS: dict[str, Callable[[Pool], Values]] = {
+BASELINES: dict[str, Callable[[Pool], Values]] = {
     "random": random_values,
     "least_confidence": least_confidence,
     "margin": margin,

@@ -15,7 +15,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GroupKFold
 
 from pipeline.errors import ArtefactError
-from pipeline.records import LOOK_FIELDS, NEIGHBOUR_FIELDS
+from pipeline.records import NEIGHBOUR_FIELDS, TTA_FIELDS
 
 CHEAP = (
     "score_logit",
@@ -26,9 +26,9 @@ CHEAP = (
     *(name for name, _ in NEIGHBOUR_FIELDS),
 )
 """Features that the detection itself gives."""
-LOOKED = tuple(name for name, _ in LOOK_FIELDS)
+LOOKED = tuple(name for name, _ in TTA_FIELDS)
 """Features of a proposal whose image was looked at again."""
-CLOSER = ("agreement", "agreement_iou")
+CLOSER = ("closeup_score", "closeup_iou")
 """Features of a proposal that was shown closer."""
 PASTED = ("consistency", "hit_fraction", "mean_iou", "spread")
 """Features of a proposal that was pasted."""

@@ -1,10 +1,10 @@
-"""The ladder of evidence: cheap for every proposal, dearer only where it can change what becomes of it.
+"""The cascade of evidence: cheap for every proposal, dearer only where it can change what becomes of it.
 
-A proposal stands on a rung by the evidence that it has: that of the detection itself, of a second look at its image
-as well, shown closer as well, or pasted in one round or several as well. Each rung has a calibrator of its own. A
-proposal climbs when its class has a chance of being certified and its p(correct) is so near to the threshold that the
-next evidence may carry it across, nearest first, as far as the budget reaches. A second look serves all proposals of a
-image, so that they climb to it together.
+A proposal stands on a stage by the evidence that it has: that of the detection itself, of an augmented view at its image
+as well, shown closer as well, or pasted in one round or several as well. Each stage has a calibrator of its own. A
+proposal advances when its class has a chance of being certified and its p(correct) is so near to the threshold that the
+next evidence may carry it across, nearest first, as far as the budget reaches. An augmented view serves all proposals of a
+image, so that they advance to it together.
 """
 
 from __future__ import annotations
@@ -28,38 +28,45 @@ from pipeline.selection.calibrator import (
     fit_calibrator,
     folds_of,
 )
-from pipeline.selection.class_affinity import LIKENESS, Likeness, Names, fit_likeness, unseen_likeness, with_likeness
-from pipeline.selection.escalation import LOOK, Ranges, choose_ranges, turning_points, who_climbs
+from pipeline.selection.class_affinity import (
+    AFFINITY,
+    ClassAffinity,
+    Names,
+    affinity_out_of_fold,
+    fit_class_affinity,
+    with_affinity,
+)
+from pipeline.selection.escalation import LOOK, Ranges, choose_ranges, turning_points, who_advances
 from pipeline.settings import SelectionSettings
 
-BARE = (*CHEAP, *LIKENESS)
+BARE = (*CHEAP, *AFFINITY)
 LOOKED_AT, SHOWN = (*BARE, *LOOKED), (*BARE, *LOOKED, *CLOSER)
-"""What is known of a proposal on the first three rungs; every later one adds what its pastes say."""
+"""What is known of a proposal on the first three stages; every later one adds what its pastes say."""
 SPENT = 0.75
-"""Share of what is left of the budget that a rung may spend; the last one may spend all of it."""
+"""Share of what is left of the budget that a stage may spend; the last one may spend all of it."""
 
 
 @dataclass(frozen=True)
-class Ladder:
-    """Calibrators, and who climbs from one to the next.
+class Cascade:
+    """Calibrators, and who advances from one to the next.
 
     Attributes:
-        rungs: A calibrator each: of bare detections, after a second look, of those shown closer, and of those pasted,
-            a rung a round.
-        climbing: Of all rungs but the last.
+        stages: A calibrator each: of bare detections, after an augmented view, of those shown closer, and of those pasted,
+            a stage a round.
+        advancing: Of all stages but the last.
         rounds: How many pastes a proposal has had after each round.
-        likeness: What objects of each class look like to the detector.
+        affinity: What objects of each class look like to the detector.
         budget: Detection passes that checks of an image may cost on average; None: no limit.
     """
 
-    rungs: tuple[Calibrator, ...]
-    climbing: tuple[Ranges, ...]
+    stages: tuple[Calibrator, ...]
+    advancing: tuple[Ranges, ...]
     rounds: tuple[int, ...]
-    likeness: Likeness = field(default_factory=Likeness)
+    affinity: ClassAffinity = field(default_factory=ClassAffinity)
     budget: float | None = None
 
-    def climbs(self, evidence: pa.Table) -> Flags:
-        """Which proposals are worth the evidence of the next rung.
+    def advances(self, evidence: pa.Table) -> Flags:
+        """Which proposals are worth the evidence of the next stage.
 
         Args:
             evidence: Proposals with the evidence that they have.
@@ -67,19 +74,19 @@ class Ladder:
         Returns:
             bool[N].
         """
-        climbs = np.zeros(len(evidence), dtype=np.bool_)
+        advances = np.zeros(len(evidence), dtype=np.bool_)
         evidence, standing = self._likened(evidence), self._standing(evidence)
-        for rung, ranges in enumerate(self.climbing):
-            rows = standing == rung
+        for stage, ranges in enumerate(self.advancing):
+            rows = standing == stage
             there = evidence.filter(pa.array(rows))
-            climbs[rows] = who_climbs(rung, self.rungs[rung].predict(there), there, ranges)
-        return climbs
+            advances[rows] = who_advances(stage, self.stages[stage].predict(there), there, ranges)
+        return advances
 
     def predict(self, evidence: pa.Table) -> Floats:
         """p(correct) by what is known of each proposal.
 
         Args:
-            evidence: Proposals with their evidence, null where they were not checked; with the features of likeness in
+            evidence: Proposals with their evidence, null where they were not checked; with the features of affinity in
                 place of embeddings, where these are not at hand.
 
         Returns:
@@ -90,39 +97,39 @@ class Ladder:
         """
         p_correct, standing = np.zeros(len(evidence)), self._standing(evidence)
         evidence = self._likened(evidence)
-        for number, rung in enumerate(self.rungs):
+        for number, stage in enumerate(self.stages):
             rows = standing == number
-            p_correct[rows] = rung.predict(evidence.filter(pa.array(rows)))
+            p_correct[rows] = stage.predict(evidence.filter(pa.array(rows)))
         return p_correct
 
-    def predict_on(self, rung: int, evidence: pa.Table) -> Floats:
-        """p(correct) by the evidence of one rung, whatever else is known.
+    def predict_on(self, stage: int, evidence: pa.Table) -> Floats:
+        """p(correct) by the evidence of one stage, whatever else is known.
 
         Args:
-            rung: Which, -1 for the last.
+            stage: Which, -1 for the last.
             evidence: Proposals with at least that evidence.
 
         Returns:
             float[N].
         """
-        return self.rungs[rung].predict(self._likened(evidence))
+        return self.stages[stage].predict(self._likened(evidence))
 
     def _likened(self, evidence: pa.Table) -> pa.Table:
-        """With the features of likeness, where it has none yet."""
-        if set(LIKENESS) <= set(evidence.column_names):
+        """With the features of affinity, where it has none yet."""
+        if set(AFFINITY) <= set(evidence.column_names):
             return evidence
-        return with_likeness(evidence, self.likeness.measure(evidence))
+        return with_affinity(evidence, self.affinity.measure(evidence))
 
     def _standing(self, evidence: pa.Table) -> NDArray[np.int64]:
-        """The rung of each proposal."""
+        """The stage of each proposal."""
         looked, shown = (
-            evidence[name].is_valid().to_numpy(zero_copy_only=False) for name in ("second_score", "agreement")
+            evidence[name].is_valid().to_numpy(zero_copy_only=False) for name in ("tta_score", "closeup_score")
         )
         pasted = np.searchsorted(self.rounds, evidence["checks"].to_numpy(), side="right")
         return np.where(looked, np.where(shown, 2 + pasted, 1), 0)
 
     def replay(self, evidence: Sequence[pa.Table]) -> Floats:
-        """p(correct) of proposals with all evidence as if only those that climb had been checked.
+        """p(correct) of proposals with all evidence as if only those that advance had been checked.
 
         Args:
             evidence: The same proposals with their evidence after each round of pastes.
@@ -130,35 +137,35 @@ class Ladder:
         Returns:
             float[N].
         """
-        told = self.likeness.measure(evidence[-1])
-        tables = _by_rung([with_likeness(one, told) for one in evidence])
-        p_correct = self.rungs[0].predict(tables[0])
+        told = self.affinity.measure(evidence[-1])
+        tables = _by_stage([with_affinity(one, told) for one in evidence])
+        p_correct = self.stages[0].predict(tables[0])
         rows: NDArray[np.intp] = np.arange(len(p_correct))
-        for number, (ranges, table) in enumerate(zip(self.climbing, tables[1:], strict=True)):
-            rows = rows[who_climbs(number, p_correct[rows], table.take(rows), ranges)]
-            p_correct[rows] = self.rungs[number + 1].predict(table.take(rows))
+        for number, (ranges, table) in enumerate(zip(self.advancing, tables[1:], strict=True)):
+            rows = rows[who_advances(number, p_correct[rows], table.take(rows), ranges)]
+            p_correct[rows] = self.stages[number + 1].predict(table.take(rows))
         return p_correct
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` reads them back."""
         return {
-            "rungs": [one.to_json() for one in self.rungs],
-            "climbing": [dict(one) for one in self.climbing],
+            "stages": [one.to_json() for one in self.stages],
+            "advancing": [dict(one) for one in self.advancing],
             "rounds": list(self.rounds),
-            "likeness": self.likeness.to_json(),
+            "affinity": self.affinity.to_json(),
             "budget": self.budget,
         }
 
     @staticmethod
-    def from_json(values: dict[str, Any]) -> Ladder:
+    def from_json(values: dict[str, Any]) -> Cascade:
         """Read what `to_json` wrote."""
-        climbing = ({label: (low, high) for label, (low, high) in one.items()} for one in values["climbing"])
-        rungs = tuple(Calibrator.from_json(one) for one in values["rungs"])
-        likeness = Likeness.from_json(values["likeness"])
-        return Ladder(rungs, tuple(climbing), tuple(values["rounds"]), likeness, values["budget"])
+        advancing = ({label: (low, high) for label, (low, high) in one.items()} for one in values["advancing"])
+        stages = tuple(Calibrator.from_json(one) for one in values["stages"])
+        affinity = ClassAffinity.from_json(values["affinity"])
+        return Cascade(stages, tuple(advancing), tuple(values["rounds"]), affinity, values["budget"])
 
 
-def fit_ladder(
+def fit_cascade(
     evidence: Sequence[pa.Table],
     right: Flags,
     objects: Names,
@@ -168,15 +175,15 @@ def fit_ladder(
     rounds: tuple[int, ...],
     budget: float | None,
     model_id: str,
-) -> Ladder:
-    """Fit a calibrator a rung and choose who climbs.
+) -> Cascade:
+    """Fit a calibrator a stage and choose who advances.
 
     Args:
         evidence: Proposals in labelled images that the detector was not trained on, with their evidence after each
             round of pastes.
         right: bool[N].
-        objects: str[N], the class of the object that each shows, right or not; `likeness.NOTHING` for none.
-        prices: float[N, 2 + rounds], what each climb of each proposal costs, in detection passes over its image; the
+        objects: str[N], the class of the object that each shows, right or not; `affinity.NOTHING` for none.
+        prices: float[N, 2 + rounds], what each advance of each proposal costs, in detection passes over its image; the
             first is paid once an image.
         settings: The promised precision, and which classes are pooled.
         rounds: How many pastes a proposal has had after each round.
@@ -184,30 +191,30 @@ def fit_ladder(
         model_id: The detector whose proposals these are.
 
     Returns:
-        The ladder.
+        The cascade.
     """
-    told = unseen_likeness(evidence[-1], objects, folds_of(evidence[-1], settings.folds))
-    tables = _by_rung([with_likeness(one, told) for one in evidence])
+    told = affinity_out_of_fold(evidence[-1], objects, folds_of(evidence[-1], settings.folds))
+    tables = _by_stage([with_affinity(one, told) for one in evidence])
     features = (BARE, LOOKED_AT, SHOWN, *[(*SHOWN, *PASTED)] * len(rounds))
-    rungs = tuple(
+    stages = tuple(
         fit_calibrator(table, right, min_class_boxes=settings.min_class_boxes, features=names, model_id=model_id)
         for table, names in zip(tables, features, strict=True)
     )
-    p_correct = [rung.predict(table) for rung, table in zip(rungs, tables, strict=True)]
+    p_correct = [stage.predict(table) for stage, table in zip(stages, tables, strict=True)]
     labels = tables[0]["label"].to_numpy(zero_copy_only=False)
     turns = turning_points(p_correct[-1], labels, settings)
     images = tables[0]["image_id"].to_numpy(zero_copy_only=False)
     left = np.inf if budget is None else budget * len(np.unique(images))
-    climbing: list[Ranges] = []
+    advancing: list[Ranges] = []
     rows: NDArray[np.intp] = np.arange(len(right))
-    for rung, (before, after, price) in enumerate(zip(p_correct[:-1], p_correct[1:], prices.T, strict=True)):
-        allowance = left if rung == len(rungs) - 2 else left * SPENT
+    for stage, (before, after, price) in enumerate(zip(p_correct[:-1], p_correct[1:], prices.T, strict=True)):
+        allowance = left if stage == len(stages) - 2 else left * SPENT
         turning = (before[rows], after[rows], labels[rows], turns)
-        ranges, spent = choose_ranges(*turning, price[rows], allowance, images[rows] if rung == LOOK else None)
+        ranges, spent = choose_ranges(*turning, price[rows], allowance, images[rows] if stage == LOOK else None)
         left -= spent
-        climbing.append(ranges)
-        rows = rows[who_climbs(rung, before[rows], tables[0].take(rows), ranges)]
-    return Ladder(rungs, tuple(climbing), rounds, fit_likeness(evidence[-1], objects), budget)
+        advancing.append(ranges)
+        rows = rows[who_advances(stage, before[rows], tables[0].take(rows), ranges)]
+    return Cascade(stages, tuple(advancing), rounds, fit_class_affinity(evidence[-1], objects), budget)
 
 
 def out_of_fold(
@@ -221,35 +228,35 @@ def out_of_fold(
     budget: float | None,
     model_id: str,
 ) -> tuple[Floats, Floats]:
-    """p(correct) of each box from a ladder that has not seen its image.
+    """p(correct) of each box from a cascade that has not seen its image.
 
     Args:
-        evidence: As for `fit_ladder`.
-        right: As for `fit_ladder`.
-        objects: As for `fit_ladder`.
-        prices: As for `fit_ladder`.
-        settings: As for `fit_ladder`; images are dealt to `folds` folds.
-        rounds: As for `fit_ladder`.
-        budget: As for `fit_ladder`.
-        model_id: As for `fit_ladder`.
+        evidence: As for `fit_cascade`.
+        right: As for `fit_cascade`.
+        objects: As for `fit_cascade`.
+        prices: As for `fit_cascade`.
+        settings: As for `fit_cascade`; images are dealt to `folds` folds.
+        rounds: As for `fit_cascade`.
+        budget: As for `fit_cascade`.
+        model_id: As for `fit_cascade`.
 
     Returns:
-        float[N] as the pool's boxes get it, where only those that climb are checked, and float[N] with all evidence.
+        float[N] as the pool's boxes get it, where only those that advance are checked, and float[N] with all evidence.
         With a single image its own fit serves, which flatters it.
     """
     everything = np.arange(len(right))
     gated, full = np.zeros(len(right)), np.zeros(len(right))
     for fitted, left_out in folds_of(evidence[-1], settings.folds) or [(everything, everything)]:
-        ladder = fit_ladder(
+        cascade = fit_cascade(
             [one.take(fitted) for one in evidence], right[fitted], objects[fitted], prices[fitted], settings,
             rounds=rounds, budget=budget, model_id=model_id,
         )  # fmt: skip
         unseen = [one.take(left_out) for one in evidence]
-        gated[left_out] = ladder.replay(unseen)
-        full[left_out] = ladder.predict_on(-1, unseen[-1])
+        gated[left_out] = cascade.replay(unseen)
+        full[left_out] = cascade.predict_on(-1, unseen[-1])
     return gated, full
 
 
-def _by_rung(evidence: Sequence[pa.Table]) -> list[pa.Table]:
-    """A table a rung; what the first three look at is in all of them."""
+def _by_stage(evidence: Sequence[pa.Table]) -> list[pa.Table]:
+    """A table a stage; what the first three look at is in all of them."""
     return [evidence[-1], evidence[-1], evidence[-1], *evidence]

@@ -1,4 +1,4 @@
-"""Likeness: does a proposal look like the objects of its class that lie in held-back images, or like those of another.
+"""ClassAffinity: does a proposal look like the objects of its class that lie in held-back images, or like those of another.
 
 A detector's confidence says little of which class an object has where it learnt from few images. The embeddings of its
 boxes, held against objects that it did not learn from, say more, and cost nothing: every proposal has one.
@@ -22,7 +22,7 @@ from pipeline.selection.calibrator import Floats, Fold
 
 NOTHING = ""
 """In place of a class where a proposal shows no object."""
-LIKENESS = ("like_own", "like_rival")
+AFFINITY = ("affinity_own", "affinity_other")
 """Features: how likely the object is of the class of its proposal, in logits, and how much likelier than of any other
 class, as the logarithm of the ratio. Null for a class that no other image shows."""
 STRENGTH = 0.1
@@ -33,7 +33,7 @@ Names = NDArray[np.str_]
 
 
 @dataclass(frozen=True)
-class Likeness:
+class ClassAffinity:
     """A multinomial logistic model of the class of an object, by the embedding of its proposal.
 
     Attributes:
@@ -53,9 +53,9 @@ class Likeness:
             proposals: Columns `label` and `embedding`.
 
         Returns:
-            float[N, 2], by `LIKENESS`; NaN for classes that it does not know.
+            float[N, 2], by `AFFINITY`; NaN for classes that it does not know.
         """
-        told = np.full((len(proposals), len(LIKENESS)), np.nan)
+        told = np.full((len(proposals), len(AFFINITY)), np.nan)
         if len(proposals) == 0 or not self.classes:
             return told
         likely = softmax(_embeddings(proposals) @ np.array(self.weights).T + np.array(self.intercepts), axis=1)
@@ -71,20 +71,20 @@ class Likeness:
 
     def measure_parts(self, parts: Iterable[pa.Table]) -> Floats:
         """What the features are of a table that comes part by part, none included."""
-        return np.concatenate([np.zeros((0, len(LIKENESS))), *map(self.measure, parts)])
+        return np.concatenate([np.zeros((0, len(AFFINITY))), *map(self.measure, parts)])
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` reads them back."""
         return asdict(self)
 
     @staticmethod
-    def from_json(values: dict[str, Any]) -> Likeness:
+    def from_json(values: dict[str, Any]) -> ClassAffinity:
         """Read what `to_json` wrote."""
         weights = tuple(tuple(row) for row in values["weights"])
-        return Likeness(tuple(values["classes"]), weights, tuple(values["intercepts"]))
+        return ClassAffinity(tuple(values["classes"]), weights, tuple(values["intercepts"]))
 
 
-def fit_likeness(proposals: pa.Table, objects: Names) -> Likeness:
+def fit_class_affinity(proposals: pa.Table, objects: Names) -> ClassAffinity:
     """Learn what objects look like.
 
     Args:
@@ -95,46 +95,46 @@ def fit_likeness(proposals: pa.Table, objects: Names) -> Likeness:
         The model; an empty one where all objects or all embeddings are the same.
     """
     if len(np.unique(objects)) < 2:
-        return Likeness()
+        return ClassAffinity()
     embeddings = _embeddings(proposals)
     if not np.ptp(embeddings, axis=0).any():
-        return Likeness()
+        return ClassAffinity()
     scaler = StandardScaler().fit(embeddings)
     model = LogisticRegression(C=STRENGTH, max_iter=1000).fit(scaler.transform(embeddings), objects)
     scaled, intercepts = model.coef_ / scaler.scale_, model.intercept_ - model.coef_ @ (scaler.mean_ / scaler.scale_)
     if len(model.classes_) == 2:
         # scikit-learn keeps a single row, the odds of the second class.
         scaled, intercepts = (np.concatenate([0 * one, one]) for one in (scaled, intercepts))
-    return Likeness(
+    return ClassAffinity(
         tuple(model.classes_.tolist()), tuple(tuple(row) for row in scaled.tolist()), tuple(intercepts.tolist())
     )
 
 
-def unseen_likeness(proposals: pa.Table, objects: Names, folds: Iterable[Fold]) -> Floats:
+def affinity_out_of_fold(proposals: pa.Table, objects: Names, folds: Iterable[Fold]) -> Floats:
     """The features of proposals by models that have not seen their images.
 
     Args:
-        proposals: As for `fit_likeness`, with `label`.
-        objects: As for `fit_likeness`.
+        proposals: As for `fit_class_affinity`, with `label`.
+        objects: As for `fit_class_affinity`.
         folds: Rows to fit on and rows that are left out.
 
     Returns:
-        float[N, 2], by `LIKENESS`; NaN for what no fold leaves out.
+        float[N, 2], by `AFFINITY`; NaN for what no fold leaves out.
     """
-    told = np.full((len(proposals), len(LIKENESS)), np.nan)
+    told = np.full((len(proposals), len(AFFINITY)), np.nan)
     for fitted, left_out in folds:
-        told[left_out] = fit_likeness(proposals.take(fitted), objects[fitted]).measure(proposals.take(left_out))
+        told[left_out] = fit_class_affinity(proposals.take(fitted), objects[fitted]).measure(proposals.take(left_out))
     return told
 
 
-def with_likeness(proposals: pa.Table, told: Floats) -> pa.Table:
+def with_affinity(proposals: pa.Table, told: Floats) -> pa.Table:
     """Add the features to a table of proposals.
 
     Args:
         proposals: N rows.
-        told: float[N, 2], by `LIKENESS`, NaN for unknown.
+        told: float[N, 2], by `AFFINITY`, NaN for unknown.
     """
-    for name, values in zip(LIKENESS, told.T, strict=True):
+    for name, values in zip(AFFINITY, told.T, strict=True):
         proposals = proposals.append_column(name, pa.array(values, pa.float64(), from_pandas=True))
     return proposals
 

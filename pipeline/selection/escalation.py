@@ -1,4 +1,4 @@
-"""Who climbs the ladder of evidence: proposals near a threshold, nearest first, as far as the budget reaches."""
+"""Who advances the cascade of evidence: proposals near a threshold, nearest first, as far as the budget reaches."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pipeline.selection.certificates import least_boxes
 from pipeline.settings import SelectionSettings
 
 REACH = 0.95
-"""Proposals climb that lie no farther from the threshold than the next rung moves this share of proposals."""
+"""Proposals advance that lie no farther from the threshold than the next stage moves this share of proposals."""
 LOOK = 0
-"""The rung from which images are looked at again."""
+"""The stage from which images are looked at again."""
 _EDGE = 1e-6
 _SLACK = 1e-9  # so that rounding leaves the outermost on its side
 
 Ranges = Mapping[str, tuple[float, float]]
-"""p(correct) from where to where a proposal of a class climbs; a class without an entry does not."""
+"""p(correct) from where to where a proposal of a class advances; a class without an entry does not."""
 
 
 def turning_points(p_correct: Floats, labels: Any, settings: SelectionSettings) -> dict[str, float]:
@@ -58,7 +58,7 @@ def choose_ranges(
     """Choose the widest range round each turning point that can matter and can be paid.
 
     Args:
-        before: float[N], p(correct) on a rung.
+        before: float[N], p(correct) on a stage.
         after: float[N], on the next.
         labels: str[N].
         turns: Turning points by class.
@@ -67,7 +67,7 @@ def choose_ranges(
         images: str[N]; where given, a price is paid for the first proposal of each image alone.
 
     Returns:
-        The ranges, and what it costs that all within them climb.
+        The ranges, and what it costs that all within them advance.
     """
     if len(before) == 0 or not turns:
         return {}, 0.0
@@ -84,27 +84,27 @@ def choose_ranges(
     if affordable == 0:
         return {}, 0.0
     width = min(reach, float(distance[order][affordable - 1])) + _SLACK
-    climbing = int((distance <= width).sum())
+    advancing = int((distance <= width).sum())
     ranges = {
         label: tuple(expit(_logit(turn) + width * np.array([-1.0, 1.0])).tolist()) for label, turn in turns.items()
     }
-    return ranges, float(costs[climbing - 1]) if climbing else 0.0
+    return ranges, float(costs[advancing - 1]) if advancing else 0.0
 
 
-def who_climbs(rung: int, p_correct: Floats, proposals: pa.Table, ranges: Ranges) -> Flags:
-    """Tell who climbs from a rung: those within the ranges, and to a second look all others of their images.
+def who_advances(stage: int, p_correct: Floats, proposals: pa.Table, ranges: Ranges) -> Flags:
+    """Tell who advances from a stage: those within the ranges, and to an augmented view all others of their images.
 
     Args:
-        rung: From 0.
-        p_correct: float[N], on that rung.
+        stage: From 0.
+        p_correct: float[N], on that stage.
         proposals: Columns `label` and `image_id`.
-        ranges: Of that rung.
+        ranges: Of that stage.
 
     Returns:
         bool[N].
     """
     inside = _within(p_correct, proposals, ranges)
-    if rung != LOOK:
+    if stage != LOOK:
         return inside
     images = proposals["image_id"].to_numpy(zero_copy_only=False)
     return np.isin(images, images[inside])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.records import SELECTION_SCHEMA, Box, Fate, Region, Source, make_box_id
 from pipeline.selection.certificates import Certificate
-from pipeline.selection.missed_objects import MissModel
+from pipeline.selection.missed_objects import MissedObjectsModel
 from pipeline.settings import SelectionSettings
 
 REASONS = {
@@ -157,7 +157,7 @@ def regions(boxes: Sequence[Box], reason: str) -> tuple[Region, ...]:
 
 
 def expected_background(
-    selection: pa.Table, missed: MissModel, image_ids: Sequence[str], background: pc.Expression
+    selection: pa.Table, missed: MissedObjectsModel, image_ids: Sequence[str], background: pc.Expression
 ) -> NDArray[np.float64]:
     """Expect how many objects of an image training would take for background, were it pseudo-labelled.
 

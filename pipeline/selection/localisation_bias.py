@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Placing:
+class LocalisationBias:
     """How the boxes of a detector are moved.
 
     Attributes:
@@ -63,12 +63,12 @@ class Placing:
         return {"shifts": {label: list(shift) for label, shift in self.shifts.items()}}
 
     @staticmethod
-    def from_json(values: Mapping[str, Any]) -> Placing:
+    def from_json(values: Mapping[str, Any]) -> LocalisationBias:
         """Read what `to_json` wrote."""
-        return Placing({label: tuple(shift) for label, shift in values["shifts"].items()})
+        return LocalisationBias({label: tuple(shift) for label, shift in values["shifts"].items()})
 
 
-def fit_placing(labels: NDArray[np.str_], corners: Floats, truth: Floats) -> Placing:
+def fit_localisation_bias(labels: NDArray[np.str_], corners: Floats, truth: Floats) -> LocalisationBias:
     """Measure how boxes of each class are misplaced.
 
     Args:
@@ -87,7 +87,7 @@ def fit_placing(labels: NDArray[np.str_], corners: Floats, truth: Floats) -> Pla
             median, noise = np.median(own, axis=0), own.var(axis=0, ddof=1) / len(own)
             trust = np.divide(median**2, median**2 + noise, out=np.zeros(4), where=median != 0)
             shifts[str(label)] = tuple((median * trust).clip(-FARTHEST, FARTHEST).tolist())
-    return Placing(shifts)
+    return LocalisationBias(shifts)
 
 
 def corners_of(boxes: pa.Table) -> Floats:

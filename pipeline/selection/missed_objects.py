@@ -84,7 +84,7 @@ def _recall(label: str, size: str, objects: int, found: int) -> Recall:
 
 
 @dataclass(frozen=True)
-class MissModel:
+class MissedObjectsModel:
     """Expected number of objects of each class that no proposal found.
 
     A Poisson regression over an image's classes: how often a class is missed in general, times a factor by how much of
@@ -129,20 +129,20 @@ class MissModel:
         return asdict(self)
 
     @staticmethod
-    def from_json(values: dict[str, Any]) -> MissModel:
+    def from_json(values: dict[str, Any]) -> MissedObjectsModel:
         """Read what `to_json` wrote."""
         lists = {name: tuple(one) for name, one in values.items() if isinstance(one, list)}
-        return MissModel(**{**values, **lists})
+        return MissedObjectsModel(**{**values, **lists})
 
 
-def fit_misses(
+def fit_missed_objects(
     samples: Sequence[Sample],
     proposals: pa.Table,
     p_correct: Floats,
     right: NDArray[np.bool_],
     labels: Sequence[str],
     model_id: str,
-) -> MissModel:
+) -> MissedObjectsModel:
     """Learn from held-back images what is missed.
 
     Args:
@@ -162,14 +162,14 @@ def fit_misses(
     features = _features(proposals, p_correct, image_ids, labels).reshape(-1, 4)
     given = (tuple(labels), tuple(base.tolist()))
     if not missed.any():
-        return MissModel(*given, (0.0,) * 4, (1.0,) * 4, (0.0,) * 4, 0.0, model_id)
+        return MissedObjectsModel(*given, (0.0,) * 4, (1.0,) * 4, (0.0,) * 4, 0.0, model_id)
     mean, scale = features.mean(0), features.std(0) + 1e-6
     exposure = np.tile(base, len(samples))
     fitted = PoissonRegressor(alpha=_RIDGE, max_iter=1000).fit(
         np.clip((features - mean) / scale, -_FARTHEST, _FARTHEST), missed.ravel() / exposure, sample_weight=exposure
     )
     scaled = (tuple(mean.tolist()), tuple(scale.tolist()), tuple(fitted.coef_.tolist()))
-    return MissModel(*given, *scaled, float(fitted.intercept_), model_id)
+    return MissedObjectsModel(*given, *scaled, float(fitted.intercept_), model_id)
 
 
 def _features(proposals: pa.Table, p_correct: Floats, image_ids: Sequence[str], labels: Sequence[str]) -> Floats:

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.records import QUEUE_SCHEMA, Fate, TaskKind
-from pipeline.selection.baselines import RIVALS, Pool, Values
+from pipeline.selection.baselines import BASELINES, Pool, Values
 from pipeline.selection.diversity import diverse
 from pipeline.selection.fates import box_id_of
-from pipeline.selection.missed_objects import MissModel
+from pipeline.selection.missed_objects import MissedObjectsModel
 from pipeline.settings import QuerySettings
 
 EXAMPLES = 2
@@ -50,7 +50,7 @@ def class_weights(counts: Mapping[str, int], power: float) -> dict[str, float]:
     return {label: value / mean for label, value in raw.items()}
 
 
-def expected_worth(pool: Pool, weights: Mapping[str, float], missed: MissModel) -> Worth:
+def expected_worth(pool: Pool, weights: Mapping[str, float], missed: MissedObjectsModel) -> Worth:
     """Estimate what an answer brings.
 
     Args:
@@ -86,7 +86,7 @@ def choose_images(pool: Pool, worth: Worth, settings: QuerySettings) -> list[str
         image with more boxes than are left is passed over, so that it does not block the others.
     """
     ours = settings.strategy == "crosscheck"
-    value = worth.value if ours else RIVALS[settings.strategy](pool)
+    value = worth.value if ours else BASELINES[settings.strategy](pool)
     ranked = np.lexsort((np.array(pool.image_ids, dtype=str), -value))
     if ours:
         shortlist = np.sort(ranked[: pool.budget * settings.shortlist_factor])
@@ -164,7 +164,7 @@ def queue_table(pool: Pool, worth: Worth, kinds: Mapping[str, TaskKind]) -> pa.T
             "rank": rank,
             "value": worth.value[index := position[image_id]],
             "expected_corrections": worth.corrections[index],
-            "expected_misses": worth.misses[index],
+            "expected_missed": worth.misses[index],
             "boxes": int(shown[index]) if kinds[image_id] is TaskKind.ASK else 0,
             "kind": kinds[image_id].value,
             "reason": _reason(kinds[image_id], examples.get(image_id, []), worth.misses[index]),

@@ -28,13 +28,13 @@ class MiningSettings(Section):
     proposals_per_image: int = Field(default=30, ge=1, le=1000, description="best detections an image that are checked")
     fusion: FusionSettings = FusionSettings()
     hosts: int = Field(default=4, ge=1, le=64, description="pastes a proposal, each into another host where possible")
-    look_scale: float = Field(
+    tta_scale: float = Field(
         default=1.2, ge=0.5, le=3.0, description="how much larger an image in doubt is looked at again, mirrored"
     )
-    view_margin: float = Field(
+    closeup_margin: float = Field(
         default=0.5, ge=0.0, le=4.0, description="surroundings of a box that is shown closer, share of its sides"
     )
-    view_scale: float = Field(default=1.3, ge=0.25, le=4.0, description="how much larger a box is shown closer")
+    closeup_scale: float = Field(default=1.3, ge=0.25, le=4.0, description="how much larger a box is shown closer")
     margin: float = Field(
         default=0.25, ge=0.0, le=2.0, description="context pasted with the object, share of its sides"
     )

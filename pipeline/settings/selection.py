@@ -35,7 +35,7 @@ class SelectionSettings(Section):
     min_class_boxes: int = Field(
         default=30, ge=1, le=1_000_000, description="with fewer calibration boxes a class is pooled"
     )
-    place_boxes: bool = Field(
+    correct_localisation: bool = Field(
         default=True, description="boxes of a class are moved as held-back ones show that its boxes are misplaced"
     )
     drop_below: Share = Field(default=0.05, description="boxes with a lower p(correct) are dropped")
@@ -47,7 +47,7 @@ class SelectionSettings(Section):
     ignore_from: Share = Field(
         default=0.02, description="in pseudo-labelled images, dropped boxes of at least this p(correct) cost no loss"
     )
-    max_expected_misses: float | None = Field(
+    max_expected_missed: float | None = Field(
         default=None,
         ge=0.0,
         le=10_000.0,

@@ -18,22 +18,22 @@ from pipeline.mining.consistency import gather_evidence
 from pipeline.mining.redetection import prices
 from pipeline.records import Sample, Split
 from pipeline.selection.calibrator import folds_of
-from pipeline.selection.cascade import Ladder, fit_ladder, out_of_fold
+from pipeline.selection.cascade import Cascade, fit_cascade, out_of_fold
 from pipeline.selection.certificates import Certificate, Certificates, certify_class
 from pipeline.selection.clusters import error_correlation
-from pipeline.selection.localisation_bias import Placing, corners_of, fit_placing
-from pipeline.selection.missed_objects import MissModel, fit_misses, recall_by_class_and_size
+from pipeline.selection.localisation_bias import LocalisationBias, corners_of, fit_localisation_bias
+from pipeline.selection.missed_objects import MissedObjectsModel, fit_missed_objects, recall_by_class_and_size
 from pipeline.selection.quality import measure
 from pipeline.settings import MiningSettings, Settings
 from pipeline.stages.cycle import Cycle
 from pipeline.stages.finetune import labeled_samples
 
-LADDER, MISSES, PLACING = "ladder.json", "misses.json", "placing.json"
+CASCADE, MISSED, BIAS = "cascade.json", "missed_objects.json", "localisation_bias.json"
 LOOSE_IOU = 0.4
 """A misplaced proposal overlaps its object at least so much."""
 _COST_ONLY = {"batch_size", "chunk_images", "decode_threads", "max_hosts_cached"}
 """Settings of mining that change what it costs and nothing that it finds."""
-_RESTED_ON = {"match_iou", "target_precision", "confidence", "folds", "min_class_boxes", "place_boxes"}
+_RESTED_ON = {"match_iou", "target_precision", "confidence", "folds", "min_class_boxes", "correct_localisation"}
 """Settings of selection that certificates depend on."""
 
 
@@ -44,7 +44,7 @@ class HeldBack:
     Attributes:
         rounds: Proposals of held-back images with their evidence after each round of pastes, and the `group_id` of
             their image, so that no fold is judged on near-duplicates of what it was fitted on.
-        placing: How they are misplaced; nothing where `selection.place_boxes` is off.
+        bias: How they are misplaced; nothing where `selection.correct_localisation` is off.
         placed: The proposals where they truly lie, as far as other images tell.
         matched: int64[N], which box of its image each of `placed` is, -1 for none.
         objects: str[N], the class of the object that each of `placed` shows, whatever its own; '' for none.
@@ -52,7 +52,7 @@ class HeldBack:
     """
 
     rounds: tuple[pa.Table, ...]
-    placing: Placing
+    bias: LocalisationBias
     placed: pa.Table
     matched: NDArray[np.int64]
     objects: NDArray[np.str_]
@@ -64,7 +64,7 @@ class HeldBack:
         checks: pa.Table,
         samples: list[Sample],
         settings: Settings,
-        placing: Placing | None = None,
+        bias: LocalisationBias | None = None,
     ) -> HeldBack:
         """Put the truth beside what was mined.
 
@@ -73,7 +73,7 @@ class HeldBack:
             checks: Columns of `CHECK_SCHEMA`, all of these proposals.
             samples: The images.
             settings: Rounds of pastes, and what a right box is.
-            placing: What other images tell of how boxes are misplaced; without it each of these images is placed as the
+            bias: What other images tell of how boxes are misplaced; without it each of these images is placed as the
                 others of them tell.
         """
         family = {sample.image_id: sample.group_id for sample in samples}
@@ -83,14 +83,14 @@ class HeldBack:
             for pastes in settings.mining.rounds
         )
         found, sizes = rounds[-1], _sizes(samples)
-        if placing is None and settings.selection.place_boxes:
-            placing, placed = _placed_by_others(found, samples, settings.selection.folds)
+        if bias is None and settings.selection.correct_localisation:
+            bias, placed = _placed_by_others(found, samples, settings.selection.folds)
         else:
-            placing = placing or Placing()
-            placed = placing.place(found, sizes)
+            bias = bias or LocalisationBias()
+            placed = bias.place(found, sizes)
         least = settings.selection.match_iou
         matched, objects = match_proposals(placed, samples, least), objects_shown(placed, samples, least)
-        return HeldBack(rounds, placing, placed, matched, objects, samples)
+        return HeldBack(rounds, bias, placed, matched, objects, samples)
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -116,17 +116,17 @@ class HeldBack:
         return numbers
 
 
-def _placed_by_others(found: pa.Table, samples: list[Sample], folds: int) -> tuple[Placing, pa.Table]:
+def _placed_by_others(found: pa.Table, samples: list[Sample], folds: int) -> tuple[LocalisationBias, pa.Table]:
     """How proposals are misplaced, and each of them placed as the images of other folds tell."""
     truth = matched_corners(found, samples, match_proposals(found, samples, LOOSE_IOU))
     labels, corners = found["label"].to_numpy(zero_copy_only=False).astype(str), corners_of(found)
     places, sizes = np.arange(len(found)), _sizes(samples)
     parts, rows = [found.slice(0, 0)], [places[:0]]
     for fitted, left_out in folds_of(found, folds) or [(places[:0], places)]:
-        placing = fit_placing(labels[fitted], corners[fitted], truth[fitted])
-        parts.append(placing.place(found.take(left_out), sizes))
+        bias = fit_localisation_bias(labels[fitted], corners[fitted], truth[fitted])
+        parts.append(bias.place(found.take(left_out), sizes))
         rows.append(left_out)
-    return fit_placing(labels, corners, truth), pa.concat_tables(parts).take(np.argsort(np.concatenate(rows)))
+    return fit_localisation_bias(labels, corners, truth), pa.concat_tables(parts).take(np.argsort(np.concatenate(rows)))
 
 
 def _sizes(samples: list[Sample]) -> pa.Table:
@@ -139,10 +139,10 @@ def held_back(cycle: Cycle) -> HeldBack:
     return HeldBack.of(proposals, checks, labeled_samples(cycle.store, Split.VAL), cycle.settings)
 
 
-def calibrate(cycle: Cycle, model_id: str) -> Ladder:
+def calibrate(cycle: Cycle, model_id: str) -> Cascade:
     """Fit p(correct) on the held-back proposals, measure it out of fold, and certify thresholds.
 
-    Writes `calibration.json` and `certificates.json`, and keeps the ladder, what it misses and how it
+    Writes `calibration.json` and `certificates.json`, and keeps the cascade, what it misses and how it
     misplaces boxes with the model.
 
     Args:
@@ -157,18 +157,20 @@ def calibrate(cycle: Cycle, model_id: str) -> Ladder:
     given = (known.rounds, known.right, known.objects, known.prices(mining), settings)
     common: dict[str, Any] = {"rounds": mining.rounds, "budget": mining.budget, "model_id": model_id}
     p_correct, with_all = out_of_fold(*given, **common)
-    ladder = fit_ladder(*given, **common)
-    misses = fit_misses(known.samples, known.evidence, p_correct, known.right, cycle.settings.data.labels, model_id)
+    cascade = fit_cascade(*given, **common)
+    misses = fit_missed_objects(
+        known.samples, known.evidence, p_correct, known.right, cycle.settings.data.labels, model_id
+    )
     model = cycle.workspace.models.folder(model_id)
-    model.write_json(LADDER, ladder.to_json())
-    model.write_json(MISSES, misses.to_json())
-    model.write_json(PLACING, known.placing.to_json())
+    model.write_json(CASCADE, cascade.to_json())
+    model.write_json(MISSED, misses.to_json())
+    model.write_json(BIAS, known.bias.to_json())
     recall = [asdict(one) for one in recall_by_class_and_size(known.samples, known.evidence, known.matched)]
     measures = _measures(cycle, known, p_correct, with_all)
     cycle.folder.write_json("calibration.json", {**measures, "recall": recall})
     promised = certify(known, p_correct, cycle.settings, model_id)
     cycle.folder.write_json("certificates.json", promised.to_json())
-    return ladder
+    return cascade
 
 
 def certify(known: HeldBack, p_correct: NDArray[np.float64], settings: Settings, model_id: str) -> Certificates:
@@ -226,16 +228,16 @@ class Calibrated(NamedTuple):
     """What is known of a detector from held-back images.
 
     Attributes:
-        ladder: Gives p(correct).
+        cascade: Gives p(correct).
         certificates: What is promised.
         misses: What no proposal finds.
-        placing: Where boxes truly lie.
+        bias: Where boxes truly lie.
     """
 
-    ladder: Ladder
+    cascade: Cascade
     certificates: Certificates
-    misses: MissModel
-    placing: Placing
+    misses: MissedObjectsModel
+    bias: LocalisationBias
 
 
 def load_calibration(cycle: Cycle, known: HeldBack) -> Calibrated:
@@ -255,8 +257,8 @@ def load_calibration(cycle: Cycle, known: HeldBack) -> Calibrated:
     promised = Certificates.from_json(cycle.folder.read_json("certificates.json"))
     promised.check(model_id, calibration_set(known.samples, cycle.settings))
     model = cycle.workspace.models.folder(model_id)
-    ladder, misses = Ladder.from_json(model.read_json(LADDER)), MissModel.from_json(model.read_json(MISSES))
-    return Calibrated(ladder, promised, misses, Placing.from_json(model.read_json(PLACING)))
+    cascade, misses = Cascade.from_json(model.read_json(CASCADE)), MissedObjectsModel.from_json(model.read_json(MISSED))
+    return Calibrated(cascade, promised, misses, LocalisationBias.from_json(model.read_json(BIAS)))
 
 
 def _measures(
@@ -265,16 +267,16 @@ def _measures(
     """Every score beside ours, on the same boxes."""
     if len(p_correct) == 0:
         return {"boxes": 0, "evidence": {}, "reliability": {}}
-    confidence, consistency, second_look, agreement = (
+    confidence, consistency, augmented, closeup = (
         np.nan_to_num(known.evidence[name].to_numpy(zero_copy_only=False).astype(np.float64))
-        for name in ("score", "consistency", "second_score", "agreement")
+        for name in ("score", "consistency", "tta_score", "closeup_score")
     )
     scores = {
         "confidence": confidence,
         "consistency": consistency,
         "product": confidence * consistency,
-        "second look": second_look,
-        "agreement": agreement,
+        "augmented view": augmented,
+        "close-up": closeup,
         "all evidence": with_all,
         "crosscheck": p_correct,
     }

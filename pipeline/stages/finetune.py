@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.dataset.store import SampleStore
 from pipeline.detector.evaluation.gate import compare, verdict
-from pipeline.detector.evaluation.labeled_detections import Judged, judge
+from pipeline.detector.evaluation.labeled_detections import LabeledDetections, judge
 from pipeline.detector.evaluation.metrics import Metrics, measure
 from pipeline.detector.inference.predictor import Predictor
 from pipeline.detector.models.detector import Detector, build_detector
@@ -171,7 +171,7 @@ def _map_on(settings: Settings, samples: list[Sample], detector: Detector) -> fl
     return measured(settings, detector, samples).map
 
 
-def judged(settings: Settings, detector: Detector, samples: list[Sample]) -> Judged:
+def judged(settings: Settings, detector: Detector, samples: list[Sample]) -> LabeledDetections:
     """What a detector finds in labelled images, beside the truth."""
     predictor = Predictor(detector, "fp32", settings.training.accelerator, settings.mining.batch_size)
     return judge(predictor, samples, max_pixels=settings.data.max_image_pixels, threads=settings.mining.decode_threads)

@@ -14,7 +14,7 @@ from pipeline.detector.inference.predictor import Predictor
 from pipeline.detector.inference.stream import Fault
 from pipeline.detector.models.registry import champion_id, load_model
 from pipeline.errors import ArtefactError
-from pipeline.mining.checker import Everything, Gate
+from pipeline.mining.checker import CheckEverything, CheckPolicy
 from pipeline.mining.hosts import Hosts, load_hosts
 from pipeline.mining.miner import Mined, Miner
 from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA, ImageRef, Split, State, of_images, refs_from_table
@@ -66,11 +66,11 @@ def _mine(cycle: Cycle, progress: Progress) -> dict[str, Any]:
     held_back = [sample.ref for sample in labeled_samples(cycle.store, Split.VAL)]
     miner = _miner(cycle, model_id, len(pool), host_faults)
     run = _Run(cycle, miner, cycle.folder.folder(PARTS), _same_before(cycle, model_id), progress)
-    of_held_back = run.mine(held_back, HELD_BACK, Everything())
-    ladder = calibrate(cycle, model_id)
+    of_held_back = run.mine(held_back, HELD_BACK, CheckEverything())
+    cascade = calibrate(cycle, model_id)
     # The published rule asks of every box how often it was found again, sure or not.
-    gate = Everything() if cycle.settings.selection.query.strategy == "ssm" else ladder
-    of_pool = run.mine(pool, "", gate)
+    policy = CheckEverything() if cycle.settings.selection.query.strategy == "ssm" else cascade
+    of_pool = run.mine(pool, "", policy)
     faults = [[ref.image_id, ref.uri, reason] for ref, reason in host_faults]
     return {
         "model_id": model_id,
@@ -168,14 +168,14 @@ class _Run:
     before: Folder | None
     progress: Progress
 
-    def mine(self, refs: list[ImageRef], prefix: str, gate: Gate) -> dict[str, Any]:
+    def mine(self, refs: list[ImageRef], prefix: str, policy: CheckPolicy) -> dict[str, Any]:
         """Mine images; the tables go to the cycle's folder, their names after a prefix."""
         size = self.cycle.settings.mining.chunk_images
         names = [f"{prefix}{start:09d}" for start in range(0, len(refs), size)]
         for number, name in enumerate(names):
             if not self.parts.exists(f"{name}.json"):
                 part = refs[number * size : (number + 1) * size]
-                _write_part(self.parts, name, self.miner.mine(part, gate, self._known(part, prefix)))
+                _write_part(self.parts, name, self.miner.mine(part, policy, self._known(part, prefix)))
             self.progress("mining", min((number + 1) * size, len(refs)), len(refs))
         for table, schema in SCHEMAS.items():
             sources = [f"{name}.{table}.parquet" for name in names]

@@ -28,7 +28,7 @@ from pipeline.records import (
 )
 from pipeline.seeds import derive_seed, numpy_generator
 from pipeline.selection.baselines import Pool
-from pipeline.selection.class_affinity import with_likeness
+from pipeline.selection.class_affinity import with_affinity
 from pipeline.selection.diversity import image_embeddings
 from pipeline.selection.fates import (
     AUDITED,
@@ -41,7 +41,7 @@ from pipeline.selection.fates import (
     pseudo_images,
     regions,
 )
-from pipeline.selection.missed_objects import MissModel
+from pipeline.selection.missed_objects import MissedObjectsModel
 from pipeline.selection.query import choose_images, class_weights, expected_worth, no_longer_worth, queue_table
 from pipeline.stages.calibration import held_back, load_calibration
 from pipeline.stages.cycle import Cycle
@@ -65,16 +65,16 @@ def select(cycle: Cycle) -> dict[str, Any]:
 
 def _decide(cycle: Cycle) -> dict[str, Any]:
     known = held_back(cycle)
-    ladder, promised, missed, placing = load_calibration(cycle, known)
+    cascade, promised, missed, bias = load_calibration(cycle, known)
     withdrawn = [label for label, one in standings(cycle, known.samples).items() if one.withdrawn]
     plain = [name for name in PROPOSAL_SCHEMA.names if name != "embedding"]
     proposals = cycle.folder.read_table("proposals.parquet", plain)
     evidence = gather_evidence(proposals, cycle.folder.read_table("checks.parquet"))
     parts = cycle.folder.read_batches("proposals.parquet", ["label", "embedding"])
-    evidence = with_likeness(evidence, ladder.likeness.measure_parts(parts))
-    p_correct = ladder.predict(evidence)
+    evidence = with_affinity(evidence, cascade.affinity.measure_parts(parts))
+    p_correct = cascade.predict(evidence)
     sizes = cycle.store.table(columns=["image_id", "width", "height"])
-    placed = placing.place(evidence, sizes)
+    placed = bias.place(evidence, sizes)
     selection = decide(placed, p_correct, promised.classes, cycle.settings.selection, withdrawn)
     cycle.folder.write_table("selection.parquet", selection)
     cycle.folder.write_table("background.parquet", _background(cycle, selection, missed))
@@ -83,7 +83,7 @@ def _decide(cycle: Cycle) -> dict[str, Any]:
     return {"waiting": len(queue), "fates": dict(Counter(selection["fate"].to_pylist()))}
 
 
-def _background(cycle: Cycle, selection: pa.Table, missed: MissModel) -> pa.Table:
+def _background(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel) -> pa.Table:
     """What training would take for background in each image with a box to learn from."""
     settings = cycle.settings.selection
     images = pc.unique(selection.filter(is_learnt(settings.soft_from))["image_id"]).to_pylist()
@@ -92,7 +92,7 @@ def _background(cycle: Cycle, selection: pa.Table, missed: MissModel) -> pa.Tabl
     return pa.table([pa.array(images, pa.string()), pa.array(expected, pa.float32())], schema=BACKGROUND_SCHEMA)
 
 
-def _queue(cycle: Cycle, selection: pa.Table, missed: MissModel) -> pa.Table:
+def _queue(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel) -> pa.Table:
     """Images that wait already and are still worth asking about, and new ones within the budget."""
     settings = cycle.settings.selection
     states = cycle.store.table(columns=["image_id", "state"], states=MINED_STATES, splits=[Split.POOL])
@@ -204,8 +204,8 @@ def _commit(cycle: Cycle) -> dict[str, Any]:
 def _complete(cycle: Cycle) -> tuple[set[str], set[str]]:
     """Images with a box to learn from in which few misses are expected, and the others."""
     table = cycle.folder.read_table("background.parquet")
-    most = cycle.settings.selection.max_expected_misses
-    few = pc.field("expected_misses") <= (np.inf if most is None else most)
+    most = cycle.settings.selection.max_expected_missed
+    few = pc.field("expected_missed") <= (np.inf if most is None else most)
     complete = set(table.filter(few)["image_id"].to_pylist())
     return complete, set(table["image_id"].to_pylist()) - complete
 

@@ -6,7 +6,7 @@ import pytest
 from pipeline.bench.ablation import VARIANTS, bench_ablation
 from pipeline.bench.calibration import bench_calibration
 from pipeline.bench.mining import bench_mining
-from pipeline.bench.missed_objects import bench_misses
+from pipeline.bench.missed_objects import bench_missed_objects
 from pipeline.bench.trained_cell import cell_settings, train_cell
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import SettingsError
@@ -141,7 +141,7 @@ def test_mining_is_measured_beside_the_published_way(config, root):
 
 
 def test_missed_objects_are_counted_with_and_without_the_estimate(config, root):
-    (told,) = bench_misses([config], 4, [0], target=0.5, root=str(root / "cells"))["cells"]
+    (told,) = bench_missed_objects([config], 4, [0], target=0.5, root=str(root / "cells"))["cells"]
     assert told["images"] == 4
     assert 0 <= told["never_proposed"] <= told["objects"]
     assert told["expected_never_proposed"] > 0
@@ -159,7 +159,7 @@ def test_the_mining_of_one_benchmark_serves_the_others(config, root, calibrated,
         raise AssertionError("mined again")
 
     monkeypatch.setattr("pipeline.bench.labelled_mining.Bench.mine", fail)
-    bench_misses([config], 4, [1], target=0.6, root=str(root / "cells"))
+    bench_missed_objects([config], 4, [1], target=0.6, root=str(root / "cells"))
 
 
 # Ablation

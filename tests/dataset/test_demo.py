@@ -9,7 +9,7 @@ from PIL import Image
 from pipeline.dataset.demo import DEMO_LABELS, DemoCounts, generate_demo
 from pipeline.dataset.demo.catalog import CLUTTER, PARTS, choose_things
 from pipeline.dataset.demo.pile import MIN_VISIBLE, Part, Pile
-from pipeline.dataset.demo.relief import Grid, View
+from pipeline.dataset.demo.relief import Grid, Pose
 from pipeline.dataset.demo.scene import HEIGHT, WIDTH, draw_scene
 from pipeline.dataset.demo.shading import Light, Patch, render
 from pipeline.errors import ArtefactError
@@ -223,7 +223,7 @@ def test_boxes_are_tight_round_what_is_seen(difficulty):
 def test_box_bounds_the_pixels_that_a_part_changes(kind):
     for number in range(5):
         rng = np.random.default_rng([4, number])
-        grid = Grid(View(30, rng.uniform(0, 6.3)))
+        grid = Grid(Pose(30, rng.uniform(0, 6.3)))
         pile = Pile(np.zeros((HEIGHT, WIDTH, 3), np.float32), LIGHT)
         pile.put(render(kind.draw(grid, rng), grid.pixel, LIGHT, rng), 100, 90, kind.label, lift_px=3)
         changed = Part(kind.label, pile.canvas.max(axis=2) > 0)
@@ -234,7 +234,7 @@ def test_box_bounds_the_pixels_that_a_part_changes(kind):
 def test_every_specimen_fits_its_grid_and_fills_its_size(kind):
     for number in range(10):
         rng = np.random.default_rng([6, number])
-        grid = Grid(View(25, rng.uniform(0, 6.3), tilt=0.9, tilt_axis=1.0))
+        grid = Grid(Pose(25, rng.uniform(0, 6.3), tilt=0.9, tilt_axis=1.0))
         layers = kind.draw(grid, rng)
         border = np.ones(grid.u.shape, bool)
         border[1:-1, 1:-1] = False

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.detector.evaluation.labeled_detections import Judged
+from pipeline.detector.evaluation.labeled_detections import LabeledDetections
 
 LABELS = ("bolt", "nut", "gear")
 
 
-def judged(*images, labels=LABELS) -> Judged:
+def judged(*images, labels=LABELS) -> LabeledDetections:
     """From images `(true boxes, ignore regions, detections)`: `(corners, class)`, corners, `(corners, score, class)`.
 
     Numbers of classes are from 1.
@@ -17,7 +17,7 @@ def judged(*images, labels=LABELS) -> Judged:
     true = [(n, *one) for n, (boxes, _, _) in enumerate(images) for one in boxes]
     regions = [(n, one) for n, (_, regions, _) in enumerate(images) for one in regions]
     found = [(n, *one) for n, (_, _, answers) in enumerate(images) for one in sorted(answers, key=lambda a: -a[1])]
-    return Judged(
+    return LabeledDetections(
         labels=labels,
         image_ids=tuple(f"image {n}" for n in range(len(images))),
         sizes=np.full((len(images), 2), 200),
@@ -37,7 +37,7 @@ def corners(rows):
     return np.array(rows, dtype=np.float64).reshape(-1, 4)
 
 
-def drawn(seed, images=12, labels=LABELS) -> Judged:
+def drawn(seed, images=12, labels=LABELS) -> LabeledDetections:
     """Images as a fair detector might have seen them, with some ignore regions and equal scores."""
     return judged(*drawn_images(seed, images, len(labels)), labels=labels)
 

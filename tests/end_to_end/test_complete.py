@@ -26,7 +26,7 @@ def pseudo_labelled(tiny_data, folder, **selection):
 @pytest.fixture(scope="module")
 def everything(tiny_data, tmp_path_factory):
     return pseudo_labelled(
-        tiny_data, tmp_path_factory.mktemp("all"), max_expected_misses=None, ignore_from=0.01, drop_below=0.3
+        tiny_data, tmp_path_factory.mktemp("all"), max_expected_missed=None, ignore_from=0.01, drop_below=0.3
     )
 
 
@@ -35,7 +35,7 @@ def test_every_image_with_a_sure_box_has_its_expected_misses(everything):
     selection, background = (folder.read_table(f"{name}.parquet") for name in ("selection", "background"))
     sure = selection.filter(pc.field("fate") == Fate.PSEUDO.value)["image_id"].to_pylist()
     assert sorted(background["image_id"].to_pylist()) == sorted(set(sure)) != []
-    assert all(one > 0 for one in background["expected_misses"].to_pylist())
+    assert all(one > 0 for one in background["expected_missed"].to_pylist())
 
 
 def test_without_a_limit_none_of_them_is_left_out(everything):
@@ -60,7 +60,7 @@ def test_boxes_that_are_not_written_are_ignored_where_they_may_be_something(ever
 
 
 def test_images_in_which_many_misses_are_expected_are_left_out(everything, tiny_data, tmp_path):
-    folder, samples = pseudo_labelled(tiny_data, tmp_path, max_expected_misses=0.0)
+    folder, samples = pseudo_labelled(tiny_data, tmp_path, max_expected_missed=0.0)
     told = folder.read_json("select.json")
     assert samples == []
     assert told["pseudo_images"] == told["pseudo_boxes"] == 0

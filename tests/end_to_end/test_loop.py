@@ -99,9 +99,9 @@ def test_held_back_boxes_are_all_checked_and_those_of_the_pool_where_it_may_matt
         assert known["looks"] > 0
         assert known["pastes"] == 2 * known["proposals"]
         assert mining["pastes"] <= 2 * mining["views"] <= 2 * mining["proposals"]
-        looked = selection.filter(pc.is_valid(selection["second_score"]))
+        looked = selection.filter(pc.is_valid(selection["tta_score"]))
         assert len(set(looked["image_id"].to_pylist())) == mining["looks"]
-        shown = [agreement is not None for agreement in selection["agreement"].to_pylist()]
+        shown = [agreement is not None for agreement in selection["closeup_score"].to_pylist()]
         pastes = selection["checks"].to_pylist()
         assert (sum(shown), sum(pastes)) == (mining["views"], mining["pastes"])
         assert all(one for one, other in zip(shown, pastes, strict=True) if other), "no paste without a closer look"

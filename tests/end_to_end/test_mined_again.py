@@ -37,8 +37,8 @@ def test_proposals_of_an_older_version_are_mined_afresh(config):
     before = cycle.workspace.cycle(0)
     for prefix in ("", "held_back_"):
         table = before.read_table(f"{prefix}proposals.parquet")
-        before.write_table(f"{prefix}proposals.parquet", table.drop_columns(["second_score"]))
+        before.write_table(f"{prefix}proposals.parquet", table.drop_columns(["tta_score"]))
     cycle.folder.remove("mining.json")
     told = mine(cycle)
     assert told["held_back"]["looks"] > 0
-    assert "second_score" in cycle.folder.read_table("proposals.parquet").column_names
+    assert "tta_score" in cycle.folder.read_table("proposals.parquet").column_names

@@ -44,8 +44,8 @@ class Only:
     def __init__(self, alone=(), pasted=(), budget=None):
         self.alone, self.pasted, self.budget = set(alone), set(pasted), budget
 
-    def climbs(self, proposals):
-        known = proposals["agreement"].is_valid().to_pylist()
+    def advances(self, proposals):
+        known = proposals["closeup_score"].is_valid().to_pylist()
         return np.array(
             [
                 label in (self.pasted if checked else self.alone)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from pipeline.boxes import as_boxes
-from pipeline.mining.crops import Cuts
+from pipeline.mining.crops import Crops
 from pipeline.mining.pastes import Pastes
 
 
@@ -34,7 +34,7 @@ def placed(*rows, hosts, context=None):
         label=torch.tensor(label, dtype=torch.int64),
         host=host,
         class_free=torch.ones(len(rows), dtype=torch.bool),
-        crop=crop,
+        source=crop,
         target=target,
         object=target.float(),
         window=window,
@@ -43,11 +43,11 @@ def placed(*rows, hosts, context=None):
 
 
 def uncut(sources):
-    """Whole images as cuts, for pastes put by hand."""
-    return Cuts(list(sources), as_boxes([[0, 0, 1, 1]] * len(sources)), torch.ones(len(sources), dtype=torch.int64))
+    """Whole images as crops, for pastes put by hand."""
+    return Crops(list(sources), as_boxes([[0, 0, 1, 1]] * len(sources)), torch.ones(len(sources), dtype=torch.int64))
 
 
 def whole_images(boxes, labels, size):
-    """Proposals whose cuts are images of one size."""
+    """Proposals whose crops are images of one size."""
     blank = np.zeros((size[1], size[0], 3), dtype=np.uint8)
-    return Cuts([blank] * len(boxes), as_boxes(boxes), torch.tensor(labels, dtype=torch.int64))
+    return Crops([blank] * len(boxes), as_boxes(boxes), torch.tensor(labels, dtype=torch.int64))

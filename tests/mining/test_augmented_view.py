@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from pipeline.detector.inference.stream import STRIDE
-from pipeline.mining.augmented_view import LIKELY, NEAR_IOU, SecondLook, look_again
+from pipeline.mining.augmented_view import LIKELY, NEAR_IOU, AugmentedViewEvidence, compare_augmented_view
 from pipeline.mining.proposals import SAME_PLACE_IOU
 from tests.mining.squares import SquareFinder, found, image
 
@@ -33,7 +33,7 @@ class Sees(SquareFinder):
 def test_what_is_there_is_seen_again_and_what_is_not_is_not(enlarged):
     finder, batch = SquareFinder(), batch_of(scene(*SQUARES), scene(), scene(SQUARES[0]))
     proposals = [finder(batch)[0], found(), found([(30, 30, 50, 50)], [0.9], [1])]
-    seen = look_again(finder, batch, proposals, enlarged)
+    seen = compare_augmented_view(finder, batch, proposals, enlarged)
     assert [len(one.score) for one in seen] == [3, 0, 1]
     torch.testing.assert_close(seen[0].score, proposals[0].scores, atol=0.05, rtol=0)
     assert (seen[0].iou > 0.8).all()
@@ -47,7 +47,7 @@ def test_what_is_there_is_seen_again_and_what_is_not_is_not(enlarged):
 )
 def test_the_image_is_mirrored_and_larger(enlarged, shape):
     finder = Sees(found())
-    look_again(finder, batch_of(scene(*SQUARES)), [found()], enlarged)
+    compare_augmented_view(finder, batch_of(scene(*SQUARES)), [found()], enlarged)
     assert finder.shapes == [(1, 3, *shape)]
     assert all(side % STRIDE == 0 for side in shape)
 
@@ -59,7 +59,7 @@ PROPOSAL = found([(0, 10, 20, 30)], [0.7], [1])
 
 def of(*seen):
     boxes, scores, labels = zip(*seen, strict=True)
-    (one,) = look_again(Sees(found(boxes, scores, labels)), batch_of(scene()), [PROPOSAL], 1.0)
+    (one,) = compare_augmented_view(Sees(found(boxes, scores, labels)), batch_of(scene()), [PROPOSAL], 1.0)
     return {name: pytest.approx(float(value[0]), abs=1e-6) for name, value in vars(one).items()}
 
 
@@ -90,6 +90,6 @@ def test_unlikely_ones_do_not_count_as_mass():
 
 def test_joined_in_order():
     first, second = (
-        look_again(SquareFinder(), batch_of(scene(*SQUARES)), [one], 1.0)[0] for one in (PROPOSAL, found())
+        compare_augmented_view(SquareFinder(), batch_of(scene(*SQUARES)), [one], 1.0)[0] for one in (PROPOSAL, found())
     )
-    assert len(SecondLook.join([second, first, first]).score) == 2
+    assert len(AugmentedViewEvidence.join([second, first, first]).score) == 2

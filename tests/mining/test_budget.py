@@ -1,38 +1,38 @@
 import numpy as np
 import pytest
 
-from pipeline.mining.budget import Purse
+from pipeline.mining.budget import PassBudget
 
 
-def paid(purse, *prices, wanted=None):
+def paid(budget, *prices, wanted=None):
     wanted = [True] * len(prices) if wanted is None else wanted
-    return purse.pay(np.array(wanted, dtype=bool), np.array(prices, dtype=float)).tolist()
+    return budget.spend(np.array(wanted, dtype=bool), np.array(prices, dtype=float)).tolist()
 
 
 def test_nothing_is_paid_before_a_image_was_seen():
-    assert paid(Purse(1.0), 0.5, 0.0) == [False, False]
+    assert paid(PassBudget(1.0), 0.5, 0.0) == [False, False]
 
 
 def test_the_first_ones_are_paid_first():
-    purse = Purse(0.5)
-    purse.earn(4)
-    assert paid(purse, 1.5, 1.0, 0.5) == [True, False, False]
-    assert paid(purse, 0.5) == [True], "what is left stays"
-    assert paid(purse, 0.1) == [False]
+    budget = PassBudget(0.5)
+    budget.add_images(4)
+    assert paid(budget, 1.5, 1.0, 0.5) == [True, False, False]
+    assert paid(budget, 0.5) == [True], "what is left stays"
+    assert paid(budget, 0.1) == [False]
 
 
 def test_what_is_not_wanted_costs_nothing():
-    purse = Purse(1.0)
-    purse.earn(1)
-    assert paid(purse, 5.0, 1.0, wanted=[False, True]) == [False, True]
+    budget = PassBudget(1.0)
+    budget.add_images(1)
+    assert paid(budget, 5.0, 1.0, wanted=[False, True]) == [False, True]
 
 
 @pytest.mark.parametrize(("budget", "told"), [(None, True), (0.0, False)])
 def test_no_limit_and_no_money(budget, told):
-    purse = Purse(budget)
-    purse.earn(1)
-    assert paid(purse, 1e9, 1e9) == [told, told]
+    budget = PassBudget(budget)
+    budget.add_images(1)
+    assert paid(budget, 1e9, 1e9) == [told, told]
 
 
 def test_nobody_is_waiting():
-    assert paid(Purse(None)) == []
+    assert paid(PassBudget(None)) == []

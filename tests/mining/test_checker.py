@@ -11,7 +11,7 @@ from pipeline.boxes import as_boxes
 from pipeline.mining.columns import CORNERS
 from pipeline.mining.consistency import gather_evidence
 from pipeline.mining.redetection import prices
-from pipeline.records import LOOK_FIELDS, PROPOSAL_SCHEMA
+from pipeline.records import PROPOSAL_SCHEMA, TTA_FIELDS
 from pipeline.settings import MiningSettings
 from tests.mining.miners import Only, by_id, miner, pool
 from tests.mining.squares import LABELS, image, save_image
@@ -25,9 +25,9 @@ from tests.mining.squares import LABELS, image, save_image
     ids=["none", "some alone", "some pasted", "never shown alone, so never pasted", "all"],
 )
 def test_only_what_is_worth_it_is_checked(tmp_path, alone, pasted):
-    gate, refs = Only(alone, pasted), pool(tmp_path)
-    everything, mined = miner().mine(refs), miner().mine(refs, gate)
-    second, closer = [name for name, _ in LOOK_FIELDS], ["agreement", "agreement_iou"]
+    policy, refs = Only(alone, pasted), pool(tmp_path)
+    everything, mined = miner().mine(refs), miner().mine(refs, policy)
+    second, closer = [name for name, _ in TTA_FIELDS], ["closeup_score", "closeup_iou"]
     kept = [name for name in PROPOSAL_SCHEMA.names if name not in (*second, *closer)]
     assert mined.proposals.select(kept).equals(everything.proposals.select(kept))
     labels, images = (mined.proposals[name].to_pylist() for name in ("label", "image_id"))
@@ -50,7 +50,7 @@ def test_checks_of_a_chosen_proposal_are_its_own(tmp_path):
     ref = save_image(tmp_path, "one", image((4, 6, 16, 20, 1, 250), (24, 6, 40, 20, 2, 180), (46, 6, 58, 20, 3, 130)))
     mined = miner().mine([ref], Only(("gear",), ("gear",)))
     gear = mined.proposals.filter(pc.equal(mined.proposals["label"], "gear")).to_pylist()[0]
-    assert gear["agreement"] == pytest.approx(180 / 255, abs=0.05)
+    assert gear["closeup_score"] == pytest.approx(180 / 255, abs=0.05)
     assert set(mined.checks["proposal_id"].to_pylist()) == {gear["proposal_id"]}
     assert mined.checks["score"].to_pylist() == pytest.approx([180 / 255] * 4, abs=0.05)
 
@@ -58,7 +58,7 @@ def test_checks_of_a_chosen_proposal_are_its_own(tmp_path):
 class HalfPasted(Only):
     """Pastes every class once, and some classes in every round."""
 
-    def climbs(self, evidence):
+    def advances(self, evidence):
         again = np.array([label in self.pasted for label in evidence["label"].to_pylist()], dtype=bool)
         return again | (evidence["checks"].to_numpy() == 0)
 
@@ -83,13 +83,13 @@ def test_rounds_are_the_pastes_that_would_have_been_drawn_at_once(tmp_path):
 def spent(mined, sizes):
     """Detection passes over an image, by what the tables say was done."""
     proposals, settings = mined.proposals, MiningSettings()
-    looked = proposals.filter(pc.is_valid(proposals["second_score"]))
+    looked = proposals.filter(pc.is_valid(proposals["tta_score"]))
     boxes = np.stack([proposals[name].to_numpy() for name in CORNERS], axis=1)
     sides = torch.tensor([sizes[image] for image in proposals["image_id"].to_pylist()])
     each = prices(as_boxes(boxes), sides, settings).numpy()
-    closer = proposals["agreement"].is_valid().to_numpy(zero_copy_only=False)
+    closer = proposals["closeup_score"].is_valid().to_numpy(zero_copy_only=False)
     pasted = gather_evidence(proposals, mined.checks)["checks"].to_numpy()[:, None] >= np.array(settings.rounds)
-    looks = settings.look_scale**2 * len(set(looked["image_id"].to_pylist()))
+    looks = settings.tta_scale**2 * len(set(looked["image_id"].to_pylist()))
     return looks + each[closer, 1].sum() + (each[:, 2:] * pasted).sum()
 
 
@@ -108,7 +108,7 @@ def test_what_cannot_be_paid_is_left_out_evenly(tmp_path):
     """Early images do not use up what late ones may cost."""
     refs = pool(tmp_path, count=32)
     mined = miner(batch_size=4).mine(refs, Only(LABELS, LABELS, 0.5))
-    looked = mined.proposals.filter(pc.is_valid(mined.proposals["second_score"]))["image_id"].to_pylist()
+    looked = mined.proposals.filter(pc.is_valid(mined.proposals["tta_score"]))["image_id"].to_pylist()
     order = sorted(refs, key=lambda ref: (ref.height / ref.width, ref.image_id))
     places = [number for number, ref in enumerate(order) if ref.image_id in set(looked)]
     assert min(sum(place < 16 for place in places), sum(place >= 16 for place in places)) >= len(places) // 3

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pipeline.dataset.images import read_image
-from pipeline.detector import stream
+from pipeline.detector.inference import stream
 from pipeline.detector.inference.predictor import Predictor
 from pipeline.detector.models.detector import build_detector
 from pipeline.mining.checker import CLASS_FREE_IMAGE, CLASS_FREE_REGION
@@ -69,10 +69,10 @@ def test_rows_say_what_the_detector_saw(tmp_path):
         [float(number == one[4]) for number in range(4)] for one in by_brightness
     ]
     assert [row["runner_up"] for row in rows] == [0.0] * 3
-    assert all(row["agreement"] == pytest.approx(row["score"], abs=0.05) for row in rows)
-    assert all(row["second_score"] == pytest.approx(row["score"], abs=0.05) for row in rows)
-    assert [row["second_mass"] for row in rows] == pytest.approx([sum(row["score"] for row in rows)] * 3, abs=0.1)
-    assert [row["agreement_iou"] for row in rows] == pytest.approx([1.0] * 3, abs=0.15)
+    assert all(row["closeup_score"] == pytest.approx(row["score"], abs=0.05) for row in rows)
+    assert all(row["tta_score"] == pytest.approx(row["score"], abs=0.05) for row in rows)
+    assert [row["tta_mass"] for row in rows] == pytest.approx([sum(row["score"] for row in rows)] * 3, abs=0.1)
+    assert [row["closeup_iou"] for row in rows] == pytest.approx([1.0] * 3, abs=0.15)
     assert [(row["rank"], row["crowd"]) for row in rows] == [(0, 3), (1, 3), (2, 3)]
     assert {row["model_id"] for row in rows} == {"m1"}
 
@@ -95,7 +95,7 @@ def test_known_proposals_get_the_checks_that_they_lack(tmp_path):
     refs = pool(tmp_path)
     known, whole = miner().mine(refs, Only(("gear",), ())), miner().mine(refs)
     again = miner().mine(refs, known=known)
-    with_gears = known.proposals.filter(pc.is_valid(known.proposals["second_score"]))["image_id"]
+    with_gears = known.proposals.filter(pc.is_valid(known.proposals["tta_score"]))["image_id"]
     assert again.cost.looks == len(set(whole.proposals["image_id"].to_pylist()) - set(with_gears.to_pylist())) > 0
     assert again.cost.views == len(whole.proposals) - known.cost.views
     for name in ("proposals", "checks"):

@@ -42,7 +42,7 @@ def assert_equal(first, second):
 def test_no_proposals_no_pastes():
     pastes = draw(boxes=[], labels=[])
     assert len(pastes) == 0
-    assert pastes.object.shape == pastes.crop.shape == pastes.target.shape == pastes.window.shape == (0, 4)
+    assert pastes.object.shape == pastes.source.shape == pastes.target.shape == pastes.window.shape == (0, 4)
 
 
 def test_pastes_of_a_proposal_lie_side_by_side_and_keep_their_number():
@@ -67,7 +67,7 @@ def test_the_object_is_seen_where_the_record_says(corners, window, margin, jitte
     source, hosts = image((*corners, 1, 200)), empty_hosts()
     pastes = draw([corners], [1], into=hosts, window=window, margin=margin, scale_jitter=jitter)
     for row in range(len(pastes)):
-        where = [getattr(pastes, name)[row].tolist() for name in ("crop", "target", "window")]
+        where = [getattr(pastes, name)[row].tolist() for name in ("source", "target", "window")]
         shown = render_window(source, hosts.images[int(pastes.host[row])], *where)
         (x1, y1, x2, y2), window_box = pastes.object[row].tolist(), pastes.window[row].tolist()
         assert shown.shape[:2] == (window_box[3] - window_box[1], window_box[2] - window_box[0])
@@ -78,14 +78,14 @@ def test_the_object_is_seen_where_the_record_says(corners, window, margin, jitte
 
 
 def crop_sides(pastes, row):
-    return (pastes.crop[row, 2:] - pastes.crop[row, :2]).tolist()
+    return (pastes.source[row, 2:] - pastes.source[row, :2]).tolist()
 
 
 def test_outside_the_target_a_window_is_the_host_and_the_host_stays_as_it_is():
     source, hosts = image((*BOX, 1, 200)), empty_hosts(1)
     before = hosts.images[0].copy()
     pastes = draw(into=hosts, window=0.5)
-    crop, target, window = (getattr(pastes, name)[0].tolist() for name in ("crop", "target", "window"))
+    crop, target, window = (getattr(pastes, name)[0].tolist() for name in ("source", "target", "window"))
     shown = render_window(source, hosts.images[0], crop, target, window)
     expected = before.copy()
     expected[target[1] : target[3], target[0] : target[2]] = source[crop[1] : crop[3], crop[0] : crop[2]]
@@ -105,7 +105,7 @@ def test_outside_the_target_a_window_is_the_host_and_the_host_stays_as_it_is():
     ids=["none", "a quarter", "whole pixels", "top left edge", "bottom right edge"],
 )
 def test_context_is_cut_with_the_object_up_to_the_edge_of_its_image(corners, margin, crop):
-    assert draw([corners], margin=margin, into=empty_hosts(4, (200, 200))).crop.tolist() == [crop] * 4
+    assert draw([corners], margin=margin, into=empty_hosts(4, (200, 200))).source.tolist() == [crop] * 4
 
 
 # Sizes
@@ -117,7 +117,7 @@ def test_jitter_stays_within_its_bounds_and_uses_them():
     assert pastes.scale.max() <= 1.2
     assert pastes.scale.min() < 0.85
     assert pastes.scale.max() > 1.15
-    sides = (pastes.crop[:, 2:] - pastes.crop[:, :2]) * pastes.scale[:, None]
+    sides = (pastes.source[:, 2:] - pastes.source[:, :2]) * pastes.scale[:, None]
     assert ((pastes.target[:, 2:] - pastes.target[:, :2]) - sides).abs().max() <= 0.5
 
 
@@ -235,9 +235,9 @@ def test_any_host_serves_where_the_kind_does_not_matter():
 
 
 def test_a_feathered_edge_rises_from_the_host_to_the_cut():
-    host, cut = np.zeros((40, 40, 3), np.uint8), np.full((20, 20, 3), 200, np.uint8)
+    host, crop = np.zeros((40, 40, 3), np.uint8), np.full((20, 20, 3), 200, np.uint8)
     where = ([0, 0, 20, 20], [10, 10, 30, 30], [0, 0, 40, 40])
-    hard, soft = (render_window(cut, host, *where, feather_px)[20, :, 0].astype(int) for feather_px in (0, 3))
+    hard, soft = (render_window(crop, host, *where, feather_px)[20, :, 0].astype(int) for feather_px in (0, 3))
     assert hard[9:14].tolist() == [0, 200, 200, 200, 200]
     assert soft[9:14].tolist() == [0, 50, 100, 150, 200]
     assert soft[26:31].tolist() == [200, 150, 100, 50, 0]

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.mining.proposals import Neighbours, class_scores, look_around
+from pipeline.mining.proposals import Neighbours, class_scores, compare_neighbours
 from tests.mining.squares import found
 
 HERE, NEAR, FAR = (0, 0, 10, 10), (0, 0, 10, 9), (20, 20, 30, 30)
@@ -43,12 +43,14 @@ def test_class_scores(boxes, scores, labels, entropy, runner_up):
 
 
 def told_of(one):
-    return {name: [round(value, 4) for value in values.tolist()] for name, values in vars(look_around(one)).items()}
+    return {
+        name: [round(value, 4) for value in values.tolist()] for name, values in vars(compare_neighbours(one)).items()
+    }
 
 
 def test_neighbours_of_nothing():
     assert set(map(tuple, told_of(found()).values())) == {()}
-    assert len(Neighbours.join([look_around(found()), look_around(found([HERE], [0.5], [1]))]).rank) == 1
+    assert len(Neighbours.join([compare_neighbours(found()), compare_neighbours(found([HERE], [0.5], [1]))]).rank) == 1
 
 
 def test_a_lonely_proposal():
@@ -87,7 +89,7 @@ def test_neighbours_are_the_plain_loop(count):
     corners = random.integers(0, 30, (count, 2))
     boxes = np.hstack([corners, corners + random.integers(4, 20, (count, 2))]).astype(float)
     one = found(boxes.tolist(), np.sort(random.random(count))[::-1].copy(), random.integers(1, 3, count).tolist())
-    told, rows = look_around(one), list(zip(one.boxes.tolist(), one.labels.tolist(), strict=True))
+    told, rows = compare_neighbours(one), list(zip(one.boxes.tolist(), one.labels.tolist(), strict=True))
 
     def overlap(first, second):
         sides = [min(first[2 + i], second[2 + i]) - max(first[i], second[i]) for i in (0, 1)]

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from pipeline.boxes import as_boxes
-from pipeline.mining.crops import Cuts, cut_out
-from pipeline.mining.redetection import PACKED, Cost, prices, redetect, redetect_closer
+from pipeline.mining.crops import Crops, crop_proposals
+from pipeline.mining.redetection import PACKED, Cost, prices, redetect, redetect_closeup
 from pipeline.settings import MiningSettings
 from tests.mining.placed import placed, uncut
 from tests.mining.squares import SquareFinder, empty_hosts, found, host_set, image
@@ -176,8 +176,8 @@ def test_boxes_keep_parts_of_a_pixel():
 
 def check_closer(found_in, sources, *, finder=None, cost=None, **settings):
     settings = MiningSettings(**settings)
-    cuts = Cuts.join(cut_out(*one, settings.view_margin) for one in zip(found_in, sources, strict=True))
-    return redetect_closer(finder or SquareFinder(), cuts, settings, cost or Cost())
+    crops = Crops.join(crop_proposals(*one, settings.closeup_margin) for one in zip(found_in, sources, strict=True))
+    return redetect_closeup(finder or SquareFinder(), crops, settings, cost or Cost())
 
 
 def test_nothing_to_show_closer():
@@ -191,7 +191,7 @@ def test_an_object_is_found_again_closer_and_a_box_on_nothing_is_not(factor):
     right, wrong = (20, 16, 32, 26), (2, 2, 14, 12)
     cost = Cost()
     one = found([right, wrong], [0.8, 0.7], [1, 1])
-    seen = check_closer([found(), one], [image(), image((*right, 1, 204))], cost=cost, view_scale=factor)
+    seen = check_closer([found(), one], [image(), image((*right, 1, 204))], cost=cost, closeup_scale=factor)
     assert seen.hit.tolist() == [True, False]
     assert seen.score.tolist() == pytest.approx([0.8, 0.0], abs=0.05)
     assert seen.iou[0].item() > 0.8
@@ -200,7 +200,7 @@ def test_an_object_is_found_again_closer_and_a_box_on_nothing_is_not(factor):
 
 def test_parts_of_a_pixel_count():
     seen = check_closer(
-        [found([(20.5, 16.25, 32.0, 26.0)], [0.8], [1])], [image((20, 16, 32, 26, 1, 204))], view_scale=1
+        [found([(20.5, 16.25, 32.0, 26.0)], [0.8], [1])], [image((20, 16, 32, 26, 1, 204))], closeup_scale=1
     )
     assert seen.iou[0].item() == pytest.approx(11.5 * 9.75 / 120)
 
@@ -216,7 +216,7 @@ def test_what_is_shown_is_the_mirrored_cut_with_its_margin_and_nothing_else(fact
 
     source = image((20, 16, 32, 26, 1, 204))
     one = found([(20, 16, 32, 26)], [0.8], [1])
-    check_closer([one], [source], finder=Looking(), view_margin=0.5, view_scale=factor)
+    check_closer([one], [source], finder=Looking(), closeup_margin=0.5, closeup_scale=factor)
     mirrored = cv2.resize(np.ascontiguousarray(source[11:31, 14:38][:, ::-1]), None, fx=factor, fy=factor)
     height, width = mirrored.shape[:2]
     np.testing.assert_array_equal(shown[0][:height, :width], mirrored)
@@ -230,7 +230,7 @@ def test_many_shown_closer_keep_their_order(canvas_px):
         found([one[:4] for one in part], [one[5] / 255 for one in part], [one[4] for one in part])
         for part in (SCENE[:7], [], SCENE[7:])
     ]
-    seen = check_closer(proposals, sources, finder=SquareFinder(canvas_px), view_margin=0.0, view_scale=1)
+    seen = check_closer(proposals, sources, finder=SquareFinder(canvas_px), closeup_margin=0.0, closeup_scale=1)
     assert seen.hit.all()
     torch.testing.assert_close(seen.score, torch.cat([one.scores for one in proposals]))
     torch.testing.assert_close(seen.iou, torch.ones(20))
@@ -241,7 +241,7 @@ def test_many_shown_closer_keep_their_order(canvas_px):
 
 def test_what_checks_cost():
     """A tenth of each side: with a margin of a quarter it is 0.15 of each side, the window 0.21 of it."""
-    settings = MiningSettings(margin=0.25, window=0.2, hosts=3, view_margin=0.5, view_scale=1.5, look_scale=1.1)
+    settings = MiningSettings(margin=0.25, window=0.2, hosts=3, closeup_margin=0.5, closeup_scale=1.5, tta_scale=1.1)
     told = prices(as_boxes([(10, 10, 20, 15), (0, 0, 100, 50)]), torch.tensor([[100, 50]] * 2), settings)
     expected = [[0.2**2 * 1.5**2, 2 * 0.21**2, 0.21**2], [1.5**2, 2.0, 1.0]]
     np.testing.assert_allclose(told[:, 0], [1.1**2] * 2, rtol=1e-5)

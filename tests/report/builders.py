@@ -195,7 +195,7 @@ def calibration() -> Calibration:
     evidence = {
         "confidence": {"auroc": 0.917, "ap": 0.881, "ece": 0.083, "brier": 0.121, "recall_at_p95": 0.356},
         "consistency": {"auroc": 0.903, "ap": 0.852, "ece": None, "brier": None, "recall_at_p95": 0.301},
-        "agreement": {"auroc": 0.936, "ap": 0.901, "ece": None, "brier": None, "recall_at_p95": 0.344},
+        "closeup_score": {"auroc": 0.936, "ap": 0.901, "ece": None, "brier": None, "recall_at_p95": 0.344},
         "product": {"auroc": 0.939, "ap": 0.907, "ece": None, "brier": None, "recall_at_p95": 0.388},
         "crosscheck": {
             "auroc": 0.944,
@@ -267,7 +267,7 @@ def selection_table(known: list[Scene], seed: int = 1) -> pa.Table:
                     "label": label,
                     "score": score,
                     "entropy": 0.4,
-                    "agreement": 0.8,
+                    "closeup_score": 0.8,
                     "model_id": "02c0ffee1234567890",
                     "consistency": consistency,
                     "hit_fraction": 0.75,
@@ -338,7 +338,7 @@ def queue_table(known: list[Scene], number: int = 10) -> pa.Table:
             "rank": rank,
             "value": 0.9 - 0.05 * rank,
             "expected_corrections": 1.8 - 0.1 * rank,
-            "expected_misses": 0.4,
+            "expected_missed": 0.4,
             "boxes": len(scene.boxes),
             "kind": "audit" if rank == 4 else "ask",
             "reason": "3 unsure boxes, most of them gear" if rank != 4 else "audit of pseudo-labels, boxes hidden",

@@ -21,7 +21,7 @@ def test_the_last_turn_is_this_cycle():
 @pytest.mark.parametrize(("one", "split"), [(None, "val"), (gate(1, 0.4, test=None), "val"), (gate(1, 0.4), "test")])
 def test_test_is_quoted_where_it_was_measured(one, split):
     turn = Turn(cycle=1, opened_at=MOMENT, gate=one)
-    assert turn.judged_on == split
+    assert turn.reported_split == split
     assert (turn.metrics(split) is None) == (one is None)
 
 
@@ -29,7 +29,7 @@ def test_a_split_without_true_boxes_was_not_measured():
     known = gate(1, 0.4)
     turn = Turn(cycle=1, opened_at=MOMENT, gate=replace(known, test=replace(known.test, map=-1.0, boxes=0)))
     assert turn.metrics("test") is None
-    assert turn.judged_on == "val"
+    assert turn.reported_split == "val"
 
 
 def test_measured_leaves_out_turns_without_metrics():

@@ -229,7 +229,7 @@ def test_splits_leave_out_what_was_not_measured():
 def test_evidence_stands_beside_chance_with_the_fused_score_last():
     table = evidence(calibration())
     assert [row[0] for row in table.rows] == [
-        "random", "confidence", "consistency", "agreement", "product", "crosscheck",
+        "random", "confidence", "consistency", "closeup_score", "product", "crosscheck",
     ]  # fmt: skip
     assert table.rows[-1] == ("crosscheck", "0.944 [0.931–0.957]", "0.915", "0.441", "0.021", "0.086")
     bins = calibration().reliability["crosscheck"]

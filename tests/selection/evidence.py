@@ -29,14 +29,14 @@ ORDINARY = {
     "crowd": 9.0,
     "best_score": 0.9,
     "class_score": 2.5,
-    "second_score": 0.45,
-    "second_iou": 0.7,
-    "second_near": 0.5,
-    "second_conflict": 0.1,
-    "second_votes": 0.6,
-    "second_mass": 3.0,
-    "agreement": 0.4,
-    "agreement_iou": 0.75,
+    "tta_score": 0.45,
+    "tta_iou": 0.7,
+    "tta_near": 0.5,
+    "tta_conflict": 0.1,
+    "tta_votes": 0.6,
+    "tta_mass": 3.0,
+    "closeup_score": 0.4,
+    "closeup_iou": 0.75,
     "embedding": [1.0, 0.0],
     "model_id": "m1",
     "consistency": 0.5,
@@ -72,7 +72,7 @@ def with_columns(table, **columns):
     return table
 
 
-WEIGHTS = {"score": 4.0, "consistency": 3.0, "agreement": -2.0}
+WEIGHTS = {"score": 4.0, "consistency": 3.0, "closeup_score": -2.0}
 INTERCEPT = -2.0
 
 

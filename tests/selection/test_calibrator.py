@@ -50,7 +50,7 @@ def test_scores_at_the_ends_stay_finite(score, expected):
 
 
 def test_what_was_not_measured_counts_as_zero():
-    unmeasured = dict.fromkeys(("consistency", "hit_fraction", "mean_iou", "spread", "agreement"))
+    unmeasured = dict.fromkeys(("consistency", "hit_fraction", "mean_iou", "spread", "closeup_score"))
     assert feature_matrix(evidence_of(unmeasured, {}), tuple(unmeasured))[0].tolist() == [0.0] * 5
 
 

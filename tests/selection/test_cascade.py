@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from pipeline.errors import ArtefactError
 from pipeline.selection.calibrator import CLOSER, LOOKED, PASTED, Calibrator
-from pipeline.selection.cascade import SPENT, Ladder, fit_ladder, out_of_fold
+from pipeline.selection.cascade import SPENT, Cascade, fit_cascade, out_of_fold
 from pipeline.selection.class_affinity import NOTHING
 from pipeline.selection.escalation import LOOK
 from pipeline.settings import SelectionSettings
@@ -20,19 +20,19 @@ NOT_SHOWN = {**dict.fromkeys((*CLOSER, *PASTED)), "checks": 0}
 NOT_PASTED = {**dict.fromkeys(PASTED), "checks": 0}
 
 
-def rung(feature, at=0.5, model_id="m1"):
+def stage(feature, at=0.5, model_id="m1"):
     """p(correct) above a half where a feature is above a value."""
     return Calibrator((feature,), ((),), (4.0,), -4.0 * at, {}, 100, model_id)
 
 
-def ladder(*climbing, model_id="m1"):
-    features = ("score", "second_score", "agreement", "consistency")
-    rungs = tuple(rung(feature, model_id=model_id) for feature in features)
-    return Ladder(rungs, climbing or ({"bolt": (0.0, 1.0)},) * 3, (4,))
+def cascade(*advancing, model_id="m1"):
+    features = ("score", "tta_score", "closeup_score", "consistency")
+    stages = tuple(stage(feature, model_id=model_id) for feature in features)
+    return Cascade(stages, advancing or ({"bolt": (0.0, 1.0)},) * 3, (4,))
 
 
 def drawn(count=1_500, seed=0, labels=("bolt",), weak=()):
-    """Boxes of which each rung tells more; those of weak classes are seldom right."""
+    """Boxes of which each stage tells more; those of weak classes are seldom right."""
     random = np.random.default_rng(seed)
     label = random.choice(np.array(labels, dtype=object), count)
     score, second, agreement, consistency = random.random((4, count))
@@ -41,8 +41,8 @@ def drawn(count=1_500, seed=0, labels=("bolt",), weak=()):
     table = with_columns(
         evidence_of(*[{}] * count),
         score=score,
-        second_score=second,
-        agreement=agreement,
+        tta_score=second,
+        closeup_score=agreement,
         consistency=consistency,
         label=label,
         image_id=[f"i{number // 10:04d}" for number in range(count)],
@@ -61,7 +61,7 @@ def objects(evidence, right):
 
 def fitted(evidence, right, budget=None, settings=SETTINGS):
     told = (right, objects(evidence, right), prices(len(right)), settings)
-    return fit_ladder([evidence], *told, rounds=(4,), budget=budget, model_id="m1")
+    return fit_cascade([evidence], *told, rounds=(4,), budget=budget, model_id="m1")
 
 
 def left_out(evidence, right, budget=None, shown=None):
@@ -75,29 +75,29 @@ def left_out(evidence, right, budget=None, shown=None):
 def test_each_proposal_is_judged_by_what_is_known_of_it():
     rows = [
         {"score": 0.9, **UNMEASURED},
-        {"score": 0.9, "second_score": 0.6, **NOT_SHOWN},
-        {"score": 0.9, "second_score": 0.6, "agreement": 0.1, "agreement_iou": 0.0, **NOT_PASTED},
-        {"score": 0.9, "second_score": 0.6, "agreement": 0.1, "consistency": 0.7},
+        {"score": 0.9, "tta_score": 0.6, **NOT_SHOWN},
+        {"score": 0.9, "tta_score": 0.6, "closeup_score": 0.1, "closeup_iou": 0.0, **NOT_PASTED},
+        {"score": 0.9, "tta_score": 0.6, "closeup_score": 0.1, "consistency": 0.7},
     ]
     expected = [expit(1.6), expit(0.4), expit(-1.6), expit(0.8)]
-    np.testing.assert_allclose(ladder().predict(evidence_of(*rows)), expected, rtol=1e-5)
-    np.testing.assert_allclose(ladder().predict(evidence_of(*np.roll(rows, 1))), np.roll(expected, 1), rtol=1e-5)
+    np.testing.assert_allclose(cascade().predict(evidence_of(*rows)), expected, rtol=1e-5)
+    np.testing.assert_allclose(cascade().predict(evidence_of(*np.roll(rows, 1))), np.roll(expected, 1), rtol=1e-5)
 
 
 def test_nothing_is_told_of_no_proposals():
-    assert ladder().predict(evidence_of()).shape == ladder().climbs(evidence_of()).shape == (0,)
-    assert ladder().replay([evidence_of()]).shape == (0,)
+    assert cascade().predict(evidence_of()).shape == cascade().advances(evidence_of()).shape == (0,)
+    assert cascade().replay([evidence_of()]).shape == (0,)
 
 
 def test_who_climbs():
     rows = evidence_of(
-        {"second_score": 0.5, **NOT_SHOWN},
-        {"second_score": 0.9, **NOT_SHOWN},
-        {"second_score": 0.5, "label": "gear", **NOT_SHOWN},
-        {"agreement": 0.9, **NOT_PASTED},
-        {"agreement": 0.5, **NOT_PASTED},
+        {"tta_score": 0.5, **NOT_SHOWN},
+        {"tta_score": 0.9, **NOT_SHOWN},
+        {"tta_score": 0.5, "label": "gear", **NOT_SHOWN},
+        {"closeup_score": 0.9, **NOT_PASTED},
+        {"closeup_score": 0.5, **NOT_PASTED},
     )
-    told = ladder({}, {"bolt": (0.4, 0.6)}, {"bolt": (0.8, 0.9)}).climbs(rows)
+    told = cascade({}, {"bolt": (0.4, 0.6)}, {"bolt": (0.8, 0.9)}).advances(rows)
     assert told.tolist() == [True, False, False, True, False]
 
 
@@ -108,22 +108,22 @@ def test_all_proposals_of_a_image_climb_to_a_second_look_together():
         {"score": 0.9, "image_id": "b", **UNMEASURED},
         {"score": 0.1, "image_id": "a", "label": "gear", **UNMEASURED},
     )
-    told = ladder({"bolt": (0.4, 0.6)}, {}, {}).climbs(rows)
+    told = cascade({"bolt": (0.4, 0.6)}, {}, {}).advances(rows)
     assert told.tolist() == [True, True, False, True]
 
 
 def pool_would_get(made, rounds):
-    """Check only those that climb, step by step: the evidence of the pool's proposals."""
+    """Check only those that advance, step by step: the evidence of the pool's proposals."""
     whole = rounds[-1]
     nothing = {name: [None] * len(whole) for name in (*LOOKED, *CLOSER, *PASTED)}
     evidence = with_columns(whole, **nothing, checks=[0] * len(whole))
     steps = [(LOOKED, whole), (CLOSER, whole), *((("checks", *PASTED), one) for one in rounds)]
-    rows, climbed = made.climbs(evidence), []
+    rows, climbed = made.advances(evidence), []
     for names, table in steps:
         climbed.append(int(rows.sum()))
         known = {name: np.where(rows, table[name].to_pylist(), evidence[name].to_pylist()).tolist() for name in names}
         evidence = with_columns(evidence, **known)
-        rows = rows & made.climbs(evidence)
+        rows = rows & made.advances(evidence)
     return evidence, climbed
 
 
@@ -139,8 +139,8 @@ def test_a_replay_is_what_the_pool_would_have_got():
 
 
 def looked_at(made, evidence):
-    """Proposals that lie near enough to the threshold for a second look."""
-    low, high = made.climbing[LOOK].get("bolt", (2.0, -2.0))
+    """Proposals that lie near enough to the threshold for an augmented view."""
+    low, high = made.advancing[LOOK].get("bolt", (2.0, -2.0))
     p_correct = made.predict_on(LOOK, evidence)
     return (low <= p_correct) & (p_correct <= high)
 
@@ -148,7 +148,7 @@ def looked_at(made, evidence):
 def test_those_climb_that_lie_next_to_the_threshold():
     evidence, right = drawn()
     made = fitted(evidence, right, budget=0.02)
-    low, high = made.climbing[LOOK]["bolt"]
+    low, high = made.advancing[LOOK]["bolt"]
     images = set(evidence["image_id"].filter(pa.array(looked_at(made, evidence))).to_pylist())
     assert 0.4 < low < high < 0.8, "looser than the promise, which the surer ones keep"
     assert 0 < len(images) * 0.05 <= 0.02 * 150 * SPENT
@@ -167,8 +167,8 @@ def test_checks_stay_within_the_budget(budget):
     evidence, right = drawn()
     made = fitted(evidence, right, budget)
     pool, _ = pool_would_get(made, [evidence])
-    looks = len(set(pool["image_id"].filter(pool["second_score"].is_valid()).to_pylist()))
-    shown, pasted = len(right) - pool["agreement"].null_count, int((pool["checks"].to_numpy() > 0).sum())
+    looks = len(set(pool["image_id"].filter(pool["tta_score"].is_valid()).to_pylist()))
+    shown, pasted = len(right) - pool["closeup_score"].null_count, int((pool["checks"].to_numpy() > 0).sum())
     assert looks * 0.05 + shown * 0.01 + pasted * 0.1 <= budget * 150 + 1e-9
 
 
@@ -176,7 +176,7 @@ def test_more_is_checked_where_more_may_be_spent():
     evidence, right = drawn()
     widths = []
     for budget in (0.02, 0.1, 0.5, None):
-        low, high = fitted(evidence, right, budget).climbing[LOOK]["bolt"]
+        low, high = fitted(evidence, right, budget).advancing[LOOK]["bolt"]
         widths.append(high - low)
     assert widths == sorted(widths)
     assert widths[0] < widths[-1]
@@ -185,22 +185,22 @@ def test_more_is_checked_where_more_may_be_spent():
 def test_without_a_limit_proposals_that_no_evidence_can_carry_stay_where_they_are():
     evidence, right = drawn()
     agreement = np.full(len(right), 0.5)
-    idle = with_columns(evidence, second_score=agreement, agreement=agreement, consistency=agreement)
+    idle = with_columns(evidence, tta_score=agreement, closeup_score=agreement, consistency=agreement)
     made = fitted(idle, right, settings=SETTINGS.model_copy(update={"target_precision": 0.4}))
-    low, high = made.climbing[0]["bolt"]
-    assert high - low < 0.1, "the next rung moves nobody"
+    low, high = made.advancing[0]["bolt"]
+    assert high - low < 0.1, "the next stage moves nobody"
 
 
 def test_a_class_that_cannot_be_certified_is_not_checked():
     evidence, right = drawn(labels=("bolt", "gear"), weak=("gear",))
     settings = SETTINGS.model_copy(update={"min_class_boxes": 30})
     made = fitted(evidence, right, settings=settings)
-    assert [set(one) for one in made.climbing] == [{"bolt"}] * 3
+    assert [set(one) for one in made.advancing] == [{"bolt"}] * 3
 
 
 def test_where_no_class_can_be_certified_nothing_is_checked():
     evidence, right = drawn(weak=("bolt",))
-    assert fitted(evidence, right).climbing == ({}, {}, {})
+    assert fitted(evidence, right).advancing == ({}, {}, {})
 
 
 # Rounds
@@ -217,16 +217,16 @@ def in_rounds(count=1_500):
 def fitted_in_rounds(rounds, right, budget):
     costs = np.tile([0.05, 0.01, 0.05, 0.05], (len(right), 1))
     told = (right, objects(rounds[0], right), costs, SETTINGS)
-    return fit_ladder(rounds, *told, rounds=(2, 4), budget=budget, model_id="m1")
+    return fit_cascade(rounds, *told, rounds=(2, 4), budget=budget, model_id="m1")
 
 
 def test_a_round_has_a_rung_of_its_own_and_few_need_the_last():
     rounds, right = in_rounds()
     made = fitted_in_rounds(rounds, right, budget=0.6)
-    assert len(made.rungs) == 5
-    climbing = [int(made.climbs(with_columns(rounds[0], checks=[count] * len(right))).sum()) for count in (0, 2, 4)]
-    assert climbing[2] == 0, "who was pasted in full has nowhere to climb"
-    assert 0 < climbing[1] < len(right)
+    assert len(made.stages) == 5
+    advancing = [int(made.advances(with_columns(rounds[0], checks=[count] * len(right))).sum()) for count in (0, 2, 4)]
+    assert advancing[2] == 0, "who was pasted in full has nowhere to advance"
+    assert 0 < advancing[1] < len(right)
 
 
 def test_a_replay_in_rounds_is_what_the_pool_would_have_got():
@@ -253,7 +253,7 @@ def test_no_box_is_judged_by_a_ladder_that_saw_its_image():
     """Features that only tell images apart: learnt by heart they look good, out of fold they do not."""
     random = np.random.default_rng(1)
     right = np.repeat(random.permutation(np.arange(20) % 2 == 0), 20)
-    names = ("score", "entropy", "agreement", "consistency", "spread", "votes")
+    names = ("score", "entropy", "closeup_score", "consistency", "spread", "votes")
     evidence = with_columns(
         evidence_of(*[{}] * 400),
         image_id=[f"i{number // 20}" for number in range(400)],
@@ -292,14 +292,14 @@ def test_few_boxes_and_a_single_image(count):
 def test_json_and_back():
     evidence, right = drawn(300)
     made = fitted(evidence, right, budget=0.5)
-    again = Ladder.from_json(json.loads(json.dumps(made.to_json(), allow_nan=False)))
+    again = Cascade.from_json(json.loads(json.dumps(made.to_json(), allow_nan=False)))
     assert again == made
     np.testing.assert_array_equal(again.replay([evidence]), made.replay([evidence]))
 
 
 def test_another_models_proposals_are_refused():
     with pytest.raises(ArtefactError, match="Expected proposals of model other"):
-        ladder(model_id="other").predict(evidence_of({}, {"score": 0.1, **UNMEASURED}))
+        cascade(model_id="other").predict(evidence_of({}, {"score": 0.1, **UNMEASURED}))
 
 
 def test_fitting_repeats_itself():

@@ -6,12 +6,12 @@ from scipy.special import logit
 
 from pipeline.selection.calibrator import feature_matrix, folds_of
 from pipeline.selection.class_affinity import (
-    LIKENESS,
+    AFFINITY,
     NOTHING,
-    Likeness,
-    fit_likeness,
-    unseen_likeness,
-    with_likeness,
+    ClassAffinity,
+    affinity_out_of_fold,
+    fit_class_affinity,
+    with_affinity,
 )
 from tests.selection.evidence import evidence_of, with_columns
 
@@ -34,7 +34,7 @@ def drawn(count=300, seed=0, noise=0.2, classes=tuple(CENTERS), label="bolt"):
 
 def test_an_object_of_its_class_is_like_it_and_another_is_not():
     rows, shown = drawn()
-    own, rival = fit_likeness(rows, shown).measure(drawn(seed=1)[0]).T
+    own, rival = fit_class_affinity(rows, shown).measure(drawn(seed=1)[0]).T
     shown = drawn(seed=1)[1]
     assert own[shown == "bolt"].min() > 0 > own[shown != "bolt"].max()
     assert rival[shown == "bolt"].min() > 0 > rival[shown == "gear"].max()
@@ -44,7 +44,7 @@ def test_an_object_of_its_class_is_like_it_and_another_is_not():
 
 def test_features_are_bounded():
     rows, shown = drawn(noise=0.0)
-    own, rival = fit_likeness(rows, shown).measure(rows).T
+    own, rival = fit_class_affinity(rows, shown).measure(rows).T
     assert np.abs(own).max() <= logit(1 - 1e-3) + 1e-9
     assert np.abs(rival).max() <= np.log(999) + 1e-9
 
@@ -53,23 +53,23 @@ def test_features_are_bounded():
 def test_two_classes(pair):
     """Where scikit-learn keeps a single row of weights."""
     rows, shown = drawn(classes=pair, label=pair[0])
-    own = fit_likeness(rows, shown).measure(rows)[:, 0]
+    own = fit_class_affinity(rows, shown).measure(rows)[:, 0]
     assert own[shown == pair[0]].min() > 0 > own[shown == pair[1]].max()
 
 
 def test_of_a_class_that_nobody_saw_nothing_is_known():
     rows, shown = drawn()
     of_another = with_columns(rows, label=["nut"] * len(rows))
-    assert np.isnan(fit_likeness(rows, shown).measure(of_another)).all()
-    features = feature_matrix(with_likeness(of_another, fit_likeness(rows, shown).measure(of_another)), LIKENESS)
+    assert np.isnan(fit_class_affinity(rows, shown).measure(of_another)).all()
+    features = feature_matrix(with_affinity(of_another, fit_class_affinity(rows, shown).measure(of_another)), AFFINITY)
     assert (features == 0).all(), "neither for it nor against it"
 
 
 @pytest.mark.parametrize("shown", [[], [NOTHING], ["bolt", "bolt"]])
 def test_where_there_is_nothing_to_learn(shown):
     rows = evidence_of(*[{}] * len(shown))
-    made = fit_likeness(rows, np.array(shown, dtype=np.str_))
-    assert made == Likeness()
+    made = fit_class_affinity(rows, np.array(shown, dtype=np.str_))
+    assert made == ClassAffinity()
     assert made.measure(rows).shape == (len(shown), 2)
     assert np.isnan(made.measure(rows)).all()
 
@@ -77,7 +77,7 @@ def test_where_there_is_nothing_to_learn(shown):
 @pytest.mark.parametrize("embedding", [[], [0.6, 0.8]])
 def test_embeddings_that_tell_nothing(embedding):
     rows = with_columns(evidence_of({}, {}), embedding=[embedding, embedding])
-    assert fit_likeness(rows, np.array(["bolt", NOTHING])) == Likeness()
+    assert fit_class_affinity(rows, np.array(["bolt", NOTHING])) == ClassAffinity()
 
 
 def test_unseen_likeness_is_learnt_from_other_images():
@@ -86,8 +86,8 @@ def test_unseen_likeness_is_learnt_from_other_images():
     looks = random.normal(size=(60, 40)).repeat(10, axis=0)
     shown = np.repeat(np.where(random.permutation(60) % 2 == 0, "bolt", NOTHING), 10)
     rows = with_columns(drawn(600)[0], embedding=looks.tolist())
-    by_heart = fit_likeness(rows, shown).measure(rows)[:, 0]
-    unseen = unseen_likeness(rows, shown, folds_of(rows, 5))[:, 0]
+    by_heart = fit_class_affinity(rows, shown).measure(rows)[:, 0]
+    unseen = affinity_out_of_fold(rows, shown, folds_of(rows, 5))[:, 0]
     gap = [one[shown == "bolt"].mean() - one[shown == NOTHING].mean() for one in (by_heart, unseen)]
     assert gap[0] > 3
     assert gap[1] < 1
@@ -96,13 +96,13 @@ def test_unseen_likeness_is_learnt_from_other_images():
 
 def test_without_folds_nothing_is_known():
     rows, shown = drawn(10)
-    assert np.isnan(unseen_likeness(rows, shown, [])).all()
+    assert np.isnan(affinity_out_of_fold(rows, shown, [])).all()
 
 
 @pytest.mark.parametrize("size", [1, 7, 300])
 def test_part_by_part_is_all_at_once(size):
     rows, shown = drawn()
-    made = fit_likeness(rows, shown)
+    made = fit_class_affinity(rows, shown)
     parts = [rows.slice(start, size) for start in range(0, len(rows), size)]
     np.testing.assert_allclose(made.measure_parts(parts), made.measure(rows))
     assert made.measure_parts([]).shape == (0, 2)
@@ -110,7 +110,7 @@ def test_part_by_part_is_all_at_once(size):
 
 def test_json_and_back():
     rows, shown = drawn()
-    made = fit_likeness(rows, shown)
-    again = Likeness.from_json(json.loads(json.dumps(made.to_json(), allow_nan=False)))
+    made = fit_class_affinity(rows, shown)
+    again = ClassAffinity.from_json(json.loads(json.dumps(made.to_json(), allow_nan=False)))
     assert again == made
     np.testing.assert_array_equal(again.measure(rows), made.measure(rows))

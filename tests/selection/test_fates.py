@@ -16,7 +16,7 @@ from pipeline.selection.fates import (
     pseudo_images,
     regions,
 )
-from pipeline.selection.missed_objects import MissModel
+from pipeline.selection.missed_objects import MissedObjectsModel
 from pipeline.settings import SelectionSettings
 from tests.selection.evidence import drawn_evidence, evidence_of, selection_of
 
@@ -223,7 +223,7 @@ def test_unsure_boxes_become_regions():
 def missing(per_image):
     """As many missed bolts in every image, whatever is proposed."""
     nothing = (0.0,) * 4
-    return MissModel(("bolt",), (per_image,), nothing, (1.0,) * 4, nothing, 0.0, "m1")
+    return MissedObjectsModel(("bolt",), (per_image,), nothing, (1.0,) * 4, nothing, 0.0, "m1")
 
 
 def test_boxes_that_are_neither_learnt_nor_ignored_and_what_was_never_proposed_are_expected_as_background():

@@ -3,7 +3,13 @@ import pyarrow as pa
 import pytest
 
 from pipeline.matching import match_proposals, matched_corners
-from pipeline.selection.localisation_bias import FARTHEST, LEAST_BOXES, Placing, corners_of, fit_placing
+from pipeline.selection.localisation_bias import (
+    FARTHEST,
+    LEAST_BOXES,
+    LocalisationBias,
+    corners_of,
+    fit_localisation_bias,
+)
 from tests.builders import box, image_id, sample
 
 SIZES = pa.table({"image_id": ["a", "b"], "width": [100, 50], "height": [80, 40]})
@@ -26,27 +32,27 @@ def drawn(count, shift, noise, seed=0):
 
 
 def test_boxes_move_by_their_class_and_size():
-    placing = Placing({"bolt": (0.1, 0.0, -0.2, 0.25)})
-    placed = placing.place(boxes(("a", "bolt", 10, 10, 30, 20), ("b", "gear", 1, 2, 3, 4)), SIZES)
+    bias = LocalisationBias({"bolt": (0.1, 0.0, -0.2, 0.25)})
+    placed = bias.place(boxes(("a", "bolt", 10, 10, 30, 20), ("b", "gear", 1, 2, 3, 4)), SIZES)
     np.testing.assert_allclose(corners_of(placed), [[12, 10, 26, 22.5], [1, 2, 3, 4]])
     assert placed.schema == boxes().schema
 
 
 def test_boxes_stay_in_their_image():
-    placing = Placing({"bolt": (-0.2, -0.2, 0.2, 0.2)})
-    placed = placing.place(boxes(("b", "bolt", 0, 1, 50, 39), ("a", "bolt", 0, 1, 50, 39)), SIZES)
+    bias = LocalisationBias({"bolt": (-0.2, -0.2, 0.2, 0.2)})
+    placed = bias.place(boxes(("b", "bolt", 0, 1, 50, 39), ("a", "bolt", 0, 1, 50, 39)), SIZES)
     np.testing.assert_allclose(corners_of(placed), [[0, 0, 50, 40], [0, 0, 60, 46.6]], rtol=1e-6)
 
 
 def test_no_boxes():
-    assert Placing({"bolt": (0.1,) * 4}).place(boxes(), SIZES) == boxes()
-    assert fit_placing(np.array([], dtype=str), np.zeros((0, 4)), np.zeros((0, 4))) == Placing()
+    assert LocalisationBias({"bolt": (0.1,) * 4}).place(boxes(), SIZES) == boxes()
+    assert fit_localisation_bias(np.array([], dtype=str), np.zeros((0, 4)), np.zeros((0, 4))) == LocalisationBias()
 
 
 @pytest.mark.parametrize("shift", [(0.1, 0.08, -0.1, -0.05), (0.0, 0.0, 0.0, 0.06)])
 def test_what_is_always_wrong_is_put_right(shift):
-    placing = fit_placing(*drawn(200, shift, 0.05))
-    np.testing.assert_allclose(placing.shifts["bolt"], shift, atol=0.015)
+    bias = fit_localisation_bias(*drawn(200, shift, 0.05))
+    np.testing.assert_allclose(bias.shifts["bolt"], shift, atol=0.015)
 
 
 def test_chance_moves_little():
@@ -54,7 +60,7 @@ def test_chance_moves_little():
     moved, medians = [], []
     for seed in range(50):
         labels, corners, truth = drawn(10, (0, 0, 0, 0), 0.1, seed)
-        moved.append(np.abs(fit_placing(labels, corners, truth).shifts["bolt"]).mean())
+        moved.append(np.abs(fit_localisation_bias(labels, corners, truth).shifts["bolt"]).mean())
         medians.append(
             np.abs(np.median((truth - corners) / np.tile(corners[:, 2:] - corners[:, :2], 2), axis=0)).mean()
         )
@@ -63,19 +69,19 @@ def test_chance_moves_little():
 
 def test_boxes_that_show_nothing_tell_nothing():
     labels, corners, truth = drawn(LEAST_BOXES, (0.1,) * 4, 0.001)
-    assert fit_placing(labels, corners, truth).shifts.keys() == {"bolt"}
+    assert fit_localisation_bias(labels, corners, truth).shifts.keys() == {"bolt"}
     truth[0] = np.nan
-    assert fit_placing(labels, corners, truth) == Placing()
+    assert fit_localisation_bias(labels, corners, truth) == LocalisationBias()
 
 
 def test_no_box_is_moved_far():
-    placing = fit_placing(*drawn(20, (0.6, 0, -0.6, 0), 0.001))
-    assert np.abs(placing.shifts["bolt"]).max() == FARTHEST
+    bias = fit_localisation_bias(*drawn(20, (0.6, 0, -0.6, 0), 0.001))
+    assert np.abs(bias.shifts["bolt"]).max() == FARTHEST
 
 
 def test_it_is_read_back_as_it_was():
-    placing = fit_placing(*drawn(20, (0.1, 0, 0, 0), 0.05))
-    assert Placing.from_json(placing.to_json()) == placing
+    bias = fit_localisation_bias(*drawn(20, (0.1, 0, 0, 0), 0.05))
+    assert LocalisationBias.from_json(bias.to_json()) == bias
 
 
 def test_the_true_box_of_each_proposal_is_looked_up():

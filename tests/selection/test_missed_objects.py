@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.matching import match_proposals
-from pipeline.selection.missed_objects import MissModel, fit_misses, recall_by_class_and_size
+from pipeline.selection.missed_objects import MissedObjectsModel, fit_missed_objects, recall_by_class_and_size
 from tests.builders import box, sample
 from tests.selection.evidence import evidence_of
 
@@ -78,7 +78,7 @@ def world(count, seed=0):
 
 
 def fitted(count=200):
-    return fit_misses(*world(count), LABELS, "m1")
+    return fit_missed_objects(*world(count), LABELS, "m1")
 
 
 def test_misses_are_expected_where_they_are():
@@ -111,7 +111,7 @@ def test_the_order_of_images_and_proposals_has_no_part_in_it():
 
 
 def test_without_held_back_images_next_to_nothing_is_expected():
-    model = fit_misses([], evidence_of(), np.zeros(0), np.zeros(0, dtype=bool), LABELS, "m1")
+    model = fit_missed_objects([], evidence_of(), np.zeros(0), np.zeros(0, dtype=bool), LABELS, "m1")
     assert (model.predict(evidence_of({"image_id": "a"}), np.array([0.5]), ["a", "b"]) < 0.05).all()
 
 
@@ -119,7 +119,7 @@ def test_where_nothing_was_missed_little_is_expected_and_less_the_more_was_looke
     def expected(count):
         samples = [sample(f"i{number}", box(*MEDIUM)) for number in range(count)]
         rows = evidence_of(*({"image_id": one.image_id} for one in samples))
-        model = fit_misses(samples, rows, np.full(count, 0.9), np.ones(count, dtype=bool), LABELS, "m1")
+        model = fit_missed_objects(samples, rows, np.full(count, 0.9), np.ones(count, dtype=bool), LABELS, "m1")
         return float(model.predict(rows, np.full(count, 0.9), ["i"]).sum())
 
     assert 0 < expected(100) < expected(5) < 0.05
@@ -127,4 +127,4 @@ def test_where_nothing_was_missed_little_is_expected_and_less_the_more_was_looke
 
 def test_json_and_back():
     model = fitted(50)
-    assert MissModel.from_json(json.loads(json.dumps(model.to_json(), allow_nan=False))) == model
+    assert MissedObjectsModel.from_json(json.loads(json.dumps(model.to_json(), allow_nan=False))) == model

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit
 from scipy.stats import binom
 
-from pipeline.selection.cascade import fit_ladder, out_of_fold
+from pipeline.selection.cascade import fit_cascade, out_of_fold
 from pipeline.selection.certificates import certify_class
 from pipeline.selection.class_affinity import NOTHING
 from pipeline.selection.clusters import error_correlation
@@ -14,7 +14,7 @@ from tests.selection.evidence import evidence_of, with_columns
 
 TARGET, CONFIDENCE, BOXES_AN_IMAGE = 0.9, 0.95, 10
 SETTINGS = SelectionSettings(target_precision=TARGET, confidence=CONFIDENCE, min_class_boxes=10**6)
-WEIGHTS = {"score": 5.0, "second_score": 3.0, "agreement": 2.0, "consistency": 2.0}
+WEIGHTS = {"score": 5.0, "tta_score": 3.0, "closeup_score": 2.0, "consistency": 2.0}
 FITTED = {"rounds": (4,), "budget": 0.25, "model_id": "m1"}
 
 
@@ -35,7 +35,7 @@ def drawn(random, images, shared):
 
 
 def found_precision(seed, images, shared):
-    """Of a pool that is judged by the ladder of all held-back images; None where nothing is certified."""
+    """Of a pool that is judged by the cascade of all held-back images; None where nothing is certified."""
     random = np.random.default_rng(seed)
     held_back, right, _ = drawn(random, images, shared)
     prices = np.tile([1.44, 0.02, 0.1], (len(right), 1))
@@ -49,7 +49,7 @@ def found_precision(seed, images, shared):
     if not told.certified:
         return None
     pool, _, p_true = drawn(random, 1_500, shared)
-    written = fit_ladder(*given, **FITTED).replay([pool]) >= told.threshold
+    written = fit_cascade(*given, **FITTED).replay([pool]) >= told.threshold
     return p_true[written].mean() if written.any() else 1.0
 
 

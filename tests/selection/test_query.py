@@ -5,8 +5,8 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from pipeline.records import QUEUE_SCHEMA, TaskKind
-from pipeline.selection.baselines import RIVALS
-from pipeline.selection.missed_objects import MissModel
+from pipeline.selection.baselines import BASELINES
+from pipeline.selection.missed_objects import MissedObjectsModel
 from pipeline.selection.query import (
     Worth,
     choose_images,
@@ -19,13 +19,13 @@ from pipeline.selection.query import (
 from pipeline.settings import QuerySettings
 from tests.selection.pools import make_pool
 
-STRATEGIES = ["crosscheck", *sorted(RIVALS)]
+STRATEGIES = ["crosscheck", *sorted(BASELINES)]
 
 
 def missing(per_image=0.0, label="bolt"):
     """As many misses of one class in every image, whatever is proposed."""
     nothing = (0.0,) * 4
-    return MissModel((label,), (per_image,), nothing, (1.0,) * 4, nothing, 0.0, "m1")
+    return MissedObjectsModel((label,), (per_image,), nothing, (1.0,) * 4, nothing, 0.0, "m1")
 
 
 def worth_of(pool, weights=None, missed=None):
@@ -164,7 +164,7 @@ def test_dropped_boxes_are_not_shown_and_cost_nothing():
     assert choose(pool, boxes=1) == ["a"]
 
 
-@pytest.mark.parametrize("strategy", sorted(set(RIVALS) - {"random", "ssm", "core_set"}))
+@pytest.mark.parametrize("strategy", sorted(set(BASELINES) - {"random", "ssm", "core_set"}))
 def test_rivals_are_asked_best_first_and_equals_by_id(strategy):
     images = {
         name: [{"score": score, "runner_up": 0.0, "entropy": 1 - score}]
@@ -243,7 +243,7 @@ def test_as_much_worth_as_the_last_chosen_is_worth_asking():
     assert no_longer_worth(pool, Worth(*(np.ones(4),) * 3), ["d"], QuerySettings()) == set()
 
 
-@pytest.mark.parametrize("strategy", sorted(RIVALS))
+@pytest.mark.parametrize("strategy", sorted(BASELINES))
 def test_rivals_never_take_a_question_back(strategy):
     pool = make_pool({f"i{n}": [{"score": 0.1 * n}] for n in range(5)}, budget=1)
     assert no_longer_worth(pool, worth_of(pool), list(pool.image_ids), QuerySettings(strategy=strategy)) == set()
@@ -293,7 +293,7 @@ def test_a_row_says_what_is_expected_of_it():
     assert row["boxes"] == 2
     assert row["kind"] == "ask"
     assert row["expected_corrections"] == pytest.approx(0.34)
-    assert row["expected_misses"] == pytest.approx(0.04)
+    assert row["expected_missed"] == pytest.approx(0.04)
 
 
 @pytest.mark.parametrize("kind", [TaskKind.AUDIT, TaskKind.BLIND])
@@ -339,8 +339,8 @@ def test_reasons_can_be_read(rows, reason):
 
 
 def test_nothing_in_a_queue_is_not_a_number():
-    unmeasured = dict.fromkeys(("consistency", "hit_fraction", "mean_iou", "spread", "agreement"))
+    unmeasured = dict.fromkeys(("consistency", "hit_fraction", "mean_iou", "spread", "closeup_score"))
     queue = queue_of({"a": [], "b": [{**unmeasured, "checks": 0}], "c": [{"p_correct": 0.0}, {"p_correct": 1.0}]})
-    for name in ("value", "expected_corrections", "expected_misses", "boxes"):
+    for name in ("value", "expected_corrections", "expected_missed", "boxes"):
         assert queue[name].null_count == 0
         assert np.isfinite(queue[name].to_numpy()).all()

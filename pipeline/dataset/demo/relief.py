@@ -20,7 +20,7 @@ _REACH = 1.15
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class Pose:
     """How one object lies under the camera.
 
     Attributes:
@@ -55,7 +55,7 @@ class Grid:
         pixel: Side of a fine pixel in units of the frame.
     """
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: Pose) -> None:
         self._to_fine = view.matrix()
         side = 2 * int(np.ceil(view.half_length_px * _REACH) + 1)
         self._middle = side * SUPERSAMPLING / 2

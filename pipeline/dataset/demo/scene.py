@@ -11,7 +11,7 @@ from pipeline.dataset.demo.bench import draw_bench
 from pipeline.dataset.demo.camera import Pixels, photograph
 from pipeline.dataset.demo.catalog import choose_things
 from pipeline.dataset.demo.pile import Part, Pile
-from pipeline.dataset.demo.relief import Grid, View
+from pipeline.dataset.demo.relief import Grid, Pose
 from pipeline.dataset.demo.shading import Light, Patch, render
 
 WIDTH, HEIGHT = 320, 240
@@ -53,7 +53,7 @@ def draw_scene(difficulty: float, rng: Generator) -> Scene:
     pile = Pile(draw_bench(WIDTH, HEIGHT, difficulty, rng), light)
     zoom, tilt, tilt_axis = rng.uniform(0.95, 1.6), rng.uniform(0.84, 1.0), rng.uniform(0, np.pi)
     for kind in choose_things(difficulty, rng):
-        view = View(rng.uniform(*kind.half_length_px) * zoom, rng.uniform(0, 2 * np.pi), tilt, tilt_axis)
+        view = Pose(rng.uniform(*kind.half_length_px) * zoom, rng.uniform(0, 2 * np.pi), tilt, tilt_axis)
         grid = Grid(view)
         patch = render(kind.draw(grid, rng), grid.pixel, light, rng)
         place = _find_place(pile, patch, difficulty, rng)

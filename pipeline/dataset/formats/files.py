@@ -86,7 +86,7 @@ def nearest_file(folder: str, names: Sequence[str], levels: int) -> str | None:
     Args:
         folder: Path or fsspec URI.
         names: File names, the most wanted first.
-        levels: How many folders to climb.
+        levels: How many folders to advance.
 
     Returns:
         Path or URI of the first one found, None where there is none.

@@ -11,7 +11,7 @@ from faster_coco_eval import COCO
 from faster_coco_eval import COCOeval_faster as COCOeval
 from numpy.typing import NDArray
 
-from pipeline.detector.evaluation.labeled_detections import Judged
+from pipeline.detector.evaluation.labeled_detections import LabeledDetections
 
 OVERALL = ("map", "map50", "map75", "map_small", "map_medium", "map_large")
 SIZES = ("all", "small", "medium", "large")
@@ -19,7 +19,7 @@ SIZES = ("all", "small", "medium", "large")
 IOUS: NDArray[np.float64] = np.linspace(0.5, 0.95, 10, dtype=np.float64)
 
 
-def average_precision(judged: Judged) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+def average_precision(judged: LabeledDetections) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
     """Average precision by COCO's definitions, 0 to 1, -1 where there is no true box.
 
     Ignore regions neither help nor hurt, as COCO's crowds. A class that the detector does not know is one of which it
@@ -50,7 +50,7 @@ def _of_class(precision: NDArray[np.float64]) -> dict[str, float]:
     return {"ap": by_size.pop("ap_all"), "ap50": _mean(precision[0, :, 0]), **by_size}
 
 
-def _truth(judged: Judged) -> dict[str, Any]:
+def _truth(judged: LabeledDetections) -> dict[str, Any]:
     classes = range(1, len(judged.labels) + 1)
     boxes = zip(judged.true_image.tolist(), judged.true_boxes.tolist(), judged.true_classes.tolist(), strict=True)
     marked = [(image, corners, label, 0) for image, corners, label in boxes]

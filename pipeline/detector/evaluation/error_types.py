@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torchvision.ops import box_iou
 
 from pipeline.detector.evaluation.curves import average_precision_of
-from pipeline.detector.evaluation.labeled_detections import Floats, Ints, Judged
+from pipeline.detector.evaluation.labeled_detections import Floats, Ints, LabeledDetections
 from pipeline.detector.evaluation.matching import Flags, Matches
 
 ERROR_TYPES = {
@@ -42,7 +42,7 @@ class ErrorType:
     ap50: float
 
 
-def error_types(judged: Judged, matches: Matches) -> dict[str, ErrorType]:
+def error_types(judged: LabeledDetections, matches: Matches) -> dict[str, ErrorType]:
     """Sort the mistakes, and put each kind right by itself.
 
     As in the paper, a detection of the wrong class is given the right one and one in the wrong place is moved, unless
@@ -76,7 +76,7 @@ def error_types(judged: Judged, matches: Matches) -> dict[str, ErrorType]:
     return {**told, "missed": ErrorType(int(missed.sum()), better - base)}
 
 
-def _sort(judged: Judged, matches: Matches) -> tuple[Names, Ints]:
+def _sort(judged: LabeledDetections, matches: Matches) -> tuple[Names, Ints]:
     """The kind of each detection (`right` and empty for those that are none), and the true box that it is about."""
     kinds = np.where(matches.right[0], _RIGHT, "").astype("<U16")
     aims = np.zeros(len(kinds), dtype=np.int64)

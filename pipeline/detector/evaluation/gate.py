@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.detector.evaluation.bootstrap import draw_images, drawn_ap, drawn_map, interval
-from pipeline.detector.evaluation.labeled_detections import Floats, Judged
+from pipeline.detector.evaluation.labeled_detections import Floats, LabeledDetections
 from pipeline.detector.evaluation.matching import match
 from pipeline.errors import DataError
 
@@ -63,7 +63,7 @@ class Comparison:
         return self.candidate - self.champion
 
 
-def compare(candidate: Judged, champion: Judged, seed: int) -> Comparison:
+def compare(candidate: LabeledDetections, champion: LabeledDetections, seed: int) -> Comparison:
     """Measure two detectors on the same draws of the same images.
 
     Args:

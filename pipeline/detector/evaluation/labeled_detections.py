@@ -17,7 +17,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Judged:
+class LabeledDetections:
     """What was found in labelled images, and what is there. Boxes are `(x1, y1, x2, y2)` in pixels of the image.
 
     Attributes:
@@ -51,7 +51,7 @@ class Judged:
     faults: tuple[tuple[str, str], ...] = ()
 
 
-def judge(predictor: Predictor, samples: Sequence[Sample], *, max_pixels: int, threads: int = 2) -> Judged:
+def judge(predictor: Predictor, samples: Sequence[Sample], *, max_pixels: int, threads: int = 2) -> LabeledDetections:
     """Detect in labelled images.
 
     Args:
@@ -75,7 +75,7 @@ def judge(predictor: Predictor, samples: Sequence[Sample], *, max_pixels: int, t
     readable = [sample for sample in samples if sample.image_id in found]
     told = [found[sample.image_id] for sample in readable]
     number = {label: index for index, label in enumerate(labels, 1)}
-    return Judged(
+    return LabeledDetections(
         labels=labels,
         image_ids=tuple(sample.image_id for sample in readable),
         sizes=np.array([(sample.width, sample.height) for sample in readable], dtype=np.int64).reshape(-1, 2),

@@ -12,7 +12,7 @@ from torchvision.ops import box_iou
 
 from pipeline.boxes import intersection_over_first
 from pipeline.detector.evaluation.average_precision import IOUS
-from pipeline.detector.evaluation.labeled_detections import Floats, Ints, Judged
+from pipeline.detector.evaluation.labeled_detections import Floats, Ints, LabeledDetections
 
 MOST_PER_CLASS = 100
 """Detections of a class that count in an image, the surest."""
@@ -27,7 +27,7 @@ class Matches:
 
     Attributes:
         labels: Class names.
-        rows: int[N], each detection's place among those of `Judged`.
+        rows: int[N], each detection's place among those of `LabeledDetections`.
         image: int[N], its image.
         classes: int[N], from 1.
         scores: float[N], descending.
@@ -48,7 +48,7 @@ class Matches:
     true_boxes: Ints
 
 
-def match(judged: Judged) -> Matches:
+def match(judged: LabeledDetections) -> Matches:
     """Match detections to true boxes as COCO does: the surest first, each with the best box of its class that is free.
 
     Args:
@@ -87,7 +87,7 @@ def match(judged: Judged) -> Matches:
     )
 
 
-def _groups(judged: Judged) -> Iterator[tuple[Ints, Ints, Ints]]:
+def _groups(judged: LabeledDetections) -> Iterator[tuple[Ints, Ints, Ints]]:
     """Detections of an image and class, the surest first, with its true boxes and the image's ignore regions."""
     classes = len(judged.labels) + 1
     true_keys = judged.true_image * classes + judged.true_classes

@@ -10,7 +10,7 @@ from pipeline.detector.evaluation.average_precision import average_precision
 from pipeline.detector.evaluation.bootstrap import draw_images, drawn_ap, drawn_map, interval
 from pipeline.detector.evaluation.curves import precision_recall, reliability
 from pipeline.detector.evaluation.error_types import error_types
-from pipeline.detector.evaluation.labeled_detections import Judged, judge
+from pipeline.detector.evaluation.labeled_detections import LabeledDetections, judge
 from pipeline.detector.evaluation.matching import match
 from pipeline.detector.inference.predictor import Predictor
 from pipeline.records import Sample
@@ -70,7 +70,7 @@ def evaluate(
     return measure(judge(predictor, samples, max_pixels=max_pixels, threads=threads), seed)
 
 
-def measure(judged: Judged, seed: int = 0) -> Metrics:
+def measure(judged: LabeledDetections, seed: int = 0) -> Metrics:
     """Measure a detector by what it found.
 
     Args:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.ops import batched_nms, box_iou
 
 from pipeline.detector.inference.predictor import Detections, Predictor
-from pipeline.detector.inference.test_time_augmentation import View, detect_in
+from pipeline.detector.inference.test_time_augmentation import AugmentedView, detect_augmented
 from pipeline.settings import FusionSettings
 
 
@@ -29,8 +29,8 @@ def detect_fused(predictor: Predictor, images: Tensor, settings: FusionSettings)
         Detections of each image, best first.
     """
     ways = [False, True] if settings.mirrored else [False]
-    views = [View(enlarged, mirrored) for enlarged in settings.scales for mirrored in ways]
-    seen = [detect_in(view, predictor, images) for view in views]
+    views = [AugmentedView(enlarged, mirrored) for enlarged in settings.scales for mirrored in ways]
+    seen = [detect_augmented(view, predictor, images) for view in views]
     return [fuse(of_one, settings.same_iou) for of_one in zip(*seen, strict=True)]
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 
 def render_window(
-    cut: NDArray[np.uint8],
+    crop: NDArray[np.uint8],
     host: NDArray[np.uint8],
-    crop: Sequence[int],
+    source: Sequence[int],
     target: Sequence[int],
     window: Sequence[int],
     feather_px: int = 0,
@@ -21,9 +21,9 @@ def render_window(
     """Draw one paste.
 
     Args:
-        cut: uint8[h, w, 3], the object with its surroundings.
+        crop: uint8[h, w, 3], the object with its surroundings.
         host: uint8[H, W, 3], the image that it is pasted into; left as it is.
-        crop: `(x1, y1, x2, y2)` in the cut, what of it is pasted.
+        source: `(x1, y1, x2, y2)` in the crop, the part of it that is pasted.
         target: `(x1, y1, x2, y2)` in the host, where that is put.
         window: `(x1, y1, x2, y2)` in the host, holds the target.
         feather_px: The outermost pixels of the crop blend into the host over so many pixels; 0 is a hard edge.
@@ -31,12 +31,12 @@ def render_window(
     Returns:
         uint8[h, w, 3]: the window with the crop on it.
     """
-    (cx1, cy1, cx2, cy2), (tx1, ty1, tx2, ty2), (wx1, wy1, wx2, wy2) = crop, target, window
+    (sx1, sy1, sx2, sy2), (tx1, ty1, tx2, ty2), (wx1, wy1, wx2, wy2) = source, target, window
     shown = host[wy1:wy2, wx1:wx2].copy()
     sides = (tx2 - tx1, ty2 - ty1)
-    pasted: NDArray[Any] = cut[cy1:cy2, cx1:cx2]
-    if sides != (cx2 - cx1, cy2 - cy1):
-        shrinks = sides[0] < cx2 - cx1
+    pasted: NDArray[Any] = crop[sy1:sy2, sx1:sx2]
+    if sides != (sx2 - sx1, sy2 - sy1):
+        shrinks = sides[0] < sx2 - sx1
         pasted = cv2.resize(pasted, sides, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     under = shown[ty1 - wy1 : ty2 - wy1, tx1 - wx1 : tx2 - wx1]
     if feather_px:

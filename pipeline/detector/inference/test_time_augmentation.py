@@ -15,7 +15,7 @@ from pipeline.detector.training.data.labeled_image import FILL
 
 
 @dataclass(frozen=True)
-class View:
+class AugmentedView:
     """One way to look at an image.
 
     Attributes:
@@ -27,7 +27,7 @@ class View:
     mirrored: bool
 
 
-def detect_in(view: View, predictor: Predictor, images: Tensor) -> list[Detections]:
+def detect_augmented(view: AugmentedView, predictor: Predictor, images: Tensor) -> list[Detections]:
     """Detect in a view of images.
 
     Args:
@@ -49,7 +49,7 @@ def detect_in(view: View, predictor: Predictor, images: Tensor) -> list[Detectio
     return [_back(one, view, width, x_factor, y_factor) for one in predictor(shown)]
 
 
-def _back(seen: Detections, view: View, width: int, x_factor: float, y_factor: float) -> Detections:
+def _back(seen: Detections, view: AugmentedView, width: int, x_factor: float, y_factor: float) -> Detections:
     x1, y1, x2, y2 = seen.boxes.unbind(1)
     if view.mirrored:
         x1, x2 = width - x2, width - x1

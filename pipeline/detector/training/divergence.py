@@ -18,7 +18,7 @@ TINY = 1e-3
 
 
 @dataclass(frozen=True)
-class Trouble:
+class Divergence:
     """What went wrong.
 
     Attributes:
@@ -43,7 +43,7 @@ class _Step:
     image_ids: tuple[str, ...]
 
 
-class Watch:
+class DivergenceWatch:
     """Remembers losses and gradient norms as they lie on the device, and looks at all of them at once now and then.
 
     Args:
@@ -73,7 +73,7 @@ class Watch:
         """
         self._steps.append(_Step(step, losses, norm, tuple(image_ids)))
 
-    def look(self) -> Trouble | None:
+    def look(self) -> Divergence | None:
         """Judge the steps since the last look and forget them. This is where the device is waited for."""
         steps, self._steps, self.losses = self._steps, [], []
         if not steps:
@@ -89,12 +89,12 @@ class Watch:
                 if not math.isfinite(value)
             ]
             if bad:
-                return Trouble(one.number, ", ".join(bad), one.image_ids)
+                return Divergence(one.number, ", ".join(bad), one.image_ids)
         totals = [sum(losses.values()) for losses in self.losses]
         mean, last = sum(totals) / len(totals), totals[-1]
         # A leap that clipped gradients have brought down again since is no trouble.
         if self.means and last > self._settings.divergence * max(min(self.means), TINY):
             worst = steps[totals.index(max(totals))]
-            return Trouble(worst.number, f"loss {last:.3g} after {min(self.means):.3g}", worst.image_ids)
+            return Divergence(worst.number, f"loss {last:.3g} after {min(self.means):.3g}", worst.image_ids)
         self.means = [*self.means, mean][-REMEMBERED:]
         return None

@@ -18,12 +18,12 @@ from pipeline.detector.models.heads import Target
 from pipeline.detector.training.checkpoint import CHECKPOINT, no_checkpoint, read_checkpoint
 from pipeline.detector.training.data.batches import Batch
 from pipeline.detector.training.data.mixup import mixup
-from pipeline.detector.training.divergence import Trouble, Watch
+from pipeline.detector.training.divergence import Divergence, DivergenceWatch
 from pipeline.detector.training.early_stop import EarlyStop
 from pipeline.detector.training.optimizer import build_optimizer, learning_rate_factor
 from pipeline.detector.training.processes import student_in_processes, without_sync
 from pipeline.detector.training.result import TrainingResult
-from pipeline.detector.training.teacher import build_teacher, with_second_look
+from pipeline.detector.training.teacher import build_teacher, with_teacher_labels
 from pipeline.errors import PipelineError
 from pipeline.seeds import derive_seed
 from pipeline.settings import TrainingSettings
@@ -65,7 +65,7 @@ class Run:
         self.teacher.module.eval()
         self._student = student_in_processes(detector, fabric, settings)
         self._seed = seed
-        self._watch = Watch(settings.recovery, lambda values: torch.as_tensor(fabric.all_reduce(values)))
+        self._watch = DivergenceWatch(settings.recovery, lambda values: torch.as_tensor(fabric.all_reduce(values)))
         self._logged: list[dict[str, float]] = []
         self._good = _copy(self._state())
 
@@ -112,7 +112,7 @@ class Run:
             found = iter(self.teacher.module(self.fabric.to_device(batch.weak)))
         settings = self.settings.teacher
         return [
-            with_second_look(target, next(found), settings) if is_pseudo else target
+            with_teacher_labels(target, next(found), settings) if is_pseudo else target
             for target, is_pseudo in zip(targets, batch.pseudo, strict=True)
         ]
 
@@ -154,7 +154,7 @@ class Run:
         """What every process holds, in the order of their ranks."""
         return [self.fabric.broadcast(value, src=rank) for rank in range(self.fabric.world_size)]
 
-    def _roll_back(self, trouble: Trouble) -> None:
+    def _roll_back(self, trouble: Divergence) -> None:
         rollbacks, recovery = self.result.rollbacks, self.settings.recovery
         trouble = replace(trouble, image_ids=tuple(name for names in self._all(trouble.image_ids) for name in names))
         if len(rollbacks) >= recovery.max_rollbacks:

@@ -37,7 +37,7 @@ def build_teacher(model: nn.Module, decay: float) -> AveragedModel:
     return AveragedModel(model, multi_avg_fn=average)
 
 
-def with_second_look(target: Target, found: Target, settings: TeacherSettings) -> Target:
+def with_teacher_labels(target: Target, found: Target, settings: TeacherSettings) -> Target:
     """Add to the labels of a pseudo-labelled image what the teacher sees in it where no label is.
 
     Pseudo-labels are certified to be right, not to be complete, and an object without a label is taught as background.

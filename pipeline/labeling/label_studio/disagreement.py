@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from pipeline.labeling.label_studio.client import Client
 from pipeline.labeling.label_studio.project import find_project
-from pipeline.labeling.label_studio.views import DISPUTED
+from pipeline.labeling.label_studio.tabs import DISPUTED
 from pipeline.settings.labeling import LabelStudioSettings
 
 _MARKED_AT_ONCE = 500

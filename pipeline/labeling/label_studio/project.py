@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.errors import RemoteError
 from pipeline.labeling.label_studio.client import Client
 from pipeline.labeling.label_studio.page import INSTRUCTION, label_config
-from pipeline.labeling.label_studio.views import ensure_views
+from pipeline.labeling.label_studio.tabs import ensure_tabs
 from pipeline.settings.labeling import LabelStudioSettings
 
 MODEL_VERSION = "crosscheck"
@@ -70,7 +70,7 @@ def ensure_project(client: Client, settings: LabelStudioSettings, labels: Sequen
         _refuse_lost_labels(client, number, title, config)
     if changes:
         client.update_project(number, **changes)
-    ensure_views(client, number)
+    ensure_tabs(client, number)
     return number
 
 

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.labeling.label_studio.client import Client
-from pipeline.labeling.label_studio.views import WITHDRAWN
+from pipeline.labeling.label_studio.tabs import WITHDRAWN
 
 Json = dict[str, Any]
 

@@ -8,7 +8,7 @@ import torchvision
 from torchvision.models.detection import fasterrcnn_resnet50_fpn, fcos_resnet50_fpn, retinanet_resnet50_fpn
 from torchvision.models.detection.image_list import ImageList
 
-from pipeline.detector import networks
+from pipeline.detector.models import networks
 from pipeline.detector.models.detector import build_detector
 from pipeline.detector.models.networks import BatchNormalize
 from pipeline.errors import ArtefactError

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from pipeline.detector.training.divergence import REMEMBERED, Watch
+from pipeline.detector.training.divergence import REMEMBERED, DivergenceWatch
 from pipeline.settings import RecoverySettings
 
 
@@ -14,7 +14,7 @@ def losses(classification, box=0.1):
 
 
 def watch(*rows, norms=None, divergence=5.0):
-    made = Watch(RecoverySettings(divergence=divergence))
+    made = DivergenceWatch(RecoverySettings(divergence=divergence))
     for step, row in enumerate(rows):
         norm = torch.tensor(1.0 if norms is None else norms[step])
         made.record(step, row, norm, [f"image{step}"])
@@ -48,7 +48,7 @@ def test_the_first_bad_step_and_its_cause_are_named(rows, norms, step, cause):
 
 
 def test_infinite_gradients_are_no_trouble_where_they_are_expected():
-    made = Watch(RecoverySettings())
+    made = DivergenceWatch(RecoverySettings())
     made.record(0, losses(1.0), None, ["one"])
     assert made.look() is None
 
@@ -74,7 +74,7 @@ def test_a_leap_that_is_over_is_no_trouble():
 
 
 def test_a_slow_rise_is_not_a_leap_and_old_losses_are_forgotten():
-    made = Watch(RecoverySettings(divergence=5.0))
+    made = DivergenceWatch(RecoverySettings(divergence=5.0))
     for step in range(20):
         made.record(step, losses(1.3**step), torch.tensor(1.0), [])
         assert made.look() is None

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pipeline.boxes import as_boxes
-from pipeline.detector.training.teacher import build_teacher, with_second_look
+from pipeline.detector.training.teacher import build_teacher, with_teacher_labels
 from pipeline.settings import TeacherSettings
 from tests.detector.small import target
 
@@ -88,13 +88,13 @@ def found(*rows):
 )
 def test_a_second_look_written_out(known, seen, boxes, weights, regions):
     settings = TeacherSettings(enabled=True, ignore_score=0.3, box_score=0.9)
-    looked = with_second_look(known, seen, settings)
+    looked = with_teacher_labels(known, seen, settings)
     assert len(looked["boxes"]) == len(looked["labels"]) == boxes
     assert looked["weights"].tolist() == pytest.approx(weights)
     assert len(looked["ignore"]) == regions
 
 
 def test_no_score_makes_a_box_unless_that_is_set():
-    looked = with_second_look(target(), found((HERE, 1.0, 1)), TeacherSettings(enabled=True))
+    looked = with_teacher_labels(target(), found((HERE, 1.0, 1)), TeacherSettings(enabled=True))
     assert len(looked["boxes"]) == 0
     assert looked["ignore"].tolist() == [list(map(float, HERE))]

@@ -22,7 +22,7 @@ from pipeline.detector.training.data.labeled_image import FILL, LabeledPixels
 from pipeline.detector.training.data.mixup import is_on, mixup
 from pipeline.detector.training.data.pseudo_labels import bound_pseudo_labels
 from pipeline.detector.training.data.sampling import Epochs, repeat_factors
-from pipeline.detector.training.data.views import Slot, Views
+from pipeline.detector.training.data.views import Slot, WeakStrongViews
 from pipeline.errors import DataError, ImageFault
 from pipeline.records import Sample, State
 from pipeline.settings import TrainingSettings
@@ -135,7 +135,7 @@ class BatchPlan(Dataset[Batch]):
         self._images = images.with_samples(self.pseudo_labels.samples)
         self._settings = settings
         self._seed = seed
-        self._views = Views(self._images.samples, settings, seed)
+        self._views = WeakStrongViews(self._images.samples, settings, seed)
         self._is_pseudo = [sample.state is State.PSEUDO for sample in images.samples]
         self._labeled, self._pseudo = (
             [index for index, is_pseudo in enumerate(self._is_pseudo) if is_pseudo == kind] for kind in (False, True)

@@ -32,7 +32,7 @@ class Slot:
     burning_in: bool
 
 
-class Views:
+class WeakStrongViews:
     """Makes both views of an image, each a pure function of the seed and the slot.
 
     Args:

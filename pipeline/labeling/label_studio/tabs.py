@@ -37,7 +37,7 @@ def _where(field: str, operator: str, value: Any) -> Json:
     return {"filter": f"filter:tasks:{field}", "operator": operator, "type": kind, "value": value}
 
 
-def _view(title: str, *conditions: Json) -> Json:
+def _tab(title: str, *conditions: Json) -> Json:
     return {
         "title": title,
         "type": "list",
@@ -49,22 +49,22 @@ def _view(title: str, *conditions: Json) -> Json:
     }
 
 
-VIEWS = (
-    _view(
+TABS = (
+    _tab(
         "best first",
         _where("total_annotations", "equal", 0),
         _where("cancelled_annotations", "equal", 0),
         _where("data.kind", "not_equal", WITHDRAWN),
     ),
-    _view("audit", _where("data.kind", "equal", TaskKind.AUDIT.value)),
-    _view("blind", _where("data.kind", "equal", TaskKind.BLIND.value)),
-    _view("skipped", _where("cancelled_annotations", "greater", 0)),
-    _view("disagreement", _where(f"data.{DISPUTED}", "equal", "yes")),
+    _tab("audit", _where("data.kind", "equal", TaskKind.AUDIT.value)),
+    _tab("blind", _where("data.kind", "equal", TaskKind.BLIND.value)),
+    _tab("skipped", _where("cancelled_annotations", "greater", 0)),
+    _tab("disagreement", _where(f"data.{DISPUTED}", "equal", "yes")),
 )
 """What is of no use to people is hidden, in the table and beside the image."""
 
 
-def ensure_views(client: Client, project: int) -> None:
+def ensure_tabs(client: Client, project: int) -> None:
     """Make tabs that are missing, and give those that are there their order and filters back.
 
     Whoever sorts or filters a tab in the page changes it for everybody; columns stay as people have them. Tabs that
@@ -75,7 +75,7 @@ def ensure_views(client: Client, project: int) -> None:
         project: The project.
     """
     there = {view["data"].get("title"): view for view in client.views(project) if view.get("data")}
-    for wanted in VIEWS:
+    for wanted in TABS:
         view, former = there.get(wanted["title"]), there.get(_FORMER + wanted["title"])
         if view is None and former is not None:
             client.update_view(project, former["id"], wanted)
