@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LABEL_STUDIO_VENV := .venv-label-studio
 LABEL_STUDIO_PORT ?= 8080
-# Pictures below this folder can be shown; each project still opens only the folders that it needs.
+# Images below this folder can be shown; each project still opens only the folders that it needs.
 LABEL_STUDIO_DOCUMENT_ROOT ?= $(CURDIR)
 
 export NO_ALBUMENTATIONS_UPDATE = 1

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from prefect import flow, task
+from prefect import flow
 
 from flows.progress import run_page_progress
-from flows.tasks import RETRIED, label_studio_token
+from flows.tasks import annotators
+from pipeline.cycle import only_one
 from pipeline.settings import load_settings
-from pipeline.stages.backend import labeling_backend
-from pipeline.stages.cycle import only_one
-from pipeline.stages.harvest import harvest_now
-
-
-@task(name="harvest now", **RETRIED)
-def harvest_now_task(config: str, overrides: list[str], full: bool) -> dict[str, Any]:
-    """Collect and commit answers that are new."""
-    settings = load_settings(config, overrides)
-    backend = labeling_backend(settings, label_studio_token(settings))
-    with only_one(settings):
-        return harvest_now(settings, backend, None, run_page_progress(), full)
 
 
 @flow(name="harvest", description=__doc__)
@@ -33,6 +23,11 @@ def harvest(config: str, overrides: list[str] | None = None, full: bool = False)
         full: Read every answer again, which finds deleted ones, instead of new ones alone.
 
     Returns:
-        What was taken in.
+        What was taken in, see `HarvestSummary`.
     """
-    return harvest_now_task(config, overrides or [], full)
+    from pipeline.labeling.feedback.intake import Intake
+    from pipeline.stages.harvest import harvest_now
+
+    settings = load_settings(config, overrides or [])
+    with only_one(settings):
+        return asdict(harvest_now(Intake(settings, annotators(settings)), run_page_progress(), full))

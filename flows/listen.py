@@ -29,7 +29,7 @@ LEAST_SECRET = 16
 
 
 def listen(secret: SecretStr | None, host: str, port: int, quiet_s: float) -> None:
-    """Serve until the process is told to end.
+    """Serve until the process is stopped.
 
     Args:
         secret: What every webhook must bring along.
@@ -79,7 +79,7 @@ def receiver(secret: SecretStr, quiet_s: float, tell: Callable[[], None]) -> Fas
             try:
                 await asyncio.to_thread(tell)
             except Exception:  # the schedule harvests whatever a hint failed to
-                LOG.exception("Prefect could not be told; answers are harvested by the schedule")
+                LOG.exception("Prefect could not be reached; the schedule harvests the answers")
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-from pipeline.stages.cycle import Progress, silent
+from pipeline.progress import Progress, silent
 
 _listener: ContextVar[Progress] = ContextVar("listener", default=silent)
 SECONDS_BETWEEN_UPDATES = 5.0

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from prefect import flow, task
+from prefect import flow
 
 from flows.progress import run_page_progress
-from flows.tasks import RETRIED, label_studio_token
+from flows.tasks import annotators
+from pipeline.cycle import only_one
 from pipeline.settings import load_settings
-from pipeline.stages.backend import labeling_backend
-from pipeline.stages.cycle import only_one
-from pipeline.stages.push import push_now
-
-
-@task(name="push now", **RETRIED)
-def push_now_task(config: str, overrides: list[str]) -> dict[str, Any]:
-    """Push the tasks that are not there yet."""
-    settings = load_settings(config, overrides)
-    backend = labeling_backend(settings, label_studio_token(settings))
-    with only_one(settings):
-        return push_now(settings, backend, run_page_progress())
 
 
 @flow(name="push", description=__doc__)
@@ -32,6 +22,10 @@ def push(config: str, overrides: list[str] | None = None) -> dict[str, Any]:
         overrides: `section.key=value` texts laid over it.
 
     Returns:
-        What was pushed, and for which cycle.
+        What was pushed, see `PushRun`.
     """
-    return push_now_task(config, overrides or [])
+    from pipeline.stages.push import push_now
+
+    settings = load_settings(config, overrides or [])
+    with only_one(settings):
+        return asdict(push_now(settings, annotators(settings), run_page_progress()))

@@ -2,59 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
-from prefect import Task, flow
+from prefect import flow
 
-from flows.tasks import (
-    CycleRef,
-    Told,
-    finetune_task,
-    gate_task,
-    grade_task,
-    harvest_task,
-    import_task,
-    in_workspace,
-    mine_task,
-    report_task,
-    select_task,
-)
+from flows.tasks import as_task, surroundings
+from pipeline.cycle import only_one, open_cycle
+from pipeline.loop import FINETUNE, GATE, HARVEST, HIDDEN_TRUTH, IMPORT, MINE, REPORT, SELECT, Step, run_steps
 from pipeline.settings import load_settings
-from pipeline.stages.cycle import only_one, open_cycle
 
 
 @flow(name="finetune")
-def finetune(config: str, overrides: list[str] | None = None) -> dict[str, Any]:
-    """Import, harvest, fine-tune the champion and put the candidate through the gate."""
-    return _run(config, overrides, [import_task, harvest_task, finetune_task, gate_task])
+def finetune(config: str, overrides: list[str] | None = None) -> int:
+    """Import, harvest, fine-tune the champion and put the candidate through the gate. Returns the cycle's number."""
+    return _run(config, overrides, (IMPORT, HARVEST, FINETUNE, GATE))
 
 
 @flow(name="mine")
-def mine(config: str, overrides: list[str] | None = None) -> dict[str, Any]:
-    """Mine the pool with the champion and decide every proposal's fate."""
-    return _run(config, overrides, [mine_task, select_task])
+def mine(config: str, overrides: list[str] | None = None) -> int:
+    """Mine the pool with the champion and decide every proposal's fate. Returns the cycle's number."""
+    return _run(config, overrides, (MINE, SELECT))
 
 
 @flow(name="report")
-def report(config: str, overrides: list[str] | None = None) -> dict[str, Any]:
-    """Write the pages of the cycle under way."""
-    return _run(config, overrides, [grade_task, report_task])
+def report(config: str, overrides: list[str] | None = None) -> int:
+    """Write the pages of the cycle under way. Returns the cycle's number."""
+    return _run(config, overrides, (HIDDEN_TRUTH, REPORT))
 
 
-def _run(config: str, overrides: list[str] | None, steps: Iterable[Task[[CycleRef], Told]]) -> dict[str, Any]:
-    """Run stages in order; those that have run before do nothing.
-
-    Args:
-        config: Settings file.
-        overrides: `section.key=value` texts laid over it.
-        steps: The stages.
-
-    Returns:
-        The cycle's number, and what each stage told.
-    """
+def _run(config: str, overrides: list[str] | None, steps: Sequence[Step]) -> int:
     settings = load_settings(config, overrides or [])
     with only_one(settings):
-        ref = CycleRef.of(open_cycle(settings, datetime.now(UTC)))
-        return {"cycle": ref.number, **{step.name: in_workspace(step, ref) for step in steps}}
+        cycle = open_cycle(settings, datetime.now(UTC))
+        run_steps(cycle, steps, surroundings(), as_task)
+    return cycle.number

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-import torch
 
 
 def derive_seed(seed: int, *parts: str | int) -> int:
@@ -27,6 +26,6 @@ def numpy_generator(seed: int, *parts: str | int) -> np.random.Generator:
     return np.random.default_rng(derive_seed(seed, *parts))
 
 
-def torch_generator(seed: int, *parts: str | int) -> torch.Generator:
-    """A CPU torch generator for one purpose, see `derive_seed`."""
-    return torch.Generator().manual_seed(derive_seed(seed, *parts))
+def cycle_seed(seed: int, cycle: int) -> int:
+    """What drives the training run of a cycle."""
+    return derive_seed(seed, "cycle", cycle) % 2**31

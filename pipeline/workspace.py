@@ -5,7 +5,7 @@
 - `models/champion.json`: the model in use, an atomic pointer
 - `cycles/<number>/`: what one cycle made, see `stages`
 - `labeling/`: the state of the labelling backend
-- `reports/`: `index.html` and a page a cycle
+- `reports/`: `index.html` and one page per cycle
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 from uuid import uuid4
 
 import fsspec
@@ -24,8 +25,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
+from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import ArtefactError
+
+R = TypeVar("R")
 
 
 class Folder:
@@ -140,6 +144,32 @@ class Folder:
         except ValueError as fault:
             raise ArtefactError(f"{self.path(name)}: expected JSON, got {fault}. Remove it and run again.") from fault
 
+    def write_record(self, name: str, record: object) -> None:
+        """Write a dataclass as JSON, atomically."""
+        self.write_json(name, _adapter(cast(Hashable, type(record))).dump_python(record, mode="json"))
+
+    def read_record(self, name: str, kind: type[R]) -> R:
+        """Read a dataclass back.
+
+        Args:
+            name: The file's name.
+            kind: The dataclass; keys that it does not have are left out.
+
+        Raises:
+            ArtefactError: The file is missing, is no JSON, lacks a key or holds a value of the wrong type; the message
+                names each, and the command that makes it where `kind` has a `MADE_BY`.
+        """
+        try:
+            values = json.loads(self.read_bytes(name))
+            return cast(R, _adapter(cast(Hashable, kind)).validate_python(values))
+        except ValidationError as fault:
+            found = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in fault.errors())
+        except ValueError as fault:
+            found = str(fault)
+        made_by = getattr(kind, "MADE_BY", "the command that makes it")
+        remedy = getattr(kind, "REMEDY", f"Remove the file and run `{made_by}` again.")
+        raise ArtefactError(f"{self.path(name)}: expected a {kind.__name__}, got {found}. {remedy}")
+
     def write_table(self, name: str, table: pa.Table) -> None:
         """Write a parquet file atomically; the same table gives the same bytes."""
         with self.create(name) as file:
@@ -223,3 +253,8 @@ class Workspace(Folder):
     def cycles(self) -> list[int]:
         """Numbers of every cycle that was opened, ascending."""
         return [int(name) for name in self.folder("cycles").names() if name.isdecimal()]
+
+
+@cache
+def _adapter(kind: Hashable) -> TypeAdapter[Any]:
+    return TypeAdapter(cast(Any, kind))

@@ -1,175 +1,163 @@
-"""How long it takes to ask about many images, and to take the answers in, at a running Label Studio."""
+"""`crosscheck bench labeling`: how long a push and a harvest of many tasks take at a running Label Studio."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
 
-from PIL import Image
 from pydantic import SecretStr
 
+from pipeline.bench.generated_tasks import LABELS, generated_task, served_image
+from pipeline.bench.measures import Stopwatch
 from pipeline.errors import RemoteError
 from pipeline.labeling.label_studio import LabelStudioBackend
 from pipeline.labeling.label_studio.client import Client
 from pipeline.labeling.label_studio.project import find_project
-from pipeline.records import Box, Source, Task, make_box_id
-from pipeline.seeds import numpy_generator
+from pipeline.progress import Progress, silent
+from pipeline.records import Task
 from pipeline.settings.labeling import LabelStudioSettings
-from pipeline.stages.cycle import Progress, silent
 from pipeline.workspace import Folder
 
-LABELS = ("bolt", "nut", "washer")
-SIDE = (1280, 960)
-Result = TypeVar("Result")
+STEPS = ("push", "push again", "renew", "answer", "harvest", "harvest again")
+"""`renew` pushes all tasks once more after some have changed; `answer` is the server's own work, measured for
+completeness."""
+ACCEPTED_IOU = 0.9
 
 
-def bench_labeling(
-    url: str,
-    token: SecretStr,
-    *,
-    tasks: int = 10_000,
-    boxes: int = 5,
-    renewed: int = 500,
-    page_size: int = 500,
-    timeout_s: float = 600.0,
-    progress: Progress = silent,
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Load:
+    """What the server has to bear.
+
+    Attributes:
+        tasks: How many are pushed and harvested.
+        boxes: The machine's boxes on each.
+        renewed: How many of the tasks get new boxes, as after a new model; at most all of them.
+        page_size: Tasks per request.
+        timeout_s: Longest wait for one reply; the server makes all answers in one request.
+    """
+
+    tasks: int = 10_000
+    boxes: int = 5
+    renewed: int = 500
+    page_size: int = 500
+    timeout_s: float = 600.0
+
+
+@dataclass(frozen=True)
+class LabelingResult:
+    """What was measured.
+
+    Attributes:
+        load: What the server had to bear.
+        answered_boxes: In all answers.
+        seconds: By the names of `STEPS`.
+        tasks_per_s: Of `push` and `harvest`.
+    """
+
+    load: Load
+    answered_boxes: int
+    seconds: Mapping[str, float]
+    tasks_per_s: Mapping[str, float]
+
+
+def bench_labeling(url: str, token: SecretStr, load: Load | None = None, progress: Progress = silent) -> LabelingResult:
     """Push generated tasks twice, renew some as after a new model, have the server answer all, and harvest twice.
 
-    The project is made for this and removed at the end, however it ends. One small image, served from here, stands
-    for all of them: a push looks whether the page can show one.
+    The project is created for this and always removed at the end. One small image, served from here, stands for all of
+    them: a push makes sure that the page can show one.
 
     Args:
         url: A running server.
-        token: Of a user who may make projects.
-        tasks: How many.
-        boxes: The machine's boxes on each.
-        renewed: How many of the tasks get new boxes; at most all of them.
-        page_size: Tasks a request.
-        timeout_s: Longest wait for one reply; the server alone makes the answers, in one request.
-        progress: Told while it goes on.
-
-    Returns:
-        What was measured, in seconds by step, with the counts that prove it.
+        token: Of a user who may create projects.
+        load: What it has to bear.
+        progress: Called before every step.
 
     Raises:
         RemoteError: The server is down or refuses, or it did not keep what was pushed.
     """
+    load = load or Load()
+    title, watch = f"crosscheck bench {time.time_ns()}"[:50], Stopwatch()
     settings = LabelStudioSettings(
-        url=url, project=f"crosscheck bench {time.time_ns()}"[:50], images="url", page_size=page_size,
-        timeout_s=timeout_s,
-    )  # fmt: skip
-    client = Client(url, token, timeout_s)
-    seconds: dict[str, float] = {}
-    with TemporaryDirectory() as scratch, _image() as address, _project(client, settings.project):
-        asked = [_task(number, boxes, address) for number in range(tasks)]
-        backend = LabelStudioBackend(settings, LABELS, token, 0.9, Folder(Path(scratch)))
-
-        def step(name: str, call: Callable[[], Result]) -> Result:
-            progress(name, 0, len(STEPS))
-            began = time.perf_counter()
-            result = call()
-            seconds[name] = time.perf_counter() - began
-            return result
-
-        first = step("push", lambda: backend.push(asked))
-        again = step("push again", lambda: backend.push(asked))
-        fresh = [replace(task, model_id="newer") for task in asked[:renewed]]
-        changed = step("renew", lambda: backend.push([*fresh, *asked[renewed:]]))
-        project = find_project(client, settings.project)
-        assert project is not None, "it was pushed to"
-        step("answer", lambda: client.accept_predictions(int(project["id"])))
-        found = step("harvest", backend.harvest)
-        nothing = step("harvest again", lambda: backend.harvest(found.watermark))
-    counts = {
-        "created": (len(first.created), tasks),
-        "found again": (len(again.existing), tasks),
-        "created again": (len(again.created), 0),
-        "renewed": (len(changed.updated), len(fresh)),
-        "answered": (len(found.answers), tasks),
-        "answered again": (len(nothing.answers), 0),
-    }
-    wrong = [f"{name}: expected {wanted}, got {got}" for name, (got, wanted) in counts.items() if got != wanted]
-    if wrong:
-        raise RemoteError(f"Label Studio at {url}: {'; '.join(wrong)}")
-    return {
-        "tasks": tasks,
-        "renewed": len(fresh),
-        "boxes": sum(len(answer.boxes) for answer in found.answers),
-        "page_size": page_size,
-        "seconds": {name: round(seconds[name], 2) for name in STEPS},
-        "tasks_per_s": {name: round(tasks / seconds[name], 1) for name in ("push", "harvest")},
-    }
+        url=url, project=title, image_access="url", page_size=load.page_size, timeout_s=load.timeout_s
+    )
+    client = Client(url, token, load.timeout_s)
+    with TemporaryDirectory() as scratch, served_image() as address, _removed_at_the_end(client, title):
+        backend = LabelStudioBackend(settings, LABELS, token, ACCEPTED_IOU, Folder(scratch))
+        tasks = [generated_task(number, load.boxes, address) for number in range(load.tasks)]
+        exchange = _Exchange(client, backend, title, watch, progress)
+        answered_boxes = exchange.run(tasks, load.renewed)
+    return LabelingResult(
+        load,
+        answered_boxes=answered_boxes,
+        seconds={step: round(watch.total(step), 2) for step in STEPS},
+        tasks_per_s={step: round(load.tasks / watch.total(step), 1) for step in ("push", "harvest")},
+    )
 
 
-STEPS = ("push", "push again", "renew", "answer", "harvest", "harvest again")
-"""`renew` pushes once more all tasks, of which some have changed; `answer` is the server's own work, measured for
-completeness."""
+@dataclass(frozen=True)
+class _Exchange:
+    """Every push and harvest of the benchmark, with one project of a Label Studio."""
+
+    client: Client
+    backend: LabelStudioBackend
+    title: str
+    watch: Stopwatch
+    progress: Progress
+
+    def run(self, tasks: Sequence[Task], renewed: int) -> int:
+        """Go through `STEPS`, check every count, and return the boxes in all answers.
+
+        Raises:
+            RemoteError: A count is wrong.
+        """
+        backend = self.backend
+        changed = [*(replace(task, model_id="newer") for task in tasks[:renewed]), *tasks[renewed:]]
+        with self._step("push"):
+            push = backend.push(tasks)
+        with self._step("push again"):
+            second_push = backend.push(tasks)
+        with self._step("renew"):
+            renewal = backend.push(changed)
+        with self._step("answer"):
+            self.client.accept_predictions(self._project_id())
+        with self._step("harvest"):
+            harvest = backend.harvest()
+        with self._step("harvest again"):
+            second_harvest = backend.harvest(harvest.watermark)
+        counts = {
+            "created": (len(push.created), len(tasks)),
+            "existing at the second push": (len(second_push.existing), len(tasks)),
+            "created at the second push": (len(second_push.created), 0),
+            "renewed": (len(renewal.updated), min(renewed, len(tasks))),
+            "answered": (len(harvest.answers), len(tasks)),
+            "answered at the second harvest": (len(second_harvest.answers), 0),
+        }
+        wrong = [f"{name}: expected {wanted}, got {got}" for name, (got, wanted) in counts.items() if got != wanted]
+        if wrong:
+            raise RemoteError(f"Label Studio project {self.title}: {'; '.join(wrong)}")
+        return sum(len(answer.boxes) for answer in harvest.answers)
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        self.progress(name, 0, len(STEPS))
+        with self.watch.time(name):
+            yield
+
+    def _project_id(self) -> int:
+        project = find_project(self.client, self.title)
+        assert project is not None, "tasks were pushed to it"
+        return int(project["id"])
 
 
 @contextmanager
-def _project(client: Client, title: str) -> Iterator[None]:
+def _removed_at_the_end(client: Client, title: str) -> Iterator[None]:
+    """Remove a project, if it was created."""
     try:
         yield
     finally:
         project = find_project(client, title)
         if project is not None:
             client.delete_project(int(project["id"]))
-
-
-@contextmanager
-def _image() -> Iterator[str]:
-    """Serve one image, whatever is asked for, and give the address."""
-    file = io.BytesIO()
-    Image.new("RGB", SIDE, "grey").save(file, "PNG")
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "image/png")
-            self.send_header("Access-Control-Allow-Origin", "*")
-            self.send_header("Content-Length", str(len(file.getvalue())))
-            self.end_headers()
-            self.wfile.write(file.getvalue())
-
-        def log_message(self, *_: object) -> None:
-            """Standard error is for progress."""
-
-    server = ThreadingHTTPServer(("localhost", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://localhost:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def _task(number: int, boxes: int, address: str) -> Task:
-    image_id = hashlib.sha256(f"benchmark {number}".encode()).hexdigest()
-    generator = numpy_generator(0, "labeling benchmark", image_id)
-    corners = generator.uniform(0.0, 0.8, (boxes, 2)) * SIDE
-    sides = generator.uniform(0.05, 0.2, (boxes, 2)) * SIDE
-    scores = generator.uniform(size=boxes)
-    shown = []
-    for place, (x, y, width, height) in enumerate(zip(*corners.T.tolist(), *sides.T.tolist(), strict=True)):
-        box, label = (x, y, x + width, y + height), LABELS[place % len(LABELS)]
-        shown.append(Box(make_box_id(image_id, label, box, "bench"), *box, label, Source.PSEUDO, float(scores[place])))
-    return Task(
-        image_id=image_id,
-        uri=f"{address}/{number}.png",
-        width=SIDE[0],
-        height=SIDE[1],
-        boxes=tuple(shown),
-        value=float(generator.uniform(0.0, 5.0)),
-        reason=f"benchmark task {number}",
-        model_id="benchmark",
-    )

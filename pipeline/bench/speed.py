@@ -4,128 +4,175 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 
+from pipeline.bench.measures import Stopwatch
 from pipeline.bench.reference_loop import reference_steps
-from pipeline.bench.trained_cell import OPENED_AT, cell_settings
-from pipeline.bench.training import EVERYTHING
+from pipeline.bench.scenario import EVERY_IMAGE, OPENED_AT, Scenario, alone
 from pipeline.dataset.store import SampleStore
+from pipeline.detector.inference.precision import native_precision
 from pipeline.detector.models.detector import build_detector
 from pipeline.detector.training.data.batches import BatchPlan, TrainingImages, batches
 from pipeline.detector.training.processes import FABRIC_PRECISION
-from pipeline.detector.training.run import Run
+from pipeline.detector.training.run import Run, RunSpec
+from pipeline.progress import Progress, silent
 from pipeline.records import Sample, Split
-from pipeline.settings import Settings
-from pipeline.stages.cycle import Progress, silent
-from pipeline.stages.finetune import labeled_samples
+from pipeline.settings import Settings, TrainingSettings
 from pipeline.stages.importing import import_sources
+from pipeline.workspace import Workspace
 
 
-@dataclass
-class Clock:
-    """Where our loop's time goes: seconds by part."""
+@dataclass(frozen=True)
+class Turns:
+    """How two loops are timed: rounds, in which each has its turn, and training steps per turn."""
 
-    seconds: dict[str, float] = field(default_factory=lambda: {"batches": 0.0, "steps": 0.0})
-
-    def add(self, part: str, began: float) -> None:
-        """Add the time since a moment."""
-        self.seconds[part] += time.perf_counter() - began
+    rounds: int
+    steps: int
 
 
-def bench_speed(
-    config: Path,
-    *,
-    rounds: int,
-    steps: int,
-    seed: int = 0,
-    overrides: Sequence[str] = (),
-    root: str,
-    progress: Progress = silent,
-) -> dict[str, Any]:
-    """Train with both loops in turn and compare images a second.
+@dataclass(frozen=True)
+class SpeedRound:
+    """One turn of each loop, in images per second."""
 
-    Both have the same network, images, batch size, threads and workers. Ours does what the settings say beside:
+    ours: float
+    reference: float
+
+    @property
+    def ratio(self) -> float:
+        """Ours over the reference, higher = faster."""
+        return self.ours / self.reference
+
+
+@dataclass(frozen=True)
+class OwnTime:
+    """Where our loop's time goes, in seconds: waiting for batches, and training steps."""
+
+    batches: float
+    steps: float
+
+
+@dataclass(frozen=True)
+class SpeedResult:
+    """Our loop beside the reference.
+
+    Attributes:
+        set: Name of the set.
+        batch: Images per training step.
+        image_size_px: Longest side of the input.
+        threads: Of torch.
+        workers: Processes that prepare batches.
+        turns: How the loops were timed.
+        ours: Median images per second.
+        reference: The same of the reference.
+        ratio: Median of the ratios of each round.
+        ratio_range: Least and largest of them.
+        own_time: Over all rounds.
+        rounds: In order.
+    """
+
+    set: str
+    batch: int
+    image_size_px: int
+    threads: int
+    workers: int
+    turns: Turns
+    ours: float
+    reference: float
+    ratio: float
+    ratio_range: tuple[float, float]
+    own_time: OwnTime
+    rounds: tuple[SpeedRound, ...]
+
+
+def bench_speed(scenario: Scenario, turns: Turns, progress: Progress = silent) -> SpeedResult:
+    """Train with both loops in turn and compare images per second.
+
+    Both have the same network, images, batch size, threads and workers. Ours does more per step, as the settings say:
     augmentation, mixup, the triplet loss, averaged weights.
 
     Args:
-        config: A simulated project; all of its labels are learnt from.
-        rounds: How often each loop has its turn.
-        steps: Of each turn.
-        seed: Of both.
-        overrides: `section.key=value` texts, laid over the file.
-        root: Folder of the benchmark's workspaces.
-        progress: Told after every round.
+        scenario: A simulated project; all of its labels are learnt from.
+        turns: How the loops are timed.
+        progress: Called after every round.
 
-    Returns:
-        `rounds` with images a second of `ours` and `reference` and their `ratio`; the same over all rounds, with the
-        range of the ratio; and where our time goes.
+    Raises:
+        SettingsError: The reference has no such detector.
+        Taken: Another process works in the scenario's workspace.
     """
-    settings = cell_settings(config, EVERYTHING, seed, root, overrides)
-    import_sources(settings, OPENED_AT)
-    samples = labeled_samples(SampleStore(f"{settings.workspace}/samples"), Split.TRAIN)
-    clock = Clock()
-    loops = {"ours": _our_steps(settings, samples, seed, clock), "reference": reference_steps(settings, samples, seed)}
-    for loop in loops.values():
-        next(loop)  # what is done once is not part of it
-    clock.seconds = dict.fromkeys(clock.seconds, 0.0)
-    told: list[dict[str, float]] = []
-    for done in range(1, rounds + 1):
-        # Who begins changes, so that neither gains from what comes before it.
-        names = list(loops) if done % 2 else list(loops)[::-1]
-        speed = {name: _turn(loops[name], steps) for name in names}
-        told.append({**speed, "ratio": speed["ours"] / speed["reference"]})
-        progress("rounds", done, rounds)
-    ratios = [one["ratio"] for one in told]
-    return {
-        "set": settings.name,
-        "batch": settings.training.batch_size,
-        "image_size_px": settings.detector.image_size_px,
-        "threads": torch.get_num_threads(),
-        "workers": settings.training.workers,
-        "steps_a_round": steps,
-        **{name: float(np.median([one[name] for one in told])) for name in loops},
-        "ratio": float(np.median(ratios)),
-        "ratio_range": [min(ratios), max(ratios)],
-        "our_seconds": clock.seconds,
-        "rounds": told,
-    }
+    settings = replace(scenario, labelled=EVERY_IMAGE).settings()
+    with alone(settings):
+        import_sources(settings, OPENED_AT)
+    samples, watch = SampleStore(Workspace(settings.workspace).samples_uri).labeled(Split.TRAIN), Stopwatch()
+    ours, reference = _own_steps(settings, samples, watch), reference_steps(settings, samples, settings.seed)
+    for loop in (ours, reference):
+        next(loop)  # builds the network, which is not timed
+    watch.reset()
+    rounds = []
+    for number in range(turns.rounds):
+        rounds.append(_round(ours, reference, turns.steps, ours_first=number % 2 == 0))
+        progress("rounds", number + 1, turns.rounds)
+    ratios = [timing.ratio for timing in rounds]
+    return SpeedResult(
+        set=settings.name,
+        batch=settings.training.batch_size,
+        image_size_px=settings.detector.image_size_px,
+        threads=torch.get_num_threads(),
+        workers=settings.training.workers,
+        turns=turns,
+        ours=float(np.median([timing.ours for timing in rounds])),
+        reference=float(np.median([timing.reference for timing in rounds])),
+        ratio=float(np.median(ratios)),
+        ratio_range=(min(ratios), max(ratios)),
+        own_time=OwnTime(watch.total("batches"), watch.total("steps")),
+        rounds=tuple(rounds),
+    )
+
+
+def _own_steps(settings: Settings, samples: Sequence[Sample], watch: Stopwatch) -> Iterator[int]:
+    """Train as `fine_tune` does, one step at a time.
+
+    Yields:
+        Images shown, after every step.
+    """
+    training, labels = _endless(settings), settings.data.labels
+    size, max_pixels = settings.detector.image_size_px, settings.data.max_image_pixels
+    images = TrainingImages(samples, labels, size, max_pixels, training.cache_mb)
+    detector = build_detector(settings.detector, labels, training, settings.seed)
+    fabric = Fabric(devices=1, accelerator=training.accelerator, precision=FABRIC_PRECISION[training.precision])
+    run = Run(detector, RunSpec(training, settings.seed, Workspace(settings.workspace), "speed"), fabric)
+    source = batches(BatchPlan(images, training, settings.seed), 0, training.workers)
+    while True:
+        with watch.time("batches"):
+            batch = next(source)
+        with watch.time("steps"):
+            run.step([batch])
+            if run.is_due():
+                run.look_back()
+        yield len(batch.images)
+
+
+def _endless(settings: Settings) -> TrainingSettings:
+    """Settings of a run that is ended from outside, in the precision that the device has units for."""
+    training = settings.training
+    precision = native_precision(training.accelerator) if training.precision == "auto" else training.precision
+    # The run never leaves its first steps, where mixup would still be off.
+    mixup = training.mixup.model_copy(update={"start": 0.0})
+    return training.model_copy(update={"steps": 1_000_000, "accumulate": 1, "precision": precision, "mixup": mixup})
+
+
+def _round(ours: Iterator[int], reference: Iterator[int], steps: int, *, ours_first: bool) -> SpeedRound:
+    """One turn of each; they take turns in beginning, so that neither always profits from what ran before it."""
+    if ours_first:
+        return SpeedRound(ours=_turn(ours, steps), reference=_turn(reference, steps))
+    return SpeedRound(reference=_turn(reference, steps), ours=_turn(ours, steps))
 
 
 def _turn(loop: Iterator[int], steps: int) -> float:
-    """Images a second over some steps."""
+    """Images per second over some steps."""
     began = time.perf_counter()
     images = sum(next(loop) for _ in range(steps))
     return images / (time.perf_counter() - began)
-
-
-def _our_steps(settings: Settings, samples: list[Sample], seed: int, clock: Clock) -> Iterator[int]:
-    """Our loop as `fine_tune` has it, a step at a time."""
-    training = settings.training.model_copy(update={"steps": 1_000_000})
-    images = TrainingImages(
-        samples,
-        settings.data.labels,
-        settings.detector.image_size_px,
-        settings.data.max_image_pixels,
-        training.cache_mb,
-    )
-    detector = build_detector(settings.detector, settings.data.labels, training, seed)
-    precision = FABRIC_PRECISION[training.precision]
-    fabric = Fabric(devices=1, accelerator=training.accelerator, precision=precision)
-    run = Run(detector, training, seed, "speed", fabric)
-    shown = batches(BatchPlan(images, training, seed), 0, training.workers)
-    while True:
-        began = time.perf_counter()
-        batch = next(shown)
-        clock.add("batches", began)
-        began = time.perf_counter()
-        run.step([batch])
-        if run.is_due():
-            run.look_back()
-        clock.add("steps", began)
-        yield len(batch.images)

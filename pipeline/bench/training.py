@@ -1,208 +1,150 @@
-"""`crosscheck bench training`: what pseudo-labels are worth, between the labelled images alone and all labels.
+"""`crosscheck bench training`: what pseudo-labels add, between the labelled images alone and all labels.
 
 Every arm trains twice for the same number of steps of the same batch, as the first two cycles of a project do, and is
-measured on the test split. First, from pretrained weights and new layers drawn from the same seed, on the labelled
-images (`all`: on every label); what comes of it makes the pseudo-labels. Then it goes on from there, in the arm
-`labelled` with the labelled images alone, in others with their pseudo-labels as well. `val` calibrates, certifies and
-gates; no arm learns from it.
+measured on the test split. The first half starts from pretrained weights and new layers drawn from the same seed, and
+learns the labelled images (`all`: every label); its detector makes the pseudo-labels. The second half goes on from
+there: the arm `labelled` with the labelled images alone, the others with their pseudo-labels as well. `val` calibrates,
+certifies and gates; no arm learns from it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-from pipeline.bench.arms import (
-    ABLATIONS,
-    ALL,
-    ARMS,
-    GOING_ON,
-    LABELLED,
-    NAIVE,
-    grade,
-    naive_labels,
-    our_labels,
-)
-from pipeline.bench.trained_cell import cell_settings, train_cell
-from pipeline.detector.evaluation.gate import compare, verdict
-from pipeline.detector.models.registry import load_model
+from pipeline.artefacts import ClassMetrics, GateOutcome, TrainingRun
+from pipeline.bench.arms import ABLATIONS, ALL, ARMS, LABELLED, NAIVE, RECIPE, SECOND_HALF
+from pipeline.bench.pool_labels import PseudoLabelTruth, compare_with_truth, naive_labels, our_labels
+from pipeline.bench.scenario import EVERY_IMAGE, ScenarioCell, ScenarioResult, labelled_images, short_hash, train
+from pipeline.bench.second_half import GateVerdict, SecondHalf, branch
+from pipeline.cycle import Cycle
 from pipeline.detector.training.checkpoint import CHECKPOINT
 from pipeline.errors import SettingsError
-from pipeline.records import Sample, Split
+from pipeline.progress import Progress
+from pipeline.records import Sample
 from pipeline.settings import Settings, load_settings
-from pipeline.stages.cycle import Cycle, Progress, silent
-from pipeline.stages.finetune import cycle_seed, fit, judged, labeled_samples, measured
-from pipeline.workspace import Folder
 
 BUDGETS = {"bccd": 5, "deeppcb": 10, "cards": 10}
 """Labelled images by set: so few that labels of the pool still teach something."""
-RECIPE = (
-    "selection.query.images=0",
-    "selection.soft_from=0.5",
-    "mining.fusion.enabled=true",
-    "training.ignore_regions=false",
-    *GOING_ON,
-)
-"""Of `ours`, over what the settings say: nobody is asked, proposals are what several views agree on, likely ones are
-soft labels, and what is left is background."""
-EVERYTHING = 10_000_000
-"""As many labelled images as there are."""
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A set, a number of labelled images and a seed.
+class ArmResult(ScenarioResult):
+    """One arm in one scenario.
 
     Attributes:
-        config: Settings file of a simulated project.
-        labelled: Images whose labels are known.
-        seed: In place of the settings' own.
-        overrides: `section.key=value` texts for every arm.
-        root: Folder of the benchmark's workspaces.
+        arm: Among `ARMS` and `ABLATIONS`.
+        map: mAP on test.
+        map50: AP50 on test.
+        per_class: The same by class.
+        map_before: mAP on test after the first half.
+        steps: Of both halves.
+        seconds: Of the second half.
+        images_per_s: Images shown per second in it.
+        gate: On val.
+        pseudo: The truth about its pseudo-labels; None for an arm that has none by design.
     """
 
-    config: Path
-    labelled: int
-    seed: int
-    overrides: tuple[str, ...]
-    root: str
+    MADE_BY: ClassVar[str] = "crosscheck bench training"
 
-    def settings(self, arm: str) -> Settings:
-        """Those that an arm trains with.
+    arm: str
+    map: float | None
+    map50: float | None
+    per_class: Mapping[str, ClassMetrics]
+    map_before: float | None
+    steps: int
+    seconds: float
+    images_per_s: float
+    gate: GateVerdict
+    pseudo: PseudoLabelTruth | None = None
 
-        The workspace of a pseudo-labelled arm is named by how its detector is trained and how the pool is labelled, so
-        that ablations share their labels.
 
-        Raises:
-            SettingsError: There is no such arm, or the settings are refused.
+@dataclass(frozen=True)
+class ArmCell(ScenarioCell):
+    """A scenario and an arm; arms with the same detector or the same labels of the pool share them.
+
+    Attributes:
+        arm: Among `ARMS` and `ABLATIONS`.
+
+    Raises:
+        SettingsError: There is no such arm.
+    """
+
+    arm: str
+
+    def __post_init__(self) -> None:
+        if self.arm not in {*ARMS, *ABLATIONS}:
+            raise SettingsError(f"Expected arms among {', '.join([*ARMS, *ABLATIONS])}, got {self.arm!r}")
+
+    @property
+    def start(self) -> Settings:
+        """Those of the first half."""
+        return (replace(self.scenario, labelled=EVERY_IMAGE) if self.arm == ALL else self.scenario).settings()
+
+    @property
+    def settings(self) -> Settings:
+        """Those of the second half.
+
+        The workspace of an arm with labels of ours is named by how its detector is trained and how the pool is
+        labelled, so that ablations share their labels.
         """
-        if arm not in {*ARMS, *ABLATIONS}:
-            raise SettingsError(f"Expected arms among {', '.join([*ARMS, *ABLATIONS])}, got {arm!r}")
-        if arm in {LABELLED, ALL}:
-            return self._settings(EVERYTHING if arm == ALL else self.labelled)
-        workspace = self._settings(self.labelled).workspace
-        if arm in NAIVE:
-            return self._settings(self.labelled, GOING_ON).model_copy(update={"workspace": workspace})
-        own = self._settings(self.labelled, (*RECIPE, *ABLATIONS.get(arm, ())))
+        start = self.start
+        if self.arm in {LABELLED, ALL}:
+            return start
+        if self.arm in NAIVE:
+            return self.scenario.settings(*SECOND_HALF).model_copy(update={"workspace": start.workspace})
+        own = self.scenario.settings(*RECIPE, *ABLATIONS.get(self.arm, ()))
         labelled_by = own.model_dump(mode="json", include={"mining", "selection"})
-        digest = hashlib.sha256(json.dumps(labelled_by, sort_keys=True).encode()).hexdigest()[:8]
-        return own.model_copy(update={"workspace": f"{workspace}-{digest}"})
+        return own.model_copy(update={"workspace": f"{start.workspace}-{short_hash(labelled_by)}"})
 
-    def _settings(self, labelled: int, changed: Sequence[str] = ()) -> Settings:
-        return cell_settings(self.config, labelled, self.seed, self.root, (*changed, *self.overrides))
+    @property
+    def identity(self) -> ScenarioResult:
+        """What the result says of its scenario, in which `all` starts as the other arms do."""
+        return replace(super().identity, labelled=labelled_images(self.scenario.settings()))
 
-    def name(self, arm: str) -> str:
-        """File of an arm's result, named by all that it depends on: without pseudo-labels, what names its workspace."""
-        settings = self.settings(arm)
-        digest = Path(settings.workspace).name.rpartition("-")[2] if arm in {LABELLED, ALL} else settings.digest()
-        return f"{settings.name}-{self.labelled}-{self.seed}-{arm}-{digest}.json"
+    @property
+    def name(self) -> str:
+        """Name of its file; without pseudo-labels it depends only on what names the workspace."""
+        settings, own = self.settings, self.identity
+        plain = self.arm in {LABELLED, ALL}
+        digest = Path(settings.workspace).name.rpartition("-")[2] if plain else settings.digest()
+        return f"{own.set}-{own.labelled}-{own.seed}-{self.arm}-{digest}"
 
+    def measure(self, progress: Progress) -> ArmResult:
+        """Train both halves; a killed run goes on."""
+        settings, base = self.settings, train(self.start, progress)
+        pseudo = self._pseudo_labels(base, settings, progress)
+        half = SecondHalf(base, settings, base.workspace.folder("arms", self.name))
+        detector, run = half.fit(pseudo or [], progress)
+        test = half.on_test(detector)
+        result = ArmResult(
+            **vars(self.identity),
+            arm=self.arm,
+            map=test.map,
+            map50=test.map50,
+            per_class=test.per_class,
+            map_before=base.read(GateOutcome).test.map,
+            steps=base.read(TrainingRun).run.steps + run.steps,
+            seconds=run.train_seconds,
+            images_per_s=run.images_per_s,
+            gate=half.gate(detector),
+            pseudo=None if pseudo is None else compare_with_truth(base, pseudo),
+        )
+        half.checkpoints.remove(CHECKPOINT)
+        return result
 
-def bench_training(
-    configs: Sequence[Path],
-    labelled: int | None,
-    seeds: Sequence[int],
-    arms: Sequence[str],
-    *,
-    overrides: Sequence[str] = (),
-    root: str,
-    results: str,
-    progress: Progress = silent,
-) -> list[dict[str, Any]]:
-    """Train and measure every arm of every cell; what is finished is read, and a killed run goes on.
-
-    Args:
-        configs: Simulated projects with val and test splits.
-        labelled: Labelled images; None: as `BUDGETS` or the settings say.
-        seeds: All sets are measured with one before the next.
-        arms: Among `ARMS` and `ABLATIONS`.
-        overrides: `section.key=value` texts for every arm, such as `training.steps=50`.
-        root: Folder of the benchmark's workspaces.
-        results: Folder that gets a JSON file a cell and arm.
-        progress: Told after every arm, and while a detector is trained.
-
-    Returns:
-        A row a cell and arm: `set`, `labelled`, `seed`, `arm`, `map`, `map50`, `per_class`, `map_before` (of the first
-        half), `steps` of both halves, `seconds` of the second, `gate`, and of pseudo-labelled arms what was true of
-        their labels.
-    """
-    budgets = {config: labelled or _budget(config) for config in configs}
-    cells = [Cell(config, budgets[config], seed, tuple(overrides), root) for seed in seeds for config in configs]
-    runs = [(cell, arm, cell.name(arm)) for cell in cells for arm in arms]
-    kept, rows = Folder(str(Path(results).resolve())), []
-    for done, (cell, arm, name) in enumerate(runs, 1):
-        if not kept.exists(name):
-            kept.write_json(name, _measure(cell, arm, progress))
-        rows.append(kept.read_json(name))
-        progress("arms", done, len(runs))
-    return rows
+    def _pseudo_labels(self, base: Cycle, settings: Settings, progress: Progress) -> list[Sample] | None:
+        """The arm's labels of the pool; None where it has none by design."""
+        if self.arm in {LABELLED, ALL}:
+            return None
+        if self.arm in NAIVE:
+            return naive_labels(base, NAIVE[self.arm])
+        return our_labels(branch(base, settings), progress)
 
 
-def _budget(config: Path) -> int:
+def default_budget(config: Path) -> int:
+    """Labelled images of a set: as in `BUDGETS`, else as its settings say."""
     settings = load_settings(config)
-    given = settings.labeling.simulated.start if settings.labeling.simulated else 0
-    return BUDGETS.get(settings.name, given)
-
-
-def _measure(cell: Cell, arm: str, progress: Progress) -> dict[str, Any]:
-    settings = cell.settings(arm)
-    row = {"set": settings.name, "labelled": cell.labelled, "seed": cell.seed, "arm": arm}
-    base = train_cell(cell.settings(ALL if arm == ALL else LABELLED), progress)
-    if arm in {LABELLED, ALL}:
-        return row | _trained(base, settings, arm, [], progress)
-    pseudo = naive_labels(base, NAIVE[arm]) if arm in NAIVE else our_labels(_branch(base, settings), progress)
-    labels = grade(base, pseudo)
-    told = _trained(base, settings, arm, pseudo, progress)
-    return row | told | {"pseudo": {**asdict(labels), "precision": labels.precision, "recall": labels.recall}}
-
-
-def _branch(base: Cycle, settings: Settings) -> Cycle:
-    """A copy of a trained cell that goes on as `ours`, or as an ablation that labels the pool otherwise.
-
-    Ablations of training alone share it, and what was mined in it.
-    """
-    place = Path(settings.workspace)
-    if not place.exists():
-        unfinished = place.with_suffix(".tmp")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.copytree(base.workspace.uri, unfinished, ignore=shutil.ignore_patterns("arms", "lock"))
-        unfinished.replace(place)
-    return Cycle(settings, base.number, base.opened_at)
-
-
-def _trained(base: Cycle, settings: Settings, arm: str, pseudo: list[Sample], progress: Progress) -> dict[str, Any]:
-    """Go on from the base with its labels and pseudo-labels of the pool, and hold the outcome against it."""
-    seed = cycle_seed(settings, base.number + 1)
-    before, models = base.artefact("metrics"), base.workspace.models
-    detector, champion = (load_model(models, str(before["candidate"]), settings.training) for _ in range(2))
-    held_back = labeled_samples(base.store, Split.VAL)
-    folder = base.workspace.folder("arms", arm)
-    run = fit(
-        detector,
-        [*labeled_samples(base.store, Split.TRAIN), *pseudo],
-        held_back,
-        settings,
-        seed=seed,
-        checkpoints=folder,
-        identity=f"{settings.digest()} {arm}",
-        progress=progress,
-    )
-    test = measured(settings, detector, labeled_samples(base.store, Split.TEST))
-    on_val, was = (judged(settings, one, held_back) for one in (detector, champion))
-    promoted, why = verdict(compare(on_val, was, settings.seed), settings.training.gate_tolerance)
-    folder.remove(CHECKPOINT)
-    return {
-        "map": test.map,
-        "map50": test.map50,
-        "per_class": test.per_class,
-        "map_before": before["test"]["map"],
-        "steps": base.artefact("training")["steps"] + run["steps"],
-        "seconds": run["train_seconds"],
-        "images_per_s": run["images_per_s"],
-        "gate": {"promoted": promoted, "why": why},
-    }
+    return BUDGETS.get(settings.name, labelled_images(settings))

@@ -1,47 +1,52 @@
-"""The table and the figure of `crosscheck bench training`, from the files that it keeps."""
+"""The table and the figure of `crosscheck bench training`, from its results."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.bench.arms import ABLATIONS, ALL, ARMS, LABELLED, OURS
+from pipeline.bench.grid import Grid
+from pipeline.bench.measures import mean
+from pipeline.bench.training import ArmResult
 from pipeline.errors import ArtefactError
-from pipeline.workspace import Folder
 
 GATED = "ours, gated"
 """`ours` as the gate leaves it: the model from before stays where that of `ours` is refused on val."""
-_ORDER = (*(arm for arm in ARMS if arm != ALL), GATED, ALL, *ABLATIONS)
+ORDER = (*(arm for arm in ARMS if arm != ALL), GATED, ALL, *ABLATIONS)
+"""Of arms in the table."""
 
-Row = dict[str, Any]
+Maps = Mapping[int, float]
+"""mAP on test by seed."""
 
 
 @dataclass(frozen=True)
-class Arm:
+class ArmSummary:
     """An arm over seeds.
 
     Attributes:
         set: Name of the set.
-        labelled: Labelled images.
-        arm: Which.
+        labelled: Images that start labelled.
+        arm: Among `ORDER`.
         maps: mAP on test by seed.
-        gap_closed: Share of the way from `labelled` to `all`, mean over seeds that have both; None without.
-        gain: Over the model to compare with (`labelled`; `ours` for an ablation), by seed.
+        gain: Over the arm to compare with (`labelled`; `ours` for an ablation), by seed.
+        gap_closed: Share of the way from `labelled` to `all`, over seeds that have both; None without any.
         precision: Of the pseudo-labels, mean over seeds; None without any.
-        recall: Of the pool's true boxes.
+        recall: Share of the pool's true boxes that they mark, likewise.
     """
 
     set: str
     labelled: int
     arm: str
-    maps: dict[int, float]
-    gain: dict[int, float]
+    maps: Maps
+    gain: Maps
     gap_closed: float | None
     precision: float | None
     recall: float | None
@@ -57,104 +62,109 @@ class Arm:
         return float(np.std(list(self.maps.values()), ddof=1)) if len(self.maps) > 1 else None
 
 
-def read_results(folder: str) -> list[Row]:
+def read_results(folder: Path) -> list[ArmResult]:
     """Read the files of a benchmark.
 
     Raises:
-        ArtefactError: There is none, or one cell was measured with different settings.
+        ArtefactError: There is none, or one arm of a scenario was measured with different settings.
     """
-    results = Folder(folder)
-    rows = [results.read_json(name) for name in results.names() if name.endswith(".json")]
-    if not rows:
-        raise ArtefactError(f"Expected results in {results.uri}, found none. `crosscheck bench training` makes them.")
-    cells = [_cell(row) for row in rows]
-    twice = next((cell for cell in cells if cells.count(cell) > 1), None)
-    if twice:
-        raise ArtefactError(
-            f"Expected one result for {twice} in {results.uri}, found more: they were measured with different "
-            "settings and are not to be averaged. Move those aside that are not wanted."
-        )
-    return rows
+    results = list(Grid(folder, ArmResult).results().values())
+    if not results:
+        raise ArtefactError(f"Expected results in {folder}, found none. `{ArmResult.MADE_BY}` makes them.")
+    counts = Counter((result.set, result.labelled, result.seed, result.arm) for result in results)
+    for cell, count in counts.items():
+        if count > 1:
+            raise ArtefactError(
+                f"Expected one result for {cell} in {folder}, found {count}: they were measured with different "
+                "settings and are not to be averaged. Move those aside that are not wanted."
+            )
+    return results
 
 
-def summarize(rows: Sequence[Row]) -> list[Arm]:
-    """Mean over seeds.
+def summarize(results: Iterable[ArmResult]) -> list[ArmSummary]:
+    """Sum up over seeds.
 
     Args:
-        rows: Of `bench_training`.
+        results: Of any scenarios and arms; one without a true box on test has no part in it.
 
     Returns:
-        An entry a set, number of labelled images and arm; arms as in `ARMS`, then ablations.
+        One summary per set, number of labelled images and arm; arms in the order of `ORDER`.
     """
-    found: dict[tuple[str, int], dict[str, dict[int, Row]]] = {}
-    for row in rows:
-        found.setdefault((row["set"], row["labelled"]), {}).setdefault(row["arm"], {})[row["seed"]] = row
-    arms = []
-    for (name, labelled), by_arm in sorted(found.items()):
-        maps = {arm: {seed: row["map"] for seed, row in seeds.items()} for arm, seeds in by_arm.items()}
-        gated = _gated(by_arm)
-        if gated:
-            maps[GATED] = gated
-        for arm in sorted(maps, key=_ORDER.index):
-            against = maps.get(OURS if arm in ABLATIONS else LABELLED, {})
-            labels = [row.get("pseudo", {}) for row in by_arm.get(arm, {}).values()]
-            arms.append(
-                Arm(
-                    name,
-                    labelled,
-                    arm,
-                    maps[arm],
-                    {seed: level - against[seed] for seed, level in maps[arm].items() if seed in against},
-                    _gap_closed(maps[arm], maps.get(LABELLED, {}), maps.get(ALL, {})),
-                    _mean([one.get("precision") for one in labels]),
-                    _mean([one.get("recall") for one in labels]),
-                )
-            )
-    return arms
+    starts: dict[tuple[str, int], list[ArmResult]] = defaultdict(list)
+    for result in results:
+        starts[result.set, result.labelled].append(result)
+    return [summary for _, own in sorted(starts.items()) for summary in _summarize_start(own)]
 
 
-def draw(arms: Sequence[Arm], path: Path) -> None:
-    """Draw every arm that is no ablation: a dot a seed, a bar at their mean, a panel a set.
+def draw(summaries: Sequence[ArmSummary], path: Path) -> None:
+    """Draw every arm that is no ablation: one dot per seed, a bar at their mean, one panel per set.
 
     Args:
-        arms: Of `summarize`.
+        summaries: Of `summarize`.
         path: An SVG or PNG file, replaced.
     """
-    shown = [one for one in arms if one.arm not in ABLATIONS]
-    names = sorted({one.arm for one in shown}, key=_ORDER.index, reverse=True)
-    sets = list(dict.fromkeys((one.set, one.labelled) for one in shown))
-    figure = Figure(figsize=(3.2 * len(sets), 3.0), layout="constrained")
-    panels = figure.subplots(1, len(sets), sharex=True, sharey=True, squeeze=False)[0]
-    for axes, (name, labelled) in zip(panels, sets, strict=True):
-        for one in shown:
-            if (one.set, one.labelled) == (name, labelled):
-                color, level = "#b3541e" if one.arm in {OURS, GATED} else "#555555", names.index(one.arm)
-                axes.barh(level, one.mean, color=color, alpha=0.35, height=0.6)
-                axes.plot(list(one.maps.values()), [level] * len(one.maps), "o", color=color, markersize=4)
-        axes.set_yticks(range(len(names)), names)
-        axes.set_title(f"{name}, {labelled} labelled images", fontsize=9)
-        axes.set_xlabel("mAP on test", fontsize=8)
-        axes.tick_params(labelsize=8)
+    shown = [summary for summary in summaries if summary.arm not in ABLATIONS]
+    arms = sorted({summary.arm for summary in shown}, key=ORDER.index, reverse=True)
+    starts = list(dict.fromkeys((summary.set, summary.labelled) for summary in shown))
+    figure = Figure(figsize=(3.2 * len(starts), 3.0), layout="constrained")
+    panels = figure.subplots(1, len(starts), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, start in zip(panels, starts, strict=True):
+        _draw_panel(axes, [summary for summary in shown if (summary.set, summary.labelled) == start], arms)
+    # Without a date and random ids, the same results give the same bytes.
     with mpl.rc_context({"svg.hashsalt": "training", "svg.fonttype": "none"}):
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
-def _gated(by_arm: Mapping[str, Mapping[int, Row]]) -> dict[int, float]:
-    ours = by_arm.get(OURS, {})
-    return {seed: row["map" if row["gate"]["promoted"] else "map_before"] for seed, row in ours.items()}
+def _draw_panel(axes: Axes, summaries: Sequence[ArmSummary], arms: Sequence[str]) -> None:
+    for summary in summaries:
+        color, level = "#b3541e" if summary.arm in {OURS, GATED} else "#555555", arms.index(summary.arm)
+        axes.barh(level, summary.mean, color=color, alpha=0.35, height=0.6)
+        axes.plot(list(summary.maps.values()), [level] * len(summary.maps), "o", color=color, markersize=4)
+    axes.set_yticks(range(len(arms)), arms)
+    axes.set_title(f"{summaries[0].set}, {summaries[0].labelled} labelled images", fontsize=9)
+    axes.set_xlabel("mAP on test", fontsize=8)
+    axes.tick_params(labelsize=8)
 
 
-def _gap_closed(maps: Mapping[int, float], low: Mapping[int, float], high: Mapping[int, float]) -> float | None:
+def _summarize_start(results: Sequence[ArmResult]) -> list[ArmSummary]:
+    """The arms of one set with one number of labelled images."""
+    maps: dict[str, dict[int, float]] = defaultdict(dict)
+    pseudo = defaultdict(list)
+    for result in results:
+        for arm, level in ((result.arm, result.map), (GATED, _gated(result))):
+            if level is not None:
+                maps[arm][result.seed] = level
+        if result.pseudo is not None:
+            pseudo[result.arm].append(result.pseudo)
+    low, high = maps.get(LABELLED, {}), maps.get(ALL, {})
+    return [
+        ArmSummary(
+            results[0].set,
+            results[0].labelled,
+            arm,
+            maps[arm],
+            _gain(maps[arm], maps.get(OURS, {}) if arm in ABLATIONS else low),
+            _gap_closed(maps[arm], low, high),
+            precision=mean(labels.precision for labels in pseudo[arm]),
+            recall=mean(labels.recall for labels in pseudo[arm]),
+        )
+        for arm in sorted(maps, key=ORDER.index)
+    ]
+
+
+def _gated(result: ArmResult) -> float | None:
+    """Test mAP of the model that the gate leaves in use; None for other arms than `ours`."""
+    if result.arm != OURS:
+        return None
+    return result.map if result.gate.promoted else result.map_before
+
+
+def _gain(maps: Maps, against: Maps) -> Maps:
+    return {seed: level - against[seed] for seed, level in maps.items() if seed in against}
+
+
+def _gap_closed(maps: Maps, low: Maps, high: Maps) -> float | None:
     """Share of the mean gap, so that a seed with a small gap does not decide."""
     seeds = [seed for seed in maps if seed in low and seed in high]
     gap = sum(high[seed] - low[seed] for seed in seeds)
     return sum(maps[seed] - low[seed] for seed in seeds) / gap if seeds and gap > 0 else None
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
-
-
-def _cell(row: Row) -> tuple[Any, ...]:
-    return tuple(row[name] for name in ("set", "labelled", "seed", "arm"))

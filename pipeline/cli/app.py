@@ -13,13 +13,15 @@ from pipeline.cli.console import (
     AsJson,
     Config,
     Overrides,
+    ends,
     explained,
+    level,
+    output,
     progress_bars,
     settings_from,
     show_table,
-    tell,
 )
-from pipeline.cli.running import run_cycle, under_way, with_annotators
+from pipeline.cli.running import active_cycle, run_cycle, with_annotators
 
 app = typer.Typer(
     name="crosscheck",
@@ -48,17 +50,17 @@ def import_(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_jso
     What the sample table knows is left as it is, so that the command can be repeated. Bad images are quarantined and
     listed; an unknown label refuses the whole import.
     """
-    from pipeline.stages.cycle import only_one
+    from pipeline.cycle import only_one
     from pipeline.stages.importing import import_sources
 
     settings = settings_from(config, overrides)
     with only_one(settings), progress_bars() as progress:
-        told = import_sources(settings, datetime.now(UTC), progress)
-    if not as_json and told["issues"]:
-        rows = [(one["uri"], one["problem"], one["detail"], one["action"]) for one in told["issues"]]
-        show_table("What was found", ["file", "problem", "detail", "action"], rows)
-    counts = ", ".join(f"{count} {state}" for state, count in told["images"].items()) or "nothing new"
-    tell(told, as_json, f"Dataset version {told['version']}: {counts}.", "Next: crosscheck cycle")
+        summary = import_sources(settings, datetime.now(UTC), progress)
+    if not as_json and summary.issues:
+        rows = [(issue.uri, issue.problem, issue.detail, issue.action) for issue in summary.issues]
+        show_table("Files with problems", ["file", "problem", "detail", "action"], rows)
+    counts = ", ".join(f"{count} {state}" for state, count in summary.images.items()) or "nothing new"
+    output(summary, as_json, f"Dataset version {summary.version}: {counts}.", "Next: crosscheck cycle")
 
 
 @app.command()
@@ -74,15 +76,14 @@ def cycle(
     The flow runs in this process and reports to the Prefect server that PREFECT_API_URL names, or to a temporary one.
     On a schedule, use the deployment instead: see the README.
     """
-    settings = settings_from(config, overrides)
     if discard:
-        from pipeline.stages.cycle import discard_cycle
+        from pipeline.stages.rollback import discard_cycle
 
-        number = discard_cycle(settings)
-        tell({"discarded": number}, as_json, f"Cycle {number} is discarded. Next: crosscheck cycle")
+        number = discard_cycle(settings_from(config, overrides))
+        output({"discarded": number}, as_json, f"Cycle {number} is discarded. Next: crosscheck cycle")
         return
-    told = run_cycle(config, overrides)
-    tell(told, as_json, told["summary"], told["report"])
+    outcome = run_cycle(config, overrides)
+    output(outcome, as_json, outcome["summary"], outcome["report"])
 
 
 @app.command()
@@ -90,15 +91,16 @@ def cycle(
 def finetune(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Train a candidate from the champion, evaluate it, and promote it unless it is worse on val."""
     from pipeline.stages.finetune import finetune as train
-    from pipeline.stages.finetune import gate
+    from pipeline.stages.gate import gate
 
-    with under_way(config, overrides) as (current, progress):
-        training, metrics = train(current, progress), gate(current)
-    tell(
-        {"training": training, "metrics": metrics},
+    with active_cycle(config, overrides) as (current, progress):
+        training, outcome = train(current, progress), gate(current)
+    run = training.run
+    output(
+        {"training": training, "gate": outcome},
         as_json,
-        f"Model {training['candidate']}: {training['steps']} steps, {training['images_per_s']:.1f} images a second.",
-        f"{'Promoted' if metrics['promoted'] else 'Not promoted'}: {metrics['why']}.",
+        f"Model {training.candidate}: {run.steps} steps, {run.images_per_s:.1f} images per second.",
+        f"{'Promoted' if outcome.promoted else 'Not promoted'}: {outcome.why}.",
         "Next: crosscheck mine",
     )
 
@@ -110,16 +112,15 @@ def mine(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: 
     from pipeline.stages.mine import mine as check
     from pipeline.stages.select import select
 
-    with under_way(config, overrides) as (current, progress):
+    with active_cycle(config, overrides) as (current, progress):
         mining, selected = check(current, progress), select(current)
-    tell(
+    output(
         {"mining": mining, "select": selected},
         as_json,
-        f"{mining['proposals']} proposals in {mining['images']} images, {mining['pastes']} pastes on "
-        f"{mining['canvases']} canvases.",
-        f"Dataset version {selected['version']}: {selected['pseudo_boxes']} pseudo-labels and "
-        f"{selected['soft_boxes']} soft labels in {selected['pseudo_images']} images, "
-        f"{selected['queued']} images to ask about.",
+        f"{mining.cost.proposals} proposals in {mining.images} images, {mining.cost.pastes} pastes on "
+        f"{mining.cost.canvases} canvases.",
+        f"Dataset version {selected.version}: {selected.pseudo_boxes} pseudo-labels and {selected.soft_boxes} soft "
+        f"labels in {selected.pseudo_images} images, {selected.queued} images to ask about.",
         "Next: crosscheck push",
     )
 
@@ -131,9 +132,9 @@ def push(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: 
     from pipeline.stages.push import push_now
 
     with with_annotators(config, overrides) as (settings, backend, progress):
-        told = push_now(settings, backend, progress)
-    refused = [f"Refused {image_id[:12]}: {reason}" for image_id, reason in told["refused"].items()]
-    tell(told, as_json, f"{told['created']} tasks created, {told['existing']} were there already.", *refused)
+        pushed = push_now(settings, backend, progress)
+    refused = [f"Refused {image_id[:12]}: {reason}" for image_id, reason in pushed.refused.items()]
+    output(pushed, as_json, f"{pushed.created} tasks created, {pushed.existing} were there already.", *refused)
 
 
 @app.command()
@@ -151,14 +152,15 @@ def harvest(
 ) -> None:
     """Take in what people answered since the last time, as a dataset version."""
     from pipeline.errors import SettingsError
+    from pipeline.labeling.feedback.intake import Intake
     from pipeline.stages.harvest import harvest_now
 
     if again and not full:
         raise SettingsError("Expected --again together with --full, got it alone.")
     with with_annotators(config, overrides) as (settings, backend, progress):
-        told = harvest_now(settings, backend, None, progress, full, again)
-    notes = [f"{who}: {problem}" for who, problem in told["notes"]]
-    tell(told, as_json, f"{told['answered']} images answered, {told['skipped']} skipped.", *notes)
+        summary = harvest_now(Intake(settings, backend, again=again), progress, full)
+    notes = [f"{subject}: {problem}" for subject, problem in summary.notes]
+    output(summary, as_json, f"{summary.answered} images answered, {summary.skipped} skipped.", *notes)
 
 
 @app.command()
@@ -192,32 +194,34 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure a model on a labelled split: average precision with intervals, by class and size, and its mistakes."""
-    from dataclasses import asdict
-
-    from pipeline.detector.evaluation.error_types import ERROR_TYPES
-    from pipeline.stages.finetune import evaluate_model
+    from pipeline.artefacts import ERROR_TYPES
+    from pipeline.stages.gate import evaluate_model
 
     metrics = evaluate_model(settings_from(config, overrides), model, split)
     if not as_json:
-        sizes = ("ap50", "ap_small", "ap_medium", "ap_large")
         show_table(
             "Average precision by class",
             ["class", "AP", "95 %", "AP50", "small", "medium", "large", "true boxes"],
             [
-                (label, _level(one["ap"]), _ends(one["interval"]), *(_level(one[size]) for size in sizes), one["n"])
-                for label, one in metrics.per_class.items()
+                (
+                    label,
+                    level(own.ap),
+                    ends(own.interval),
+                    *map(level, (own.ap50, own.ap_small, own.ap_medium, own.ap_large)),
+                    own.boxes,
+                )
+                for label, own in metrics.per_class.items()
             ],
         )
         show_table(
-            "Mistakes",
-            ["kind", "what it is", "AP50 lost", "boxes"],
-            [(kind, ERROR_TYPES[kind], f"{one['ap50']:.3f}", one["count"]) for kind, one in metrics.errors.items()],
+            "Errors",
+            ["type", "what it is", "AP50 lost", "boxes"],
+            [(kind, ERROR_TYPES[kind], f"{cost.ap50:.3f}", cost.count) for kind, cost in metrics.errors.items()],
         )
-    tell(
-        asdict(metrics),
+    output(
+        metrics,
         as_json,
-        f"mAP {_level(metrics.map)} ({_ends(metrics.interval)}), AP50 {_level(metrics.map50)} on "
-        f"{metrics.images} images.",
+        f"mAP {level(metrics.map)} ({ends(metrics.interval)}), AP50 {level(metrics.map50)} on {metrics.images} images.",
     )
 
 
@@ -230,22 +234,13 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write the page of a cycle and the index anew; the last line is the page's path."""
+    from pipeline.cycle import last_cycle, load_cycle
     from pipeline.errors import ArtefactError
-    from pipeline.stages.cycle import load_cycle
     from pipeline.stages.report import report as write
-    from pipeline.workspace import Workspace
 
     settings = settings_from(config, overrides)
-    numbers = Workspace(settings.workspace).cycles()
-    if not numbers:
+    cycle = last_cycle(settings) if number is None else load_cycle(settings.workspace, number)
+    if cycle is None:
         raise ArtefactError(f"Expected a cycle in {settings.workspace}, found none. Run `crosscheck cycle` first.")
-    told = write(load_cycle(settings.workspace, max(numbers) if number is None else number))
-    tell(told, as_json, told["summary"], told["report"])
-
-
-def _level(value: float) -> str:
-    return "–" if value == -1 else f"{value:.3f}"
-
-
-def _ends(interval: tuple[float, float] | None) -> str:
-    return "–" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
+    pages = write(cycle)
+    output(pages, as_json, pages.summary, pages.page)

@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.console import AsJson, explained, number, progress_bars, show_table, tell
-from pipeline.cli.training_bench import Root, Seeds, speed, training
+from pipeline.cli.console import AsJson, explained, level, number, output, progress_bars, show_table
+from pipeline.cli.training_bench import Root, Seeds, sets_of, speed, training
 
-Configs = Annotated[list[Path] | None, typer.Option("--config", "-c", help="A simulated project; as often as needed.")]
+if TYPE_CHECKING:
+    from pipeline.bench.ablation import VariantResult
+    from pipeline.bench.calibration import CalibrationResult
+    from pipeline.bench.mining import MiningResult
+    from pipeline.bench.missed_objects import MissedObjectsResult
+
+Configs = Annotated[
+    list[Path] | None,
+    typer.Option("--config", "-c", help="A simulated project; as often as needed. Default: bccd, deeppcb and cards."),
+]
+OneConfig = Annotated[Path, typer.Option("--config", "-c", help="A simulated project.")]
+Labelled = Annotated[
+    int, typer.Option(help="Images of the pool that start labelled; the detector learns from them.", min=1)
+]
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Measure mining, calibration and training beside what they have to beat, and Label Studio under load.",
+    help="Measure mining, calibration and training beside what they have to beat, and Label Studio under load.\n\n"
+    "The sets are simulated projects, whose true boxes are known; configs/ has three. Every cell of a benchmark (a "
+    "set, a seed, an arm ...) is trained and measured once and kept as a file in the root folder: a killed benchmark "
+    "goes on where it was, and the same command in several terminals shares the work. After a change of code, remove "
+    "that folder to measure anew.",
 )
 app.command()(training)
 app.command()(speed)
@@ -23,49 +41,31 @@ app.command()(speed)
 @app.command()
 @explained
 def mining(
-    config: Annotated[Path, typer.Option("--config", "-c", help="A simulated project.")] = Path("configs/bccd.yaml"),
+    config: OneConfig = Path("configs/bccd.yaml"),
     images: Annotated[int, typer.Option(help="Most images of the test split.", min=1)] = 200,
     proposals: Annotated[
-        int, typer.Option(help="Most proposals that are checked the published way, the slow one.", min=2)
+        int, typer.Option(help="Most proposals that the published rule checks, which is slow.", min=2)
     ] = 200,
     seed: Seeds = None,
     root: Root = Path("runs/bench"),
     as_json: AsJson = False,
 ) -> None:
-    """Compare mining with a plain detection pass and with the published rule, in one run on the same boxes.
+    """Compare the cost and the worth of mining with a plain detection pass and with the published rule.
 
-    A detector is trained once a seed. The published rule pastes each proposal into five whole hosts, one forward pass
-    each; the engine checks what can change what becomes of a box. Ratios are of medians of five runs in turn.
+    The published rule pastes each proposal into five whole hosts, one forward pass each. The engine checks the boxes
+    that a check can change, within the budget; "all checked" is the same with every box checked. All ways get the same
+    boxes in one run. Speed and cost are ratios of medians over five runs in turn: a busy machine matters little.
     """
-    from pipeline.bench.mining import bench_mining
+    from pipeline.bench.grid import Grid
+    from pipeline.bench.mining import MiningCell, MiningResult
+    from pipeline.bench.scenario import Scenario
 
+    cells = [MiningCell(Scenario(config, None, value, root), images, proposals) for value in seed or [0, 1, 2]]
     with progress_bars() as progress:
-        told = bench_mining(
-            config, seed or [0, 1, 2], images=images, proposals=proposals, root=str(root), progress=progress
-        )
+        results = Grid(root / "mining", MiningResult).run(cells, progress)
     if not as_json:
-        columns = ("speedup", "cost_over_plain_pass", "auroc_reference", "auroc_confidence", "auroc_engine")
-        rows = [(run["seed"], *(number(run[name]) for name in columns)) for run in told["runs"]]
-        show_table(
-            f"Mining on {told['set']}",
-            ["seed", "speedup", "cost / plain pass", "AUROC published", "AUROC confidence", "AUROC engine"],
-            [*rows, ("mean", *(number(told[name]) for name in columns))],
-        )
-        stages = {"engine": told["seconds_by_stage"], "every box checked": told["seconds_by_stage_all_checked"]}
-        show_table(
-            "Where its time goes, share of a run",
-            ["", *told["seconds_by_stage"]],
-            [
-                (name, *(f"{100 * share / sum(seconds.values()):.0f} %" for share in seconds.values()))
-                for name, seconds in stages.items()
-            ],
-        )
-    tell(
-        told,
-        as_json,
-        f"With every box checked: {told['speedup_all_checked']:.1f} times the published speed, "
-        f"{told['cost_over_plain_pass_all_checked']:.1f} plain passes.",
-    )
+        _show_mining(results)
+    output({"cells": results}, as_json)
 
 
 @app.command()
@@ -73,7 +73,8 @@ def mining(
 def calibration(
     config: Configs = None,
     labelled: Annotated[
-        list[int] | None, typer.Option(help="Labelled images to train on; as often as needed. Default: 10, 20, 40.")
+        list[int] | None,
+        typer.Option(help="Images of the pool that start labelled; as often as needed. Default: 10, 20, 40."),
     ] = None,
     seed: Seeds = None,
     held_back: Annotated[
@@ -82,132 +83,83 @@ def calibration(
     root: Root = Path("runs/bench"),
     as_json: AsJson = False,
 ) -> None:
-    """Compare scores for "this box is right": confidence, consistency, their product, flip agreement, and ours.
+    """Compare scores for "this box is right": confidence, consistency, flip agreement, p(correct) and others.
 
-    A cell is a set, a number of labelled images and a seed: a detector is trained on these, p(correct) is fitted on the
-    val split, and all scores are measured on the test split, which nothing learnt from. Finished cells are kept:
-    after a change of code, remove `calibration` in the root folder to measure them again.
+    A detector is trained on the labelled images, p(correct) is fitted on val, and every score is measured on test,
+    which nothing learnt from. `gain` is the 95 % interval of the gain in AUROC over confidence. The second table tells
+    which kind of wrong box a score sees; the third holds certificates against test.
     """
-    from pipeline.bench.calibration import bench_calibration
+    from pipeline.bench.calibration import CalibrationCell, CalibrationResult
+    from pipeline.bench.grid import Grid
+    from pipeline.bench.scenario import scenarios
 
-    sets = config or [Path(f"configs/{name}.yaml") for name in ("bccd", "deeppcb", "cards")]
+    start = scenarios(sets_of(config), labelled or [10, 20, 40], seed or [0, 1, 2], root)
+    cells = [CalibrationCell(scenario, held_back) for scenario in start]
     with progress_bars() as progress:
-        told = bench_calibration(
-            sets,
-            labelled or [10, 20, 40],
-            seed or [0, 1, 2],
-            held_back=held_back,
-            root=str(root),
-            progress=progress,
-        )
+        results = Grid(root / "calibration", CalibrationResult).run(cells, progress)
     if not as_json:
-        columns = ("set", "labelled", "seed", "evidence")
-        measures = ("auroc", "gain", "ap", "ece", "brier", "recall_at_p95")
-        rows = [
-            (*(row[name] for name in columns), *(number(row[name]) for name in measures)) for row in told["evidence"]
-        ]
-        show_table("Is this box right?", [*columns, *measures], rows)
-        shown = ("confidence", "consistency", "detection alone, calibrated", "crosscheck")
-        mistakes = [
-            (
-                *(row[name] for name in ("set", "labelled", "seed", "kind", "boxes")),
-                *(number(row["auroc"][name]) for name in shown),
-            )
-            for row in told["mistakes"]
-        ]
-        show_table(
-            "AUROC of right boxes against each kind of wrong ones",
-            ["set", "labelled", "seed", "wrong boxes", "boxes", *shown],
-            mistakes,
-        )
-        promises = [
-            (one["set"], one["labelled"], one["seed"], one["label"], one["boxes"], one["right"], one["target"])
-            for one in told["certificates"]
-        ]
-        show_table(
-            "Certified classes, on the test split",
-            ["set", "labelled", "seed", "class", "boxes", "right", "promised"],
-            promises,
-        )
-    tell(told, as_json)
+        _show_calibration(results)
+    output({"cells": results}, as_json)
 
 
 @app.command()
 @explained
 def ablation(
-    config: Annotated[Path, typer.Option("--config", "-c", help="A simulated project.")] = Path("configs/bccd.yaml"),
-    labelled: Annotated[int, typer.Option(help="Labelled images to train on.", min=1)] = 20,
+    config: OneConfig = Path("configs/bccd.yaml"),
+    labelled: Labelled = 20,
     images: Annotated[int, typer.Option(help="Most images of the test split.", min=2)] = 40,
-    variant: Annotated[list[str] | None, typer.Option(help="As often as needed. Default: all of them.")] = None,
+    variant: Annotated[
+        list[str] | None, typer.Option(help='Such as "no context" or "8 hosts"; as often as needed. Default: all.')
+    ] = None,
     seed: Seeds = None,
     root: Root = Path("runs/bench"),
     as_json: AsJson = False,
 ) -> None:
-    """Change one thing at a time in how boxes are pasted, and measure what the pastes then tell.
+    """Change one choice in how boxes are pasted at a time, and measure what the pastes are then worth.
 
-    Every box of the same test images is checked; p(correct) is fitted on the other folds of these images.
+    Every box of the same test images is checked. `all evidence` is p(correct), fitted on the other folds of these
+    images. A wrong name of a variant is answered with the list of them.
     """
-    from pipeline.bench.ablation import VARIANTS, bench_ablation
-    from pipeline.errors import SettingsError
+    from pipeline.bench.ablation import VARIANTS, VariantCell, VariantResult
+    from pipeline.bench.grid import Grid
+    from pipeline.bench.scenario import scenarios
 
-    if unknown := set(variant or []) - VARIANTS.keys():
-        raise SettingsError(f"Expected variants among {list(VARIANTS)}, got {sorted(unknown)}.")
+    start = scenarios([config], [labelled], seed or [0, 1, 2], root)
+    cells = [VariantCell(scenario, name, images) for scenario in start for name in variant or VARIANTS]
     with progress_bars() as progress:
-        told = bench_ablation(
-            config,
-            labelled,
-            seed or [0, 1, 2],
-            variant or list(VARIANTS),
-            images=images,
-            root=str(root),
-            progress=progress,
-        )
+        results = Grid(root / "ablation", VariantResult).run(cells, progress)
     if not as_json:
-        measures = ("confidence", "consistency", "product", "crosscheck")
-        rows = [
-            (row["variant"], row["seed"], *(number(row[f"auroc_{name}"]) for name in measures), row["canvases"])
-            for row in told["rows"]
-        ]
-        show_table("AUROC of what pastes tell", ["variant", "seed", *measures, "canvases"], rows)
-        gates = [
-            (row["seed"], most, one["boxes"], one["right"])
-            for row in told["rows"]
-            if row["variant"] == told["rows"][0]["variant"]
-            for most, one in row["gate"].items()
-        ]
-        show_table("The published gate, without pastes", ["seed", "gamma", "boxes let through", "right"], gates)
-    tell(told, as_json)
+        _show_ablation(results)
+    output({"cells": results}, as_json)
 
 
 @app.command()
 @explained
 def misses(
     config: Configs = None,
-    labelled: Annotated[int, typer.Option(help="Labelled images to train on.", min=1)] = 20,
+    labelled: Labelled = 20,
     target: Annotated[float, typer.Option(help="Promised precision of pseudo-labels.", min=0.5, max=0.99)] = 0.9,
     seed: Seeds = None,
     root: Root = Path("runs/bench"),
     as_json: AsJson = False,
 ) -> None:
-    """Count objects that are never found, and those of them that training would take for background.
+    """Count missed objects: those that no proposal finds, and those that training would take for background.
 
     The test split plays the pool. `before`: every image with a sure box is pseudo-labelled. `weak regions`: dropped
-    boxes that may be something are ignored. `half`: the half of the images with most expected misses is left out.
+    boxes that may be something become ignore regions. `half`: the half of the images with most expected missed objects
+    is left out as well.
     """
-    from pipeline.bench.missed_objects import bench_missed_objects
+    from pipeline.bench.grid import Grid
+    from pipeline.bench.missed_objects import MissedObjectsCell, MissedObjectsResult
+    from pipeline.bench.scenario import scenarios
 
-    sets = config or [Path(f"configs/{name}.yaml") for name in ("bccd", "deeppcb", "cards")]
+    start = scenarios(sets_of(config), [labelled], seed or [0, 1, 2], root)
+    cells = [MissedObjectsCell(scenario, target) for scenario in start]
     with progress_bars() as progress:
-        told = bench_missed_objects(sets, labelled, seed or [0, 1, 2], target=target, root=str(root), progress=progress)
+        results = Grid(root / "misses", MissedObjectsResult).run(cells, progress)
     if not as_json:
-        rows = [
-            (cell["set"], cell["seed"], way, *(str(one[name]) for name in ("images", "boxes", "missed", "background")))
-            for cell in told["cells"]
-            for way, one in cell["pseudo_labels"].items()
-        ]
-        columns = ["set", "seed", "", "pseudo-labelled", "pseudo-labels", "objects missed", "taken for background"]
-        show_table("Missed objects", columns, rows)
-    tell(told, as_json)
+        _show_missed_objects(results)
+    output({"cells": results}, as_json)
 
 
 @app.command()
@@ -217,18 +169,18 @@ def labeling(
         "http://localhost:8080"
     ),
     tasks: Annotated[int, typer.Option(help="How many to push and harvest.", min=1, max=1_000_000)] = 10_000,
-    boxes: Annotated[int, typer.Option(help="Boxes of the machine on each.", min=0, max=100)] = 5,
+    boxes: Annotated[int, typer.Option(help="The machine's boxes on each.", min=0, max=100)] = 5,
     renewed: Annotated[
         int, typer.Option(help="How many of them get new boxes, as after a new model.", min=0, max=1_000_000)
     ] = 500,
-    page_size: Annotated[int, typer.Option(help="Tasks a request.", min=1, max=10_000)] = 500,
+    page_size: Annotated[int, typer.Option(help="Tasks per request.", min=1, max=10_000)] = 500,
     as_json: AsJson = False,
 ) -> None:
     """Measure how long a push and a harvest of many tasks take, in a project that is removed afterwards.
 
-    The token is read from LABEL_STUDIO_API_KEY. Nothing is shown to anybody: the server itself answers every task.
+    The token is read from LABEL_STUDIO_API_KEY. Nobody is asked anything: the server itself answers every task.
     """
-    from pipeline.bench.labeling import bench_labeling
+    from pipeline.bench.labeling import Load, bench_labeling
     from pipeline.errors import SettingsError
     from pipeline.settings import Secrets
 
@@ -236,10 +188,105 @@ def labeling(
     if token is None:
         raise SettingsError("Expected a Label Studio token in LABEL_STUDIO_API_KEY, found none.")
     with progress_bars() as progress:
-        told = bench_labeling(
-            url, token, tasks=tasks, boxes=boxes, renewed=renewed, page_size=page_size, progress=progress
-        )
+        result = bench_labeling(url, token, Load(tasks, boxes, renewed, page_size), progress)
     if not as_json:
-        rows = [(name, f"{seconds:.1f}") for name, seconds in told["seconds"].items()]
-        show_table(f"{told['tasks']} tasks with {told['boxes']} boxes", ["step", "seconds"], rows)
-    tell(told, as_json)
+        rows = [(step, f"{seconds:.1f}") for step, seconds in result.seconds.items()]
+        show_table(f"{tasks} tasks with {boxes} boxes each", ["step", "seconds"], rows)
+    output(result, as_json)
+
+
+def _show_mining(results: Sequence[MiningResult]) -> None:
+    from pipeline.bench.measures import mean
+    from pipeline.bench.mining import STEPS
+
+    measured = [
+        (
+            *(measure for run in (result.engine, result.everything) for measure in (run.speedup, run.plain_passes)),
+            *(result.auroc[name] for name in ("published", "confidence", "engine")),
+        )
+        for result in results
+    ]
+    means = [mean(column) for column in zip(*measured, strict=True)]
+    rows = zip([*(result.seed for result in results), "mean"], [*measured, means], strict=True)
+    everything = ("speedup, all checked", "plain passes, all checked")
+    show_table(
+        f"Mining on {results[0].set}",
+        ["seed", "speedup", "plain passes", *everything, "AUROC published", "AUROC confidence", "AUROC engine"],
+        [(seed, *map(number, measures)) for seed, measures in rows],
+    )
+    ways = {
+        "engine": [result.engine for result in results],
+        "every box checked": [result.everything for result in results],
+    }
+    show_table(
+        "Where the time goes, share of a run",
+        ["", *STEPS],
+        [(name, *(level(mean(run.share_of(step) for run in runs)) for step in STEPS)) for name, runs in ways.items()],
+    )
+
+
+def _show_calibration(results: Sequence[CalibrationResult]) -> None:
+    cell = ["set", "labelled", "seed"]
+    scores = [
+        (result.set, result.labelled, result.seed, name, score.quality, score.gain)
+        for result in results
+        for name, score in result.scores.items()
+    ]
+    show_table(
+        "Is this box right?",
+        [*cell, "score", "AUROC", "gain", "AP", "ECE", "Brier", "recall at precision 0.95"],
+        [
+            (*start, *map(number, (own.auroc, gain, own.ap, own.ece, own.brier, own.recall_at_p95)))
+            for *start, own, gain in scores
+        ],
+    )
+    shown = ("confidence", "consistency", "detection", "all evidence")
+    wrong = [(result.set, result.labelled, result.seed, kind) for result in results for kind in result.wrong_boxes]
+    show_table(
+        "AUROC of right boxes against each kind of wrong ones",
+        [*cell, "wrong boxes", "boxes", *shown],
+        [(*start, kind.kind, kind.boxes, *(number(kind.auroc[name]) for name in shown)) for *start, kind in wrong],
+    )
+    show_table(
+        "Certified classes, on the test split",
+        [*cell, "class", "boxes", "right", "promised precision"],
+        [
+            (result.set, result.labelled, result.seed, promise.label, promise.boxes, promise.right, promise.target)
+            for result in results
+            for promise in result.promises
+        ],
+    )
+
+
+def _show_ablation(results: Sequence[VariantResult]) -> None:
+    names = list(results[0].auroc)
+    show_table(
+        "AUROC of what pastes tell",
+        ["variant", "seed", *names, "canvases"],
+        [
+            (result.variant, result.seed, *(number(result.auroc[name]) for name in names), result.canvases)
+            for result in results
+        ],
+    )
+    first_of_each_seed = {result.seed: result for result in reversed(results)}
+    show_table(
+        "The published gate, which looks at no paste",
+        ["seed", "gamma", "boxes let through", "right"],
+        [
+            (seed, gamma, passed.boxes, passed.right)
+            for seed, result in sorted(first_of_each_seed.items())
+            for gamma, passed in result.gate.items()
+        ],
+    )
+
+
+def _show_missed_objects(results: Sequence[MissedObjectsResult]) -> None:
+    show_table(
+        "Missed objects",
+        ["set", "seed", "", "pseudo-labelled", "pseudo-labels", "objects missed", "taken for background"],
+        [
+            (result.set, result.seed, name, way.images, way.boxes, way.missed, way.background)
+            for result in results
+            for name, way in result.ways.items()
+        ],
+    )

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import typer
+from pydantic import TypeAdapter
 from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
@@ -18,6 +19,9 @@ from rich.table import Table
 
 from pipeline.errors import PipelineError
 from pipeline.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 OUT, ERR = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -33,6 +37,7 @@ Overrides = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print a table for spreadsheets instead of text.")]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,19 +69,35 @@ def number(value: Any) -> str:
     return "–" if value is None else f"{value:.3f}" if value < 10 else f"{value:.1f}"
 
 
-def tell(values: Any, as_json: bool, *lines: str) -> None:
+def level(value: float | None) -> str:
+    """A share with three decimals, a dash where nothing was measured."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def ends(interval: tuple[float, float] | None) -> str:
+    """`0.380 to 0.444`, a dash where there is no interval."""
+    return "–" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
+
+
+def output(values: Any, as_json: bool, *lines: str) -> None:
     """Print an outcome.
 
     Args:
-        values: For programs.
+        values: For programs; records, or plain values that may hold some.
         as_json: Whether a program reads.
         lines: For people.
     """
     if as_json:
-        OUT.print_json(json.dumps(values, default=str))
+        plain = TypeAdapter(Any).dump_python(values, mode="json", serialize_as_any=True)
+        OUT.print_json(json.dumps(plain))
         return
     for line in lines:
         OUT.print(line, markup=False)
+
+
+def show_csv(table: DataFrame) -> None:
+    """Print a table for spreadsheets and other programs."""
+    OUT.print(table.to_csv(index=False), markup=False, end="")
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -96,7 +117,7 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
     """Show a bar on standard error for each thing a stage does.
 
     Yields:
-        The callback that stages tell of their progress.
+        The callback that stages report their progress to.
     """
     columns = (
         TextColumn("{task.description}"),

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.console import DEFAULT_CONFIG, OUT, AsJson, explained, progress_bars, settings_from, tell
+from pipeline.cli.console import DEFAULT_CONFIG, OUT, AsJson, explained, output, progress_bars, settings_from
 from pipeline.cli.running import run_cycle
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
+
+
+@dataclass(frozen=True)
+class DemoOutcome:
+    """What the demo ends with.
+
+    Attributes:
+        test_map: Test mAP of the model in use after each cycle.
+        report: Path of the last cycle's page.
+        index: Path of the index.
+    """
+
+    test_map: tuple[float, ...]
+    report: str
+    index: str
 
 
 @explained
@@ -33,18 +49,16 @@ def demo(
 
     settings = settings_from(config, overrides)
     with progress_bars() as progress:
-        generate_demo(
-            data.resolve(), settings.seed, progress=lambda done, total: progress("drawing images", done, total)
-        )
+        generate_demo(data.resolve(), settings.seed, progress=progress)
     if fresh:
         _drop(settings)
     while (number := _next_cycle(settings)) <= cycles:
-        told = run_cycle(config, overrides)
+        outcome = run_cycle(config, overrides)
         if not as_json:
-            OUT.print(f"cycle {number}: {told['summary']}", markup=False)
-    outcome = _outcome(settings, cycles)
-    first, last = outcome["test_map"][0], outcome["test_map"][-1]
-    tell(outcome, as_json, f"test mAP: {first:.3f} after cycle 0, {last:.3f} after cycle {cycles}", outcome["report"])
+            OUT.print(f"cycle {number}: {outcome['summary']}", markup=False)
+    ended = _outcome(settings, cycles)
+    first, last = ended.test_map[0], ended.test_map[-1]
+    output(ended, as_json, f"test mAP: {first:.3f} after cycle 0, {last:.3f} after cycle {cycles}", ended.report)
 
 
 def _drop(settings: Settings) -> None:
@@ -55,28 +69,21 @@ def _drop(settings: Settings) -> None:
 
 
 def _next_cycle(settings: Settings) -> int:
-    """The cycle under way, or the one after the last."""
-    from pipeline.stages.cycle import DONE
-    from pipeline.workspace import Workspace
+    """The active cycle, or the one after the last."""
+    from pipeline.cycle import last_cycle, unfinished_cycle
 
-    workspace = Workspace(settings.workspace)
-    return sum(workspace.cycle(number).exists(DONE) for number in workspace.cycles())
-
-
-def _outcome(settings: Settings, cycles: int) -> dict[str, Any]:
-    from pipeline.report.contents import page_name
-    from pipeline.workspace import Workspace
-
-    workspace = Workspace(settings.workspace)
-    metrics = [workspace.cycle(number).read_json("metrics.json") for number in range(cycles + 1)]
-    return {
-        "test_map": [_champion_map(one, metrics[:index]) for index, one in enumerate(metrics)],
-        "report": workspace.reports.path(page_name(cycles)),
-        "index": workspace.reports.path("index.html"),
-    }
+    active, last = unfinished_cycle(settings), last_cycle(settings)
+    return active if active is not None else last.number + 1 if last else 0
 
 
-def _champion_map(metrics: dict[str, Any], before: list[dict[str, Any]]) -> float:
-    """Test mAP of the model in use after a cycle: the candidate, or the last that was promoted."""
-    promoted = [one for one in [*before, metrics] if one["promoted"]]
-    return float(promoted[-1]["test"]["map"])
+def _outcome(settings: Settings, cycles: int) -> DemoOutcome:
+    from pipeline.artefacts import GateOutcome, ReportRun
+    from pipeline.cycle import load_cycle
+
+    run = [load_cycle(settings.workspace, number) for number in range(cycles + 1)]
+    champions, promoted = [], 0.0
+    for gate in (cycle.read(GateOutcome) for cycle in run):
+        promoted = gate.test.map or 0.0 if gate.promoted else promoted
+        champions.append(promoted)
+    pages = run[-1].read(ReportRun)
+    return DemoOutcome(tuple(champions), pages.page, pages.index)

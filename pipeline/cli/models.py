@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.console import DEFAULT_CONFIG, AsJson, Config, Overrides, explained, settings_from, show_table, tell
+from pipeline.cli.console import (
+    DEFAULT_CONFIG,
+    AsJson,
+    Config,
+    Overrides,
+    explained,
+    level,
+    output,
+    settings_from,
+    show_table,
+)
 
 ModelId = Annotated[str, typer.Argument(help="Model id, see `crosscheck models list`.")]
 
@@ -25,7 +35,7 @@ def list_(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json:
     models = Workspace(settings_from(config, overrides).workspace).models
     champion, cards = champion_id(models), list_models(models)
     if as_json:
-        tell({"champion": champion, "models": {name: card.to_json() for name, card in cards.items()}}, True)
+        output({"champion": champion, "models": cards}, True)
         return
     rows = [
         (
@@ -33,7 +43,7 @@ def list_(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json:
             card.cycle,
             card.dataset_version,
             card.parent_id,
-            *(f"{card.metrics[split]['map']:.3f}" if split in card.metrics else None for split in ("val", "test")),
+            *(level(card.metrics[split].map) if split in card.metrics else None for split in ("val", "test")),
         )
         for name, card in sorted(cards.items(), key=lambda item: item[1].cycle)
     ]
@@ -47,21 +57,21 @@ def show(model: ModelId, config: Config = DEFAULT_CONFIG, overrides: Overrides =
     from pipeline.detector.models.registry import load_card
     from pipeline.workspace import Workspace
 
-    tell(load_card(Workspace(settings_from(config, overrides).workspace).models, model).to_json(), True)
+    output(load_card(Workspace(settings_from(config, overrides).workspace).models, model), True)
 
 
 @app.command()
 @explained
 def promote(model: ModelId, config: Config = DEFAULT_CONFIG, overrides: Overrides = None) -> None:
     """Make a model the champion: the next cycle mines with it and fine-tunes from it."""
+    from pipeline.cycle import only_one
     from pipeline.detector.models.registry import promote as make_champion
-    from pipeline.stages.cycle import only_one
     from pipeline.workspace import Workspace
 
     settings = settings_from(config, overrides)
     with only_one(settings):
         make_champion(Workspace(settings.workspace).models, model)
-    tell({"champion": model}, False, f"{model} is the champion.")
+    output({"champion": model}, False, f"{model} is the champion.")
 
 
 @app.command()
@@ -74,10 +84,10 @@ def rollback(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_js
     """
     from pipeline.stages.rollback import rollback as go_back
 
-    told = go_back(settings_from(config, overrides))
-    tell(
-        told,
+    done = go_back(settings_from(config, overrides))
+    output(
+        done,
         as_json,
-        f"{told['champion']} is the champion again, {told['withdrawn']} is withdrawn.",
-        f"{told['images']} images that it labelled are back in the pool (dataset version {told['version']}).",
+        f"{done.champion} is the champion again, {done.withdrawn} is withdrawn.",
+        f"{done.images} images that it labelled are back in the pool (dataset version {done.version}).",
     )

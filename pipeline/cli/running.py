@@ -1,4 +1,4 @@
-"""What commands run or work on: a whole cycle, the cycle under way, or the annotators."""
+"""What commands run or work on: a whole cycle, the active cycle, or the annotators."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from pipeline.cli.console import progress_bars, settings_from
 
 if TYPE_CHECKING:
+    from pipeline.cycle import Cycle
     from pipeline.labeling.backend import LabelingBackend
+    from pipeline.progress import Progress
     from pipeline.settings import Settings
-    from pipeline.stages.cycle import Cycle, Progress
 
 
 def run_cycle(config: Path, overrides: list[str] | None) -> dict[str, Any]:
@@ -22,14 +23,14 @@ def run_cycle(config: Path, overrides: list[str] | None) -> dict[str, Any]:
     from flows.progress import listening
 
     with progress_bars() as progress, listening(progress):
-        told: dict[str, Any] = cycle_flow(str(config), list(overrides or []))
-    return told
+        outcome: dict[str, Any] = cycle_flow(str(config), list(overrides or []))
+    return outcome
 
 
 @contextmanager
-def under_way(config: Path, overrides: list[str] | None) -> Iterator[tuple[Cycle, Progress]]:
+def active_cycle(config: Path, overrides: list[str] | None) -> Iterator[tuple[Cycle, Progress]]:
     """The cycle under way, or the next one, alone in its workspace and with progress bars."""
-    from pipeline.stages.cycle import only_one, open_cycle
+    from pipeline.cycle import only_one, open_cycle
 
     settings = settings_from(config, overrides)
     with only_one(settings), progress_bars() as progress:
@@ -41,9 +42,9 @@ def with_annotators(
     config: Path, overrides: list[str] | None
 ) -> Iterator[tuple[Settings, LabelingBackend | None, Progress]]:
     """The project's annotators, alone in its workspace and with progress bars; the token is in the environment."""
+    from pipeline.cycle import only_one
+    from pipeline.labeling.annotators import labeling_backend
     from pipeline.settings import Secrets
-    from pipeline.stages.backend import labeling_backend
-    from pipeline.stages.cycle import only_one
 
     settings = settings_from(config, overrides)
     with only_one(settings), progress_bars() as progress:

@@ -8,11 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pipeline.cli.console import DEFAULT_CONFIG, AsJson, Config, Overrides, explained, settings_from, show_table, tell
+from pipeline.cli.console import (
+    DEFAULT_CONFIG,
+    AsCsv,
+    AsJson,
+    Config,
+    Overrides,
+    explained,
+    output,
+    settings_from,
+    show_csv,
+    show_table,
+)
 from pipeline.records import Split
 
 if TYPE_CHECKING:
     from pipeline.dataset.store import SampleStore
+    from pipeline.dataset.versions import Version
     from pipeline.settings import Settings
 
 Number = Annotated[int, typer.Argument(help="Version number, see `crosscheck versions list`.", min=0)]
@@ -29,24 +41,23 @@ def _store(settings: Settings) -> SampleStore:
 
 @app.command("list")
 @explained
-def list_(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def list_(
+    config: Config = DEFAULT_CONFIG,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
     """List every version: when, why, by which cycle and model, and what it holds."""
     history = _store(settings_from(config, overrides)).history()
-    if as_json:
-        tell([asdict(one) for one in history], True)
-        return
-    rows = [
-        (
-            one.number,
-            f"{one.timestamp:%Y-%m-%d %H:%M}",
-            one.reason,
-            one.model_id,
-            _counts(one.counts.get("images", {})),
-            sum(one.counts.get("boxes", {}).values()),
-        )
-        for one in history
-    ]
-    show_table("Dataset versions", ["version", "committed (UTC)", "why", "model", "images", "boxes"], rows)
+    if as_csv:
+        from pipeline.report.frames import versions
+
+        show_csv(versions(history))
+    elif as_json:
+        output([asdict(version) for version in history], True)
+    else:
+        columns = ["version", "committed (UTC)", "why", "model", "images", "boxes"]
+        show_table("Dataset versions", columns, [_row(version) for version in history])
 
 
 @app.command()
@@ -57,16 +68,16 @@ def show(
     """Show what one version holds and how it came about."""
     from pipeline.errors import ArtefactError
 
-    history = {one.number: one for one in _store(settings_from(config, overrides)).history()}
+    history = {each.number: each for each in _store(settings_from(config, overrides)).history()}
     if version not in history:
         raise ArtefactError(f"Expected a dataset version from 0 to {max(history)}, got {version}.")
-    one = history[version]
-    origin = {name: getattr(one, name) for name in ("parent", "cycle", "model_id", "settings_digest")}
-    tell(
-        asdict(one),
+    chosen = history[version]
+    origin = {name: getattr(chosen, name) for name in ("parent", "cycle", "model_id", "settings_digest")}
+    output(
+        asdict(chosen),
         as_json,
-        f"Version {one.number}, committed {one.timestamp:%Y-%m-%d %H:%M} UTC: {one.reason}",
-        *(f"{kind}: {_counts(counts)}" for kind, counts in one.counts.items()),
+        f"Version {version}, committed {chosen.timestamp:%Y-%m-%d %H:%M} UTC: {chosen.reason}",
+        *(f"{kind}: {_counts(counts)}" for kind, counts in chosen.counts.items()),
         *(f"{name}: {value}" for name, value in origin.items() if value not in {None, ""}),
     )
 
@@ -74,20 +85,31 @@ def show(
 @app.command()
 @explained
 def diff(
-    old: Number, new: Number, config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: AsJson = False
+    old: Number,
+    new: Number,
+    config: Config = DEFAULT_CONFIG,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """Show what changed between two versions: images by state, boxes by source and label."""
     from pipeline.dataset.diff import diff_versions
 
     store = _store(settings_from(config, overrides))
-    told = diff_versions(store.table(old), store.table(new)).to_json()
-    images = [f"images {kind}: {_counts(counts)}" for kind, counts in told["images"].items() if counts]
+    changes = diff_versions(store.table(old), store.table(new))
+    if as_csv:
+        from pipeline.report.frames import differences
+
+        show_csv(differences(changes))
+        return
+    values = changes.to_json()
+    images = [f"images {kind}: {_counts(counts)}" for kind, counts in values["images"].items() if counts]
     boxes = [
-        f"boxes {kind}: {one['total']} ({_counts(one['by_source'])}; {_counts(one['by_label'])})"
-        for kind, one in told["boxes"].items()
-        if one["total"]
+        f"boxes {kind}: {counts['total']} ({_counts(counts['by_source'])}; {_counts(counts['by_label'])})"
+        for kind, counts in values["boxes"].items()
+        if counts["total"]
     ]
-    tell(told, as_json, *(images + boxes or ["Nothing changed."]))
+    output(values, as_json, *(images + boxes or ["Nothing changed."]))
 
 
 @app.command()
@@ -109,7 +131,7 @@ def export(
     from pipeline.workspace import Folder
 
     settings = settings_from(config, overrides)
-    told = write(
+    written = write(
         _store(settings),
         version,
         format_,
@@ -119,9 +141,9 @@ def export(
         include_pseudo=pseudo,
         copy_images=copy,
     )
-    lost = [f"{told.lost_regions} ignore regions have no place in this format."] if told.lost_regions else []
-    counts = f"{_counts(told.images)} images with {sum(told.boxes.values())} boxes"
-    tell(asdict(told), as_json, f"Wrote {counts} to {folder}; images are at {told.images_root}.", *lost)
+    lost = [f"{written.lost_regions} ignore regions have no place in this format."] if written.lost_regions else []
+    counts = f"{_counts(written.images)} images with {sum(written.boxes.values())} boxes"
+    output(asdict(written), as_json, f"Wrote {counts} to {folder}; images are at {written.images_root}.", *lost)
 
 
 @app.command()
@@ -134,17 +156,22 @@ def restore(
     as_json: AsJson = False,
 ) -> None:
     """Bring back the rows of an earlier version, as a new version; nothing is lost."""
-    from pipeline.stages.cycle import only_one
+    from pipeline.cycle import only_one
 
     settings = settings_from(config, overrides)
     with only_one(settings):
         made = _store(settings).restore(version, reason)
-    tell(
+    output(
         {"version": made, "restored": version},
         as_json,
         f"Version {made} holds the rows of version {version}.",
         "Answers harvested since then stay out of it; `crosscheck harvest --full --again` takes them in.",
     )
+
+
+def _row(version: Version) -> tuple[object, ...]:
+    committed, images = f"{version.timestamp:%Y-%m-%d %H:%M}", _counts(version.counts.get("images", {}))
+    return (version.number, committed, version.reason, version.model_id, images, version.count("boxes"))
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
@@ -13,6 +13,7 @@ from pipeline.dataset.formats.entry import Entry, ImportResult
 from pipeline.dataset.images import ImageFacts, inspect_image
 from pipeline.dataset.repeated_files import keep_one_a_file
 from pipeline.errors import DataError, ImageFault
+from pipeline.progress import Progress, silent
 from pipeline.records import ImportIssue, Sample, Split, State
 from pipeline.settings import DataSettings
 
@@ -26,7 +27,7 @@ def check_entries(
     split: Split,
     data: DataSettings,
     now: datetime,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> ImportResult:
     """Look at every image and check its labels against it.
 
@@ -40,7 +41,7 @@ def check_entries(
         split: What they are for.
         data: Class names and bounds.
         now: Creation time of the boxes, UTC.
-        progress: Called with (done, total) after each image.
+        progress: Called after each image.
 
     Returns:
         Samples in the order of the entries, each `image_id` once, and the issues.
@@ -59,8 +60,7 @@ def check_entries(
         facts = pool.map(lambda entry: _inspected(entry, data.max_image_pixels), listed)
         for done, (entry, fact) in enumerate(zip(listed, facts, strict=True), 1):
             found.append(_check(entry, fact, split, data, now))
-            if progress:
-                progress(done, len(listed))
+            progress("reading images", done, len(listed))
     joined = ImportResult.join(found)
     unique = keep_one_a_file(joined.samples, rank=lambda sample: sample.state is State.QUARANTINED)
     return ImportResult(unique.samples, joined.issues + unique.issues)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,25 @@ import pyarrow.compute as pc
 
 Tally = dict[str, dict[str, int]]
 """Number of boxes: `{source: {label: n}}`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeCounts:
+    """How much one version changed against its parent.
+
+    Attributes:
+        images: Images by transition of their state, `"pool->queued": n`.
+        added: Boxes added, by source.
+        removed: Boxes removed, by source.
+        added_labels: Boxes added, by label.
+        removed_labels: Boxes removed, by label.
+    """
+
+    images: Mapping[str, int] = field(default_factory=dict)
+    added: Mapping[str, int] = field(default_factory=dict)
+    removed: Mapping[str, int] = field(default_factory=dict)
+    added_labels: Mapping[str, int] = field(default_factory=dict)
+    removed_labels: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +54,13 @@ class VersionDiff:
     boxes_added: Tally = field(default_factory=dict)
     boxes_removed: Tally = field(default_factory=dict)
     boxes_changed: Tally = field(default_factory=dict)
+
+    def counts(self) -> ChangeCounts:
+        """Numbers alone, for a report."""
+        added, removed = _margins(self.boxes_added), _margins(self.boxes_removed)
+        images = {name: len(ids) for name, ids in self.states.items()}
+        images |= {f"new->{state}": len(ids) for state, ids in self.images_added.items()}
+        return ChangeCounts(images, added["by_source"], removed["by_source"], added["by_label"], removed["by_label"])
 
     def to_json(self) -> dict[str, Any]:
         """Counts and ids as plain JSON."""

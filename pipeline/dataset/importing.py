@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 import pyarrow as pa
@@ -12,18 +12,16 @@ from pipeline.dataset.checks import check_entries
 from pipeline.dataset.formats import read_entries
 from pipeline.dataset.formats.entry import ImportResult
 from pipeline.dataset.splits import separate
+from pipeline.progress import Progress, silent
 from pipeline.records import State
 from pipeline.settings import DataSettings, SourceSettings
-
-Progress = Callable[[int, int], None]
-"""Called with (done, total) while images are read."""
 
 
 def read_source(
     source: SourceSettings,
     data: DataSettings,
     now: datetime,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     known: Collection[str] = (),
 ) -> ImportResult:
     """Read one source and check every image in it.
@@ -52,7 +50,7 @@ def read_sources(
     data: DataSettings,
     now: datetime,
     existing: pa.Table | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     also: Iterable[ImportResult] = (),
 ) -> ImportResult:
     """Read several sources and settle duplicates among them and with the table.

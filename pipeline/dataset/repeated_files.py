@@ -35,7 +35,9 @@ def keep_one_a_file(samples: Iterable[Sample], rank: Callable[[Sample], Any]) ->
         best = min(same, key=rank)
         kept.append(best)
         dropped = (other for other in same if other is not best)
-        issues.extend(_issue(one, best) for one in dropped if one.uri != best.uri or one.state is not State.POOL)
+        issues.extend(
+            _issue(region, best) for region in dropped if region.uri != best.uri or region.state is not State.POOL
+        )
     return ImportResult(tuple(kept), tuple(issues))
 
 
@@ -55,9 +57,11 @@ def settle_with_table(samples: Iterable[Sample], rows: Mapping[str, Sample]) -> 
     """
     news = [sample for sample in samples if not is_repeat(sample, rows.get(sample.image_id))]
     # A quarantined file that is imported anew is no duplicate of itself.
-    met = {one.image_id for one in news if one.image_id in rows and not _is_renewed(one, rows[one.image_id])}
+    met = {
+        sample.image_id for sample in news if sample.image_id in rows and not _is_renewed(sample, rows[sample.image_id])
+    }
     old = [row for image_id, row in rows.items() if image_id in met]
-    settled = keep_one_a_file([*old, *news], rank=lambda one: _rank(one, rows.get(one.image_id) is one))
+    settled = keep_one_a_file([*old, *news], rank=lambda sample: _rank(sample, rows.get(sample.image_id) is sample))
     fresh = tuple(sample for sample in settled.samples if rows.get(sample.image_id) is not sample)
     return ImportResult(fresh, settled.issues)
 

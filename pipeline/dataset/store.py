@@ -9,7 +9,7 @@ and only a `VACUUM` that is forced below that destroys versions.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -23,8 +23,18 @@ from pipeline.dataset.reading import condition, pieces, rebatched
 from pipeline.dataset.validity import require_valid
 from pipeline.dataset.versions import Version, count_rows, standing_versions
 from pipeline.errors import ArtefactError
-from pipeline.records import SAMPLE_SCHEMA, Sample, Split, State, samples_from_table, samples_to_table
+from pipeline.records import (
+    SAMPLE_SCHEMA,
+    Sample,
+    Split,
+    State,
+    of_images,
+    samples_from_table,
+    samples_to_table,
+)
 
+MINED_STATES = (State.POOL, State.PSEUDO, State.QUEUED)
+"""Images of the pool that nobody has answered or declined."""
 _METADATA_KEY = "crosscheck"
 _ROWS_A_GROUP = 8192
 _ONE_FILE = 2**40
@@ -97,7 +107,7 @@ class SampleStore:
         rows = require_valid(samples if isinstance(samples, pa.Table) else samples_to_table(samples))
         table = self._open() if self.exists() else None
         if table is not None:
-            done = next((one for one in standing_versions(_history(table)) if one.key == key), None)
+            done = next((version for version in standing_versions(_history(table)) if version.key == key), None)
             if done is not None:
                 return done.number
             others = ~pc.field("image_id").isin(rows["image_id"].combine_chunks())
@@ -171,6 +181,24 @@ class SampleStore:
     ) -> list[Sample]:
         """Read rows as records, see `table`."""
         return samples_from_table(self.table(version, None, states, splits))
+
+    def labeled(self, split: Split) -> list[Sample]:
+        """Images of a split that people have labelled."""
+        return self.samples(states=[State.LABELED], splits=[split])
+
+    def training(self) -> list[Sample]:
+        """Images to learn from: labelled training images, then pseudo-labelled ones of the pool."""
+        return self.labeled(Split.TRAIN) + self.samples(states=[State.PSEUDO])
+
+    def pool(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Images of the pool that are mined afresh every cycle; what people answered or declined stays."""
+        return self.table(columns=columns, states=MINED_STATES, splits=[Split.POOL])
+
+    def by_ids(self, image_ids: Iterable[str]) -> list[Sample]:
+        """Some images, in the order of `image_id`; those that the table does not hold are left out."""
+        wanted = of_images(image_ids)
+        table = pa.concat_tables([SAMPLE_SCHEMA.empty_table(), *_read(self._open(), SAMPLE_SCHEMA.names, wanted)])
+        return samples_from_table(table)
 
     def stream(
         self,
@@ -265,7 +293,7 @@ def _history(table: DeltaTable) -> list[Version]:
 def _version(entry: dict[str, Any]) -> Version:
     number = entry["version"]
     timestamp = datetime.fromtimestamp(entry["timestamp"] / 1000, UTC)
-    told = entry.get(_METADATA_KEY)
-    if told is None:
+    metadata = entry.get(_METADATA_KEY)
+    if metadata is None:
         return Version(number, number - 1 if number else None, timestamp, f"{entry['operation']} by another program")
-    return Version(number=number, timestamp=timestamp, **told)
+    return Version(number=number, timestamp=timestamp, **metadata)

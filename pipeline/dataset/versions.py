@@ -1,4 +1,4 @@
-"""Dataset versions: what is told of each, what it holds, and which of them still stand."""
+"""Dataset versions: where each comes from, what it holds, and which of them still stand."""
 
 from __future__ import annotations
 
@@ -45,6 +45,11 @@ class Version:
     counts: Counts = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
     restored: int | None = None
+
+    def count(self, group: str, name: str | None = None) -> int:
+        """Number of things of one name in a group of `counts`, or of all of them; 0 where not counted."""
+        counts = self.counts.get(group, {})
+        return sum(counts.values()) if name is None else counts.get(name, 0)
 
 
 def count_rows(table: pa.Table) -> Counts:

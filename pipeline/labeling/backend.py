@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from pipeline.progress import Progress, silent
 from pipeline.records import Answer, Task
-
-Progress = Callable[[int, int], None]
-"""Called with (done, total) while a push or a harvest goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +53,7 @@ class Harvest:
 class LabelingBackend(Protocol):
     """Takes questions and gives answers; never waits for people."""
 
-    def push(
-        self, tasks: Sequence[Task], progress: Progress | None = None, unasked: Collection[str] = ()
-    ) -> PushResult:
+    def push(self, tasks: Sequence[Task], progress: Progress = silent, unasked: Collection[str] = ()) -> PushResult:
         """Ask about images, best first. Pushing an image again adds nothing.
 
         Args:
@@ -71,7 +67,7 @@ class LabelingBackend(Protocol):
         """
         ...
 
-    def harvest(self, watermark: str | None = None, progress: Progress | None = None) -> Harvest:
+    def harvest(self, watermark: str | None = None, progress: Progress = silent) -> Harvest:
         """Collect answers that are new or changed since a watermark; all of them for None.
 
         Raises:

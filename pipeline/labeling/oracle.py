@@ -17,11 +17,12 @@ from pydantic import TypeAdapter
 
 from pipeline.boxes import as_boxes, intersection_over_first
 from pipeline.dataset.formats.entry import ImportResult
+from pipeline.detector.evaluation.matching import match_boxes
 from pipeline.errors import LeakError
 from pipeline.labeling.annotator_noise import claim, draw, verdicts
-from pipeline.labeling.backend import Harvest, Progress, PushResult
+from pipeline.labeling.backend import Harvest, PushResult
 from pipeline.labeling.hidden_labels import HiddenLabels
-from pipeline.matching import match_boxes
+from pipeline.progress import Progress, silent
 from pipeline.records import Answer, Box, Sample, Split, State, Task, make_box_id
 from pipeline.seeds import numpy_generator
 from pipeline.settings import DataSettings, SimulatedSettings
@@ -66,7 +67,7 @@ class SimulatedAnnotator:
         Returns:
             Every image as a pool sample without boxes, but for `start` that are drawn by the seed, come with their
             boxes for training and hold every class where that is possible. Images that cannot be read or whose
-            hidden labels cannot be used are quarantined. Issues about boxes are told of given ones alone.
+            hidden labels cannot be used are quarantined. Only issues about given boxes are reported.
 
         Raises:
             DataError: The hidden file is missing or malformed, or has a label that is not among the class names.
@@ -81,13 +82,13 @@ class SimulatedAnnotator:
             for sample in found.samples
         )
         hidden = {sample.uri for sample in samples if sample.state is State.POOL}
-        told = (issue for issue in found.issues if not (issue.uri in hidden and issue.problem.startswith("box_")))
-        return ImportResult(samples, tuple(told))
+        reported = (issue for issue in found.issues if not (issue.uri in hidden and issue.problem.startswith("box_")))
+        return ImportResult(samples, tuple(reported))
 
     def push(
         self,
         tasks: Sequence[Task],
-        progress: Progress | None = None,
+        progress: Progress = silent,
         unasked: Collection[str] = (),  # noqa: ARG002
     ) -> PushResult:
         """Take questions, best first. Asking about an image again adds nothing.
@@ -112,8 +113,7 @@ class SimulatedAnnotator:
         new = {task.image_id: task for task in best_first if task.image_id in images and task.image_id not in known}
         if new:
             self._folder.write_bytes(_QUEUE, _TASKS.dump_json((*queue, *new.values())))
-        if progress is not None:
-            progress(len(tasks), len(tasks))
+        progress("pushing tasks", len(tasks), len(tasks))
         reason = f"expected an image that {self._hidden.place} has labels for, got another"
         return PushResult(
             created=tuple(new),
@@ -121,7 +121,7 @@ class SimulatedAnnotator:
             refused={task.image_id: reason for task in tasks if task.image_id not in images},
         )
 
-    def harvest(self, watermark: str | None = None, progress: Progress | None = None) -> Harvest:
+    def harvest(self, watermark: str | None = None, progress: Progress = silent) -> Harvest:
         """Answer what was asked since a watermark; everything for None.
 
         Args:
@@ -129,7 +129,7 @@ class SimulatedAnnotator:
             progress: Called once, at the end.
 
         Returns:
-            An answer a question, in the order of asking.
+            One answer per question, in the order of asking.
 
         Raises:
             DataError: The hidden file is missing or malformed.
@@ -138,8 +138,7 @@ class SimulatedAnnotator:
         queue = self._queue()
         new = queue[_answered(watermark) :]
         answers = self.answers([task.image_id for task in new])
-        if progress is not None:
-            progress(len(new), len(new))
+        progress("harvesting answers", len(new), len(new))
         return Harvest(answers, json.dumps({"answered": len(queue)}))
 
     def mark_disputed(self, _disputed: Collection[str], _settled: Collection[str], /) -> None:

@@ -43,11 +43,15 @@ class AugmentedViewEvidence:
     votes: Tensor
     mass: Tensor
 
+    def columns(self) -> dict[str, Tensor]:
+        """By the names of `TTA_FIELDS`."""
+        return {f"tta_{field.name}": getattr(self, field.name) for field in fields(self)}
+
     @staticmethod
     def join(parts: Sequence[AugmentedViewEvidence]) -> AugmentedViewEvidence:
         """Those of several images in one, in order."""
         return AugmentedViewEvidence(
-            *(torch.cat([getattr(part, one.name) for part in parts]) for one in fields(AugmentedViewEvidence))
+            *(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(AugmentedViewEvidence))
         )
 
 

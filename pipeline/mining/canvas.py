@@ -9,7 +9,7 @@ import numpy as np
 import rectpack
 from numpy.typing import NDArray
 
-from pipeline.detector.training.data.labeled_image import FILL
+from pipeline.detector.inference.stream import FILL
 
 GAP_PX = 4
 """Blank pixels between two windows."""

@@ -10,14 +10,13 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from pipeline.detector.inference.predictor import Predictor
 from pipeline.mining.budget import PassBudget
 from pipeline.mining.columns import corner_columns, fill_in, table_of
 from pipeline.mining.consistency import gather_evidence
 from pipeline.mining.crops import Crops
 from pipeline.mining.hosts import Hosts
-from pipeline.mining.pastes import Pastes, draw_pastes
-from pipeline.mining.redetection import Cost, Redetections, redetect, redetect_closeup
+from pipeline.mining.pastes import Pastes, plan_pastes
+from pipeline.mining.redetection import Redetections, Redetector
 from pipeline.records import CHECK_SCHEMA
 from pipeline.seeds import numpy_generator
 from pipeline.settings import MiningSettings
@@ -38,9 +37,8 @@ class CheckPolicy(Protocol):
         """Which of them the next check may still change the fate of.
 
         Args:
-            evidence: Columns of `PROPOSAL_SCHEMA` and `EVIDENCE_FIELDS`. Images of those without `tta_score` would
-                be looked at again next; those without `closeup_score` would be shown closer, the others pasted, in as many
-                rounds as the settings have.
+            evidence: Columns of `PROPOSAL_SCHEMA` and `EVIDENCE_FIELDS`. Those without `tta_score` would get an
+                augmented view next, those without `closeup_score` a close-up, the others another round of pastes.
 
         Returns:
             bool[N].
@@ -89,34 +87,31 @@ class PendingChecks:
 
 
 class Checker:
-    """Shows proposals closer, then pastes them.
+    """Shows proposals enlarged, then pastes them.
 
     Args:
-        predictor: The detector.
+        redetector: Shows windows to the detector.
         hosts: Labelled images.
-        settings: How proposals are pasted, and what counts as found again.
+        settings: How proposals are pasted.
         seed: What is drawn for an image depends on it, on the image's id and on which of its proposals wait.
     """
 
-    def __init__(self, predictor: Predictor, hosts: Hosts, settings: MiningSettings, seed: int) -> None:
-        self._predictor = predictor
+    def __init__(self, redetector: Redetector, hosts: Hosts, settings: MiningSettings, seed: int) -> None:
+        self._redetector = redetector
         self._hosts = hosts
         self._settings = settings
         self._seed = seed
 
-    def check(
-        self, pending: PendingChecks, policy: CheckPolicy, budget: PassBudget, cost: Cost
-    ) -> tuple[pa.Table, pa.Table]:
-        """Check proposals until none of them advances, or nothing more can be paid.
+    def check(self, pending: PendingChecks, policy: CheckPolicy, budget: PassBudget) -> tuple[pa.Table, pa.Table]:
+        """Check proposals until none of them advances, or nothing more can be paid for.
 
         Args:
             pending: The proposals.
             policy: Asked after every step.
-            budget: Pays for every step.
-            cost: Counted up.
+            budget: Every step is taken from it.
 
         Returns:
-            The proposals, with `closeup_score` where they were shown closer, and all checks of them.
+            The proposals, with `closeup_score` where they were shown enlarged, and all checks of them.
         """
         proposals, checks, advancing = pending.proposals, pending.checks, pending.chosen
         evidence = gather_evidence(proposals, checks)
@@ -125,10 +120,11 @@ class Checker:
             unseen = advancing & _not_shown(evidence)
             pasted = advancing & ~unseen
             if unseen.any():
-                proposals = self._look_closer(proposals, unseen, pending, cost)
+                seen = self._redetector.closeups(pending.crops.take(_places(unseen, pending)))
+                proposals = fill_in(proposals, unseen, {"closeup_score": seen.score, "closeup_iou": seen.iou})
             if pasted.any():
-                pastes, done = pastes or self._draw(pending), evidence["checks"].to_numpy()
-                checks = pa.concat_tables([checks, self._paste(pastes, pending, pasted, done, cost)])
+                pastes, done = pastes or self._plan(pending), evidence["checks"].to_numpy()
+                checks = pa.concat_tables([checks, self._paste(pastes, pending, pasted, done)])
             evidence = gather_evidence(proposals, checks)
             unfinished = evidence["checks"].to_numpy() < self._settings.hosts
             advancing = pending.chosen & unfinished & policy.advances(evidence)
@@ -144,17 +140,12 @@ class Checker:
         """Which round comes next after so many pastes."""
         return np.searchsorted(self._settings.rounds[:-1], done, side="right")
 
-    def _look_closer(self, proposals: pa.Table, unseen: Flags, pending: PendingChecks, cost: Cost) -> pa.Table:
-        """Fill in `closeup_score` and `closeup_iou`."""
-        seen = redetect_closeup(self._predictor, pending.crops.take(_places(unseen, pending)), self._settings, cost)
-        return fill_in(proposals, unseen, {"closeup_score": seen.score, "closeup_iou": seen.iou})
-
-    def _draw(self, pending: PendingChecks) -> Pastes:
+    def _plan(self, pending: PendingChecks) -> Pastes:
         """All pastes of all that wait, image by image."""
         images = pending.proposals["image_id"].filter(pa.array(pending.chosen)).to_numpy(zero_copy_only=False)
         starts = np.flatnonzero(np.r_[True, images[1:] != images[:-1]])
         parts = [
-            draw_pastes(
+            plan_pastes(
                 pending.crops.take(torch.arange(start, end)),
                 self._hosts,
                 self._settings,
@@ -165,15 +156,13 @@ class Checker:
         ]
         return Pastes.join(parts)
 
-    def _paste(
-        self, pastes: Pastes, pending: PendingChecks, pasted: Flags, done: NDArray[np.int32], cost: Cost
-    ) -> pa.Table:
+    def _paste(self, pastes: Pastes, pending: PendingChecks, pasted: Flags, done: NDArray[np.int32]) -> pa.Table:
         """The next round of pastes of some proposals."""
         until = np.array(self._settings.rounds)[self._round(done)]
         row = np.flatnonzero(pending.chosen)[pastes.proposal.numpy()]
         number = pastes.number.numpy()
         due = pastes[torch.from_numpy(pasted[row] & (done[row] <= number) & (number < until[row]))]
-        seen = redetect(self._predictor, due, pending.crops, self._hosts, self._settings, cost)
+        seen = self._redetector.pastes(due, pending.crops, self._hosts)
         ids = pending.proposals["proposal_id"].to_numpy(zero_copy_only=False)[pending.chosen]
         return self._rows(due, seen, ids[due.proposal.numpy()])
 

@@ -1,4 +1,4 @@
-"""From a row a paste to evidence a proposal."""
+"""From one row per paste to one row of evidence per proposal."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Crops:
     @property
     def sides(self) -> Tensor:
         """Tensor[N, 2] int64, width and height of each crop."""
-        return torch.tensor([(one.shape[1], one.shape[0]) for one in self.images]).reshape(-1, 2)
+        return torch.tensor([(image.shape[1], image.shape[0]) for image in self.images]).reshape(-1, 2)
 
     def within(self, margin: float) -> Tensor:
         """What lies within a margin of each object, as far as it was cut out.
@@ -52,7 +52,7 @@ class Crops:
     @property
     def pixels(self) -> int:
         """Of all crops together."""
-        return sum(one.shape[0] * one.shape[1] for one in self.images)
+        return sum(image.shape[0] * image.shape[1] for image in self.images)
 
     def take(self, rows: Tensor) -> Crops:
         """Some of them.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.boxes import as_boxes, scale
-from pipeline.detector.inference.stream import Fault, stream_images
+from pipeline.detector.inference.predictor import Predictor
+from pipeline.detector.inference.stream import Fault
 from pipeline.errors import DataError
 from pipeline.records import Sample
 from pipeline.seeds import numpy_generator
-from pipeline.settings import MiningSettings
 
 BLUR_PX = 8.0
 """Standard deviation of the blur of blurred hosts, input pixels."""
@@ -33,7 +33,8 @@ class Hosts:
         boxes: Tensor[K, B, 4] in `(x1, y1, x2, y2)`, input pixels, padded with zeros.
         labels: Tensor[K, B] int64, padded with 0.
         holds: Tensor[K, C + 1] bool, which labels each holds.
-        to_original: Tensor[K, 2], own pixels an input pixel, in x and in y.
+        to_original: Tensor[K, 2], own pixels per input pixel, in x and in y.
+        faults: Labelled images that could not be read.
     """
 
     image_ids: list[str]
@@ -43,62 +44,60 @@ class Hosts:
     labels: Tensor
     holds: Tensor
     to_original: Tensor
+    faults: tuple[Fault, ...] = ()
 
     def __len__(self) -> int:
         """How many."""
         return len(self.image_ids)
 
 
-def load_hosts(
-    samples: Sequence[Sample],
-    labels: Sequence[str],
-    *,
-    image_size_px: int,
-    max_pixels: int,
-    settings: MiningSettings,
-    seed: int,
-    faults: list[Fault],
-) -> Hosts:
-    """Decode labelled images to paste into.
+def choose_hosts(samples: Sequence[Sample], most: int, seed: int) -> list[Sample]:
+    """Choose labelled images to paste into.
 
     Args:
         samples: Images that people have labelled, so that what a host holds is known.
-        labels: Class names, in the order of their numbers.
-        image_size_px: Longest side of the input.
-        max_pixels: A larger image is refused.
-        settings: At most `max_hosts_cached` images are taken, drawn from the seed.
+        most: At most so many, drawn from the seed.
         seed: The settings' seed.
-        faults: Images that cannot be read are put here.
 
     Returns:
-        The hosts, in the order of their ids.
+        The images, in the order of their ids.
+    """
+    ordered = sorted(samples, key=lambda sample: sample.image_id)
+    if len(ordered) <= most:
+        return ordered
+    drawn = numpy_generator(seed, "hosts").choice(len(ordered), most, replace=False)
+    return [ordered[index] for index in sorted(drawn.tolist())]
+
+
+def load_hosts(samples: Sequence[Sample], labels: Sequence[str], predictor: Predictor, blurred: bool = False) -> Hosts:
+    """Decode labelled images to paste into.
+
+    Args:
+        samples: Of `choose_hosts`.
+        labels: Class names, in the order of their numbers.
+        predictor: The detector, whose input size hosts have.
+        blurred: Blur them, so that little of their own is seen.
+
+    Returns:
+        The hosts, in the given order.
 
     Raises:
-        DataError: There is none.
+        DataError: There is none that can be read.
     """
-    known = {sample.image_id: sample for sample in samples}
-    ids = sorted(known)
-    if len(ids) > settings.max_hosts_cached:
-        drawn = numpy_generator(seed, "hosts").choice(len(ids), settings.max_hosts_cached, replace=False)
-        ids = [ids[index] for index in sorted(drawn.tolist())]
+    by_id = {sample.image_id: sample for sample in samples}
+    stream = predictor.stream(sample.ref for sample in samples)
     images: dict[str, NDArray[np.uint8]] = {}
-    for batch in stream_images(
-        [known[image_id].ref for image_id in ids],
-        image_size_px=image_size_px,
-        max_pixels=max_pixels,
-        batch_size=settings.batch_size,
-        threads=settings.decode_threads,
-        faults=faults,
-    ):
+    for batch in stream:
         images.update(zip((ref.image_id for ref in batch.refs), batch.unpadded(), strict=True))
-    if settings.host_blur:
-        images = {image_id: _blurred(image) for image_id, image in images.items()}
     if not images:
         raise DataError("Expected labelled images to paste into, found none that can be read; import some")
-    return hosts_from_images([known[image_id] for image_id in images], list(images.values()), labels)
+    pixels = [blur(image) if blurred else image for image in images.values()]
+    hosts = hosts_from_images([by_id[image_id] for image_id in images], pixels, labels)
+    return replace(hosts, faults=tuple(stream.faults))
 
 
-def _blurred(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def blur(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Blur a host so that little of its own content is visible; uint8[H, W, 3]."""
     return np.asarray(cv2.GaussianBlur(image, (0, 0), BLUR_PX), dtype=np.uint8)
 
 

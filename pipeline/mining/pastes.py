@@ -64,7 +64,7 @@ class Pastes:
         return Pastes(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Pastes)))
 
 
-def draw_pastes(
+def plan_pastes(
     crops: Crops, hosts: Hosts, settings: MiningSettings, random: np.random.Generator, *, first_proposal: int = 0
 ) -> Pastes:
     """Choose hosts and places for the proposals of one image.
@@ -107,7 +107,7 @@ def draw_pastes(
         source=source.repeat_interleave(each, dim=0),
         target=flat(target),
         object=flat(inside),
-        window=_windows(flat(target), hosts.sizes[flat(host)], settings.window),
+        window=windows_around(flat(target), hosts.sizes[flat(host)], settings.window),
         scale=flat(factor),
     )
 
@@ -142,8 +142,17 @@ def _choose_places(
     return origins.gather(2, best[..., None, None].expand(*best.shape, 1, 2))[:, :, 0]
 
 
-def _windows(target: Tensor, sizes: Tensor, ratio: float) -> Tensor:
-    """The part of each host round its paste."""
+def windows_around(target: Tensor, sizes: Tensor, ratio: float) -> Tensor:
+    """The part of each host that is shown around a paste.
+
+    Args:
+        target (Tensor[M, 4]): int64, where crops are put, input pixels.
+        sizes (Tensor[M, 2]): int64, width and height of the hosts.
+        ratio: Host context on each side, as a share of the paste's sides.
+
+    Returns:
+        Tensor[M, 4] int64.
+    """
     context = ((target[:, 2:] - target[:, :2]) * ratio).long().clamp(min=SMALLEST_WINDOW_PX)
     top_left = (target[:, :2] - context).clamp(min=0)
     return torch.cat([top_left, torch.minimum(target[:, 2:] + context, sizes)], dim=1)

@@ -89,7 +89,7 @@ class Neighbours:
     @staticmethod
     def join(parts: Sequence[Neighbours]) -> Neighbours:
         """Those of several images in one, in order."""
-        return Neighbours(*(torch.cat([getattr(part, one.name) for part in parts]) for one in fields(Neighbours)))
+        return Neighbours(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Neighbours)))
 
 
 def compare_neighbours(found: Detections) -> Neighbours:

@@ -7,10 +7,7 @@ batches, and every detection is held against the objects of its canvas.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -24,6 +21,7 @@ from pipeline.detector.inference.predictor import Detections, Predictor
 from pipeline.detector.inference.rendering import render_window
 from pipeline.detector.inference.stream import stack_images
 from pipeline.mining.canvas import Tile, draw_canvas, in_batches, pack_windows
+from pipeline.mining.cost import CostMeter
 from pipeline.mining.crops import Crops
 from pipeline.mining.hosts import Hosts
 from pipeline.mining.pastes import Pastes
@@ -33,34 +31,6 @@ PACKED = 0.7
 """Share of a canvas that windows fill, about."""
 _FAR = 1e5
 """Shift between canvases that keeps their boxes from touching."""
-
-
-@dataclass
-class Cost:
-    """What mining costs.
-
-    Attributes:
-        looks: Images that were looked at again as a whole.
-        views: Windows that show a proposal closer.
-        pastes: Windows that show it in a host.
-        canvases: Images they were packed into.
-        passes: Forward passes over canvases.
-        seconds: By what was done: `decode` (waiting for images), `detect`, `propose`, `paste`, `match`.
-    """
-
-    looks: int = 0
-    views: int = 0
-    pastes: int = 0
-    canvases: int = 0
-    passes: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def time(self, what: str) -> Iterator[None]:
-        """Add the time of a block to `seconds`."""
-        began = time.perf_counter()
-        yield
-        self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - began
 
 
 @dataclass(frozen=True)
@@ -104,8 +74,8 @@ def prices(boxes: Tensor, sizes: Tensor, settings: MiningSettings) -> Tensor:
         settings: Hosts, margins, window, view and augmented view.
 
     Returns:
-        Tensor[N, 2 + rounds]: of an augmented view, which serves all boxes of an image and is paid for once, of showing a
-        box closer, and of its pastes in each round, in detection passes over its image.
+        Tensor[N, 2 + rounds]: cost of an augmented view (paid once for all boxes of an image), of a close-up, and of
+        the pastes of each round, in detection passes over the box's image.
     """
     share = (boxes[:, 2:] - boxes[:, :2]) / sizes
     view = (share * (1 + 2 * settings.closeup_margin)).clamp(max=1).prod(1) * settings.closeup_scale**2 / PACKED
@@ -115,91 +85,113 @@ def prices(boxes: Tensor, sizes: Tensor, settings: MiningSettings) -> Tensor:
     return torch.stack([torch.full_like(view, settings.tta_scale**2), view, *rounds], dim=1)
 
 
-def redetect_closeup(predictor: Predictor, crops: Crops, settings: MiningSettings, cost: Cost) -> Redetections:
-    """Show proposals closer, mirrored and in their own surroundings, detect, and match.
-
-    What is found only at one size, or only one way round, is found again with less confidence or not at all: agreement
-    under changed views of its own image, at the price of a small window.
+class Redetector:
+    """Shows proposals to a detector again, in small windows that are packed into canvases.
 
     Args:
         predictor: The detector.
-        crops: The proposals.
-        settings: Surroundings and size, and what counts as found again.
-        cost: Counted up.
+        settings: Sizes, margins and what counts as found again.
+        meter: Counted up.
+    """
+
+    def __init__(self, predictor: Predictor, settings: MiningSettings, meter: CostMeter) -> None:
+        self._predictor = predictor
+        self._settings = settings
+        self._meter = meter
+
+    def closeups(self, crops: Crops) -> Redetections:
+        """Show proposals enlarged and mirrored in their own surroundings, detect, and match.
+
+        What is found only at one size, or only one way round, is found again with less confidence or not at all:
+        test-time augmentation of a box, at the price of a small window.
+
+        Args:
+            crops: The proposals.
+
+        Returns:
+            A verdict on each, in order.
+        """
+        with self._meter.time("paste"):
+            shown = crops.within(self._settings.closeup_margin)
+            images = [
+                _enlarged(image[y1:y2, x1:x2], self._settings.closeup_scale)
+                for image, (x1, y1, x2, y2) in zip(crops.images, shown.tolist(), strict=True)
+            ]
+            sides = torch.tensor([(image.shape[1], image.shape[0]) for image in images]).reshape(-1, 2)
+            exact = sides.double() / (shown[:, 2:] - shown[:, :2])
+            x1, y1, x2, y2 = (shift(crops.object.double(), -shown[:, :2]) * exact.repeat(1, 2)).unbind(1)
+            width = sides[:, 0]
+            windows = Windows(images, torch.stack([width - x2, y1, width - x1, y2], dim=1), crops.label)
+        self._meter.count(closeups=len(crops))
+        return self._find_again(windows)
+
+    def pastes(self, pastes: Pastes, crops: Crops, hosts: Hosts) -> Redetections:
+        """Draw pastes, detect, and match.
+
+        Args:
+            pastes: What goes where.
+            crops: By `Pastes.proposal`.
+            hosts: By `Pastes.host`.
+
+        Returns:
+            A verdict on each paste, in order, boxes in input pixels of the host; the same whatever shares a canvas or
+            a batch, up to what neighbours on a canvas do to the detector.
+        """
+        origin = pastes.window[:, :2]
+        with self._meter.time("paste"):
+            windows = Windows(
+                draw_pastes(pastes, crops, hosts, self._settings.feather_px),
+                shift(pastes.object.double(), -origin),
+                pastes.label,
+            )
+        self._meter.count(pastes=len(pastes))
+        seen = self._find_again(windows)
+        return replace(seen, boxes=shift(seen.boxes, origin))
+
+    def _find_again(self, windows: Windows) -> Redetections:
+        sizes = [(image.shape[1], image.shape[0]) for image in windows.images]
+        with self._meter.time("paste"):
+            canvases = pack_windows(sizes, self._predictor.image_size_px)
+        found = _nothing(len(sizes))
+        for batch in in_batches(canvases, self._predictor.batch_size):
+            with self._meter.time("paste"):
+                drawn = stack_images([draw_canvas(tiles, windows.images) for tiles in batch])
+            with self._meter.time("detect"):
+                detections = self._predictor(drawn)
+            with self._meter.time("match"):
+                _match(batch, detections, windows, self._settings, found)
+            self._meter.count(passes=1)
+        self._meter.count(canvases=len(canvases))
+        return found
+
+
+def draw_pastes(pastes: Pastes, crops: Crops, hosts: Hosts, feather_px: int) -> list[NDArray[np.uint8]]:
+    """Draw what the detector sees of each paste.
+
+    Args:
+        pastes: What goes where.
+        crops: By `Pastes.proposal`.
+        hosts: By `Pastes.host`.
+        feather_px: See `render_window`.
 
     Returns:
-        A verdict a proposal, in order.
+        uint8[h, w, 3] each: the window of the host with the proposal in it.
     """
-    with cost.time("paste"):
-        shown = crops.within(settings.closeup_margin)
-        images = [
-            _closer(image[y1:y2, x1:x2], settings.closeup_scale)
-            for image, (x1, y1, x2, y2) in zip(crops.images, shown.tolist(), strict=True)
-        ]
-        sides = torch.tensor([(one.shape[1], one.shape[0]) for one in images]).reshape(-1, 2)
-        exact = sides.double() / (shown[:, 2:] - shown[:, :2])
-        x1, y1, x2, y2 = (shift(crops.object.double(), -shown[:, :2]) * exact.repeat(1, 2)).unbind(1)
-        width = sides[:, 0]
-        windows = Windows(images, torch.stack([width - x2, y1, width - x1, y2], dim=1), crops.label)
-    cost.views += len(crops)
-    return _find_again(predictor, windows, settings, cost)
+    columns = (pastes.proposal, pastes.host, pastes.source, pastes.target, pastes.window)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return [
+        render_window(crops.images[proposal], hosts.images[host], source, target, window, feather_px)
+        for proposal, host, source, target, window in rows
+    ]
 
 
-def _closer(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
+def _enlarged(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
     mirrored = np.ascontiguousarray(image[:, ::-1])
     if factor == 1:
         return mirrored
     sides = [max(1, round(side * factor)) for side in (image.shape[1], image.shape[0])]
     how = cv2.INTER_LINEAR if factor > 1 else cv2.INTER_AREA
     return np.asarray(cv2.resize(mirrored, sides, interpolation=how), dtype=np.uint8)
-
-
-def redetect(
-    predictor: Predictor, pastes: Pastes, crops: Crops, hosts: Hosts, settings: MiningSettings, cost: Cost
-) -> Redetections:
-    """Draw pastes, detect, and match.
-
-    Args:
-        predictor: The detector.
-        pastes: What goes where.
-        crops: By `Pastes.proposal`.
-        hosts: By `Pastes.host`.
-        settings: What counts as found again, and how edges look.
-        cost: Counted up.
-
-    Returns:
-        A verdict a paste, in order, boxes in input pixels of the host; the same whatever shares a canvas or a
-        batch, up to what neighbours on a canvas do to the detector.
-    """
-    origin = pastes.window[:, :2]
-    with cost.time("paste"):
-        columns = (pastes.proposal, pastes.host, pastes.source, pastes.target, pastes.window)
-        rows = zip(*(column.tolist() for column in columns), strict=True)
-        images = [
-            render_window(crops.images[proposal], hosts.images[host], source, target, window, settings.feather_px)
-            for proposal, host, source, target, window in rows
-        ]
-        windows = Windows(images, shift(pastes.object.double(), -origin), pastes.label)
-    cost.pastes += len(pastes)
-    seen = _find_again(predictor, windows, settings, cost)
-    return replace(seen, boxes=shift(seen.boxes, origin))
-
-
-def _find_again(predictor: Predictor, windows: Windows, settings: MiningSettings, cost: Cost) -> Redetections:
-    sizes = [(one.shape[1], one.shape[0]) for one in windows.images]
-    with cost.time("paste"):
-        canvases = pack_windows(sizes, predictor.detector.settings.image_size_px)
-    found = _nothing(len(sizes))
-    for batch in in_batches(canvases, predictor.batch_size):
-        with cost.time("paste"):
-            drawn = stack_images([draw_canvas(tiles, windows.images) for tiles in batch])
-        with cost.time("detect"):
-            detections = predictor(drawn)
-        with cost.time("match"):
-            _match(batch, detections, windows, settings, found)
-        cost.passes += 1
-    cost.canvases += len(canvases)
-    return found
 
 
 def _nothing(count: int) -> Redetections:
@@ -220,10 +212,14 @@ def _match(
     rows = torch.tensor([tile.index for _, tile in tiles])
     places = torch.tensor([[tile.x + _FAR * number, tile.y] for number, tile in tiles], dtype=torch.float64)
     objects = shift(windows.object[rows], places)
-    offsets = torch.cat([torch.full((len(one),), _FAR * number) for number, one in enumerate(detections)]).double()
-    boxes = shift(torch.cat([one.boxes for one in detections]).double(), torch.stack([offsets, offsets * 0], dim=1))
-    scores = torch.cat([one.scores for one in detections])
-    labels = torch.cat([one.labels for one in detections])
+    offsets = torch.cat(
+        [torch.full((len(detected),), _FAR * number) for number, detected in enumerate(detections)]
+    ).double()
+    boxes = shift(
+        torch.cat([detected.boxes for detected in detections]).double(), torch.stack([offsets, offsets * 0], dim=1)
+    )
+    scores = torch.cat([detected.scores for detected in detections])
+    labels = torch.cat([detected.labels for detected in detections])
     if len(boxes) == 0:
         return
     overlap = box_iou(objects, boxes)

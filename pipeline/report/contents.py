@@ -1,17 +1,38 @@
-"""What a page needs, filled by the caller: records and tables, no paths to discover."""
+"""What a page shows: records and tables, no paths to discover."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import pyarrow as pa
 
-from pipeline.records import CHECK_SCHEMA, QUEUE_SCHEMA, SAMPLE_SCHEMA, SELECTION_SCHEMA, ImportIssue
-from pipeline.report.artefacts import Harvest, MiningCost, Opening, Push, Selected, Version
-from pipeline.report.measures import AuditCount, Calibration, Certificates, Gate, Metrics, Training
-from pipeline.selection.withdrawal import Standing
+from pipeline.artefacts import (
+    Audits,
+    Calibration,
+    Certificates,
+    ClassStanding,
+    CycleHarvest,
+    GateOutcome,
+    Metrics,
+    MiningRun,
+    Opening,
+    PushRun,
+    SelectionRun,
+    TrainingRun,
+)
+from pipeline.dataset.diff import ChangeCounts
+from pipeline.dataset.versions import Version
+from pipeline.records import (
+    CHECK_SCHEMA,
+    PROPOSAL_SCHEMA,
+    QUEUE_SCHEMA,
+    SAMPLE_SCHEMA,
+    SELECTION_SCHEMA,
+    ImportIssue,
+)
+from pipeline.settings import DetectorSettings, MiningSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +59,7 @@ class Turn:
 
     cycle: int
     opened_at: datetime
-    gate: Gate | None = None
+    gate: GateOutcome | None = None
     labeled_images: int = 0
     labeled_boxes: int = 0
     asked_images: int = 0
@@ -54,10 +75,7 @@ class Turn:
 
     def metrics(self, split: str) -> Metrics | None:
         """How the cycle's candidate did on `val` or `test`; None where not measured or without true boxes there."""
-        if self.gate is None:
-            return None
-        found = {"val": self.gate.val, "test": self.gate.test}[split]
-        return found if found and found.boxes else None
+        return self.gate.on(split) if self.gate else None
 
     @property
     def reported_split(self) -> str:
@@ -83,6 +101,7 @@ class CycleContents:
         opening: How the cycle began.
         turns: Every cycle up to this one, ascending; the last is this one.
         versions: Dataset versions up to the last of this cycle, ascending.
+        changes: What each version changed against its parent, by number.
         class_sources: Boxes of the last version by label and source, see `data_tables.count_boxes`.
         harvest: What people answered.
         training: The fine-tuning run.
@@ -90,17 +109,21 @@ class CycleContents:
         certificates: The promise for each class.
         standings: Whether a class was withdrawn after its audits, by label.
         selected: How many boxes met which fate.
-        blind_audit: Pseudo-labels of all cycles that people found, by label, when asked without seeing them.
+        blind_audit: Pseudo-labels of all cycles so far, by label, and how many of them people drew without seeing them.
         audit: Pseudo-labels against hidden truth by label; None outside a simulation.
         push: What was sent to people.
         issues: Everything found wrong with files.
         stage_seconds: Time by stage, in the order the stages ran.
-        mining: What cross-image validation cost.
-        samples: Rows with at least the columns `image_id, uri, width, height, ignore` of `SAMPLE_SCHEMA`, for the
-            images of the other tables; an image whose row is missing gets a tile that says so.
-        selection: `SELECTION_SCHEMA`, a row a proposal.
-        queue: `QUEUE_SCHEMA`, a row an image asked about.
-        checks: `CHECK_SCHEMA`, a row a paste.
+        mining: What was mined and what it cost.
+        mining_settings: Those that it was mined with.
+        input_size_px: Longest side of the input of the detector that it was mined with.
+        samples: At least the columns `image_id, uri, width, height, ignore` of `SAMPLE_SCHEMA`, for the images of the
+            other tables; an image without a row gets a tile that says so.
+        selection: `SELECTION_SCHEMA`, one row per proposal.
+        proposals: Columns `proposal_id` and `x1` to `y2` of `PROPOSAL_SCHEMA`: where the detector put the boxes, which
+            is what was pasted; those of `selection` are corrected for localisation bias.
+        queue: `QUEUE_SCHEMA`, one row per image that people are asked about.
+        checks: `CHECK_SCHEMA`, one row per paste.
         settings_yaml: The resolved settings.
         commands: Shell lines that repeat this cycle.
     """
@@ -108,21 +131,25 @@ class CycleContents:
     opening: Opening
     turns: tuple[Turn, ...]
     versions: tuple[Version, ...] = ()
+    changes: Mapping[int, ChangeCounts] = field(default_factory=dict)
     class_sources: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    harvest: Harvest | None = None
-    training: Training | None = None
+    harvest: CycleHarvest | None = None
+    training: TrainingRun | None = None
     calibration: Calibration | None = None
     certificates: Certificates | None = None
-    standings: Mapping[str, Standing] = field(default_factory=dict)
-    selected: Selected | None = None
-    blind_audit: Mapping[str, AuditCount] = field(default_factory=dict)
-    audit: Mapping[str, AuditCount] | None = None
-    push: Push | None = None
+    standings: Mapping[str, ClassStanding] = field(default_factory=dict)
+    selected: SelectionRun | None = None
+    blind_audit: Audits = field(default_factory=dict)
+    audit: Audits | None = None
+    push: PushRun | None = None
     issues: tuple[ImportIssue, ...] = ()
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
-    mining: MiningCost | None = None
+    mining: MiningRun | None = None
+    mining_settings: MiningSettings = field(default_factory=MiningSettings)
+    input_size_px: int = DetectorSettings().image_size_px
     samples: pa.Table = field(default_factory=SAMPLE_SCHEMA.empty_table)
     selection: pa.Table = field(default_factory=SELECTION_SCHEMA.empty_table)
+    proposals: pa.Table = field(default_factory=PROPOSAL_SCHEMA.empty_table)
     queue: pa.Table = field(default_factory=QUEUE_SCHEMA.empty_table)
     checks: pa.Table = field(default_factory=CHECK_SCHEMA.empty_table)
     settings_yaml: str = ""
@@ -152,6 +179,7 @@ class IndexContents:
         name: Name of the project.
         turns: Every cycle, ascending; may be empty.
         versions: Every dataset version, ascending; the last is the state now.
+        changes: What each version changed against its parent, by number.
         class_sources: Boxes of the last version by label and source.
         pages: Cycles that have a page to link to.
     """
@@ -159,5 +187,24 @@ class IndexContents:
     name: str
     turns: tuple[Turn, ...] = ()
     versions: tuple[Version, ...] = ()
+    changes: Mapping[int, ChangeCounts] = field(default_factory=dict)
     class_sources: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     pages: frozenset[int] = frozenset()
+
+    @staticmethod
+    def of(contents: CycleContents, pages: Iterable[str]) -> IndexContents:
+        """What the project's page shows after a cycle.
+
+        Args:
+            contents: The cycle.
+            pages: Names of the pages that there are.
+        """
+        there = set(pages)
+        return IndexContents(
+            name=contents.opening.name,
+            turns=contents.turns,
+            versions=contents.versions,
+            changes=contents.changes,
+            class_sources=contents.class_sources,
+            pages=frozenset(turn.cycle for turn in contents.turns if page_name(turn.cycle) in there),
+        )

@@ -1,9 +1,8 @@
-"""Tables about one evaluation: classes by object size, kinds of mistakes, and what is forgotten."""
+"""Tables about one evaluation: classes by object size, types of error, and what is forgotten."""
 
 from __future__ import annotations
 
-from pipeline.detector.evaluation.error_types import ERROR_TYPES
-from pipeline.report.measures import Gate, Metrics
+from pipeline.artefacts import ERROR_TYPES, GateOutcome, Metrics
 from pipeline.report.tables import Column, Table
 from pipeline.report.wording import change, count, cut, share, with_interval
 
@@ -18,7 +17,7 @@ def class_sizes(metrics: Metrics, split: str) -> Table:
         split: Its name.
 
     Returns:
-        A row a class; no rows where neither was measured.
+        One row per class with an interval.
     """
     columns = (
         Column("Class", numeric=False),
@@ -27,49 +26,46 @@ def class_sizes(metrics: Metrics, split: str) -> Table:
         Column("medium", hint="objects under 96 x 96 pixels"),
         Column("large"),
     )
-    known = {label: one for label, one in metrics.per_class.items() if one.interval is not None}
-    shown = sorted(known, key=lambda label: (known[label].ap is None, known[label].ap, label))[:_CLASSES_SHOWN]
+    classes = {label: own for label, own in metrics.per_class.items() if own.interval is not None}
+    shown = sorted(classes, key=lambda label: (classes[label].ap is None, classes[label].ap, label))[:_CLASSES_SHOWN]
     rows = tuple(
         (
             label,
-            with_interval(known[label].ap, known[label].interval),
-            *(share(size) for size in (known[label].ap_small, known[label].ap_medium, known[label].ap_large)),
+            with_interval(classes[label].ap, classes[label].interval),
+            *(share(size) for size in (classes[label].ap_small, classes[label].ap_medium, classes[label].ap_large)),
         )
         for label in shown
     )
-    note = cut(len(rows), len(known), "classes", "metrics.json")
-    return Table(f"Each class on {split}, with what the draw of images leaves open", columns, rows, note)
+    note = cut(len(rows), len(classes), "classes", "metrics.json")
+    return Table(f"Each class on {split}, by size of the objects", columns, rows, note)
 
 
-def mistakes(metrics: Metrics, split: str) -> Table:
-    """Kinds of mistakes, the costliest first.
+def errors(metrics: Metrics, split: str) -> Table:
+    """Types of error (TIDE), the costliest first.
 
     Args:
         metrics: On one split.
         split: Its name.
 
     Returns:
-        A row a kind; no rows where they were not measured.
+        One row per type; no rows where they were not measured.
     """
     columns = (
-        Column("Mistake", numeric=False),
+        Column("Error", numeric=False),
         Column("What it is", numeric=False),
         Column("AP50 lost", hint="what mean AP50 would gain if only this were put right"),
-        Column("Boxes", hint="at any confidence; missed objects for the last"),
+        Column("Number", hint="boxes at any confidence; of the type missed, objects"),
     )
-    kinds = sorted(metrics.errors, key=lambda kind: (-metrics.errors[kind].ap50, kind))
-    rows = tuple(
-        (kind, ERROR_TYPES.get(kind, ""), share(metrics.errors[kind].ap50), count(metrics.errors[kind].count))
-        for kind in kinds
-    )
-    return Table(f"Mistakes on {split}, the costliest first", columns, rows)
+    costs = sorted(metrics.errors.items(), key=lambda pair: (-pair[1].ap50, pair[0]))
+    rows = tuple((kind, ERROR_TYPES.get(kind, ""), share(cost.ap50), count(cost.count)) for kind, cost in costs)
+    return Table(f"Errors on {split}, the costliest first", columns, rows)
 
 
-def forgotten(gate: Gate) -> Table:
+def forgotten(gate: GateOutcome) -> Table:
     """Classes that the new model surely finds less well than the champion.
 
     Returns:
-        A row a class, the largest loss first; no rows where none is.
+        One row per class, the largest loss first; no rows where none is.
     """
     columns = (
         Column("Forgotten class", numeric=False),
@@ -79,11 +75,11 @@ def forgotten(gate: Gate) -> Table:
     )
     rows = tuple(
         (
-            one.label,
-            share(one.before),
-            share(one.after),
-            f"{change(one.after - one.before)} [{change(one.interval[0])} to {change(one.interval[1])}]",
+            loss.label,
+            share(loss.before),
+            share(loss.after),
+            f"{change(loss.after - loss.before)} [{change(loss.interval[0])} to {change(loss.interval[1])}]",
         )
-        for one in gate.forgotten
+        for loss in gate.forgotten
     )
-    return Table("Classes that the new model finds less well on val, surely", columns, rows)
+    return Table("Classes that the new model surely finds less well on val", columns, rows)

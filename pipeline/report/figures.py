@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pipeline.artefacts import Calibration, Metrics, TrainingStep
 from pipeline.report.contents import Turn, measured
-from pipeline.report.measures import Calibration, Metrics, Training
 
 _INKS = {
     "#000001": "var(--ink)",
@@ -80,23 +80,24 @@ def reliability(calibration: Calibration) -> Markup:
     Returns:
         An SVG element; empty where no bins were measured.
     """
-    if not any(calibration.reliability.get(name) for name in ("confidence", "crosscheck")):
+    bins = {name: quality.reliability for name, quality in calibration.scores.items()}
+    if not any(bins.get(name) for name in ("confidence", "crosscheck")):
         return Markup("")
     with mpl.rc_context(_STYLE):
         figure, axes = _canvas()
         axes.plot([0, 1], [0, 1], color=_QUIET, linewidth=1, linestyle=":", label="perfectly calibrated")
         for name, color, marker in (("confidence", _FIRST, "s"), ("crosscheck", _SECOND, "o")):
-            bins = np.array(calibration.reliability.get(name, ()), dtype=float).reshape(-1, 3)
-            sizes = 12 + 90 * bins[:, 2] / max(bins[:, 2].max(initial=0), 1)
-            axes.plot(bins[:, 0], bins[:, 1], color=color, linewidth=1)
-            axes.scatter(bins[:, 0], bins[:, 1], s=sizes, color=color, marker=marker, label=name)
+            means, shares, boxes = np.array(bins.get(name, ()), dtype=float).reshape(-1, 3).T
+            sizes = 12 + 90 * boxes / max(boxes.max(initial=0), 1)
+            axes.plot(means, shares, color=color, linewidth=1)
+            axes.scatter(means, shares, s=sizes, color=color, marker=marker, label=name)
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="predicted p(correct)", ylabel="share right")
         figure.legend(loc="outside upper left", ncols=3)
         return _svg(figure, "reliability", "Share of right boxes against predicted probability, held-back boxes")
 
 
 def precision_recall(metrics: Metrics, split: str) -> Markup:
-    """Precision against recall at IoU 0.5: a thin line a class, a thick one for their mean.
+    """Precision against recall at IoU 0.5: a thin line per class, a thick one for their mean.
 
     Args:
         metrics: With curves.
@@ -118,38 +119,37 @@ def precision_recall(metrics: Metrics, split: str) -> Markup:
         return _svg(figure, "precision-recall", f"Precision against recall of each class on {split}, and their mean")
 
 
-def training_curve(training: Training) -> Markup:
+def training_curve(curve: Sequence[TrainingStep]) -> Markup:
     """Loss by training step.
 
     Returns:
         An SVG element; empty where no step was logged.
     """
-    if not training.curve:
+    if not curve:
         return Markup("")
     with mpl.rc_context(_STYLE):
         figure, axes = _canvas()
-        axes.plot([step.step for step in training.curve], [step.loss for step in training.curve], color=_SECOND)
+        axes.plot([logged.step for logged in curve], [logged.loss for logged in curve], color=_SECOND)
         axes.set(xlabel="step", ylabel="loss")
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(_TICKS, integer=True))
-        first, last = training.curve[0], training.curve[-1]
-        told = f"Training loss from {first.loss:.3f} at step {first.step} to {last.loss:.3f} at step {last.step}"
-        return _svg(figure, "training-curve", told)
+        first, last = curve[0], curve[-1]
+        label = f"Training loss from {first.loss:.3f} at step {first.step} to {last.loss:.3f} at step {last.step}"
+        return _svg(figure, "training-curve", label)
 
 
 def _ap_line(axes: Axes, turns: Sequence[Turn], split: str, color: str, marker: str) -> None:
     points = measured(turns, split)
     aside = _ASIDE[split] * len(turns)
     places = np.array([turn.cycle + aside for turn, _ in points])
-    levels = np.array([metrics.map for _, metrics in points])
-    size = 6 if len(turns) <= _FEW_CYCLES else 2.5
-    style: dict[str, Any] = {"color": color, "marker": marker, "markersize": size}
+    levels = np.array([metrics.map for _, metrics in points], dtype=float)
+    style: dict[str, Any] = {"color": color, "marker": marker, "markersize": 6 if len(turns) <= _FEW_CYCLES else 2.5}
     axes.plot(places, levels, **style, markerfacecolor=color, label=f"{split} mAP")
     refused = np.array([not (turn.gate and turn.gate.promoted) for turn, _ in points], dtype=bool)
     axes.plot(places[refused], levels[refused], **style, markerfacecolor=_PAGE, linestyle="none")
-    known = np.array([metrics.interval is not None for _, metrics in points], dtype=bool)
+    bounded = np.array([metrics.interval is not None for _, metrics in points], dtype=bool)
     ends = np.array([metrics.interval for _, metrics in points if metrics.interval], dtype=float).reshape(-1, 2)
-    axes.vlines(places[known], ends[:, 0], ends[:, 1], color=color, linewidth=1)
+    axes.vlines(places[bounded], ends[:, 0], ends[:, 1], color=color, linewidth=1)
 
 
 def _spread(total: int) -> list[int]:
@@ -162,7 +162,7 @@ def _canvas() -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def _svg(figure: Figure, name: str, told: str) -> Markup:
+def _svg(figure: Figure, name: str, label: str) -> Markup:
     buffer = io.StringIO()
     unsigned = {"Creator": None, "Date": None, "Format": None, "Type": None}
     with mpl.rc_context({"svg.hashsalt": name}):
@@ -172,5 +172,5 @@ def _svg(figure: Figure, name: str, told: str) -> Markup:
     text = re.sub(r' xmlns(:xlink)?="[^"]*"', "", text).replace("xlink:href", "href")
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
     text = re.sub("|".join(_INKS), lambda match: _INKS[match.group()], text)
-    opening = f'<svg role="img" aria-label="{escape(told)}" class="figure"'
+    opening = f'<svg role="img" aria-label="{escape(label)}" class="figure"'
     return Markup(text.replace("<svg", opening, 1))

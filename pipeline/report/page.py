@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pipeline.report import data_tables, evaluation_tables, figures, miss_tables, model_tables, story, wording
-from pipeline.report.artefacts import Version
+from pipeline.artefacts import CycleHarvest
+from pipeline.dataset.versions import Version
+from pipeline.report import (
+    data_tables,
+    evaluation_tables,
+    evidence_tables,
+    figures,
+    model_tables,
+    people_tables,
+    story,
+    wording,
+)
+from pipeline.report.album import Album, ReadPixels
 from pipeline.report.contents import CycleContents, IndexContents, Turn, page_name
-from pipeline.report.gallery import galleries
+from pipeline.report.gallery import asked_gallery, dropped_gallery, pseudo_gallery
+from pipeline.report.notices import attention
+from pipeline.report.paste_gallery import paste_gallery
 from pipeline.report.tables import Table, numbers_table, text_table
-from pipeline.report.tiles import Album, ReadPixels
 from pipeline.settings.report import ReportSettings
 
 _CYCLES_SHOWN = 12
 _VERSIONS_SHOWN = 200
 _QUEUE_SHOWN = 25
+_GALLERIES = (asked_gallery, pseudo_gallery, dropped_gallery, paste_gallery)
+
+Parts = dict[str, object]
+"""What a template shows, by name."""
 
 
 def render_cycle(contents: CycleContents, read_pixels: ReadPixels, settings: ReportSettings) -> str:
@@ -25,8 +40,8 @@ def render_cycle(contents: CycleContents, read_pixels: ReadPixels, settings: Rep
 
     Args:
         contents: The cycle; what is None or empty is said to be missing.
-        read_pixels: Gives the pixels of a URI, at most so many pixels long; an image that it cannot read
-            (`ImageFault` or `OSError`) becomes a tile that says why.
+        read_pixels: Gives the pixels of a URI; an image that it cannot read (`ImageFault` or `OSError`) becomes a tile
+            that says why.
         settings: How many images, how large.
 
     Returns:
@@ -41,15 +56,15 @@ def render_cycle(contents: CycleContents, read_pixels: ReadPixels, settings: Rep
             turn=contents.turn,
             headline=story.headline(contents.turns),
             facts=story.facts(contents),
-            attention=story.attention(contents),
-            galleries=galleries(contents, read_pixels, settings),
+            attention=attention(contents),
+            galleries=[gallery(contents, read_pixels, settings) for gallery in _GALLERIES],
             **parts,
         )
     )
 
 
 def render_index(contents: IndexContents) -> str:
-    """Write the page of the project: every cycle, every version and the data as they are now.
+    """Write the page of the project: every cycle, every version, and the data as they are now.
 
     Returns:
         HTML, the same bytes for the same contents; save it as `index.html` beside the pages of the cycles.
@@ -65,8 +80,8 @@ def render_index(contents: IndexContents) -> str:
             now=_counts(latest) if latest else (),
             progress=model_tables.progress(contents.turns, len(contents.turns), contents.pages),
             ap_figure=figures.ap_by_cycle(contents.turns),
-            effort=data_tables.effort(contents.turns, len(contents.turns)),
-            versions=data_tables.versions(contents.versions, _VERSIONS_SHOWN),
+            effort=people_tables.effort(contents.turns, len(contents.turns)),
+            versions=data_tables.versions(contents.versions, contents.changes, _VERSIONS_SHOWN),
             class_sources=data_tables.class_sources(contents.class_sources),
         )
     )
@@ -93,61 +108,55 @@ def _counts(version: Version) -> tuple[Table, ...]:
     )
 
 
-def _model(contents: CycleContents) -> dict[str, Any]:
-    calibration = contents.calibration
+def _model(contents: CycleContents) -> Parts:
+    gate, calibration = contents.turn.gate, contents.calibration
     return {
         "progress": model_tables.progress(contents.turns, _CYCLES_SHOWN),
         "ap_figure": figures.ap_by_cycle(contents.turns),
-        "splits": model_tables.splits(contents.turn.gate) if contents.turn.gate else None,
+        "splits": model_tables.splits(gate) if gate else None,
         "classes": model_tables.classes(contents.turns),
-        "forgotten": evaluation_tables.forgotten(contents.turn.gate) if contents.turn.gate else None,
-        **_measured(contents.turn),
-        "certificates": model_tables.certificates(contents),
-        "missing": model_tables.missing_for_certificates(contents),
-        "evidence": model_tables.evidence(calibration) if calibration else None,
+        "forgotten": evaluation_tables.forgotten(gate) if gate else None,
+        **_evaluation(contents.turn),
+        "certificates": evidence_tables.certificates(contents),
+        "missing": evidence_tables.missing_for_certificates(contents),
+        "scores": evidence_tables.scores(calibration) if calibration else None,
         "reliability": figures.reliability(calibration) if calibration else "",
-        "recall": miss_tables.recall(calibration.recall if calibration else ()),
+        "recall": evidence_tables.recall(calibration.recall if calibration else ()),
     }
 
 
-def _measured(turn: Turn) -> dict[str, Any]:
-    """What is told of the new model in detail, on the split that it is judged on."""
-    found = turn.metrics(turn.reported_split)
-    if found is None:
-        return {"class_sizes": None, "mistakes": None, "precision_recall": ""}
+def _evaluation(turn: Turn) -> Parts:
+    """The new model in detail, on the split that is quoted."""
+    metrics, split = turn.metrics(turn.reported_split), turn.reported_split
     return {
-        "class_sizes": evaluation_tables.class_sizes(found, turn.reported_split),
-        "mistakes": evaluation_tables.mistakes(found, turn.reported_split),
-        "precision_recall": figures.precision_recall(found, turn.reported_split),
+        "class_sizes": evaluation_tables.class_sizes(metrics, split) if metrics else None,
+        "errors": evaluation_tables.errors(metrics, split) if metrics else None,
+        "precision_recall": figures.precision_recall(metrics, split) if metrics else "",
     }
 
 
-def _data(contents: CycleContents) -> dict[str, Any]:
+def _data(contents: CycleContents) -> Parts:
     own = [version for version in contents.versions if version.cycle == contents.opening.cycle]
     return {
-        "versions": data_tables.versions(own, _VERSIONS_SHOWN),
+        "versions": data_tables.versions(own, contents.changes, _VERSIONS_SHOWN),
         "class_sources": data_tables.class_sources(contents.class_sources),
         "issues": data_tables.issues(contents.issues),
     }
 
 
-def _people(contents: CycleContents, read_pixels: ReadPixels) -> dict[str, Any]:
+def _people(contents: CycleContents, read_pixels: ReadPixels) -> Parts:
     first = contents.queue.sort_by("rank").slice(0, _QUEUE_SHOWN)["image_id"].to_pylist()
-    harvest = contents.harvest
+    harvest = contents.harvest or CycleHarvest()
     refused = contents.push.refused if contents.push else {}
     album = Album(read_pixels, contents.samples, [*first, *refused])
     return {
-        "effort": data_tables.effort(contents.turns, _CYCLES_SHOWN),
-        "queue": data_tables.queue(contents.queue, album, _QUEUE_SHOWN),
-        "annotators": numbers_table(
-            "Images answered, by person", "Person", "Images", harvest.annotators if harvest else {}
-        ),
-        "drawn": numbers_table("Boxes answered, by source", "Source", "Boxes", harvest.boxes if harvest else {}),
-        "acceptance": data_tables.acceptance(harvest.acceptance) if harvest and harvest.acceptance else None,
+        "effort": people_tables.effort(contents.turns, _CYCLES_SHOWN),
+        "queue": people_tables.queue(contents.queue, album, _QUEUE_SHOWN),
+        "annotators": numbers_table("Images answered, by person", "Person", "Images", harvest.annotators),
+        "drawn": numbers_table("Boxes answered, by source", "Source", "Boxes", harvest.boxes),
+        "acceptance": people_tables.acceptance(harvest.acceptance),
         "notes": text_table(
-            "Answers that needed repair or could not be read",
-            ("Image or task", "Problem"),
-            harvest.notes if harvest else (),
+            "Answers that needed repair or could not be read", ("Image or task", "Problem"), harvest.notes
         ),
         "refused": text_table(
             "Images that could not be pushed",
@@ -157,10 +166,13 @@ def _people(contents: CycleContents, read_pixels: ReadPixels) -> dict[str, Any]:
     }
 
 
-def _run(contents: CycleContents) -> dict[str, Any]:
+def _run(contents: CycleContents) -> Parts:
     training, mining = contents.training, contents.mining
     return {
-        "training_curve": figures.training_curve(training) if training else "",
-        "stages": data_tables.stages("Time by stage", contents.stage_seconds),
-        "mining_steps": data_tables.stages("Time of mining by step", mining.seconds if mining else {}),
+        "training_curve": figures.training_curve(training.run.curve) if training else "",
+        "stages": data_tables.times("Time by stage", "Stage", contents.stage_seconds),
+        "mining": data_tables.mining_costs(mining) if mining else None,
+        "mining_steps": data_tables.times(
+            "Time of mining the pool, by step", "Step", mining.cost.seconds if mining else {}
+        ),
     }

@@ -3,10 +3,47 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import ClassVar
 
+from pipeline.cycle import Cycle
+from pipeline.report.collect import collect
 from pipeline.report.contents import CycleContents
-from pipeline.report.story import attention, headline
+from pipeline.report.figures import ap_by_cycle
+from pipeline.report.notices import attention
+from pipeline.report.story import headline
 from pipeline.report.wording import count, share
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A cycle in short. The report stage may write it, so that nobody collects the contents of its page again.
+
+    Attributes:
+        line: One line of plain text, for a terminal.
+        markdown: The headline, what needs attention and the table of cycles; untrusted text is escaped.
+        rows: One row per cycle up to this one, ascending, all with the same keys.
+        figure: Average precision by cycle, SVG; empty where no cycle was evaluated.
+    """
+
+    FILE: ClassVar[str] = "summary.json"
+    MADE_BY: ClassVar[str] = "crosscheck report"
+
+    line: str
+    markdown: str
+    rows: list[dict[str, str]]
+    figure: str
+
+
+def summarize(cycle: Cycle) -> Summary:
+    """A cycle in short: as the report stage wrote it, else from the artefacts of the cycle."""
+    return cycle.find(Summary) or summary_of(collect(cycle))
+
+
+def summary_of(contents: CycleContents) -> Summary:
+    """A cycle in short, from the contents of its page."""
+    rows = _rows(contents)
+    return Summary(summary_line(contents), _markdown(contents, rows), rows, str(ap_by_cycle(contents.turns)))
 
 
 def summary_line(contents: CycleContents) -> str:
@@ -14,12 +51,7 @@ def summary_line(contents: CycleContents) -> str:
     return headline(contents.turns)
 
 
-def summary_rows(contents: CycleContents) -> list[dict[str, str]]:
-    """Every cycle up to this one as rows of text, for a table artefact.
-
-    Returns:
-        A dict a cycle, ascending, all with the same keys.
-    """
+def _rows(contents: CycleContents) -> list[dict[str, str]]:
     rows = []
     for turn in contents.turns:
         val, test = turn.metrics("val"), turn.metrics("test")
@@ -38,10 +70,8 @@ def summary_rows(contents: CycleContents) -> list[dict[str, str]]:
     return rows
 
 
-def summary_markdown(contents: CycleContents) -> str:
-    """The headline, what needs attention and the table of cycles as Markdown; untrusted text is escaped."""
+def _markdown(contents: CycleContents, rows: list[dict[str, str]]) -> str:
     notices = [f"- **{notice.word.capitalize()}**: {_plain(notice.text)}" for notice in attention(contents)]
-    rows = summary_rows(contents)
     table = [_line(list(rows[0])), _line(["---"] * len(rows[0])), *(_line(list(row.values())) for row in rows)]
     parts = [f"# {_plain(contents.opening.name)}", headline(contents.turns), "\n".join(notices), "\n".join(table)]
     return "\n\n".join(filter(None, parts)) + "\n"

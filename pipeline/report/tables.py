@@ -60,8 +60,8 @@ class Table:
     Attributes:
         caption: What it shows.
         columns: Left to right.
-        rows: A cell a column; text is untrusted and escaped by the template.
-        note: What is cut or must be known, below the table.
+        rows: One cell per column; text is untrusted and escaped by the template.
+        note: What is cut, below the table.
         foot: A last row of sums; empty for none.
     """
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 NOTHING = "–"
-"""Stands where a number is not known."""
+"""Stands where there is no number."""
 
 
 def count(number: int | None) -> str:
@@ -14,9 +14,9 @@ def count(number: int | None) -> str:
     return NOTHING if number is None else f"{number:,}"
 
 
-def plural(number: int, one: str, many: str = "") -> str:
+def plural(number: int, noun: str, plural_noun: str = "") -> str:
     """`1 box`, `1,234 boxes`: the number and its noun."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {noun if number == 1 else plural_noun or noun + 's'}"
 
 
 def share(value: float | None) -> str:
@@ -32,7 +32,7 @@ def change(value: float | None) -> str:
 
 
 def difference(value: float | None, before: float | None) -> float | None:
-    """`value - before`; None where either is not known."""
+    """`value - before`; None where either is None."""
     return None if value is None or before is None else value - before
 
 
@@ -62,6 +62,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if hours < 1 else f"{hours} h {minutes_left:02d} min"
 
 
+def seconds(value: float | None) -> str:
+    """`4.0 s`."""
+    return NOTHING if value is None else f"{value:.1f} s"
+
+
 def moment(when: datetime) -> str:
     """A moment in UTC to the minute; a moment without a zone is taken as UTC."""
     zoned = when if when.tzinfo else when.replace(tzinfo=UTC)
@@ -80,10 +85,15 @@ def file_name(uri: str) -> str:
 
 def listing(names: Iterable[str], most: int = 6) -> str:
     """`a, b and c`, or the first few and how many more."""
-    found = list(names)
-    if len(found) > most:
-        return f"{', '.join(found[:most])} and {count(len(found) - most)} more"
-    return " and ".join(filter(None, [", ".join(found[:-1]), *found[-1:]]))
+    listed = list(names)
+    if len(listed) > most:
+        return f"{', '.join(listed[:most])} and {count(len(listed) - most)} more"
+    return " and ".join(filter(None, [", ".join(listed[:-1]), *listed[-1:]]))
+
+
+def sentence(text: str) -> str:
+    """A text that ends with a full stop."""
+    return text if text.endswith(".") else f"{text}."
 
 
 def cut(shown: int, total: int, noun: str, where: str) -> str:

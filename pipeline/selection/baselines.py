@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.mining.reference import HOSTS, PASSES_AT, PROPOSAL_SCORE, gamma
-from pipeline.seeds import numpy_generator
+from pipeline.seeds import derive_seed, numpy_generator
 
 Values = NDArray[np.float64]
 
@@ -36,8 +36,13 @@ class Pool:
     cycle: int
     budget: int
 
+    @property
+    def query_seed(self) -> int:
+        """Drives what is drawn at random among the images of this cycle."""
+        return derive_seed(self.seed, "query", self.cycle)
+
     def by_image(self, values: Values, of: NDArray[np.bool_] | None = None) -> tuple[Values, Values]:
-        """Sum a number a proposal over each image.
+        """Sum one number per proposal over each image.
 
         Args:
             values: float[N].
@@ -61,7 +66,7 @@ class Pool:
 
 def random_values(pool: Pool) -> Values:
     """A random order: what every strategy has to beat."""
-    return numpy_generator(pool.seed, "random_query", pool.cycle).random(len(pool.image_ids))
+    return numpy_generator(pool.query_seed, "random_query", pool.cycle).random(len(pool.image_ids))
 
 
 def least_confidence(pool: Pool) -> Values:
@@ -102,7 +107,7 @@ def ssm(pool: Pool) -> Values:
     loss = -2 * np.log(np.maximum(score, 1 - score))
     failed = (loss > gamma(pool.cycle)) | (pool.column("hit_fraction") < PASSES_AT / HOSTS)
     failures, seen = pool.by_image(failed.astype(np.float64), likely)
-    random = numpy_generator(pool.seed, "ssm_query", pool.cycle).random(len(pool.image_ids))
+    random = numpy_generator(pool.query_seed, "ssm_query", pool.cycle).random(len(pool.image_ids))
     return np.where((failures > 0) | (seen == 0), 1.0, 0.0) + random
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -90,17 +89,6 @@ class Calibrator:
         bent = _bend(feature_matrix(evidence, self.features), self.knots)
         return np.asarray(expit(bent @ np.array(self.weights) + self.intercept + offsets))
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; `from_json` reads them back."""
-        return asdict(self)
-
-    @staticmethod
-    def from_json(values: dict[str, Any]) -> Calibrator:
-        """Read what `to_json` wrote."""
-        knots = tuple(tuple(one) for one in values["knots"])
-        lists = {name: tuple(values[name]) for name in ("features", "weights")}
-        return Calibrator(**{**values, **lists, "knots": knots})
-
 
 def feature_matrix(evidence: pa.Table, features: Sequence[str]) -> Floats:
     """Lay features out in columns.
@@ -182,7 +170,7 @@ def folds_of(evidence: pa.Table, folds: int) -> list[Fold]:
         folds: How many; fewer where there are fewer families, and none with a single one.
 
     Returns:
-        Rows to fit on and rows that are left out, a pair a fold.
+        Rows to fit on and rows that are left out, one pair per fold.
     """
     together = "group_id" if "group_id" in evidence.column_names else "image_id"
     groups = evidence[together].to_numpy(zero_copy_only=False)
@@ -199,7 +187,7 @@ def _knots(column: Floats) -> tuple[float, ...]:
 def _bend(matrix: Floats, knots: Sequence[Sequence[float]]) -> Floats:
     """Each feature, and how far it lies beyond each of its knots."""
     pairs = zip(matrix.T, knots, strict=True)
-    parts = [np.column_stack([one, np.maximum(one[:, None] - np.array(places), 0)]) for one, places in pairs]
+    parts = [np.column_stack([column, np.maximum(column[:, None] - np.array(places), 0)]) for column, places in pairs]
     return np.hstack([matrix[:, :0], *parts])
 
 

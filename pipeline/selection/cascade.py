@@ -1,17 +1,16 @@
 """The cascade of evidence: cheap for every proposal, dearer only where it can change what becomes of it.
 
-A proposal stands on a stage by the evidence that it has: that of the detection itself, of an augmented view at its image
-as well, shown closer as well, or pasted in one round or several as well. Each stage has a calibrator of its own. A
-proposal advances when its class has a chance of being certified and its p(correct) is so near to the threshold that the
-next evidence may carry it across, nearest first, as far as the budget reaches. An augmented view serves all proposals of a
-image, so that they advance to it together.
+The stage of a proposal is the evidence that it has: the detection alone, then an augmented view of its image, a
+close-up, and one or more rounds of pastes. Each stage has its own calibrator. A proposal advances when its class has a
+chance of being certified and its p(correct) is so near to the threshold that the next evidence may carry it across,
+nearest first, as far as the budget reaches. An augmented view serves all proposals of an image, so that they advance to
+it together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -36,7 +35,7 @@ from pipeline.selection.class_affinity import (
     fit_class_affinity,
     with_affinity,
 )
-from pipeline.selection.escalation import LOOK, Ranges, choose_ranges, turning_points, who_advances
+from pipeline.selection.escalation import LOOK, Moves, Ranges, choose_ranges, turning_points, who_advances
 from pipeline.settings import SelectionSettings
 
 BARE = (*CHEAP, *AFFINITY)
@@ -51,8 +50,8 @@ class Cascade:
     """Calibrators, and who advances from one to the next.
 
     Attributes:
-        stages: A calibrator each: of bare detections, after an augmented view, of those shown closer, and of those pasted,
-            a stage a round.
+        stages: One calibrator each: of detections alone, after an augmented view, after a close-up, and after each
+            round of pastes.
         advancing: Of all stages but the last.
         rounds: How many pastes a proposal has had after each round.
         affinity: What objects of each class look like to the detector.
@@ -137,8 +136,8 @@ class Cascade:
         Returns:
             float[N].
         """
-        told = self.affinity.measure(evidence[-1])
-        tables = _by_stage([with_affinity(one, told) for one in evidence])
+        affinity = self.affinity.measure(evidence[-1])
+        tables = _by_stage([with_affinity(table, affinity) for table in evidence])
         p_correct = self.stages[0].predict(tables[0])
         rows: NDArray[np.intp] = np.arange(len(p_correct))
         for number, (ranges, table) in enumerate(zip(self.advancing, tables[1:], strict=True)):
@@ -146,117 +145,105 @@ class Cascade:
             p_correct[rows] = self.stages[number + 1].predict(table.take(rows))
         return p_correct
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; `from_json` reads them back."""
-        return {
-            "stages": [one.to_json() for one in self.stages],
-            "advancing": [dict(one) for one in self.advancing],
-            "rounds": list(self.rounds),
-            "affinity": self.affinity.to_json(),
-            "budget": self.budget,
-        }
 
-    @staticmethod
-    def from_json(values: dict[str, Any]) -> Cascade:
-        """Read what `to_json` wrote."""
-        advancing = ({label: (low, high) for label, (low, high) in one.items()} for one in values["advancing"])
-        stages = tuple(Calibrator.from_json(one) for one in values["stages"])
-        affinity = ClassAffinity.from_json(values["affinity"])
-        return Cascade(stages, tuple(advancing), tuple(values["rounds"]), affinity, values["budget"])
+@dataclass(frozen=True)
+class KnownBoxes:
+    """Proposals whose truth is known, which a cascade is fitted on.
 
-
-def fit_cascade(
-    evidence: Sequence[pa.Table],
-    right: Flags,
-    objects: Names,
-    prices: Floats,
-    settings: SelectionSettings,
-    *,
-    rounds: tuple[int, ...],
-    budget: float | None,
-    model_id: str,
-) -> Cascade:
-    """Fit a calibrator a stage and choose who advances.
-
-    Args:
-        evidence: Proposals in labelled images that the detector was not trained on, with their evidence after each
+    Attributes:
+        rounds: N proposals in labelled images that the detector was not trained on, with their evidence after each
             round of pastes.
         right: bool[N].
-        objects: str[N], the class of the object that each shows, right or not; `affinity.NOTHING` for none.
-        prices: float[N, 2 + rounds], what each advance of each proposal costs, in detection passes over its image; the
-            first is paid once an image.
-        settings: The promised precision, and which classes are pooled.
+        objects: str[N], the class of the object that each shows, right or not; `class_affinity.NOTHING` for none.
+        prices: float[N, 2 + rounds], what each check of each proposal costs, in detection passes over its image; the
+            first is paid once per image.
+    """
+
+    rounds: tuple[pa.Table, ...]
+    right: Flags
+    objects: Names
+    prices: Floats
+
+    def take(self, rows: NDArray[np.intp]) -> KnownBoxes:
+        """Some of them."""
+        rounds = tuple(table.take(rows) for table in self.rounds)
+        return KnownBoxes(rounds, self.right[rows], self.objects[rows], self.prices[rows])
+
+
+@dataclass(frozen=True)
+class CascadePlan:
+    """How a cascade is fitted.
+
+    Attributes:
+        settings: The promised precision, folds, and which classes are pooled.
         rounds: How many pastes a proposal has had after each round.
-        budget: Detection passes an image for all checks; None: no limit.
+        budget: Detection passes per image for all checks; None: no limit.
         model_id: The detector whose proposals these are.
+    """
+
+    settings: SelectionSettings
+    rounds: tuple[int, ...]
+    budget: float | None
+    model_id: str
+
+
+def fit_cascade(known: KnownBoxes, plan: CascadePlan) -> Cascade:
+    """Fit a calibrator for each stage and choose who advances.
+
+    Args:
+        known: Proposals whose truth is known.
+        plan: How.
 
     Returns:
         The cascade.
     """
-    told = affinity_out_of_fold(evidence[-1], objects, folds_of(evidence[-1], settings.folds))
-    tables = _by_stage([with_affinity(one, told) for one in evidence])
-    features = (BARE, LOOKED_AT, SHOWN, *[(*SHOWN, *PASTED)] * len(rounds))
+    settings, right, every = plan.settings, known.right, known.rounds[-1]
+    affinity = affinity_out_of_fold(every, known.objects, folds_of(every, settings.folds))
+    tables = _by_stage([with_affinity(table, affinity) for table in known.rounds])
+    features = (BARE, LOOKED_AT, SHOWN, *[(*SHOWN, *PASTED)] * len(plan.rounds))
     stages = tuple(
-        fit_calibrator(table, right, min_class_boxes=settings.min_class_boxes, features=names, model_id=model_id)
+        fit_calibrator(table, right, min_class_boxes=settings.min_class_boxes, features=names, model_id=plan.model_id)
         for table, names in zip(tables, features, strict=True)
     )
     p_correct = [stage.predict(table) for stage, table in zip(stages, tables, strict=True)]
     labels = tables[0]["label"].to_numpy(zero_copy_only=False)
     turns = turning_points(p_correct[-1], labels, settings)
     images = tables[0]["image_id"].to_numpy(zero_copy_only=False)
-    left = np.inf if budget is None else budget * len(np.unique(images))
+    left = np.inf if plan.budget is None else plan.budget * len(np.unique(images))
     advancing: list[Ranges] = []
     rows: NDArray[np.intp] = np.arange(len(right))
-    for stage, (before, after, price) in enumerate(zip(p_correct[:-1], p_correct[1:], prices.T, strict=True)):
+    for stage, (before, after, price) in enumerate(zip(p_correct[:-1], p_correct[1:], known.prices.T, strict=True)):
         allowance = left if stage == len(stages) - 2 else left * SPENT
-        turning = (before[rows], after[rows], labels[rows], turns)
-        ranges, spent = choose_ranges(*turning, price[rows], allowance, images[rows] if stage == LOOK else None)
+        moves = Moves(before[rows], after[rows], labels[rows], price[rows], images[rows] if stage == LOOK else None)
+        ranges, spent = choose_ranges(moves, turns, allowance)
         left -= spent
         advancing.append(ranges)
         rows = rows[who_advances(stage, before[rows], tables[0].take(rows), ranges)]
-    return Cascade(stages, tuple(advancing), rounds, fit_class_affinity(evidence[-1], objects), budget)
+    return Cascade(stages, tuple(advancing), plan.rounds, fit_class_affinity(every, known.objects), plan.budget)
 
 
-def out_of_fold(
-    evidence: Sequence[pa.Table],
-    right: Flags,
-    objects: Names,
-    prices: Floats,
-    settings: SelectionSettings,
-    *,
-    rounds: tuple[int, ...],
-    budget: float | None,
-    model_id: str,
-) -> tuple[Floats, Floats]:
+def out_of_fold(known: KnownBoxes, plan: CascadePlan) -> tuple[Floats, Floats]:
     """p(correct) of each box from a cascade that has not seen its image.
 
     Args:
-        evidence: As for `fit_cascade`.
-        right: As for `fit_cascade`.
-        objects: As for `fit_cascade`.
-        prices: As for `fit_cascade`.
-        settings: As for `fit_cascade`; images are dealt to `folds` folds.
-        rounds: As for `fit_cascade`.
-        budget: As for `fit_cascade`.
-        model_id: As for `fit_cascade`.
+        known: As for `fit_cascade`.
+        plan: As for `fit_cascade`; images are dealt to `folds` folds.
 
     Returns:
         float[N] as the pool's boxes get it, where only those that advance are checked, and float[N] with all evidence.
         With a single image its own fit serves, which flatters it.
     """
-    everything = np.arange(len(right))
-    gated, full = np.zeros(len(right)), np.zeros(len(right))
-    for fitted, left_out in folds_of(evidence[-1], settings.folds) or [(everything, everything)]:
-        cascade = fit_cascade(
-            [one.take(fitted) for one in evidence], right[fitted], objects[fitted], prices[fitted], settings,
-            rounds=rounds, budget=budget, model_id=model_id,
-        )  # fmt: skip
-        unseen = [one.take(left_out) for one in evidence]
+    count = len(known.right)
+    everything = np.arange(count)
+    gated, full = np.zeros(count), np.zeros(count)
+    for fitted, left_out in folds_of(known.rounds[-1], plan.settings.folds) or [(everything, everything)]:
+        cascade = fit_cascade(known.take(fitted), plan)
+        unseen = known.take(left_out).rounds
         gated[left_out] = cascade.replay(unseen)
         full[left_out] = cascade.predict_on(-1, unseen[-1])
     return gated, full
 
 
 def _by_stage(evidence: Sequence[pa.Table]) -> list[pa.Table]:
-    """A table a stage; what the first three look at is in all of them."""
+    """One table per stage; what the first three look at is in all of them."""
     return [evidence[-1], evidence[-1], evidence[-1], *evidence]

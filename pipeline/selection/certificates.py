@@ -16,103 +16,19 @@ cycles at once: of twenty promises at 95 % one may be broken. What it rests on:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc
 from scipy.stats import beta, poisson
 
-from pipeline.errors import ArtefactError
+from pipeline.artefacts import Certificate
 from pipeline.selection.clusters import design_effect
 
 STEP = 1.1
 """Each threshold tried keeps so many times the boxes of the one before."""
 _TINY = 1e-9
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """What is promised for one class.
-
-    Attributes:
-        label: The class.
-        certified: Whether any threshold could be certified.
-        threshold: Least p(correct) of a pseudo-label; None where nothing is certified.
-        boxes: Held-back boxes at or above the threshold (all of the class where nothing is certified).
-        right: Right ones among them.
-        lower_bound: Lower bound on precision; None where nothing is certified.
-        needed: What would be needed, in words; empty where certified.
-        effective_boxes: What the boxes are worth, counted as boxes that each stand alone in their image.
-    """
-
-    label: str
-    certified: bool
-    threshold: float | None
-    boxes: int
-    right: int
-    lower_bound: float | None
-    needed: str = ""
-    effective_boxes: float | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Certificates:
-    """The promises of one calibration: they belong to one detector and one set of held-back images.
-
-    Attributes:
-        model_id: The detector.
-        calibration_set: Hash of the held-back labels and of the settings that the promises rest on.
-        target: Promised precision.
-        confidence: Of each promise.
-        correlation: Of the errors of two boxes of an image.
-        classes: By class name.
-    """
-
-    model_id: str
-    calibration_set: str
-    target: float
-    confidence: float
-    correlation: float
-    classes: Mapping[str, Certificate]
-
-    def check(self, model_id: str, calibration_set: str) -> None:
-        """Refuse to promise anything of another detector, or by other held-back labels.
-
-        Args:
-            model_id: The detector in use.
-            calibration_set: Hash of the held-back labels and settings as they are now.
-
-        Raises:
-            ArtefactError: Either is another one.
-        """
-        remedy = "Calibrate again: drop the cycle with `crosscheck cycle --discard` and run it anew."
-        if self.model_id != model_id:
-            raise ArtefactError(
-                f"Expected certificates for model {model_id}, got those of {self.model_id}. A certificate promises "
-                f"nothing of another model. {remedy}"
-            )
-        if self.calibration_set != calibration_set:
-            raise ArtefactError(
-                f"Expected certificates from the calibration set {calibration_set}, got those from "
-                f"{self.calibration_set}: held-back images, their labels or the settings have changed since. {remedy}"
-            )
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; `from_json` reads them back."""
-        return asdict(self)
-
-    @staticmethod
-    def from_json(values: dict[str, Any]) -> Certificates:
-        """Read what `to_json` wrote."""
-        classes = {label: Certificate(**one) for label, one in values["classes"].items()}
-        return Certificates(**{**values, "classes": classes})
 
 
 def lower_bound(right: float, boxes: float, confidence: float) -> float:
@@ -224,8 +140,8 @@ def _with_ties(scores: NDArray[np.float64], count: int) -> int:
 def _start(trials: list[_Trial], scores: NDArray[np.float64], target: float, confidence: float) -> int:
     """The trial that is likeliest to succeed by the scores; among equals the first."""
     expected_wrong = np.cumsum(1 - scores)
-    survived = np.array([one.most_wrong(target, confidence) for one in trials])
-    expected = expected_wrong[[one.boxes - 1 for one in trials]]
+    survived = np.array([trial.most_wrong(target, confidence) for trial in trials])
+    expected = expected_wrong[[trial.boxes - 1 for trial in trials]]
     return int(np.argmax(poisson.cdf(survived, expected)))
 
 

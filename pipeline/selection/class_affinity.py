@@ -1,14 +1,13 @@
-"""ClassAffinity: does a proposal look like the objects of its class that lie in held-back images, or like those of another.
+"""Class affinity: does a proposal resemble the held-back objects of its class, or those of another class?
 
-A detector's confidence says little of which class an object has where it learnt from few images. The embeddings of its
-boxes, held against objects that it did not learn from, say more, and cost nothing: every proposal has one.
+A detector's confidence says little about the class of an object where it learnt from few images. The embeddings of its
+boxes, compared with objects that it did not learn from, say more and cost nothing: every proposal has one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -55,9 +54,9 @@ class ClassAffinity:
         Returns:
             float[N, 2], by `AFFINITY`; NaN for classes that it does not know.
         """
-        told = np.full((len(proposals), len(AFFINITY)), np.nan)
+        affinity = np.full((len(proposals), len(AFFINITY)), np.nan)
         if len(proposals) == 0 or not self.classes:
-            return told
+            return affinity
         likely = softmax(_embeddings(proposals) @ np.array(self.weights).T + np.array(self.intercepts), axis=1)
         likely = likely.clip(_EDGE, 1 - _EDGE)
         number = pc.index_in(proposals["label"], value_set=pa.array(self.classes))
@@ -66,22 +65,12 @@ class ClassAffinity:
         rivals = likely[known] * (np.array(self.classes) != NOTHING)
         rivals[np.arange(len(own)), own] = _EDGE
         of_own = likely[known, own]
-        told[known] = np.stack([logit(of_own), np.log(of_own / rivals.max(1))], axis=1)
-        return told
+        affinity[known] = np.stack([logit(of_own), np.log(of_own / rivals.max(1))], axis=1)
+        return affinity
 
     def measure_parts(self, parts: Iterable[pa.Table]) -> Floats:
         """What the features are of a table that comes part by part, none included."""
         return np.concatenate([np.zeros((0, len(AFFINITY))), *map(self.measure, parts)])
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; `from_json` reads them back."""
-        return asdict(self)
-
-    @staticmethod
-    def from_json(values: dict[str, Any]) -> ClassAffinity:
-        """Read what `to_json` wrote."""
-        weights = tuple(tuple(row) for row in values["weights"])
-        return ClassAffinity(tuple(values["classes"]), weights, tuple(values["intercepts"]))
 
 
 def fit_class_affinity(proposals: pa.Table, objects: Names) -> ClassAffinity:
@@ -104,7 +93,7 @@ def fit_class_affinity(proposals: pa.Table, objects: Names) -> ClassAffinity:
     scaled, intercepts = model.coef_ / scaler.scale_, model.intercept_ - model.coef_ @ (scaler.mean_ / scaler.scale_)
     if len(model.classes_) == 2:
         # scikit-learn keeps a single row, the odds of the second class.
-        scaled, intercepts = (np.concatenate([0 * one, one]) for one in (scaled, intercepts))
+        scaled, intercepts = (np.concatenate([0 * part, part]) for part in (scaled, intercepts))
     return ClassAffinity(
         tuple(model.classes_.tolist()), tuple(tuple(row) for row in scaled.tolist()), tuple(intercepts.tolist())
     )
@@ -121,20 +110,22 @@ def affinity_out_of_fold(proposals: pa.Table, objects: Names, folds: Iterable[Fo
     Returns:
         float[N, 2], by `AFFINITY`; NaN for what no fold leaves out.
     """
-    told = np.full((len(proposals), len(AFFINITY)), np.nan)
+    affinity = np.full((len(proposals), len(AFFINITY)), np.nan)
     for fitted, left_out in folds:
-        told[left_out] = fit_class_affinity(proposals.take(fitted), objects[fitted]).measure(proposals.take(left_out))
-    return told
+        affinity[left_out] = fit_class_affinity(proposals.take(fitted), objects[fitted]).measure(
+            proposals.take(left_out)
+        )
+    return affinity
 
 
-def with_affinity(proposals: pa.Table, told: Floats) -> pa.Table:
+def with_affinity(proposals: pa.Table, affinity: Floats) -> pa.Table:
     """Add the features to a table of proposals.
 
     Args:
         proposals: N rows.
-        told: float[N, 2], by `AFFINITY`, NaN for unknown.
+        affinity: float[N, 2], by `AFFINITY`, NaN for unknown.
     """
-    for name, values in zip(AFFINITY, told.T, strict=True):
+    for name, values in zip(AFFINITY, affinity.T, strict=True):
         proposals = proposals.append_column(name, pa.array(values, pa.float64(), from_pandas=True))
     return proposals
 

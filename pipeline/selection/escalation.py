@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -46,38 +47,47 @@ def turning_points(p_correct: Floats, labels: Any, settings: SelectionSettings) 
     return turns
 
 
-def choose_ranges(
-    before: Floats,
-    after: Floats,
-    labels: Any,
-    turns: Mapping[str, float],
-    price: Floats,
-    allowance: float,
-    images: Any = None,
-) -> tuple[dict[str, tuple[float, float]], float]:
-    """Choose the widest range round each turning point that can matter and can be paid.
+@dataclass(frozen=True)
+class Moves:
+    """Proposals on one stage, and what the next would make of them.
 
-    Args:
-        before: float[N], p(correct) on a stage.
+    Attributes:
+        before: float[N], p(correct) on this stage.
         after: float[N], on the next.
         labels: str[N].
+        price: float[N], detection passes that the step costs.
+        images: str[N]; where given, the price is paid for the first proposal of each image alone.
+    """
+
+    before: Floats
+    after: Floats
+    labels: Any
+    price: Floats
+    images: Any = None
+
+
+def choose_ranges(
+    moves: Moves, turns: Mapping[str, float], allowance: float
+) -> tuple[dict[str, tuple[float, float]], float]:
+    """Choose the widest range round each turning point that can matter and can be paid for.
+
+    Args:
+        moves: The proposals on a stage.
         turns: Turning points by class.
-        price: float[N], detection passes.
         allowance: Most detection passes for all of them.
-        images: str[N]; where given, a price is paid for the first proposal of each image alone.
 
     Returns:
         The ranges, and what it costs that all within them advance.
     """
-    if len(before) == 0 or not turns:
+    if len(moves.before) == 0 or not turns:
         return {}, 0.0
-    places = _logit(np.array([turns.get(label, np.nan) for label in labels]))
-    distance = np.nan_to_num(np.abs(_logit(before) - places), nan=np.inf)
-    reach = float(np.quantile(np.abs(_logit(after) - _logit(before)), REACH))
+    places = _logit(np.array([turns.get(label, np.nan) for label in moves.labels]))
+    distance = np.nan_to_num(np.abs(_logit(moves.before) - places), nan=np.inf)
+    reach = float(np.quantile(np.abs(_logit(moves.after) - _logit(moves.before)), REACH))
     order = np.argsort(distance, kind="stable")
-    paid = price[order].copy()
-    if images is not None:
-        first = np.unique(images[order], return_index=True)[1]
+    paid = moves.price[order].copy()
+    if moves.images is not None:
+        first = np.unique(moves.images[order], return_index=True)[1]
         paid[np.setdiff1d(np.arange(len(order)), first)] = 0.0
     costs = np.cumsum(paid)
     affordable = int(np.searchsorted(costs, allowance, side="right"))

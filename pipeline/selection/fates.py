@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipeline.artefacts import Certificate
 from pipeline.records import SELECTION_SCHEMA, Box, Fate, Region, Source, make_box_id
-from pipeline.selection.certificates import Certificate
 from pipeline.selection.missed_objects import MissedObjectsModel
 from pipeline.settings import SelectionSettings
 
@@ -48,7 +48,9 @@ def decide(
     Returns:
         Columns of `SELECTION_SCHEMA`, in order.
     """
-    thresholds = {label: one.threshold for label, one in certificates.items() if one.threshold is not None}
+    thresholds = {
+        label: certificate.threshold for label, certificate in certificates.items() if certificate.threshold is not None
+    }
     threshold = np.array([thresholds.get(label, np.nan) for label in evidence["label"].to_pylist()], dtype=np.float64)
     # Compared as it is stored, so that a reader of the table sees no box on the wrong side of its threshold.
     p_stored, threshold = p_correct.astype(np.float32), threshold.astype(np.float32)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,7 +34,7 @@ class LocalisationBias:
 
     shifts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
-    def place(self, boxes: pa.Table, sizes: pa.Table) -> pa.Table:
+    def correct(self, boxes: pa.Table, sizes: pa.Table) -> pa.Table:
         """Move boxes to where they truly lie.
 
         Args:
@@ -48,7 +47,7 @@ class LocalisationBias:
         labels = boxes["label"].to_numpy(zero_copy_only=False).astype(str)
         names, number = np.unique(labels, return_inverse=True)
         shifts = np.array([self.shifts.get(name, (0.0,) * 4) for name in names.tolist()]).reshape(-1, 4)
-        corners = corners_of(boxes)
+        corners = xyxy_of(boxes)
         row = pc.index_in(boxes["image_id"], value_set=sizes["image_id"].combine_chunks())
         edges = np.stack([sizes[name].take(row).to_numpy() for name in ("width", "height")], axis=1)
         moved = (corners + shifts[number] * _sides(corners)).clip(0, np.tile(edges, 2))
@@ -57,15 +56,6 @@ class LocalisationBias:
             kind = boxes.schema.field(place)
             boxes = boxes.set_column(place, kind, pa.array(moved[:, index]).cast(kind.type, safe=False))
         return boxes
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; `from_json` reads them back."""
-        return {"shifts": {label: list(shift) for label, shift in self.shifts.items()}}
-
-    @staticmethod
-    def from_json(values: Mapping[str, Any]) -> LocalisationBias:
-        """Read what `to_json` wrote."""
-        return LocalisationBias({label: tuple(shift) for label, shift in values["shifts"].items()})
 
 
 def fit_localisation_bias(labels: NDArray[np.str_], corners: Floats, truth: Floats) -> LocalisationBias:
@@ -90,7 +80,7 @@ def fit_localisation_bias(labels: NDArray[np.str_], corners: Floats, truth: Floa
     return LocalisationBias(shifts)
 
 
-def corners_of(boxes: pa.Table) -> Floats:
+def xyxy_of(boxes: pa.Table) -> Floats:
     """float64[N, 4] of a table's columns `x1` to `y2`."""
     return np.stack([boxes[name].to_numpy().astype(np.float64) for name in CORNERS], axis=1)
 

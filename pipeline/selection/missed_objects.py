@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn.linear_model import PoissonRegressor
 
+from pipeline.artefacts import Recall
 from pipeline.records import Sample
 
 SIZES = {"small": 32**2, "medium": 96**2, "large": np.inf}
@@ -29,27 +29,6 @@ _PRIOR = 0.02
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Recall:
-    """How many objects of one class and size are found.
-
-    Attributes:
-        label: Class name.
-        size: `small`, `medium` or `large`, by area as COCO has it.
-        objects: In held-back images.
-        found: Those that a proposal matched, however unsure.
-        lower: Of recall, with 95 % confidence, two-sided (Clopper-Pearson).
-        upper: Likewise.
-    """
-
-    label: str
-    size: str
-    objects: int
-    found: int
-    lower: float
-    upper: float
-
-
 def recall_by_class_and_size(
     samples: Sequence[Sample], proposals: pa.Table, matched: NDArray[np.int64]
 ) -> list[Recall]:
@@ -61,7 +40,7 @@ def recall_by_class_and_size(
         matched: int64[N], which box of its image each proposal is, -1 for none.
 
     Returns:
-        A row a class and size that occur, by label, small to large.
+        One row per class and size that occur, by label, small to large.
     """
     rows = matched >= 0
     images = proposals["image_id"].to_numpy(zero_copy_only=False)[rows]
@@ -98,7 +77,6 @@ class MissedObjectsModel:
         scale: Their standard deviations.
         weights: Of the features so scaled.
         intercept: Of the logarithm.
-        model_id: The detector whose misses these are.
     """
 
     labels: tuple[str, ...]
@@ -107,7 +85,6 @@ class MissedObjectsModel:
     scale: tuple[float, ...]
     weights: tuple[float, ...]
     intercept: float
-    model_id: str
 
     def predict(self, proposals: pa.Table, p_correct: Floats, image_ids: Sequence[str]) -> Floats:
         """Expect misses.
@@ -124,16 +101,6 @@ class MissedObjectsModel:
         factor = np.exp(np.clip(features, -_FARTHEST, _FARTHEST) @ np.array(self.weights) + self.intercept)
         return np.asarray(factor * self.base)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; `from_json` reads them back."""
-        return asdict(self)
-
-    @staticmethod
-    def from_json(values: dict[str, Any]) -> MissedObjectsModel:
-        """Read what `to_json` wrote."""
-        lists = {name: tuple(one) for name, one in values.items() if isinstance(one, list)}
-        return MissedObjectsModel(**{**values, **lists})
-
 
 def fit_missed_objects(
     samples: Sequence[Sample],
@@ -141,7 +108,6 @@ def fit_missed_objects(
     p_correct: Floats,
     right: NDArray[np.bool_],
     labels: Sequence[str],
-    model_id: str,
 ) -> MissedObjectsModel:
     """Learn from held-back images what is missed.
 
@@ -151,7 +117,6 @@ def fit_missed_objects(
         p_correct: float[N], of models that have not seen their images.
         right: bool[N].
         labels: Class names.
-        model_id: The detector whose proposals these are.
 
     Returns:
         The model; without held-back images it expects next to nothing.
@@ -162,14 +127,14 @@ def fit_missed_objects(
     features = _features(proposals, p_correct, image_ids, labels).reshape(-1, 4)
     given = (tuple(labels), tuple(base.tolist()))
     if not missed.any():
-        return MissedObjectsModel(*given, (0.0,) * 4, (1.0,) * 4, (0.0,) * 4, 0.0, model_id)
+        return MissedObjectsModel(*given, (0.0,) * 4, (1.0,) * 4, (0.0,) * 4, 0.0)
     mean, scale = features.mean(0), features.std(0) + 1e-6
     exposure = np.tile(base, len(samples))
     fitted = PoissonRegressor(alpha=_RIDGE, max_iter=1000).fit(
         np.clip((features - mean) / scale, -_FARTHEST, _FARTHEST), missed.ravel() / exposure, sample_weight=exposure
     )
     scaled = (tuple(mean.tolist()), tuple(scale.tolist()), tuple(fitted.coef_.tolist()))
-    return MissedObjectsModel(*given, *scaled, float(fitted.intercept_), model_id)
+    return MissedObjectsModel(*given, *scaled, float(fitted.intercept_))
 
 
 def _features(proposals: pa.Table, p_correct: Floats, image_ids: Sequence[str], labels: Sequence[str]) -> Floats:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pipeline.records import QUEUE_SCHEMA, Fate, TaskKind
 from pipeline.selection.baselines import BASELINES, Pool, Values
@@ -34,6 +35,10 @@ class Worth:
     corrections: Values
     misses: Values
 
+    def take(self, rows: NDArray[np.intp]) -> Worth:
+        """Of some of the images."""
+        return Worth(self.value[rows], self.corrections[rows], self.misses[rows])
+
 
 def class_weights(counts: Mapping[str, int], power: float) -> dict[str, float]:
     """Weigh rare classes higher.
@@ -43,7 +48,7 @@ def class_weights(counts: Mapping[str, int], power: float) -> dict[str, float]:
         power: 0: all alike; 1: by 1 / frequency.
 
     Returns:
-        A weight a class, 1 on average.
+        One weight per class, 1 on average.
     """
     raw = {label: (count + 1) ** -power for label, count in counts.items()}
     mean = sum(raw.values()) / max(1, len(raw))
@@ -91,7 +96,7 @@ def choose_images(pool: Pool, worth: Worth, settings: QuerySettings) -> list[str
     if ours:
         shortlist = np.sort(ranked[: pool.budget * settings.shortlist_factor])
         embeddings = pool.embed([pool.image_ids[index] for index in shortlist])
-        kept = shortlist[diverse(embeddings, value[shortlist], pool.budget, pool.seed)]
+        kept = shortlist[diverse(embeddings, value[shortlist], pool.budget, pool.query_seed)]
         ranked = ranked[np.isin(ranked, kept)]
     left = np.inf if settings.boxes is None else settings.boxes
     return [pool.image_ids[index] for index in _within_budget(ranked.tolist(), _shown(pool), pool.budget, left)]

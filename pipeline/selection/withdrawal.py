@@ -3,57 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import replace
 
+from pipeline.artefacts import AuditCount, ClassStanding
 from pipeline.selection.certificates import least_boxes, lower_bound, upper_bound
 
 
-@dataclass(frozen=True)
-class Standing:
-    """Where a class stands with the people who audit it.
-
-    Attributes:
-        since: The cycle from whose questions on audits count: its first, or the last in which the class was withdrawn
-            or came back.
-        boxes: Audited boxes since then. Of a withdrawn class they are those that its certificate would have let
-            through; they go on being audited.
-        right: Right ones among them.
-        withdrawn_in: The cycle that withdrew it; None for a class in good standing.
-        failed_boxes: Audited boxes when it was withdrawn.
-        failed_right: Right ones among them.
-        objects: Held-back objects of the class when it was withdrawn.
-        needed: Why it was withdrawn and what brings it back, in words; empty for a class in good standing.
-    """
-
-    since: int = 0
-    boxes: int = 0
-    right: int = 0
-    withdrawn_in: int | None = None
-    failed_boxes: int = 0
-    failed_right: int = 0
-    objects: int = 0
-    needed: str = ""
-
-    @property
-    def withdrawn(self) -> bool:
-        """Whether the class gets no pseudo-labels."""
-        return self.withdrawn_in is not None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
-
 def next_standing(
-    before: Standing,
-    audits: Mapping[int, tuple[int, int]],
+    before: ClassStanding,
+    audits: Mapping[int, AuditCount],
     *,
     cycle: int,
     objects: int,
     target: float,
     confidence: float,
-) -> Standing:
+) -> ClassStanding:
     """Hear what people found.
 
     A class fails where, by Clopper-Pearson and with the stated confidence, fewer of its audited pseudo-labels are right
@@ -63,7 +27,7 @@ def next_standing(
 
     Args:
         before: After the cycle before.
-        audits: (boxes, right ones) by the cycle that asked.
+        audits: Audited boxes by the cycle that asked.
         cycle: The one under way.
         objects: Held-back objects of the class as they are now.
         target: Promised precision.
@@ -73,19 +37,22 @@ def next_standing(
         The standing now.
     """
     counted = [count for asked_in, count in audits.items() if asked_in >= before.since]
-    boxes, right = sum(one for one, _ in counted), sum(one for _, one in counted)
+    total = sum(counted, AuditCount())
+    boxes, right = total.boxes, total.right
     now = replace(before, boxes=boxes, right=right)
     if before.withdrawn:
         proven = lower_bound(right, boxes, confidence) >= target
         added = objects >= before.objects + least_boxes(target, confidence)
-        return Standing(since=cycle) if proven or added else replace(now, needed=_in_words(now, target, confidence))
+        return (
+            ClassStanding(since=cycle) if proven or added else replace(now, needed=_in_words(now, target, confidence))
+        )
     if upper_bound(right, boxes, confidence) >= target:
         return now
-    failed = Standing(since=cycle, withdrawn_in=cycle, failed_boxes=boxes, failed_right=right, objects=objects)
+    failed = ClassStanding(since=cycle, withdrawn_in=cycle, failed_boxes=boxes, failed_right=right, objects=objects)
     return replace(failed, needed=_in_words(failed, target, confidence))
 
 
-def _in_words(one: Standing, target: float, confidence: float) -> str:
+def _in_words(one: ClassStanding, target: float, confidence: float) -> str:
     most, least = upper_bound(one.failed_right, one.failed_boxes, confidence), least_boxes(target, confidence)
     return (
         f"withdrawn in cycle {one.withdrawn_in}: people found {one.failed_right} of {one.failed_boxes} audited boxes "

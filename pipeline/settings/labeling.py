@@ -1,8 +1,8 @@
 """Settings of `labeling/`: who answers."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from pipeline.settings.base import Section, Share
 
@@ -39,8 +39,11 @@ class LabelStudioSettings(Section):
     """Label Studio; its token comes from the environment or a Prefect Secret block, never from here."""
 
     url: str = Field(default="http://localhost:8080", pattern=r"^https?://\S+$")
-    project: str = Field(default="crosscheck", min_length=3, max_length=50, description="title of the project")
-    images: Literal["local_files", "storage", "url"] = Field(
+    # The server trims titles, and a project is found by its title.
+    project: Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=50)] = Field(
+        default="crosscheck", description="title of the project"
+    )
+    image_access: Literal["local_files", "storage", "url"] = Field(
         default="local_files",
         description="local_files: the server reads them below its document root; storage: from their S3 or GCS bucket, "
         "which is connected; url: the sample's own URI",
@@ -70,8 +73,8 @@ class LabelStudioSettings(Section):
 
     @model_validator(mode="after")
     def _local_files_need_a_root(self) -> "LabelStudioSettings":
-        if self.images == "local_files" and self.document_root is None:
-            raise ValueError("images 'local_files' expects document_root, the folder that the server may read")
+        if self.image_access == "local_files" and self.document_root is None:
+            raise ValueError("image_access 'local_files' expects document_root, the folder that the server may read")
         return self
 
 

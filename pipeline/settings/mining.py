@@ -7,9 +7,11 @@ from pydantic import Field
 from pipeline.settings.base import Section, Share
 from pipeline.settings.detector import Precision
 
+Engine = Literal["auto", "torch", "onnx", "onnx_int8"]
+
 
 class FusionSettings(Section):
-    """Proposals are what several views of an image agree on: a pass a view, for better labels (arXiv 1712.04440)."""
+    """Proposals are what several views of an image agree on, at one pass per view: better labels (arXiv 1712.04440)."""
 
     enabled: bool = False
     scales: tuple[Annotated[float, Field(ge=0.25, le=4.0)], ...] = Field(
@@ -25,24 +27,31 @@ class MiningSettings(Section):
     """Which boxes are pasted where, and what counts as found again."""
 
     proposal_score: Share = Field(default=0.1, description="detections below are not proposals")
-    proposals_per_image: int = Field(default=30, ge=1, le=1000, description="best detections an image that are checked")
+    proposals_per_image: int = Field(
+        default=30, ge=1, le=1000, description="best detections per image that become proposals"
+    )
     fusion: FusionSettings = FusionSettings()
-    hosts: int = Field(default=4, ge=1, le=64, description="pastes a proposal, each into another host where possible")
+    hosts: int = Field(default=4, ge=1, le=64, description="pastes per proposal, each into another host where possible")
     tta_scale: float = Field(
-        default=1.2, ge=0.5, le=3.0, description="how much larger an image in doubt is looked at again, mirrored"
+        default=1.2,
+        ge=0.5,
+        le=3.0,
+        description="how much larger the augmented view of an image is, which is mirrored as well",
     )
     closeup_margin: float = Field(
-        default=0.5, ge=0.0, le=4.0, description="surroundings of a box that is shown closer, share of its sides"
+        default=0.5, ge=0.0, le=4.0, description="surroundings in the close-up of a box, share of its sides"
     )
-    closeup_scale: float = Field(default=1.3, ge=0.25, le=4.0, description="how much larger a box is shown closer")
+    closeup_scale: float = Field(default=1.3, ge=0.25, le=4.0, description="how much a close-up enlarges")
     margin: float = Field(
         default=0.25, ge=0.0, le=2.0, description="context pasted with the object, share of its sides"
     )
     host_kind: Literal["class_free_first", "class_held_first", "any"] = Field(
         default="class_free_first", description="labelled images that hold no object of the class come first, or last"
     )
-    host_blur: bool = Field(default=False, description="hosts are blurred, so that little of their own is seen")
-    feather_px: int = Field(default=0, ge=0, le=64, description="pixels over which a paste's edge blends; 0: hard")
+    host_blur: bool = Field(default=False, description="blur hosts, so that little of their own content is visible")
+    feather_px: int = Field(
+        default=0, ge=0, le=64, description="pixels over which the edge of a paste blends; 0: a hard edge"
+    )
     window: float = Field(
         default=0.2,
         ge=0.0,
@@ -62,12 +71,17 @@ class MiningSettings(Section):
         default=0.25,
         ge=0.0,
         le=1000.0,
-        description="checks cost at most so many detection passes an image on average, spent where they can change "
+        description="checks cost at most so many detection passes per image on average, spent where they can change "
         "what becomes of a box; none: every box that they can change is checked",
     )
-    batch_size: int = Field(default=16, ge=1, le=1024, description="images or canvases a forward pass")
+    batch_size: int = Field(default=16, ge=1, le=1024, description="images or canvases per forward pass")
     precision: Precision | Literal["auto"] = Field(
         default="auto", description="auto: half precision where the device has units for it"
+    )
+    engine: Engine = Field(
+        default="auto",
+        description="what computes the detector: torch, ONNX Runtime, or that in int8, which is calibrated on labelled "
+        "images; auto: ONNX Runtime on processors without units for half precision",
     )
     compile_images: int | None = Field(
         default=None,
@@ -78,6 +92,11 @@ class MiningSettings(Section):
     chunk_images: int = Field(default=128, ge=1, le=100_000, description="pool images between two saved parts")
     decode_threads: int = Field(default=2, ge=1, le=64)
     max_hosts_cached: int = Field(default=256, ge=1, le=100_000, description="decoded hosts kept in memory")
+
+    @property
+    def crop_margin(self) -> float:
+        """Context that is cut out with a proposal, enough for its pastes and its close-up; share of its sides."""
+        return max(self.margin, self.closeup_margin)
 
     @property
     def rounds(self) -> tuple[int, ...]:

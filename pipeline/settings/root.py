@@ -20,6 +20,7 @@ from pipeline.settings.data import DataSettings
 from pipeline.settings.detector import DetectorSettings
 from pipeline.settings.labeling import LabelingSettings
 from pipeline.settings.mining import MiningSettings
+from pipeline.settings.renamed import RENAMED
 from pipeline.settings.report import ReportSettings
 from pipeline.settings.selection import SelectionSettings
 from pipeline.settings.training import TrainingSettings
@@ -141,6 +142,8 @@ def _explain(error: ErrorDetails) -> str:
         message = error["msg"].removeprefix("Value error, ")
         got = "" if error["type"] in {"missing", "value_error"} else f", got {error['input']!r}"
         return f"{where or 'settings'}: {message}{got}"
+    if where in RENAMED:
+        return f"{where}: this key is now called {RENAMED[where]!r}"
     known = _known_keys(error["loc"][:-1])
     near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(known))}"

@@ -2,61 +2,54 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
+from pipeline.artefacts import MiningRun, PushRun
+from pipeline.cycle import Cycle, load_cycle
 from pipeline.errors import ArtefactError
 from pipeline.labeling.backend import LabelingBackend
-from pipeline.records import Fate, Sample, Split, State, Task, TaskKind, of_images, samples_from_table
-from pipeline.selection.fates import boxes_of
-from pipeline.selection.query import doubts
+from pipeline.progress import Progress, silent
+from pipeline.records import Sample, Split, State, Task, TaskKind, of_images, samples_from_table
+from pipeline.selection.tasks import tasks_of
 from pipeline.settings import Settings
-from pipeline.stages.cycle import Cycle, Progress, load_cycle, silent, timed
 from pipeline.workspace import Workspace
 
-ARTEFACT, QUEUE, SELECTION = "push.json", "queue.parquet", "selection.parquet"
+QUEUE, SELECTION = "queue.parquet", "selection.parquet"
 UNASKED = (State.POOL, State.PSEUDO, State.QUARANTINED)
 """Images of the pool that nobody need be asked about."""
 
 
-def push(cycle: Cycle, backend: LabelingBackend | None, progress: Progress = silent) -> dict[str, Any]:
+def push(cycle: Cycle, backend: LabelingBackend | None, progress: Progress = silent) -> PushRun:
     """Push every image that waits for an answer, and take back questions that need no answer any more.
 
     Args:
         cycle: The cycle.
         backend: Who answers; None pushes nothing.
-        progress: Told while it goes on.
-
-    Returns:
-        `push.json`: what was created, what was there, what was refused, and what became of open questions.
+        progress: Called while it goes on.
 
     Raises:
         RemoteError: The service is down or refuses.
     """
-    return cycle.once("push", lambda: _push(cycle, backend, progress))
+    return cycle.once(PushRun, lambda: _push(cycle, backend, progress))
 
 
-def push_failed(cycle: Cycle, reason: str) -> dict[str, Any]:
-    """Note that nothing could be pushed; the images wait, and the next cycle pushes them.
-
-    Returns:
-        `push.json`.
-    """
-    return cycle.once("push", lambda: {"created": 0, "existing": 0, "refused": {}, "failed": reason})
+def push_failed(cycle: Cycle, reason: str) -> PushRun:
+    """Note that nothing could be pushed; the images wait, and the next cycle pushes them."""
+    return cycle.once(PushRun, lambda: PushRun(failed=reason))
 
 
-def push_now(settings: Settings, backend: LabelingBackend | None, progress: Progress = silent) -> dict[str, Any]:
+def push_now(settings: Settings, backend: LabelingBackend | None, progress: Progress = silent) -> PushRun:
     """Push what the last selection queued, whether its cycle has ended or not; pushing again adds nothing.
+
+    The outcome becomes the cycle's where that has not pushed, or could not.
 
     Args:
         settings: The project.
         backend: Who answers; None pushes nothing.
-        progress: Told while it goes on.
-
-    Returns:
-        What this push did, and the `cycle`. It becomes `push.json` where the cycle has not pushed, or could not.
+        progress: Called while it goes on.
 
     Raises:
         ArtefactError: Nothing was ever selected.
@@ -66,29 +59,36 @@ def push_now(settings: Settings, backend: LabelingBackend | None, progress: Prog
     numbers = [number for number in workspace.cycles() if workspace.cycle(number).exists(QUEUE)]
     if not numbers:
         raise ArtefactError(f"Expected a queue in {workspace.uri}, found none. Run `crosscheck mine` first.")
-    cycle = load_cycle(settings.workspace, max(numbers))
-    told = timed(lambda: _push(cycle, backend, progress))
-    if not cycle.folder.exists(ARTEFACT) or "failed" in cycle.folder.read_json(ARTEFACT):
-        cycle.folder.write_json(ARTEFACT, told)
-    return {"cycle": cycle.number, **told}
+    cycle, began = load_cycle(settings.workspace, max(numbers)), time.monotonic()
+    pushed = replace(_push(cycle, backend, progress), seconds=round(time.monotonic() - began, 3))
+    known = cycle.find(PushRun)
+    if known is None or known.failed:
+        cycle.write(pushed)
+    return pushed
 
 
-def _push(cycle: Cycle, backend: LabelingBackend | None, progress: Progress) -> dict[str, Any]:
+def _push(cycle: Cycle, backend: LabelingBackend | None, progress: Progress) -> PushRun:
     if backend is None:
-        return {"created": 0, "existing": 0, "refused": {}}
+        return PushRun()
     unasked = cycle.store.table(columns=["image_id"], states=UNASKED, splits=[Split.POOL])["image_id"].to_pylist()
-    result = backend.push(
-        queued_tasks(cycle), lambda done, total: progress("pushing tasks", done, total), frozenset(unasked)
-    )
+    result = backend.push(_queued_tasks(cycle), progress, frozenset(unasked))
     _queue_begun(cycle, result.begun)
-    return {
-        "created": len(result.created),
-        "existing": len(result.existing),
-        "refused": dict(result.refused),
-        "updated": len(result.updated),
-        "withdrawn": len(result.withdrawn),
-        "begun": len(result.begun),
-    }
+    return PushRun(
+        created=len(result.created),
+        existing=len(result.existing),
+        refused=result.refused,
+        updated=len(result.updated),
+        withdrawn=len(result.withdrawn),
+        begun=len(result.begun),
+    )
+
+
+def _queued_tasks(cycle: Cycle) -> list[Task]:
+    """Tasks for every queued image, best first, with the boxes that a person may see."""
+    blank = Task("", "", 0, 0, (), 0.0, "", TaskKind.ASK, cycle.number, cycle.read(MiningRun).model_id, cycle.opened_at)
+    queue, selection = (cycle.folder.read_table(name) for name in (QUEUE, SELECTION))
+    queued = cycle.store.samples(states=[State.QUEUED])
+    return tasks_of(queued, queue, selection, blank, cycle.settings.selection.target_precision)
 
 
 def _queue_begun(cycle: Cycle, image_ids: Sequence[str]) -> None:
@@ -96,7 +96,7 @@ def _queue_begun(cycle: Cycle, image_ids: Sequence[str]) -> None:
     rows = cycle.store.table(states=[State.POOL, State.PSEUDO]).filter(of_images(image_ids)) if image_ids else None
     if rows is None or not len(rows):
         return
-    samples = [
+    samples: list[Sample] = [
         replace(sample, state=State.QUEUED, boxes=(), ignore=(), cycle=cycle.number)
         for sample in samples_from_table(rows)
     ]
@@ -107,33 +107,3 @@ def _queue_begun(cycle: Cycle, image_ids: Sequence[str]) -> None:
         cycle=cycle.number,
         settings_digest=cycle.settings.digest(),
     )
-
-
-def queued_tasks(cycle: Cycle) -> list[Task]:
-    """Tasks for every queued image, best first, with the boxes that a person may see."""
-    samples = {sample.image_id: sample for sample in cycle.store.samples(states=[State.QUEUED])}
-    selection = cycle.folder.read_table(SELECTION)
-    shown = [boxes_of(selection, fate, cycle.opened_at) for fate in (Fate.PSEUDO, Fate.ASK)]
-    unsure = doubts(selection, cycle.settings.selection.target_precision)
-    model_id = str(cycle.artefact("mining")["model_id"])
-
-    def task(row: dict[str, Any], sample: Sample) -> Task:
-        kind = TaskKind(row["kind"])
-        boxes = [box for by_image in shown for box in by_image.get(sample.image_id, [])]
-        return Task(
-            image_id=sample.image_id,
-            uri=sample.uri,
-            width=sample.width,
-            height=sample.height,
-            boxes=tuple(boxes) if kind is TaskKind.ASK else (),
-            value=row["value"],
-            reason=row["reason"],
-            kind=kind,
-            cycle=cycle.number,
-            model_id=model_id,
-            asked_at=cycle.opened_at,
-            doubts={box.box_id: unsure[box.box_id] for box in boxes if box.box_id in unsure},
-        )
-
-    queue = cycle.folder.read_table(QUEUE).to_pylist()
-    return [task(row, samples[row["image_id"]]) for row in queue if row["image_id"] in samples]

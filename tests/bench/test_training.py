@@ -2,219 +2,186 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.bench.arms import ABLATIONS, ARMS, NAIVE, our_labels
-from pipeline.bench.speed import bench_speed
-from pipeline.bench.trained_cell import train_cell
-from pipeline.bench.training import Cell, bench_training
-from pipeline.bench.training_table import GATED, draw, read_results, summarize
+from pipeline.artefacts import GateOutcome
+from pipeline.bench.arms import ABLATIONS, ARMS, NAIVE
+from pipeline.bench.grid import Grid
+from pipeline.bench.pool_labels import our_labels
+from pipeline.bench.scenario import Scenario, train
+from pipeline.bench.training import ArmCell, ArmResult, default_budget
+from pipeline.bench.training_table import read_results
 from pipeline.cli.app import app
-from pipeline.errors import ArtefactError, SettingsError
-from pipeline.stages.cycle import Cycle
+from pipeline.cycle import Cycle
+from pipeline.errors import SettingsError
+from pipeline.records import Split
+from pipeline.settings import load_settings
 from tests.end_to_end.project import write_config
 
-STEPS = "training.steps=20"
-SOFT = "selection.soft_from=0.3"
+OVERRIDES = ("training.steps=20", "selection.soft_from=0.3")
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
+def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("training")
 
 
 @pytest.fixture(scope="module")
-def config(tiny_data, root):
-    return write_config(root, tiny_data, selection={"soft_from": 0.3})
+def scenario(tiny_data, folder):
+    return Scenario(write_config(folder, tiny_data, selection={"folds": 2}), 2, 0, folder / "cells", OVERRIDES)
 
 
-def run(config, root, arms, seeds=(0,)):
-    return bench_training(
-        [config], 2, seeds, arms, overrides=[STEPS, SOFT], root=str(root / "cells"), results=str(root / "results")
-    )
+def measure(scenario, arms, folder):
+    return Grid(folder / "results", ArmResult).run([ArmCell(scenario, arm) for arm in arms])
 
 
 @pytest.fixture(scope="module")
-def rows(config, root):
+def results(scenario, folder):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(NAIVE, "naive-0.5", 0.02)  # so little has been learnt that nothing is surer
-        return run(config, root, [*ARMS, "no-triplet"])
+        measured = measure(scenario, [*ARMS, "no-triplet"], folder)
+    return {result.arm: result for result in measured}
 
 
 # Arms
 
 
-def test_every_arm_has_a_row(rows):
-    assert [row["arm"] for row in rows] == [*ARMS, "no-triplet"]
-    for row in rows:
-        assert {"set", "labelled", "seed", "arm", "map", "map50", "per_class", "steps", "seconds"} <= row.keys()
-        assert (row["set"], row["labelled"], row["seed"], row["steps"]) == ("tiny", 2, 0, 40)
-    json.dumps(rows, allow_nan=False)
+def test_every_arm_has_a_result(results, folder):
+    assert list(results) == [*ARMS, "no-triplet"]
+    for result in results.values():
+        assert (result.set, result.labelled, result.seed, result.steps) == ("tiny", 2, 0, 40)
+        assert 0 < result.map < result.map50 < 1
+        assert set(result.per_class) == {"red", "blue"}
+        assert result.gate.why
+    assert len(list((folder / "results").iterdir())) == len(results), "one file each, and nothing else"
 
 
-def test_the_truth_about_pseudo_labels_is_told_after_the_fact(rows):
-    told = {row["arm"]: row["pseudo"] for row in rows if "pseudo" in row}
-    assert told.keys() == {"naive-0.5", "naive-0.9", "ours", "no-triplet"}
-    for labels in told.values():
-        assert 0 <= labels["right"] <= labels["judged"] <= labels["boxes"]
-        assert labels["recall"] == pytest.approx(labels["right"] / labels["true_boxes"])
-    assert told["ours"]["boxes"] > 0
-    assert told["ours"]["regions"] > 0
-    assert told["naive-0.5"]["boxes"] > 0
-    assert told["naive-0.5"]["regions"] == 0
-    assert told["no-triplet"] == told["ours"], "ablations have the same labels"
+def test_the_truth_about_pseudo_labels_is_counted_after_the_fact(results):
+    labels = {arm: result.pseudo for arm, result in results.items() if result.pseudo is not None}
+    assert labels.keys() == {"naive-0.5", "naive-0.9", "ours", "no-triplet"}
+    assert len({truth.true_boxes for truth in labels.values()}) == 1, "of one pool"
+    assert labels["ours"].boxes > 0
+    assert labels["ours"].regions > 0
+    assert labels["naive-0.5"].boxes > 0
+    assert labels["naive-0.5"].regions == 0
+    assert labels["no-triplet"] == labels["ours"], "ablations of training have the same labels"
 
 
-def test_an_arm_without_pseudo_labels_is_the_labelled_one(rows):
-    labelled, _, sure = rows[:3]
-    assert sure["pseudo"]["boxes"] == 0
-    assert sure["map"] == labelled["map"]
+def test_an_arm_without_pseudo_labels_is_the_labelled_one(results):
+    assert results["naive-0.9"].pseudo.boxes == 0
+    assert results["naive-0.9"].map == results["labelled"].map
+    assert results["naive-0.5"].map != results["labelled"].map
 
 
-def test_arms_go_on_from_one_detector_and_the_gate_judges_what_becomes_of_it(rows):
-    before = {row["arm"]: row["map_before"] for row in rows}
+def test_arms_go_on_from_one_detector(results, scenario):
+    before = {arm: result.map_before for arm, result in results.items()}
     assert {level for arm, level in before.items() if arm != "all"} == {before["labelled"]}
-    assert all(row["gate"].keys() == {"promoted", "why"} for row in rows)
+    assert before["labelled"] == train(ArmCell(scenario, "labelled").start).read(GateOutcome).test.map
+    assert before["all"] != before["labelled"]
 
 
-def test_what_is_finished_is_read_not_trained_again(rows, config, root, monkeypatch):
-    def fail(*_given):
-        raise AssertionError("trained again")
-
-    monkeypatch.setattr("pipeline.bench.training._measure", fail)
-    assert run(config, root, [*ARMS, "no-triplet"]) == rows
-    with pytest.raises(AssertionError, match="trained again"):
-        run(config, root, ["labelled"], seeds=[1])
+def test_what_is_finished_is_read_not_trained_again(results, scenario, folder, never):
+    never("pipeline.bench.training.ArmCell.measure")
+    again = measure(scenario, [*ARMS, "no-triplet"], folder)
+    assert {result.arm: result for result in again} == results
+    with pytest.raises(AssertionError, match="was called"):
+        measure(replace(scenario, seed=1), ["labelled"], folder)
 
 
-def test_arms_share_what_does_not_depend_on_them(config, root):
-    cell = Cell(config, 2, 0, (STEPS,), str(root / "cells"))
-    labelled, naive, ours, ablation, otherwise_labelled, every = (
-        cell.settings(arm).workspace for arm in ("labelled", "naive-0.9", "ours", "ohem", "no-fusion", "all")
-    )
-    assert labelled == naive
-    assert ours == ablation
-    assert len({labelled, ours, otherwise_labelled, every}) == 4
-    assert len({cell.name(arm) for arm in (*ARMS, *ABLATIONS)}) == len(ARMS) + len(ABLATIONS)
+def test_arms_share_what_does_not_depend_on_them(scenario):
+    workspaces = {arm: ArmCell(scenario, arm).settings.workspace for arm in (*ARMS, *ABLATIONS)}
+    assert workspaces["labelled"] == workspaces["naive-0.5"] == workspaces["naive-0.9"]
+    assert workspaces["ours"] == workspaces["ohem"] == workspaces["no-triplet"]
+    own = {workspaces[arm] for arm in ("labelled", "all", "ours", "no-fusion", "no-localisation-bias")}
+    assert len(own) == 5
+    assert ArmCell(scenario, "ohem").start.workspace == workspaces["labelled"], "the first half is the same"
 
 
-def test_an_unknown_arm_is_refused_before_anything_is_trained(config, root):
+def test_every_arm_is_a_cell_of_its_own(scenario):
+    arms = (*ARMS, *ABLATIONS)
+    assert len({ArmCell(scenario, arm).name for arm in arms}) == len(arms)
+    longer = replace(scenario, overrides=(*OVERRIDES, "training.steps=21"))
+    assert not {ArmCell(scenario, arm).name for arm in arms} & {ArmCell(longer, arm).name for arm in arms}
+    bolder = replace(scenario, overrides=("training.steps=20", "selection.soft_from=0.4"))
+    assert ArmCell(bolder, "labelled").name == ArmCell(scenario, "labelled").name, "it has no pseudo-labels"
+    assert ArmCell(bolder, "ours").name != ArmCell(scenario, "ours").name
+
+
+def test_an_unknown_arm_is_refused(scenario):
     with pytest.raises(SettingsError, match=r"Expected arms among labelled, naive-0\.5, .*, got 'mine'"):
-        run(config, root, ["labelled", "mine"], seeds=[7])
+        ArmCell(scenario, "mine")
 
 
-def test_labels_of_the_pool_do_not_depend_on_its_hidden_truth(rows, config, root, tiny_data, tmp_path):
-    """Other truth about the pool: the same labels, though the counts of the report differ."""
-    cell = Cell(config, 2, 0, (STEPS, SOFT), str(root / "cells"))
-    settings = cell.settings("ours")
+def test_few_images_start_labelled_in_the_public_sets(scenario):
+    assert [default_budget(Path(f"configs/{name}.yaml")) for name in ("bccd", "deeppcb", "cards")] == [5, 10, 10]
+    assert default_budget(scenario.config) == 0, "as its settings say"
+
+
+def test_labels_of_the_pool_do_not_depend_on_its_hidden_truth(results, scenario, tiny_data, tmp_path):
+    """Other truth about the pool: the same labels, though the counts differ."""
+    cell = ArmCell(scenario, "ours")
+    settings = cell.settings
     data = shutil.copytree(tiny_data, tmp_path / "data")
     hidden = json.loads((data / "hidden.json").read_text())
-    given = _given_away(cell)
+    given = _start_labelled(cell)
     for annotation in hidden["annotations"]:
         if annotation["image_id"] not in given:
             annotation["bbox"] = [1, 1, 9, 9]
     (data / "hidden.json").write_text(json.dumps(hidden))
     simulated = settings.labeling.simulated.model_copy(update={"annotations": str(data / "hidden.json")})
     labeling = settings.labeling.model_copy(update={"simulated": simulated})
-    base = train_cell(cell.settings("labelled"))
+    base = train(cell.start)
     changes = {"labeling": labeling, "training": base.settings.training, "workspace": str(tmp_path / "other")}
-    other = settings.model_copy(update=changes)
     same = our_labels(Cycle(settings, base.number, base.opened_at))
-    assert our_labels(train_cell(other)) == same
+    assert len(same) == results["ours"].pseudo.images > 0
+    assert our_labels(train(settings.model_copy(update=changes))) == same
 
 
-def _given_away(cell):
-    """Numbers of the images in the hidden file whose boxes the cell starts with."""
-    names = {
-        Path(one.uri).name
-        for one in train_cell(cell.settings("labelled")).store.samples()
-        if one.boxes and "pool" in one.uri
-    }
-    hidden = json.loads(Path(cell.settings("labelled").labeling.simulated.annotations).read_text())
+def _start_labelled(cell):
+    """Numbers, in the hidden file, of the images that start labelled."""
+    store = train(cell.start).store
+    names = {Path(sample.uri).name for sample in store.labeled(Split.TRAIN) if "pool" in sample.uri}
+    assert len(names) == 2
+    hidden = json.loads(Path(cell.settings.labeling.simulated.annotations).read_text())
     return {image["id"] for image in hidden["images"] if image["file_name"] in names}
 
 
-# Table
+# Command
 
 
-def row(arm, seed, level, *, promoted=True, **values):
-    told = {"map": level, "map_before": 0.15, "gate": {"promoted": promoted}}
-    return {"set": "bccd", "labelled": 5, "seed": seed, "arm": arm, **told, **values}
+def run(*given):
+    return CliRunner().invoke(app, ["bench", "training", *map(str, given)], env={"COLUMNS": "200", "TERM": "dumb"})
 
 
-TOLD = [
-    row("labelled", 0, 0.2),
-    row("labelled", 1, 0.3),
-    row("ours", 0, 0.3, pseudo={"precision": 0.8, "recall": 0.4}),
-    row("ours", 1, 0.2, promoted=False, pseudo={"precision": 0.6, "recall": None}),
-    row("all", 0, 0.5),
-    row("ohem", 1, 0.25),
-]
-
-
-def test_arms_are_summed_up_over_seeds():
-    arms = {one.arm: one for one in summarize(TOLD)}
-    assert list(arms) == ["labelled", "ours", GATED, "all", "ohem"]
-    ours = arms["ours"]
-    assert (ours.mean, ours.spread) == (pytest.approx(0.25), pytest.approx(0.0707, abs=1e-4))
-    assert ours.gain == {0: pytest.approx(0.1), 1: pytest.approx(-0.1)}
-    assert ours.gap_closed == pytest.approx(0.1 / 0.3), "by the seeds that have a ceiling"
-    assert (ours.precision, ours.recall) == (pytest.approx(0.7), 0.4)
-    assert arms[GATED].maps == {0: 0.3, 1: 0.15}, "where the gate refuses, the model from before stays"
-    assert arms["ohem"].gain == {1: pytest.approx(0.05)}, "an ablation is compared with ours"
-    assert (arms["all"].spread, arms["all"].gap_closed) == (None, 1.0)
-
-
-def test_without_a_floor_or_ceiling_there_is_no_gap():
-    (one,) = summarize([row("all", 0, 0.4)])
-    assert (one.gain, one.gap_closed) == ({}, None)
-
-
-def test_results_of_other_settings_are_not_averaged(rows, root, tmp_path):
-    assert sorted(one["arm"] for one in read_results(str(root / "results"))) == sorted(one["arm"] for one in rows)
-    for name in ("a.json", "b.json"):
-        (tmp_path / name).write_text(json.dumps(TOLD[0]))
-    with pytest.raises(ArtefactError, match=r"Expected one result for \('bccd', 5, 0, 'labelled'\)"):
-        read_results(str(tmp_path))
-    with pytest.raises(ArtefactError, match=r"found none\. `crosscheck bench training` makes them"):
-        read_results(str(tmp_path / "nowhere"))
-
-
-@pytest.mark.parametrize("suffix", ["svg", "png"])
-def test_the_figure_is_drawn(tmp_path, suffix):
-    path = tmp_path / f"figure.{suffix}"
-    draw(summarize(TOLD), path)
-    first = path.read_bytes()
-    draw(summarize(TOLD), path)
-    assert path.read_bytes() == first
-
-
-def test_the_command_shows_the_table(rows, root, tmp_path):
+def test_the_command_shows_the_table_and_draws_it(results, scenario, folder, tmp_path, never):
+    never("pipeline.bench.training.ArmCell.measure")
     figure = tmp_path / "figure.svg"
-    given = ["bench", "training", "--table", str(root / "results"), "--figure", str(figure)]
-    result = CliRunner().invoke(app, given, env={"COLUMNS": "200", "TERM": "dumb"})
-    assert result.exit_code == 0, result.output
-    assert "no-triplet" in result.stdout
+    shown = run("--table", folder / "results", "--figure", figure)
+    assert shown.exit_code == 0, shown.output
+    assert "no-triplet" in shown.stdout
     assert figure.read_text().lstrip().startswith("<?xml")
+    given = ["-c", scenario.config, "--labelled", 2, "--seed", 0, "--arms", "ours", "--steps", 20]
+    measured = run(*given, "--set", OVERRIDES[1], "--root", scenario.root, "--json", folder / "results")
+    assert measured.exit_code == 0, measured.output
+    assert f"{results['ours'].map:.3f}" in measured.stdout
 
 
-# Speed
+def test_help_names_every_arm(results):
+    text = " ".join(run("--help").stdout.split())
+    assert [arm for arm in (*ARMS, *ABLATIONS) if arm not in text] == []
 
 
-def test_our_loop_is_timed_beside_the_reference(config, root):
-    told = bench_speed(config, rounds=2, steps=2, root=str(root / "speed"))
-    assert len(told["rounds"]) == 2
-    for one in told["rounds"]:
-        assert one["ratio"] == pytest.approx(one["ours"] / one["reference"])
-    assert told["ratio_range"][0] <= told["ratio"] <= told["ratio_range"][1]
-    assert all(seconds > 0 for seconds in told["our_seconds"].values())
-    json.dumps(told, allow_nan=False)
+def test_the_results_that_the_docs_quote_can_be_read():
+    kept = read_results(Path("docs/benchmarks/training"))
+    assert {result.set for result in kept} == {"bccd", "deeppcb", "cards"}
+    assert {result.arm for result in kept} <= {*ARMS, *ABLATIONS}
+    assert all(result.pseudo.precision > 0.3 for result in kept if result.arm == "ours")
 
 
-def test_the_reference_is_a_retinanet(tiny_data, tmp_path):
-    config = write_config(tmp_path, tiny_data, detector={"architecture": "fcos", "fpn_channels": 64})
-    with pytest.raises(SettingsError, match=r"Expected detector\.architecture 'retinanet' here, got 'fcos'"):
-        bench_speed(config, rounds=1, steps=1, root=str(tmp_path / "speed"))
+def test_overrides_of_every_arm_are_settings(scenario):
+    for changes in ABLATIONS.values():
+        load_settings(scenario.config, changes)

@@ -35,7 +35,7 @@ def crosscheck() -> Command:
 
 
 @pytest.fixture(scope="package")
-def told(crosscheck, project) -> Callable[..., Any]:
+def printed(crosscheck, project) -> Callable[..., Any]:
     """What a command of the project prints for programs."""
 
     def run(*arguments: object) -> Any:

@@ -3,54 +3,63 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.end_to_end.project import write_config
 
 
-def test_versions_are_listed_with_their_reasons(told, crosscheck, project):
-    assert [one["reason"] for one in told("versions", "list")] == [
+def test_versions_are_listed_with_their_reasons(printed, crosscheck, project):
+    assert [version["reason"] for version in printed("versions", "list")] == [
         "import of 34 images",
         "cycle 0: pseudo-labels and queue",
     ]
     assert "import of 34 images" in crosscheck("versions", "list", config=project).stdout
 
 
-def test_a_version_is_shown(told, crosscheck, project):
-    assert told("versions", "show", 0)["counts"]["images"] == {"labeled": 22, "pool": 12}
+def test_a_version_is_shown(printed, crosscheck, project):
+    assert printed("versions", "show", 0)["counts"]["images"] == {"labeled": 22, "pool": 12}
     text = crosscheck("versions", "show", 1, config=project).stdout
     assert "Version 1, committed" in text
     assert "3 queued" in text
     assert "cycle: 0" in text
 
 
-def test_two_versions_are_compared(told, crosscheck, project):
-    assert told("versions", "diff", 0, 1)["boxes"]["added"]["by_source"].keys() <= {"pseudo"}
+def test_two_versions_are_compared(printed, crosscheck, project):
+    assert printed("versions", "diff", 0, 1)["boxes"]["added"]["by_source"].keys() <= {"pseudo"}
     assert "3 pool->queued" in crosscheck("versions", "diff", 0, 1, config=project).stdout
     assert "Nothing changed." in crosscheck("versions", "diff", 1, 1, config=project).stdout
 
 
+def test_versions_and_differences_as_csv(crosscheck, project):
+    listed = pd.read_csv(StringIO(crosscheck("versions", "list", "--csv", config=project).stdout))
+    assert listed["images_labeled"].tolist()[:2] == [22, 22]
+    changed = pd.read_csv(StringIO(crosscheck("versions", "diff", 0, 1, "--csv", config=project).stdout))
+    assert changed.query("which == 'pool->queued'")["number"].tolist() == [3]
+
+
 @pytest.mark.parametrize(("kind", "file"), [("coco", "train.json"), ("yolo", "data.yaml"), ("voc", "*.xml")])
-def test_a_version_is_exported(told, tmp_path, kind, file):
-    written = told("versions", "export", 0, "--format", kind, "--to", tmp_path)
+def test_a_version_is_exported(printed, tmp_path, kind, file):
+    written = printed("versions", "export", 0, "--format", kind, "--to", tmp_path)
     assert sum(written["images"].values()) == 22
     assert list(tmp_path.rglob(file))
 
 
-def test_a_version_is_restored_as_a_new_one(told):
-    before = told("versions", "list")
-    made = told("versions", "restore", 0, "--reason", "a test")
-    after = told("versions", "list")
+def test_a_version_is_restored_as_a_new_one(printed):
+    before = printed("versions", "list")
+    made = printed("versions", "restore", 0, "--reason", "a test")
+    after = printed("versions", "list")
     assert made == {"version": len(before), "restored": 0}
-    assert [one["reason"] for one in after[len(before) :]] == ["a test"]
+    assert [version["reason"] for version in after[len(before) :]] == ["a test"]
     assert after[-1]["counts"] == before[0]["counts"]
-    told("versions", "restore", len(before) - 1)
+    printed("versions", "restore", len(before) - 1)
 
 
-def test_models_are_listed_and_shown_and_promoted(told, crosscheck, project):
-    listed = told("models", "list")
+def test_models_are_listed_and_shown_and_promoted(printed, crosscheck, project):
+    listed = printed("models", "list")
     champion = listed["champion"]
     assert list(listed["models"]) == [champion]
     assert f"{champion} *" in crosscheck("models", "list", config=project).stdout
@@ -59,16 +68,16 @@ def test_models_are_listed_and_shown_and_promoted(told, crosscheck, project):
     assert f"{champion} is the champion" in crosscheck("models", "promote", champion, config=project).stdout
 
 
-def test_there_is_nothing_to_go_back_to_after_the_first_cycle(told, crosscheck, project):
-    champion = told("models", "list")["champion"]
+def test_there_is_nothing_to_go_back_to_after_the_first_cycle(printed, crosscheck, project):
+    champion = printed("models", "list")["champion"]
     refused = crosscheck("models", "rollback", config=project)
     assert refused.exit_code == 1
     assert f"Expected a champion before this one to go back to, found only {champion}." in refused.stderr
 
 
-def test_the_champion_is_evaluated_as_it_was_in_its_cycle(told, crosscheck, project):
-    again = told("evaluate", "--split", "val")
-    model = told("models", "list")
+def test_the_champion_is_evaluated_as_it_was_in_its_cycle(printed, crosscheck, project):
+    again = printed("evaluate", "--split", "val")
+    model = printed("models", "list")
     assert again["map"] == model["models"][model["champion"]]["metrics"]["val"]["map"]
     assert again["interval"] == model["models"][model["champion"]]["metrics"]["val"]["interval"]
     text = crosscheck("evaluate", config=project).stdout
@@ -76,35 +85,35 @@ def test_the_champion_is_evaluated_as_it_was_in_its_cycle(told, crosscheck, proj
     assert "where nothing is" in text
 
 
-def test_a_report_is_written_anew(told, crosscheck, project):
-    path = Path(told("report")["report"])
+def test_a_report_is_written_anew(printed, crosscheck, project):
+    path = Path(printed("report")["page"])
     path.unlink()
     assert crosscheck("report", "--cycle", 0, config=project).stdout.splitlines()[-1] == str(path)
     assert path.is_file()
 
 
-def test_importing_again_changes_nothing(told, crosscheck, project):
-    versions = told("versions", "list")
-    assert told("import")["images"] == {}
+def test_importing_again_changes_nothing(printed, crosscheck, project):
+    versions = printed("versions", "list")
+    assert printed("import")["images"] == {}
     assert "nothing new" in crosscheck("import", config=project).stdout
-    assert told("versions", "list") == versions
+    assert printed("versions", "list") == versions
 
 
-def test_a_cycle_stage_by_stage_and_discarded(told, crosscheck, project):
-    answered = told("harvest")
+def test_a_cycle_stage_by_stage_and_discarded(printed, crosscheck, project):
+    answered = printed("harvest")
     assert answered["answered"] == 3
-    training = told("finetune", "--set", "training.steps=2")["training"]
+    training = printed("finetune", "--set", "training.steps=2")["training"]["run"]
     assert training["steps"] == 2
     assert training["labeled_images"] == 11
-    mined = told("mine", "--set", "training.steps=2")
-    assert mined["mining"]["held_back"]["proposals"] > 0
+    mined = printed("mine", "--set", "training.steps=2")
+    assert mined["mining"]["held_back_cost"]["proposals"] > 0
     assert mined["select"]["queued"] == 3
-    pushed = told("push")
-    assert (pushed["cycle"], pushed["created"]) == (1, 3)
-    pushed = told("push")
+    pushed = printed("push")
+    assert pushed["created"] == 3
+    pushed = printed("push")
     assert (pushed["created"], pushed["existing"]) == (0, 3)
 
-    assert told("cycle", "--discard") == {"discarded": 1}
+    assert printed("cycle", "--discard") == {"discarded": 1}
     refused = crosscheck("cycle", "--discard", config=project)
     assert refused.exit_code == 1
     assert "Expected an unfinished cycle to discard, found none" in refused.stderr

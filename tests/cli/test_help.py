@@ -66,7 +66,27 @@ def test_the_way_to_begin(crosscheck):
     assert "crosscheck import" in text
 
 
-def test_help_waits_for_no_heavy_library():
-    code = "import sys, pipeline.cli.app; print(*({'torch', 'prefect', 'deltalake'} & set(sys.modules)))"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize(
+    ("code", "heavy"),
+    [
+        ("import pipeline.cli.app", {"torch", "prefect", "deltalake", "pandas"}),
+        ("import pipeline.loop", {"torch", "prefect", "scipy", "matplotlib", "label_studio_sdk", "boto3"}),
+        ("import flows.cycle, flows.harvest, flows.push, flows.stages", {"torch", "matplotlib", "label_studio_sdk"}),
+        ("import pipeline.detector.models.registry", {"torch"}),
+    ],
+)
+def test_heavy_libraries_are_imported_where_they_are_needed(code, heavy):
+    program = f"import sys; {code}; print(*({heavy} & set(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == ""
+
+
+def test_versions_are_listed_without_torch(project):
+    program = (
+        "import sys; from pipeline.cli import main\n"
+        f"sys.argv = ['crosscheck', 'versions', 'list', '--config', {str(project)!r}]\n"
+        "try: main()\nexcept SystemExit: print('torch' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "import of 34 images" in ran.stdout
+    assert ran.stdout.splitlines()[-1] == "False"

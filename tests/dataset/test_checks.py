@@ -169,7 +169,7 @@ def test_the_usable_one_of_two_duplicates_is_kept(tmp_path):
 def test_progress_is_told(tmp_path):
     seen = []
     entries = [entry(save(tmp_path / f"{number}.jpg", scene(number))) for number in range(3)]
-    check(*entries, progress=lambda done, total: seen.append((done, total)))
+    check(*entries, progress=lambda _what, done, total: seen.append((done, total)))
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 

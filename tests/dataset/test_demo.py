@@ -44,7 +44,7 @@ def test_every_portion_has_its_images_and_a_coco_file(tmp_path, counts):
         assert names == found
         assert len(names) == getattr(counts, portion)
         assert [category["name"] for category in coco(made, portion)["categories"]] == list(DEMO_LABELS)
-    assert calls == [(done, counts.total) for done in range(1, counts.total + 1)]
+    assert calls == [("drawing images", done, counts.total) for done in range(1, counts.total + 1)]
 
 
 def test_images_are_jpegs_of_one_size_with_neutral_names(demo):
@@ -137,7 +137,7 @@ def test_a_finished_set_is_left_alone(tmp_path):
 
 @pytest.mark.parametrize("after", [1, 3, 7])
 def test_an_interrupted_set_is_made_whole(tmp_path, after):
-    def stop(done, total):
+    def stop(_what, done, total):
         if done == after:
             raise KeyboardInterrupt
 

@@ -98,9 +98,9 @@ def test_images_are_copied_when_asked(store, tmp_path, format_name, expected):
     copies = ["images/test/c.jpg", "images/train/a.jpg", "images/train/b.jpg"]
     assert files(out) == sorted([*expected, *copies])
     assert (out / "images/train/a.jpg").read_bytes() == (tmp_path / "images/a.jpg").read_bytes()
-    assert result.images == f"{out}/images"
+    assert result.images_root == f"{out}/images"
     annotations = {"coco": "train.json", "yolo": "labels/train", "voc": "annotations/train"}[format_name]
-    entries = list(read_entries(format_name, str(out / annotations), f"{result.images}/train"))
+    entries = list(read_entries(format_name, str(out / annotations), f"{result.images_root}/train"))
     assert sorted(entry.uri for entry in entries) == [f"{out}/images/train/a.jpg", f"{out}/images/train/b.jpg"]
     assert result.lost_regions == (1 if format_name == "yolo" else 0)
 
@@ -132,7 +132,7 @@ def test_remote_images(tmp_path):
     store.commit(
         [sample("a", uri="memory:///set/a.jpg"), sample("b", uri="memory:///set/x/b.jpg")], reason="r", key="k"
     )
-    assert write(store, tmp_path / "out").images == "memory:///set"
+    assert write(store, tmp_path / "out").images_root == "memory:///set"
     with pytest.raises(DataError, match=r"Expected a file at memory:///set/x/b\.jpg, found none"):
         write(store, tmp_path / "out", copy_images=True)
 

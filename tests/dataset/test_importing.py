@@ -57,7 +57,7 @@ def test_one_source(sources):
     result = read_source(sources[0], data(sources), NOW, lambda *step: seen.append(step))
     assert states(result.samples) == {(Split.TRAIN, State.LABELED): 3}
     assert result.samples[0].boxes[0].created_at == NOW
-    assert seen[-1] == (3, 3)
+    assert seen[-1] == ("reading images", 3, 3)
 
 
 def test_sources_together(sources):

@@ -189,4 +189,4 @@ def test_no_group_straddles_two_sides(first, second, bits):
             for other in usable:
                 if (int(one.fingerprint, 16) ^ int(other.fingerprint, 16)).bit_count() <= bits:
                     assert one.group_id == other.group_id
-    assert {one.image_id for one in table} == {image_id(one.uri[10:-4]) for one in (*first, *second)}
+    assert {one.image_id for one in table} == {image_id(one.uri[8:-4]) for one in (*first, *second)}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pipeline.detector.training.loop import fine_tune
+from pipeline.detector.training.run import RunSpec
+from pipeline.progress import silent
 from pipeline.workspace import Folder
 from tests.detector.small import detector, plan, weights_of
 
@@ -12,7 +14,7 @@ class Killed(BaseException):
 
 
 def kill_at(step):
-    def progress(done, total, line):
+    def progress(what, done, total):
         if done == step:
             raise Killed
 
@@ -31,19 +33,11 @@ class Run:
         self.network = network or {}
         self.model = None
 
-    def start(self, progress=None, identity="run"):
+    def start(self, progress=silent, identity="run"):
         """A fresh process: detector, plan and optimizer are built anew."""
         self.model = self.prepared(detector(self.architecture, settings=self.settings, **self.network))
-        return fine_tune(
-            self.model,
-            plan(self.samples, self.settings, self.seed),
-            self.settings,
-            seed=self.seed,
-            checkpoints=self.checkpoints,
-            identity=identity,
-            evaluate=self.evaluate,
-            progress=progress,
-        )
+        spec = RunSpec(self.settings, self.seed, self.checkpoints, identity)
+        return fine_tune(self.model, plan(self.samples, self.settings, self.seed), spec, self.evaluate, progress)
 
     def prepared(self, model):
         return model

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ from PIL import Image
 from pipeline.boxes import as_boxes
 from pipeline.detector.inference.predictor import Detections
 from pipeline.detector.models.detector import Detector, build_detector
-from pipeline.detector.models.heads import Target
+from pipeline.detector.models.registry import ModelCard
+from pipeline.detector.models.targets import Target
 from pipeline.detector.training.data.batches import BatchPlan, TrainingImages
 from pipeline.records import Box, Sample, State
 from pipeline.settings import (
@@ -30,6 +30,7 @@ from pipeline.settings import (
     TripletSettings,
 )
 from tests.builders import box, sample
+from tests.detector.stand_in import StandIn
 
 ARCHITECTURES = ("retinanet", "fcos", "faster_rcnn")
 LABELS = ("bolt", "nut")
@@ -88,6 +89,19 @@ def detector(architecture: str = "retinanet", labels=LABELS, settings: TrainingS
     return build_detector(network(architecture, **values), labels, settings or training())
 
 
+def card(architecture: str = "retinanet", **values: Any) -> ModelCard:
+    fields: dict[str, Any] = {
+        "labels": LABELS,
+        "detector": network(architecture),
+        "training": training(learning_rate=0.1),
+        "dataset_version": 7,
+        "parent_id": None,
+        "cycle": 1,
+        "seed": 3,
+    }
+    return ModelCard(**{**fields, **values})
+
+
 def target(boxes=(), labels=None, weights=None, ignore=()) -> Target:
     return {
         "boxes": as_boxes(boxes),
@@ -95,6 +109,16 @@ def target(boxes=(), labels=None, weights=None, ignore=()) -> Target:
         "weights": torch.ones(len(boxes)) if weights is None else torch.tensor(weights, dtype=torch.float32),
         "ignore": as_boxes(ignore),
     }
+
+
+LEFT, RIGHT = (8.0, 8.0, 28.0, 30.0), (34.0, 30.0, 60.0, 58.0)
+EVERYWHERE = (0.0, 0.0, 64.0, 64.0)
+TARGETS = {
+    "nothing": target(),
+    "one": target([LEFT], [1]),
+    "two": target([LEFT, RIGHT], [2, 1]),
+    "overlapping": target([LEFT, (10, 8, 30, 30), RIGHT], [2, 1, 1]),
+}
 
 
 def noise(count: int = 1, size: int = SIZE, seed: int = 0) -> torch.Tensor:
@@ -147,14 +171,13 @@ def differing(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -
     return [name for name in first if not torch.equal(first[name], second[name])]
 
 
-class Scripted:
-    """Stands in for `Predictor`: says what it is told to, image after image, whatever it sees."""
+class Scripted(StandIn):
+    """Gives its answers one after the other, an image each, whatever the image shows."""
 
     def __init__(
         self, answers: list[Detections], labels=LABELS, image_size_px: int = SIZE, batch_size: int = 4
     ) -> None:
-        self.detector = SimpleNamespace(settings=SimpleNamespace(image_size_px=image_size_px), labels=labels)
-        self.batch_size = batch_size
+        super().__init__(labels, image_size_px, batch_size)
         self._answers = iter(answers)
 
     def __call__(self, images: torch.Tensor) -> list[Detections]:

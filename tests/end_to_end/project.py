@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,11 @@ import yaml
 from PIL import Image
 from pydantic import SecretStr
 
+from pipeline.artefacts import CycleEnd
 from pipeline.dataset.store import SampleStore
+from pipeline.labeling.annotators import labeling_backend
+from pipeline.loop import Surroundings, run_cycle
 from pipeline.settings import Settings, load_settings
-from pipeline.stages.backend import labeling_backend
-from pipeline.stages.cycle import finish_cycle, only_one, open_cycle
-from pipeline.stages.finetune import finetune, gate
-from pipeline.stages.grade import grade
-from pipeline.stages.harvest import harvest
-from pipeline.stages.importing import import_new
-from pipeline.stages.mine import mine
-from pipeline.stages.push import push
-from pipeline.stages.report import report
-from pipeline.stages.select import select
 from pipeline.workspace import Workspace
 
 LABELS = ("red", "blue")
@@ -112,23 +104,12 @@ def pool_source(images: Path) -> dict[str, str]:
 
 
 def run_cycles(config: Path, cycles: int = 1, token: SecretStr | None = None) -> Settings:
-    """Run whole cycles without Prefect, stage by stage, until so many are finished."""
+    """Run whole cycles without Prefect until so many are finished."""
     settings = load_settings(config)
     workspace = Workspace(settings.workspace)
-    while sum(workspace.cycle(number).exists("done.json") for number in workspace.cycles()) < cycles:
-        with only_one(settings):
-            cycle = open_cycle(settings, datetime.now(UTC))
-            backend = labeling_backend(settings, token)
-            import_new(cycle)
-            harvest(cycle, backend)
-            finetune(cycle)
-            gate(cycle)
-            mine(cycle)
-            select(cycle)
-            push(cycle, backend)
-            grade(cycle)
-            report(cycle)
-            finish_cycle(cycle, datetime.now(UTC))
+    around = Surroundings(lambda project: labeling_backend(project, token))
+    while sum(workspace.cycle(number).exists(CycleEnd.FILE) for number in workspace.cycles()) < cycles:
+        run_cycle(settings, around)
     return settings
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow.compute as pc
 import pytest
 
+from pipeline.artefacts import SelectionRun
 from pipeline.dataset.store import SampleStore
 from pipeline.records import Fate, State
 from pipeline.workspace import Workspace
@@ -40,9 +41,9 @@ def test_every_image_with_a_sure_box_has_its_expected_misses(everything):
 
 def test_without_a_limit_none_of_them_is_left_out(everything):
     folder, samples = everything
-    told, background = folder.read_json("select.json"), folder.read_table("background.parquet")
+    selected, background = folder.read_record(SelectionRun.FILE, SelectionRun), folder.read_table("background.parquet")
     queued = folder.read_table("queue.parquet")["image_id"].to_pylist()
-    assert told["incomplete_images"] == 0
+    assert selected.incomplete_images == 0
     assert {one.image_id for one in samples} == set(background["image_id"].to_pylist()) - set(queued)
 
 
@@ -61,10 +62,10 @@ def test_boxes_that_are_not_written_are_ignored_where_they_may_be_something(ever
 
 def test_images_in_which_many_misses_are_expected_are_left_out(everything, tiny_data, tmp_path):
     folder, samples = pseudo_labelled(tiny_data, tmp_path, max_expected_missed=0.0)
-    told = folder.read_json("select.json")
+    selected = folder.read_record(SelectionRun.FILE, SelectionRun)
     assert samples == []
-    assert told["pseudo_images"] == told["pseudo_boxes"] == 0
-    assert told["incomplete_images"] > 0
+    assert selected.pseudo_images == selected.pseudo_boxes == 0
+    assert selected.incomplete_images > 0
     page = Workspace(folder.uri + "/../..").reports.read_bytes("cycle-0000.html").decode()
     assert "with sure boxes left out of the pseudo-labels" in page
     assert "What is found at all, by class and size" in page

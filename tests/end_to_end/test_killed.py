@@ -3,49 +3,94 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+from itertools import count
+from pathlib import Path
 
 import pytest
 
+from pipeline.dataset import store
 from pipeline.settings import load_settings
 from pipeline.workspace import Workspace
 from tests.end_to_end.project import run_in_child, selected, versions, write_config
 
-GROWTH = 1.12
-"""Each life of the run is longer than the one before, so that it ends."""
+GROWTH = 1.4
+"""Each life of a run that is killed by the clock is longer than the one before, so that it ends."""
 
 
 @pytest.fixture(scope="module")
 def processes():
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.end_to_end.project"])
+    context.set_forkserver_preload(["tests.end_to_end.project", "torch", "torchvision"])
     return context
 
 
-def run(processes, config, cycles, life_s=None) -> bool:
-    """Run in a child, killed after a time; tells whether it came to its end."""
-    child = processes.Process(target=run_in_child, args=(str(config), cycles))
+@pytest.fixture(scope="module")
+def undisturbed(processes, tiny_data, tmp_path_factory):
+    config = write_config(tmp_path_factory.mktemp("whole"), tiny_data)
+    child = processes.Process(target=run_in_child, args=(str(config), 2))
     child.start()
-    child.join(life_s)
-    finished = child.exitcode is not None
-    if not finished:
+    child.join()
+    assert child.exitcode == 0
+    return load_settings(config)
+
+
+def run_to_write(config: str, cycles: int, last: int, finished: bool) -> None:
+    """Run, and die of SIGKILL at the file or table write of this number: right after it, or right before it shows."""
+    numbers = count(1)
+
+    def deadly(write):
+        def write_and_die(*args, **kwargs):
+            number = next(numbers)
+            if number == last and not finished:
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = write(*args, **kwargs)
+            if number == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        return write_and_die
+
+    Path.replace = deadly(Path.replace)
+    store.write_deltalake = deadly(store.write_deltalake)
+    run_in_child(config, cycles)
+
+
+def assert_equal(killed, undisturbed):
+    assert versions(killed) == versions(undisturbed)
+    for cycle in (0, 1):
+        assert selected(killed, cycle) == selected(undisturbed, cycle)
+    champions = [Workspace(each.workspace).models.read_json("champion.json") for each in (killed, undisturbed)]
+    assert champions[0] == champions[1]
+
+
+def test_a_run_killed_at_its_writes_makes_the_same_versions(processes, undisturbed, tiny_data, tmp_path):
+    config = write_config(tmp_path, tiny_data)
+    for life in count():
+        # Later lives get further, since what a life has not finished is written again by the next.
+        child = processes.Process(target=run_to_write, args=(str(config), 2, life + 1, life % 2 == 0))
+        child.start()
+        child.join()
+        if child.exitcode == 0:
+            break
+        assert child.exitcode == -signal.SIGKILL
+    assert life >= 8
+    assert_equal(load_settings(config), undisturbed)
+
+
+@pytest.mark.slow
+def test_a_run_killed_by_the_clock_makes_the_same_versions(processes, undisturbed, tiny_data, tmp_path):
+    config, life_s, deaths = write_config(tmp_path, tiny_data), 0.9, 0
+    while True:
+        child = processes.Process(target=run_in_child, args=(str(config), 2))
+        child.start()
+        child.join(life_s)
+        if child.exitcode is not None:
+            break
         child.kill()
         child.join()
-    else:
-        assert child.exitcode == 0
-    return finished
-
-
-@pytest.mark.parametrize("first_life_s", [0.4, pytest.param(0.9, marks=pytest.mark.slow)])
-def test_a_run_killed_again_and_again_makes_the_same_versions(processes, tiny_data, tmp_path, first_life_s):
-    whole = write_config(tmp_path / "whole", tiny_data)
-    assert run(processes, whole, 2)
-    killed, life, deaths = write_config(tmp_path / "killed", tiny_data), first_life_s, 0
-    while not run(processes, killed, 2, life):
-        deaths, life = deaths + 1, life * GROWTH
-    assert deaths >= 3
-    expected, found = load_settings(whole), load_settings(killed)
-    assert versions(found) == versions(expected)
-    for cycle in (0, 1):
-        assert selected(found, cycle) == selected(expected, cycle)
-    champions = [Workspace(one.workspace).models.read_json("champion.json") for one in (found, expected)]
-    assert champions[0] == champions[1]
+        life_s, deaths = life_s * GROWTH, deaths + 1
+    assert child.exitcode == 0
+    assert deaths >= 3, "the run ended before it was killed often"
+    assert_equal(load_settings(config), undisturbed)

@@ -8,6 +8,8 @@ import shutil
 import pyarrow.compute as pc
 import pytest
 
+from pipeline.artefacts import MiningRun, TrainingRun
+from pipeline.cycle import load_cycle
 from pipeline.dataset.store import SampleStore
 from pipeline.records import Source, State
 from pipeline.workspace import Workspace
@@ -54,11 +56,10 @@ def test_every_cycle_has_a_page_and_the_index_links_them(two_cycles):
 
 
 def test_the_second_model_comes_from_the_first(two_cycles):
-    cycles = [Workspace(two_cycles.workspace).cycle(number) for number in (0, 1)]
-    first, second = (folder.read_json("training.json") for folder in cycles)
-    assert first["parent"] is None
-    assert second["parent"] == first["candidate"]
-    assert second["labeled_images"] == first["labeled_images"] + 3
+    first, second = (load_cycle(two_cycles.workspace, number).read(TrainingRun) for number in (0, 1))
+    assert first.parent is None
+    assert second.parent == first.candidate
+    assert second.run.labeled_images == first.run.labeled_images + 3
 
 
 def test_same_seed_same_selection_byte_for_byte(two_cycles, tiny_data, tmp_path):
@@ -92,18 +93,18 @@ def test_nothing_depends_on_hidden_labels_until_they_are_asked_for(two_cycles, t
 
 def test_held_back_boxes_are_all_checked_and_those_of_the_pool_where_it_may_matter(two_cycles):
     for number in (0, 1):
-        folder = Workspace(two_cycles.workspace).cycle(number)
-        mining, selection = folder.read_json("mining.json"), folder.read_table("selection.parquet")
-        known = mining["held_back"]
-        assert known["views"] == known["proposals"] > 0
-        assert known["looks"] > 0
-        assert known["pastes"] == 2 * known["proposals"]
-        assert mining["pastes"] <= 2 * mining["views"] <= 2 * mining["proposals"]
-        looked = selection.filter(pc.is_valid(selection["tta_score"]))
-        assert len(set(looked["image_id"].to_pylist())) == mining["looks"]
-        shown = [agreement is not None for agreement in selection["closeup_score"].to_pylist()]
+        cycle = load_cycle(two_cycles.workspace, number)
+        mining, selection = cycle.read(MiningRun), cycle.folder.read_table("selection.parquet")
+        held_back, pool = mining.held_back_cost, mining.cost
+        assert held_back.closeups == held_back.proposals > 0
+        assert held_back.augmented_views > 0
+        assert held_back.pastes == 2 * held_back.proposals
+        assert pool.pastes <= 2 * pool.closeups <= 2 * pool.proposals
+        augmented = selection.filter(pc.is_valid(selection["tta_score"]))
+        assert len(set(augmented["image_id"].to_pylist())) == pool.augmented_views
+        shown = [score is not None for score in selection["closeup_score"].to_pylist()]
         pastes = selection["checks"].to_pylist()
-        assert (sum(shown), sum(pastes)) == (mining["views"], mining["pastes"])
+        assert (sum(shown), sum(pastes)) == (pool.closeups, pool.pastes)
         assert all(one for one, other in zip(shown, pastes, strict=True) if other), "no paste without a closer look"
 
 
@@ -116,5 +117,5 @@ def test_the_published_rule_gets_every_box_pasted(tiny_data, tmp_path):
             selection={"query": {"images": 3, "strategy": "ssm"}, "target_precision": 0.5, "confidence": 0.8},
         )
     )
-    mining = Workspace(settings.workspace).cycle(0).read_json("mining.json")
-    assert mining["pastes"] == 2 * mining["proposals"] > 0
+    cost = load_cycle(settings.workspace, 0).read(MiningRun).cost
+    assert cost.pastes == 2 * cost.proposals > 0

@@ -13,9 +13,10 @@ import psutil
 import pytest
 from PIL import Image
 
+from pipeline.cycle import open_cycle
 from pipeline.settings import load_settings
-from pipeline.stages.cycle import open_cycle
-from pipeline.stages.finetune import finetune, gate
+from pipeline.stages.finetune import finetune
+from pipeline.stages.gate import gate
 from pipeline.stages.importing import import_new
 from pipeline.stages.mine import mine
 from tests.end_to_end.project import labeled_sources, pool_source, write_config
@@ -41,7 +42,7 @@ def prepare(config: str) -> None:
     gate(cycle)
 
 
-def mine_and_measure(config: str, told: multiprocessing.Queue) -> None:
+def mine_and_measure(config: str, measured: multiprocessing.Queue) -> None:
     cycle = open_cycle(load_settings(config), datetime.now(UTC))
     peak, ended, process = [0], threading.Event(), psutil.Process()
 
@@ -55,7 +56,7 @@ def mine_and_measure(config: str, told: multiprocessing.Queue) -> None:
     made = mine(cycle)
     ended.set()
     watcher.join()
-    told.put((made["images"], made["pastes"], peak[0] / 2**20))
+    measured.put((made.images, made.cost.pastes, peak[0] / 2**20))
 
 
 @pytest.mark.slow
@@ -76,13 +77,13 @@ def test_memory_is_flat(tiny_data, tmp_path):
             selection={"query": {"strategy": "ssm"}},  # which has every box pasted, likely or not
             labeling={"backend": "none"},
         )
-        told = context.Queue()
-        for step, arguments in ((prepare, (str(config),)), (mine_and_measure, (str(config), told))):
+        measured = context.Queue()
+        for step, arguments in ((prepare, (str(config),)), (mine_and_measure, (str(config), measured))):
             child = context.Process(target=step, args=arguments)
             child.start()
             child.join()
             assert child.exitcode == 0
-        images, pastes, peaks[count] = told.get(timeout=10)
+        images, pastes, peaks[count] = measured.get(timeout=120)
         assert images == count
         assert pastes > count
         print(f"{count} images, {pastes} pastes: peak {peaks[count]:.0f} MB")

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from pipeline.artefacts import MiningRun
+from pipeline.cycle import open_cycle
 from pipeline.settings import load_settings
-from pipeline.stages.cycle import open_cycle
 from pipeline.stages.mine import mine
 from tests.end_to_end.project import run_cycles, write_config
 
@@ -22,10 +23,10 @@ def config(tiny_data, tmp_path_factory):
 def test_the_same_model_detects_only_in_images_where_it_had_found_nothing(config):
     first, second = (open_cycle(load_settings(config), datetime.now(UTC)) for _ in range(2))
     assert first.number == second.number == 1, "not finished, so the same cycle"
-    before, again = first.workspace.cycle(0).read_json("mining.json"), mine(second)
-    assert again["model_id"] == before["model_id"]
-    for told, prefix in ((again, ""), (again["held_back"], "held_back_")):
-        assert told["passes"] == told["looks"] == told["views"] == told["pastes"] == 0
+    before, again = first.before().read(MiningRun), mine(second)
+    assert again.model_id == before.model_id
+    for cost, prefix in ((again.cost, ""), (again.held_back_cost, "held_back_")):
+        assert cost.passes == cost.augmented_views == cost.closeups == cost.pastes == 0
         for name in ("proposals", "checks"):
             tables = [first.workspace.cycle(number).read_table(f"{prefix}{name}.parquet") for number in (0, 1)]
             keys = [(key, "ascending") for key in ("proposal_id", "number") if key in tables[0].column_names]
@@ -39,6 +40,5 @@ def test_proposals_of_an_older_version_are_mined_afresh(config):
         table = before.read_table(f"{prefix}proposals.parquet")
         before.write_table(f"{prefix}proposals.parquet", table.drop_columns(["tta_score"]))
     cycle.folder.remove("mining.json")
-    told = mine(cycle)
-    assert told["held_back"]["looks"] > 0
+    assert mine(cycle).held_back_cost.augmented_views > 0
     assert "tta_score" in cycle.folder.read_table("proposals.parquet").column_names

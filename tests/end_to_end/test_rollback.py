@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from pipeline.artefacts import Certificates, MiningRun, TrainingRun
 from pipeline.cli.app import app
+from pipeline.cycle import load_cycle, open_cycle
 from pipeline.dataset.store import SampleStore
-from pipeline.detector.models.registry import CHAMPION, champion_id, champions, load_card, load_model, save_model
+from pipeline.detector.models.registry import CHAMPION, Champion, champion_id, champions, load_card
+from pipeline.detector.models.saved import load_model, save_model
 from pipeline.errors import ArtefactError, PipelineError
 from pipeline.records import State
 from pipeline.settings import load_settings
-from pipeline.stages.cycle import load_cycle, open_cycle
 from pipeline.stages.rollback import rollback
 from pipeline.workspace import Workspace
 from tests.end_to_end.project import run_cycles, write_config
@@ -43,7 +45,7 @@ def test_back_and_on_again(config):
     assert set().union(*written.values()) == {second}
     # As if it had replaced another one.
     first = save_model(models, load_model(models, second), replace(load_card(models, second), seed=99))
-    models.write_json(CHAMPION, {"model_id": second, "before": [first]})
+    models.write_record(CHAMPION, Champion(second, (first,)))
 
     result = CliRunner().invoke(app, ["models", "rollback", "--config", str(config)])
     assert result.exit_code == 0, result.output
@@ -54,10 +56,10 @@ def test_back_and_on_again(config):
 
     run_cycles(config, 2)
     cycle = load_cycle(settings.workspace, 1)
-    assert cycle.artefact("training")["parent"] == first
-    assert cycle.artefact("training")["pseudo_images"] == 0, "nothing of the withdrawn model is learnt from"
-    mined_with = cycle.artefact("mining")["model_id"]
-    assert cycle.folder.read_json("certificates.json")["model_id"] == mined_with
+    assert cycle.read(TrainingRun).parent == first
+    assert cycle.read(TrainingRun).run.pseudo_images == 0, "nothing of the withdrawn model is learnt from"
+    mined_with = cycle.read(MiningRun).model_id
+    assert cycle.read(Certificates).model_id == mined_with
     assert set().union(*pseudo_labelled(settings).values()) == {mined_with}
 
 

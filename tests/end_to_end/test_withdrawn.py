@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from pipeline.artefacts import Certificates, Standings
+from pipeline.cycle import load_cycle
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import ArtefactError
-from pipeline.records import Source, State
-from pipeline.stages.calibration import held_back, load_calibration
-from pipeline.stages.cycle import load_cycle
+from pipeline.records import Source, Split, State
+from pipeline.selection.calibration import calibration_set
 from pipeline.workspace import Workspace
 from tests.end_to_end.project import run_cycles, write_config
 
@@ -37,8 +37,8 @@ def mistaken(tiny_data, tmp_path_factory):
 
 
 def withdrawn(settings, cycle):
-    standing = Workspace(settings.workspace).cycle(cycle).read_json("standing.json")
-    return {label: one for label, one in standing.items() if one["withdrawn_in"] is not None}
+    standings = load_cycle(settings.workspace, cycle).read(Standings)
+    return {label: standings.classes[label] for label in standings.withdrawn}
 
 
 def test_a_class_that_fails_its_audits_is_withdrawn_and_its_boxes_leave_the_dataset(mistaken):
@@ -63,15 +63,14 @@ def test_a_class_that_fails_its_audits_is_withdrawn_and_its_boxes_leave_the_data
 
 def test_the_page_says_why_and_what_brings_it_back(mistaken):
     page = Workspace(mistaken.workspace).reports.read_bytes("cycle-0001.html").decode()
-    for one in withdrawn(mistaken, 1).values():
-        assert one["needed"].startswith("withdrawn in cycle 1: people found ")
-        assert one["needed"] in page
+    for standing in withdrawn(mistaken, 1).values():
+        assert standing.needed.startswith("withdrawn in cycle 1: people found ")
+        assert standing.needed in page
 
 
 def test_certificates_are_refused_once_held_back_labels_change(mistaken):
     cycle = load_cycle(mistaken.workspace, 1)
-    known = held_back(cycle)
-    load_calibration(cycle, known)
-    fewer = replace(known, samples=known.samples[1:])
+    certificates, held_back = cycle.read(Certificates), cycle.store.labeled(Split.VAL)
+    certificates.check(certificates.model_id, calibration_set(held_back, cycle.settings))
     with pytest.raises(ArtefactError, match="held-back images, their labels or the settings have changed"):
-        load_calibration(cycle, fewer)
+        certificates.check(certificates.model_id, calibration_set(held_back[1:], cycle.settings))

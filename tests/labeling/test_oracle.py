@@ -151,7 +151,7 @@ def test_pushing_again_adds_nothing_and_the_best_comes_first(lab):
     changed = lab.task("a", box(1, 2, 3, 4), value=9.0)
     second = lab.annotator().push([changed, lab.task("c", value=1.0)])
     assert (second.created, second.existing) == ((lab.id("c"),), (lab.id("a"),))
-    assert seen == [(2, 2)]
+    assert seen == [("pushing tasks", 2, 2)]
     assert [*by_name(lab, annotator.harvest().answers)] == ["b", "a", "c"]
 
 

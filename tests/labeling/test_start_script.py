@@ -48,7 +48,7 @@ def fake(tmp_path):
     return file
 
 
-def wait_for(condition, seconds=30.0):
+def wait_for(condition, seconds=120.0):
     give_up = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < give_up, "waited in vain"
@@ -94,7 +94,7 @@ def test_ctrl_c_stops_the_server_and_no_secret_was_printed(fake, tmp_path):
     assert f"http://localhost:{port}" in printed
     assert f"export LABEL_STUDIO_API_KEY=$(cat {folder / 'api_key'})" in printed
     process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=120)
     assert (process.returncode, errors) == (0, "")
     assert "stopped" in output
     assert not child.is_running()
@@ -106,7 +106,7 @@ def test_ctrl_c_stops_the_server_and_no_secret_was_printed(fake, tmp_path):
 def test_a_killed_parent_leaves_no_server_behind(fake, tmp_path):
     process, child, _ = start(fake, tmp_path / "state", free_port())
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     wait_for(lambda: not child.is_running())
 
 

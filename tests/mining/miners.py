@@ -10,14 +10,7 @@ PLACES = ["proposal_id", "host_id", "paste_x1", "paste_y1", "paste_x2", "paste_y
 
 
 def miner(*, into=None, finder=None, seed=0, **settings):
-    return Miner(
-        finder or SquareFinder(),
-        into or empty_hosts(),
-        model_id="m1",
-        settings=MiningSettings(**settings),
-        max_pixels=100_000,
-        seed=seed,
-    )
+    return Miner(finder or SquareFinder(), into or empty_hosts(), MiningSettings(**settings), model_id="m1", seed=seed)
 
 
 def squares_of(seed, count=3):
@@ -39,17 +32,17 @@ def pool(folder, count=7, size=(64, 48)):
 
 
 class Only:
-    """Lets images of some classes be looked at again, these be shown closer, and some of these be pasted."""
+    """Gives boxes of some classes an augmented view and a close-up, and pastes those of some classes after that."""
 
     def __init__(self, alone=(), pasted=(), budget=None):
         self.alone, self.pasted, self.budget = set(alone), set(pasted), budget
 
     def advances(self, proposals):
-        known = proposals["closeup_score"].is_valid().to_pylist()
+        shown = proposals["closeup_score"].is_valid().to_pylist()
         return np.array(
             [
                 label in (self.pasted if checked else self.alone)
-                for label, checked in zip(proposals["label"].to_pylist(), known, strict=True)
+                for label, checked in zip(proposals["label"].to_pylist(), shown, strict=True)
             ],
             dtype=bool,
         )

@@ -1,12 +1,10 @@
 """Images of coloured squares, and a stand-in for a detector that finds them by looking at the pixels.
 
-The color is the class (red 1, green 2, blue 3), the brightness is the confidence: a square drawn with 200 is found
-with a score of 200 / 255 wherever it lies, so that a test knows what a right engine has to say.
+The colour is the class (red 1, green 2, blue 3), the brightness is the confidence: a square drawn with 200 is found
+with a score of 200 / 255 wherever it lies, so that a test knows what a right engine answers.
 """
 
 from __future__ import annotations
-
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -19,10 +17,11 @@ from pipeline.detector.inference.predictor import Detections
 from pipeline.mining.hosts import hosts_from_images
 from pipeline.records import ImageRef
 from tests.builders import box, image_id, sample
+from tests.detector.stand_in import StandIn
 
 LABELS = ("bolt", "gear", "nut")
 STANDS_OUT = 60
-"""A pixel is colored where one channel is so much brighter than both others."""
+"""A pixel is coloured where one channel is so much brighter than both others."""
 
 
 def image(*squares, size=(64, 48), seed=0):
@@ -37,16 +36,15 @@ def image(*squares, size=(64, 48), seed=0):
     return pixels
 
 
-class SquareFinder:
-    """What `Predictor` is to mining, for squares.
+class SquareFinder(StandIn):
+    """Finds squares by their colour.
 
     Attributes:
         shapes: Of every batch that it was asked about.
     """
 
     def __init__(self, image_size_px=64, batch_size=4, labels=LABELS):
-        self.detector = SimpleNamespace(settings=SimpleNamespace(image_size_px=image_size_px), labels=labels)
-        self.batch_size = batch_size
+        super().__init__(labels, image_size_px, batch_size)
         self.shapes = []
 
     def __call__(self, images):
@@ -68,7 +66,7 @@ class SquareFinder:
 
 
 def found(boxes=(), scores=(), labels=()):
-    """Detections, best first; the embedding tells the class."""
+    """Detections, best first; the embedding says the class."""
     numbers = torch.as_tensor(labels, dtype=torch.int64)
     scores = torch.as_tensor(scores, dtype=torch.float32)
     embeddings = one_hot(numbers, len(LABELS) + 1).float()

@@ -10,7 +10,7 @@ SQUARES = [(4, 8, 24, 28, 1, 255), (36, 4, 56, 20, 2, 204), (40, 28, 60, 44, 3, 
 
 
 def batch_of(*images):
-    return torch.stack([torch.from_numpy(one).permute(2, 0, 1) for one in images])
+    return torch.stack([torch.from_numpy(pixels).permute(2, 0, 1) for pixels in images])
 
 
 def scene(*squares):
@@ -34,7 +34,7 @@ def test_what_is_there_is_seen_again_and_what_is_not_is_not(enlarged):
     finder, batch = SquareFinder(), batch_of(scene(*SQUARES), scene(), scene(SQUARES[0]))
     proposals = [finder(batch)[0], found(), found([(30, 30, 50, 50)], [0.9], [1])]
     seen = compare_augmented_view(finder, batch, proposals, enlarged)
-    assert [len(one.score) for one in seen] == [3, 0, 1]
+    assert [len(of_image.score) for of_image in seen] == [3, 0, 1]
     torch.testing.assert_close(seen[0].score, proposals[0].scores, atol=0.05, rtol=0)
     assert (seen[0].iou > 0.8).all()
     assert seen[0].mass.tolist() == pytest.approx([2.4] * 3, abs=0.1)
@@ -59,8 +59,8 @@ PROPOSAL = found([(0, 10, 20, 30)], [0.7], [1])
 
 def of(*seen):
     boxes, scores, labels = zip(*seen, strict=True)
-    (one,) = compare_augmented_view(Sees(found(boxes, scores, labels)), batch_of(scene()), [PROPOSAL], 1.0)
-    return {name: pytest.approx(float(value[0]), abs=1e-6) for name, value in vars(one).items()}
+    (evidence,) = compare_augmented_view(Sees(found(boxes, scores, labels)), batch_of(scene()), [PROPOSAL], 1.0)
+    return {name: pytest.approx(float(value[0]), abs=1e-6) for name, value in vars(evidence).items()}
 
 
 def expected(**given):
@@ -68,15 +68,15 @@ def expected(**given):
 
 
 def test_the_surest_of_the_same_class_at_the_same_place():
-    told = of((HERE, 0.5, 1), ((46, 10, 64, 30), 0.6, 1), ((0, 0, 10, 10), 0.9, 1))
-    assert told == expected(score=0.6, iou=0.9, near=0.6, votes=1.1, mass=2.0)
+    evidence = of((HERE, 0.5, 1), ((46, 10, 64, 30), 0.6, 1), ((0, 0, 10, 10), 0.9, 1))
+    assert evidence == expected(score=0.6, iou=0.9, near=0.6, votes=1.1, mass=2.0)
 
 
 def test_near_and_overlapping_ones():
     assert SAME_PLACE_IOU == 0.6
     assert NEAR_IOU == 0.4
-    told = of(((54, 10, 64, 30), 0.5, 1), ((57, 10, 64, 30), 0.4, 1))
-    assert told == expected(near=0.5, votes=0.9, mass=0.9)
+    evidence = of(((54, 10, 64, 30), 0.5, 1), ((57, 10, 64, 30), 0.4, 1))
+    assert evidence == expected(near=0.5, votes=0.9, mass=0.9)
 
 
 def test_another_class_at_the_same_place_contradicts():
@@ -90,6 +90,7 @@ def test_unlikely_ones_do_not_count_as_mass():
 
 def test_joined_in_order():
     first, second = (
-        compare_augmented_view(SquareFinder(), batch_of(scene(*SQUARES)), [one], 1.0)[0] for one in (PROPOSAL, found())
+        compare_augmented_view(SquareFinder(), batch_of(scene(*SQUARES)), [proposals], 1.0)[0]
+        for proposals in (PROPOSAL, found())
     )
     assert len(AugmentedViewEvidence.join([second, first, first]).score) == 2

@@ -9,7 +9,7 @@ def paid(budget, *prices, wanted=None):
     return budget.spend(np.array(wanted, dtype=bool), np.array(prices, dtype=float)).tolist()
 
 
-def test_nothing_is_paid_before_a_image_was_seen():
+def test_nothing_is_paid_before_an_image_was_seen():
     assert paid(PassBudget(1.0), 0.5, 0.0) == [False, False]
 
 
@@ -27,11 +27,11 @@ def test_what_is_not_wanted_costs_nothing():
     assert paid(budget, 5.0, 1.0, wanted=[False, True]) == [False, True]
 
 
-@pytest.mark.parametrize(("budget", "told"), [(None, True), (0.0, False)])
-def test_no_limit_and_no_money(budget, told):
-    budget = PassBudget(budget)
+@pytest.mark.parametrize(("limit", "is_paid"), [(None, True), (0.0, False)])
+def test_no_limit_and_no_money(limit, is_paid):
+    budget = PassBudget(limit)
     budget.add_images(1)
-    assert paid(budget, 1e9, 1e9) == [told, told]
+    assert paid(budget, 1e9, 1e9) == [is_paid, is_paid]
 
 
 def test_nobody_is_waiting():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.detector.training.data.labeled_image import FILL
+from pipeline.detector.inference.stream import FILL
 from pipeline.mining.canvas import GAP_PX, Tile, draw_canvas, in_batches, pack_windows
 
 CANVAS_PX = 64

@@ -27,22 +27,22 @@ from tests.mining.squares import LABELS, image, save_image
 def test_only_what_is_worth_it_is_checked(tmp_path, alone, pasted):
     policy, refs = Only(alone, pasted), pool(tmp_path)
     everything, mined = miner().mine(refs), miner().mine(refs, policy)
-    second, closer = [name for name, _ in TTA_FIELDS], ["closeup_score", "closeup_iou"]
-    kept = [name for name in PROPOSAL_SCHEMA.names if name not in (*second, *closer)]
+    tta, closeup = [name for name, _ in TTA_FIELDS], ["closeup_score", "closeup_iou"]
+    kept = [name for name in PROPOSAL_SCHEMA.names if name not in (*tta, *closeup)]
     assert mined.proposals.select(kept).equals(everything.proposals.select(kept))
     labels, images = (mined.proposals[name].to_pylist() for name in ("label", "image_id"))
     shown = [label in alone for label in labels]
-    looked_at = {image for image, one in zip(images, shown, strict=True) if one}
-    looked = [image in looked_at for image in images]
-    for names, rows in ((second, looked), (closer, shown)):
+    augmented_images = {image for image, is_shown in zip(images, shown, strict=True) if is_shown}
+    augmented = [image in augmented_images for image in images]
+    for names, rows in ((tta, augmented), (closeup, shown)):
         for name in names:
             values = zip(rows, everything.proposals[name].to_pylist(), strict=True)
-            assert mined.proposals[name].to_pylist() == [value if one else None for one, value in values]
-    assert mined.cost.looks == len(looked_at)
+            assert mined.proposals[name].to_pylist() == [value if measured else None for measured, value in values]
+    assert mined.cost.augmented_views == len(augmented_images)
     wanted = [label in alone and label in pasted for label in labels]
-    ids = [one for one, is_wanted in zip(mined.proposals["proposal_id"].to_pylist(), wanted, strict=True) if is_wanted]
+    ids = [name for name, chosen in zip(mined.proposals["proposal_id"].to_pylist(), wanted, strict=True) if chosen]
     assert Counter(mined.checks["proposal_id"].to_pylist()) == dict.fromkeys(ids, 4)
-    assert (mined.cost.views, mined.cost.pastes) == (sum(shown), 4 * sum(wanted))
+    assert (mined.cost.closeups, mined.cost.pastes) == (sum(shown), 4 * sum(wanted))
 
 
 def test_checks_of_a_chosen_proposal_are_its_own(tmp_path):
@@ -81,16 +81,16 @@ def test_rounds_are_the_pastes_that_would_have_been_drawn_at_once(tmp_path):
 
 
 def spent(mined, sizes):
-    """Detection passes over an image, by what the tables say was done."""
+    """Detection passes, by what the tables say was done."""
     proposals, settings = mined.proposals, MiningSettings()
-    looked = proposals.filter(pc.is_valid(proposals["tta_score"]))
+    augmented = proposals.filter(pc.is_valid(proposals["tta_score"]))
     boxes = np.stack([proposals[name].to_numpy() for name in CORNERS], axis=1)
     sides = torch.tensor([sizes[image] for image in proposals["image_id"].to_pylist()])
     each = prices(as_boxes(boxes), sides, settings).numpy()
     closer = proposals["closeup_score"].is_valid().to_numpy(zero_copy_only=False)
     pasted = gather_evidence(proposals, mined.checks)["checks"].to_numpy()[:, None] >= np.array(settings.rounds)
-    looks = settings.tta_scale**2 * len(set(looked["image_id"].to_pylist()))
-    return looks + each[closer, 1].sum() + (each[:, 2:] * pasted).sum()
+    views = settings.tta_scale**2 * len(set(augmented["image_id"].to_pylist()))
+    return views + each[closer, 1].sum() + (each[:, 2:] * pasted).sum()
 
 
 @pytest.mark.parametrize("budget", [0.0, 0.25, 1.0, 2.0])
@@ -98,8 +98,8 @@ def test_checks_cost_no_more_than_their_budget(tmp_path, budget):
     """Here every box is worth every check."""
     refs = pool(tmp_path, count=24)
     mined = miner(batch_size=4).mine(refs, Only(LABELS, LABELS, budget))
-    cost, without = (spent(one, {ref.image_id: (ref.width, ref.height) for ref in refs})
-                     for one in (mined, miner().mine(refs)))  # fmt: skip
+    sizes = {ref.image_id: (ref.width, ref.height) for ref in refs}
+    cost, without = (spent(result, sizes) for result in (mined, miner().mine(refs)))
     assert cost <= budget * len(refs) < without
     assert cost >= 0.8 * budget * len(refs), "and are not left out while there is money"
 

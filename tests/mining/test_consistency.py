@@ -12,17 +12,17 @@ NAMES = [name for name, _ in EVIDENCE_FIELDS]
 
 
 def proposals(*ids):
-    return pa.Table.from_pylist([{"proposal_id": one} for one in ids], schema=PROPOSAL_SCHEMA)
+    return pa.Table.from_pylist([{"proposal_id": name} for name in ids], schema=PROPOSAL_SCHEMA)
 
 
 def checks(*rows):
     """From `(proposal id, score, iou)`, those of a proposal in order; a score of 0 is a miss."""
     before = Counter()
-    told = []
-    for one, score, iou in rows:
-        told.append({"proposal_id": one, "number": before[one], "hit": score > 0, "score": score, "iou": iou})
-        before[one] += 1
-    return pa.Table.from_pylist(told, schema=CHECK_SCHEMA)
+    pastes = []
+    for name, score, iou in rows:
+        pastes.append({"proposal_id": name, "number": before[name], "hit": score > 0, "score": score, "iou": iou})
+        before[name] += 1
+    return pa.Table.from_pylist(pastes, schema=CHECK_SCHEMA)
 
 
 def test_no_proposals():
@@ -45,9 +45,9 @@ def test_no_proposals():
 )
 def test_a_written_out_example(rows, expected):
     evidence = gather_evidence(proposals("a", "unchecked"), checks(*rows))
-    told = [evidence[name].to_pylist() for name in NAMES]
-    assert [column[0] for column in told] == pytest.approx(list(expected), abs=1e-6)
-    assert [column[1] for column in told] == [None, None, None, None, 0]
+    columns = [evidence[name].to_pylist() for name in NAMES]
+    assert [column[0] for column in columns] == pytest.approx(list(expected), abs=1e-6)
+    assert [column[1] for column in columns] == [None, None, None, None, 0]
 
 
 @pytest.mark.parametrize("seed", range(3))

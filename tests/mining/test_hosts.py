@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from pipeline.errors import DataError
-from pipeline.mining.hosts import hosts_from_images, load_hosts
-from pipeline.settings import MiningSettings
+from pipeline.mining.hosts import choose_hosts, hosts_from_images, load_hosts
 from tests.builders import box, sample
+from tests.detector.stand_in import StandIn
 from tests.mining.squares import LABELS, image, save_image
 
 
@@ -16,16 +16,8 @@ def labeled(folder, name, *squares, size=(64, 48), seed=0):
     return sample(name, *boxes, uri=ref.uri, width=ref.width, height=ref.height)
 
 
-def load(samples, *, seed=0, faults=None, size=64, **settings):
-    return load_hosts(
-        samples,
-        LABELS,
-        image_size_px=size,
-        max_pixels=1_000_000,
-        settings=MiningSettings(**settings),
-        seed=seed,
-        faults=[] if faults is None else faults,
-    )
+def load(samples, *, seed=0, most=256, size=64, blurred=False):
+    return load_hosts(choose_hosts(samples, most, seed), LABELS, StandIn(LABELS, size), blurred)
 
 
 def test_no_labeled_image_is_an_error():
@@ -71,26 +63,27 @@ def test_sides_that_do_not_divide_keep_their_own_factor(tmp_path):
     torch.testing.assert_close(hosts.boxes[0, 0], torch.tensor([0.0, 0, 50, 16]))
 
 
-def test_a_image_that_cannot_be_read_is_left_out_and_told(tmp_path):
+def test_an_image_that_cannot_be_read_is_left_out_and_is_a_fault(tmp_path):
     good, bad = labeled(tmp_path, "good", seed=1), labeled(tmp_path, "bad", seed=2)
     (tmp_path / "bad.png").write_bytes(b"")
-    faults = []
-    assert load([good, bad], faults=faults).image_ids == [good.image_id]
-    assert [ref for ref, _ in faults] == [bad.ref]
+    hosts = load([good, bad])
+    assert hosts.image_ids == [good.image_id]
+    assert [fault.ref for fault in hosts.faults] == [bad.ref]
+    assert load([good]).faults == ()
     with pytest.raises(DataError, match="none that can be read"):
         load([bad])
 
 
 def test_the_order_of_the_samples_does_not_matter(tmp_path):
     samples = [labeled(tmp_path, name, seed=seed) for seed, name in enumerate("abcde")]
-    assert load(samples).image_ids == load(samples[::-1]).image_ids == sorted(one.image_id for one in samples)
+    assert load(samples).image_ids == load(samples[::-1]).image_ids == sorted(labeled.image_id for labeled in samples)
 
 
 def test_a_limited_number_is_drawn_by_the_seed(tmp_path):
     samples = [labeled(tmp_path, f"{seed}", seed=seed) for seed in range(12)]
 
     def drawn(seed):
-        return load(samples, seed=seed, max_hosts_cached=4).image_ids
+        return load(samples, seed=seed, most=4).image_ids
 
     assert len(set(drawn(0))) == 4
     assert drawn(0) == drawn(0)
@@ -102,6 +95,25 @@ def test_images_and_samples_stay_side_by_side():
     samples = [sample("a", box(0, 0, 8, 8, label="nut"), width=16, height=16), sample("b", width=32, height=16)]
     images = [image(size=(16, 16)), image(size=(16, 8))]
     hosts = hosts_from_images(samples, images, LABELS)
-    assert hosts.image_ids == [one.image_id for one in samples]
+    assert hosts.image_ids == [held.image_id for held in samples]
     assert hosts.holds[:, 3].tolist() == [True, False]
     assert hosts.to_original.tolist() == [[1, 1], [2, 2]]
+
+
+def test_blurred_hosts_keep_their_boxes_and_lose_their_edges(tmp_path):
+    samples = [labeled(tmp_path, "a", (4, 6, 20, 18, 2, 200))]
+    sharp, blurred = load(samples), load(samples, blurred=True)
+    assert torch.equal(sharp.boxes, blurred.boxes)
+    assert sharp.images[0].shape == blurred.images[0].shape
+
+    def roughness(hosts):
+        return np.abs(np.diff(hosts.images[0].astype(float), axis=1)).mean()
+
+    assert roughness(blurred) < 0.25 * roughness(sharp)
+    assert blurred.images[0].mean() == pytest.approx(sharp.images[0].mean(), abs=2)
+
+
+def test_fewer_images_than_may_be_cached_are_all_taken():
+    samples = [sample(name) for name in "cab"]
+    assert choose_hosts(samples, 3, 0) == choose_hosts(samples, 99, 1) == sorted(samples, key=lambda s: s.image_id)
+    assert choose_hosts([], 3, 0) == []

@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from pipeline.artefacts import MiningCost
 from pipeline.dataset.images import read_image
 from pipeline.detector.inference import stream
-from pipeline.detector.inference.predictor import Predictor
+from pipeline.detector.inference.predictor import PredictionSettings, Predictor
 from pipeline.detector.models.detector import build_detector
 from pipeline.mining.checker import CLASS_FREE_IMAGE, CLASS_FREE_REGION
 from pipeline.mining.consistency import gather_evidence
@@ -27,8 +28,8 @@ def test_no_images():
     mined = miner().mine([])
     assert mined.proposals.equals(PROPOSAL_SCHEMA.empty_table())
     assert mined.checks.equals(CHECK_SCHEMA.empty_table())
-    assert mined.faults == []
-    assert mined.cost.passes == 0
+    assert mined.faults == ()
+    assert mined.cost == MiningCost(seconds=mined.cost.seconds)
 
 
 def test_images_without_proposals_have_no_row(tmp_path):
@@ -36,10 +37,10 @@ def test_images_without_proposals_have_no_row(tmp_path):
     mined = miner().mine(refs)
     assert mined.proposals.equals(PROPOSAL_SCHEMA.empty_table())
     assert mined.checks.equals(CHECK_SCHEMA.empty_table())
-    assert mined.faults == []
+    assert mined.faults == ()
 
 
-def test_a_row_a_proposal_and_a_row_a_paste(tmp_path):
+def test_one_row_per_proposal_and_one_per_paste(tmp_path):
     refs = pool(tmp_path)
     mined = miner(hosts=5).mine(refs)
     assert mined.proposals.schema == PROPOSAL_SCHEMA
@@ -50,8 +51,8 @@ def test_a_row_a_proposal_and_a_row_a_paste(tmp_path):
     assert len(set(ids)) == len(ids)
     assert Counter(mined.checks["proposal_id"].to_pylist()) == dict.fromkeys(ids, 5)
     assert mined.cost.pastes == 5 * len(ids)
-    assert mined.cost.views == len(ids)
-    assert mined.cost.looks == len(expected)
+    assert mined.cost.proposals == mined.cost.closeups == len(ids)
+    assert mined.cost.augmented_views == len(expected)
     assert set(mined.cost.seconds) == {"decode", "detect", "propose", "paste", "match"}
 
 
@@ -61,12 +62,12 @@ def test_rows_say_what_the_detector_saw(tmp_path):
     rows = miner().mine([ref]).proposals.to_pylist()
     by_brightness = sorted(squares, key=lambda square: -square[5])
     assert [[row[name] for name in ("x1", "y1", "x2", "y2")] for row in rows] == [
-        list(one[:4]) for one in by_brightness
+        list(corners) for *corners, _, _ in by_brightness
     ]
-    assert [row["label"] for row in rows] == [LABELS[one[4] - 1] for one in by_brightness]
-    assert [row["score"] for row in rows] == pytest.approx([one[5] / 255 for one in by_brightness])
+    assert [row["label"] for row in rows] == [LABELS[label - 1] for *_, label, _ in by_brightness]
+    assert [row["score"] for row in rows] == pytest.approx([brightness / 255 for *_, brightness in by_brightness])
     assert [row["embedding"] for row in rows] == [
-        [float(number == one[4]) for number in range(4)] for one in by_brightness
+        [float(number == label) for number in range(4)] for *_, label, _ in by_brightness
     ]
     assert [row["runner_up"] for row in rows] == [0.0] * 3
     assert all(row["closeup_score"] == pytest.approx(row["score"], abs=0.05) for row in rows)
@@ -95,14 +96,14 @@ def test_known_proposals_get_the_checks_that_they_lack(tmp_path):
     refs = pool(tmp_path)
     known, whole = miner().mine(refs, Only(("gear",), ())), miner().mine(refs)
     again = miner().mine(refs, known=known)
-    with_gears = known.proposals.filter(pc.is_valid(known.proposals["tta_score"]))["image_id"]
-    assert again.cost.looks == len(set(whole.proposals["image_id"].to_pylist()) - set(with_gears.to_pylist())) > 0
-    assert again.cost.views == len(whole.proposals) - known.cost.views
+    with_gears = set(known.proposals.filter(pc.is_valid(known.proposals["tta_score"]))["image_id"].to_pylist())
+    assert again.cost.augmented_views == len(set(whole.proposals["image_id"].to_pylist()) - with_gears) > 0
+    assert again.cost.closeups == len(whole.proposals) - known.cost.closeups
     for name in ("proposals", "checks"):
         assert by_id(getattr(again, name)).equals(by_id(getattr(whole, name)))
 
 
-def test_a_known_image_that_is_gone_is_told(tmp_path):
+def test_a_known_image_that_is_gone_is_a_fault(tmp_path):
     refs = pool(tmp_path)
     known = miner().mine(refs, Only())
     Path(refs[1].uri).unlink()
@@ -117,11 +118,11 @@ class SeesGhosts(SquareFinder):
     MARK = 77
 
     def _find(self, pixels):
-        one = super()._find(pixels)
+        seen = super()._find(pixels)
         if pixels[0, 0, 0] != self.MARK:
-            return one
-        boxes = torch.cat([one.boxes, torch.tensor([[0.0, 0, 12, 12]])])
-        return found(boxes, [*one.scores.tolist(), 0.9], [*one.labels.tolist(), 1])
+            return seen
+        boxes = torch.cat([seen.boxes, torch.tensor([[0.0, 0, 12, 12]])])
+        return found(boxes, [*seen.scores.tolist(), 0.9], [*seen.labels.tolist(), 1])
 
 
 def test_a_right_proposal_is_found_again_and_a_wrong_one_is_not(tmp_path):
@@ -164,7 +165,7 @@ def test_misses_have_no_box(tmp_path):
     assert [checks[f"paste_{name}"].null_count for name in ("x1", "y1", "x2", "y2")] == [0] * 4
 
 
-def test_the_kind_of_host_is_told(tmp_path):
+def test_the_kind_of_host_is_written_down(tmp_path):
     gear = (4, 4, 16, 16, 2, 200)
     hosts = host_set((image(gear), (gear,)), (image(seed=1), ()))
     ref = save_image(tmp_path, "one", image((30, 10, 44, 22, 2, 204), (4, 10, 16, 22, 1, 180)))
@@ -197,7 +198,7 @@ def test_only_the_best_detections_are_proposals(tmp_path, settings, kept):
     assert proposals["score"].to_pylist() == pytest.approx([250 / 255, 190 / 255, 130 / 255][:kept])
 
 
-def test_images_that_cannot_be_read_are_told_and_the_others_mined(tmp_path):
+def test_images_that_cannot_be_read_are_faults_and_the_others_are_mined(tmp_path):
     refs = pool(tmp_path)
     clean = miner().mine(refs)
     empty, gone = refs[1], refs[4]
@@ -222,14 +223,14 @@ def test_same_seed_same_bytes(tmp_path):
     refs = pool(tmp_path)
     first, second, other = (miner(seed=seed).mine(refs) for seed in (3, 3, 4))
     for name in ("proposals", "checks"):
-        written = [parquet(getattr(one, name), tmp_path / f"{name}.parquet") for one in (first, second)]
+        written = [parquet(getattr(mined, name), tmp_path / f"{name}.parquet") for mined in (first, second)]
         assert written[0] == written[1]
     assert first.proposals.equals(other.proposals)
     assert not first.checks.equals(other.checks)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
-def test_a_images_result_does_not_depend_on_its_company(tmp_path, size):
+def test_the_result_of_an_image_does_not_depend_on_its_company(tmp_path, size):
     """To the finder canvas neighbours are nothing, so that results are equal to the last bit."""
     refs = pool(tmp_path)
     whole = miner().mine(refs)
@@ -247,12 +248,13 @@ def test_with_a_network_company_changes_scores_only_slightly(tmp_path):
     with torch.no_grad():
         detector.network.head.classification_head.cls_logits.weight.mul_(200)
         detector.network.head.classification_head.cls_logits.bias.fill_(-1.0)
-    network = Predictor(detector, batch_size=4)
+    network = Predictor(detector, PredictionSettings(accelerator="cpu", batch_size=4))
     refs = pool(tmp_path)
     options = {"proposal_score": 0.3, "proposals_per_image": 4, "hit_iou": 0.3}
     whole = miner(finder=network, **options).mine(refs)
     parts = [miner(finder=network, **options).mine([ref]) for ref in refs]
     alone = {name: by_id(pa.concat_tables([getattr(part, name) for part in parts])) for name in ("proposals", "checks")}
+    assert min(len(alone["proposals"]), len(alone["checks"])) > 10
     together = {name: by_id(getattr(whole, name)) for name in ("proposals", "checks")}
     assert alone["proposals"]["proposal_id"].equals(together["proposals"]["proposal_id"])
     np.testing.assert_allclose(alone["proposals"]["score"], together["proposals"]["score"], atol=1e-4)

@@ -10,12 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.boxes import intersection
 from pipeline.detector.inference.rendering import render_window
-from pipeline.mining.pastes import (
-    LARGEST_SHARE,
-    SMALLEST_WINDOW_PX,
-    Pastes,
-    draw_pastes,
-)
+from pipeline.mining.pastes import LARGEST_SHARE, SMALLEST_WINDOW_PX, Pastes, plan_pastes
 from pipeline.settings import MiningSettings
 from tests.mining.placed import whole_images
 from tests.mining.squares import SquareFinder, empty_hosts, host_set, image
@@ -24,8 +19,8 @@ SIZE = (64, 48)
 BOX = (20, 16, 32, 26)
 
 
-def draw(boxes=(BOX,), labels=(1,), *, into=None, seed=0, first_proposal=0, **settings):
-    return draw_pastes(
+def plan(boxes=(BOX,), labels=(1,), *, into=None, seed=0, first_proposal=0, **settings):
+    return plan_pastes(
         whole_images(boxes, labels, SIZE),
         into or empty_hosts(),
         MiningSettings(**{"scale_jitter": 0.0, **settings}),
@@ -40,13 +35,13 @@ def assert_equal(first, second):
 
 
 def test_no_proposals_no_pastes():
-    pastes = draw(boxes=[], labels=[])
+    pastes = plan(boxes=[], labels=[])
     assert len(pastes) == 0
     assert pastes.object.shape == pastes.source.shape == pastes.target.shape == pastes.window.shape == (0, 4)
 
 
 def test_pastes_of_a_proposal_lie_side_by_side_and_keep_their_number():
-    pastes = draw([BOX, (0, 0, 9, 9)], [3, 1], into=empty_hosts(5), first_proposal=7)
+    pastes = plan([BOX, (0, 0, 9, 9)], [3, 1], into=empty_hosts(5), first_proposal=7)
     assert pastes.proposal.tolist() == [7] * 4 + [8] * 4
     assert pastes.label.tolist() == [3] * 4 + [1] * 4
     assert pastes.number.tolist() == [0, 1, 2, 3] * 2
@@ -65,7 +60,7 @@ def test_pastes_of_a_proposal_lie_side_by_side_and_keep_their_number():
 )
 def test_the_object_is_seen_where_the_record_says(corners, window, margin, jitter):
     source, hosts = image((*corners, 1, 200)), empty_hosts()
-    pastes = draw([corners], [1], into=hosts, window=window, margin=margin, scale_jitter=jitter)
+    pastes = plan([corners], [1], into=hosts, window=window, margin=margin, scale_jitter=jitter)
     for row in range(len(pastes)):
         where = [getattr(pastes, name)[row].tolist() for name in ("source", "target", "window")]
         shown = render_window(source, hosts.images[int(pastes.host[row])], *where)
@@ -84,7 +79,7 @@ def crop_sides(pastes, row):
 def test_outside_the_target_a_window_is_the_host_and_the_host_stays_as_it_is():
     source, hosts = image((*BOX, 1, 200)), empty_hosts(1)
     before = hosts.images[0].copy()
-    pastes = draw(into=hosts, window=0.5)
+    pastes = plan(into=hosts, window=0.5)
     crop, target, window = (getattr(pastes, name)[0].tolist() for name in ("source", "target", "window"))
     shown = render_window(source, hosts.images[0], crop, target, window)
     expected = before.copy()
@@ -105,14 +100,14 @@ def test_outside_the_target_a_window_is_the_host_and_the_host_stays_as_it_is():
     ids=["none", "a quarter", "whole pixels", "top left edge", "bottom right edge"],
 )
 def test_context_is_cut_with_the_object_up_to_the_edge_of_its_image(corners, margin, crop):
-    assert draw([corners], margin=margin, into=empty_hosts(4, (200, 200))).source.tolist() == [crop] * 4
+    assert plan([corners], margin=margin, into=empty_hosts(4, (200, 200))).source.tolist() == [crop] * 4
 
 
 # Sizes
 
 
 def test_jitter_stays_within_its_bounds_and_uses_them():
-    pastes = draw([BOX] * 50, [1] * 50, scale_jitter=0.2, into=empty_hosts(4, (128, 128)))
+    pastes = plan([BOX] * 50, [1] * 50, scale_jitter=0.2, into=empty_hosts(4, (128, 128)))
     assert pastes.scale.min() >= 0.8
     assert pastes.scale.max() <= 1.2
     assert pastes.scale.min() < 0.85
@@ -122,14 +117,14 @@ def test_jitter_stays_within_its_bounds_and_uses_them():
 
 
 def test_without_jitter_sizes_stay():
-    assert draw().scale.tolist() == [1.0] * 4
+    assert plan().scale.tolist() == [1.0] * 4
 
 
 @pytest.mark.parametrize(
     "size", [(64, 48), (37, 41), (10, 10), (200, 9), (3, 3), (1, 60)], ids=lambda size: f"{size[0]}x{size[1]}"
 )
 def test_a_paste_leaves_room_in_its_host(size):
-    pastes = draw([(0, 0, 64, 48), (1, 1, 3, 3)], [1, 2], into=empty_hosts(3, size), scale_jitter=0.5)
+    pastes = plan([(0, 0, 64, 48), (1, 1, 3, 3)], [1, 2], into=empty_hosts(3, size), scale_jitter=0.5)
     sides = pastes.target[:, 2:] - pastes.target[:, :2]
     assert (sides >= 1).all()
     assert (sides <= (torch.tensor(size) * LARGEST_SHARE).clamp(min=1)).all()
@@ -138,7 +133,7 @@ def test_a_paste_leaves_room_in_its_host(size):
 
 
 def test_an_object_that_is_scaled_down_keeps_its_shape():
-    pastes = draw([(0, 0, 64, 32)], into=empty_hosts(1, (40, 40)), margin=0.0)
+    pastes = plan([(0, 0, 64, 32)], into=empty_hosts(1, (40, 40)), margin=0.0)
     assert (pastes.target[:, 2:] - pastes.target[:, :2]).tolist() == [[36, 18]] * 4
     assert pastes.scale.tolist() == pytest.approx([36 / 64] * 4)
 
@@ -154,7 +149,7 @@ def test_object_in_target_in_window_in_host(given_box, margin, window, seed):
     x1, y1, width, height = given_box
     corners = (x1, y1, min(x1 + width, 64), min(y1 + height, 48))
     hosts = empty_hosts(2, (50, 70))
-    pastes = draw([corners], into=hosts, margin=margin, window=window, scale_jitter=0.4, seed=seed)
+    pastes = plan([corners], into=hosts, margin=margin, window=window, scale_jitter=0.4, seed=seed)
     lowest = [torch.zeros(4, 2), pastes.window[:, :2], pastes.target[:, :2], pastes.object[:, :2] + 1e-3]
     highest = [torch.tensor([50, 70]), pastes.window[:, 2:], pastes.target[:, 2:], pastes.object[:, 2:] - 1e-3]
     for outer, inner in pairwise(lowest):
@@ -168,14 +163,14 @@ def test_object_in_target_in_window_in_host(given_box, margin, window, seed):
 
 @pytest.mark.parametrize(("ratio", "context"), [(0.0, SMALLEST_WINDOW_PX), (1.0, 20), (2.0, 40)])
 def test_a_window_shows_context_round_the_paste(ratio, context):
-    pastes = draw([(20, 10, 40, 30)], margin=0.0, window=ratio, into=empty_hosts(1, (400, 400)))
+    pastes = plan([(20, 10, 40, 30)], margin=0.0, window=ratio, into=empty_hosts(1, (400, 400)))
     inside = (pastes.target[:, :2] >= context).all(1) & (pastes.target[:, 2:] <= 400 - context).all(1)
     assert inside.any()
     assert ((pastes.target - pastes.window)[inside] == torch.tensor([context, context, -context, -context])).all()
 
 
 def test_a_wide_window_is_the_whole_host():
-    assert draw(window=100.0).window.tolist() == [[0, 0, 64, 48]] * 4
+    assert plan(window=100.0).window.tolist() == [[0, 0, 64, 48]] * 4
 
 
 # Hosts
@@ -196,37 +191,37 @@ def mixed_hosts():
 )
 def test_hosts_free_of_the_class_come_first(label, count, free):
     for seed in range(10):
-        pastes = draw(labels=[label], into=mixed_hosts(), hosts=count, seed=seed)
+        pastes = plan(labels=[label], into=mixed_hosts(), hosts=count, seed=seed)
         assert set(pastes.host.tolist()) == free
         assert pastes.class_free.all()
 
 
 def test_other_hosts_serve_where_free_ones_do_not_suffice():
-    pastes = draw(labels=[2], into=mixed_hosts(), hosts=5)
+    pastes = plan(labels=[2], into=mixed_hosts(), hosts=5)
     assert len(set(pastes.host.tolist())) == 5
     assert set(pastes.host.tolist()[:2]) == {3, 4}
     assert pastes.class_free.tolist() == [True, True, False, False, False]
 
 
 def test_every_free_host_is_drawn_some_time():
-    drawn = {int(draw(into=mixed_hosts(), hosts=1, seed=seed).host[0]) for seed in range(60)}
+    drawn = {int(plan(into=mixed_hosts(), hosts=1, seed=seed).host[0]) for seed in range(60)}
     assert drawn == set(range(6))
 
 
 def test_fewer_hosts_than_pastes_are_used_again():
-    pastes = draw(into=empty_hosts(3), hosts=7)
+    pastes = plan(into=empty_hosts(3), hosts=7)
     assert sorted(torch.bincount(pastes.host, minlength=3).tolist()) == [2, 2, 3]
 
 
 @pytest.mark.parametrize(("kind", "first"), [("class_free_first", {3, 4}), ("class_held_first", {0, 1, 2, 5})])
 def test_which_kind_of_host_comes_first(kind, first):
-    pastes = draw(labels=[2], into=mixed_hosts(), hosts=6, host_kind=kind)
+    pastes = plan(labels=[2], into=mixed_hosts(), hosts=6, host_kind=kind)
     assert set(pastes.host.tolist()[: len(first)]) == first
 
 
 def test_any_host_serves_where_the_kind_does_not_matter():
     firsts = {
-        int(draw(labels=[2], into=mixed_hosts(), hosts=1, host_kind="any", seed=seed).host[0]) for seed in range(60)
+        int(plan(labels=[2], into=mixed_hosts(), hosts=1, host_kind="any", seed=seed).host[0]) for seed in range(60)
     }
     assert firsts == set(range(6))
 
@@ -234,7 +229,7 @@ def test_any_host_serves_where_the_kind_does_not_matter():
 # Edges
 
 
-def test_a_feathered_edge_rises_from_the_host_to_the_cut():
+def test_a_feathered_edge_rises_from_the_host_to_the_crop():
     host, crop = np.zeros((40, 40, 3), np.uint8), np.full((20, 20, 3), 200, np.uint8)
     where = ([0, 0, 20, 20], [10, 10, 30, 30], [0, 0, 40, 40])
     hard, soft = (render_window(crop, host, *where, feather_px)[20, :, 0].astype(int) for feather_px in (0, 3))
@@ -258,7 +253,7 @@ def covered(pastes, hosts):
 
 def test_class_free_regions_serve_where_every_host_holds_the_class():
     hosts = host_set((image(GEAR), (GEAR,)), (image(GEAR, NUT), (GEAR, NUT)))
-    pastes = draw([(10, 10, 18, 18)] * 20, [2] * 20, into=hosts, margin=0.0)
+    pastes = plan([(10, 10, 18, 18)] * 20, [2] * 20, into=hosts, margin=0.0)
     assert not pastes.class_free.any()
     gear = torch.tensor([GEAR[:4]], dtype=torch.float32)
     assert (intersection(pastes.target.float(), gear) == 0).all()
@@ -267,7 +262,7 @@ def test_class_free_regions_serve_where_every_host_holds_the_class():
 def test_the_least_covered_place_covers_less_than_a_uniform_one():
     hosts = crowded_host(2, 3)
     least, uniform = (
-        covered(draw([(10, 10, 20, 20)] * 60, [1] * 60, into=hosts, margin=0.0, placement=placement), hosts)
+        covered(plan([(10, 10, 20, 20)] * 60, [1] * 60, into=hosts, margin=0.0, placement=placement), hosts)
         for placement in ("least_covered", "uniform")
     )
     assert least.mean() < 0.3 * uniform.mean()
@@ -277,7 +272,7 @@ def test_the_least_covered_place_covers_less_than_a_uniform_one():
 def test_more_tries_cover_less():
     hosts = crowded_host(2, 3)
     few, many = (
-        covered(draw([(10, 10, 20, 20)] * 60, [1] * 60, into=hosts, margin=0.0, places_tried=tries), hosts)
+        covered(plan([(10, 10, 20, 20)] * 60, [1] * 60, into=hosts, margin=0.0, places_tried=tries), hosts)
         for tries in (2, 32)
     )
     assert many.mean() < few.mean()
@@ -286,13 +281,13 @@ def test_more_tries_cover_less():
 @pytest.mark.parametrize(("label", "left_half"), [(3, True), (2, False)])
 def test_covering_another_class_is_better_than_covering_the_same(label, left_half):
     squares = ((0, 0, 32, 48, 2, 200), (32, 0, 64, 48, 3, 200))
-    pastes = draw([(10, 10, 20, 20)] * 10, [label] * 10, into=host_set((image(*squares), squares)), margin=0.0)
+    pastes = plan([(10, 10, 20, 20)] * 10, [label] * 10, into=host_set((image(*squares), squares)), margin=0.0)
     centers = (pastes.target[:, 0] + pastes.target[:, 2]) / 2
     assert ((centers < 32) == left_half).all()
 
 
 def test_uniform_places_reach_every_edge():
-    pastes = draw([(0, 0, 60, 44)] * 200, [1] * 200, into=empty_hosts(1, (80, 60)), placement="uniform", margin=0.0)
+    pastes = plan([(0, 0, 60, 44)] * 200, [1] * 200, into=empty_hosts(1, (80, 60)), placement="uniform", margin=0.0)
     assert pastes.target.amin(0)[:2].tolist() == [0, 0]
     assert pastes.target.amax(0)[2:].tolist() == [80, 60]
 
@@ -301,21 +296,21 @@ def test_uniform_places_reach_every_edge():
 
 
 def test_the_same_state_gives_the_same_pastes_and_another_gives_others():
-    def drawn(seed):
-        return draw([BOX, (0, 0, 9, 9)], [3, 1], seed=seed, scale_jitter=0.2)
+    def planned(seed):
+        return plan([BOX, (0, 0, 9, 9)], [3, 1], seed=seed, scale_jitter=0.2)
 
-    assert_equal(drawn(5), drawn(5))
-    assert not torch.equal(drawn(5).target, drawn(6).target)
+    assert_equal(planned(5), planned(5))
+    assert not torch.equal(planned(5).target, planned(6).target)
 
 
 def test_the_place_in_a_batch_changes_nothing_but_the_numbers():
-    first, later = draw(seed=3), draw(seed=3, first_proposal=9)
+    first, later = plan(seed=3), plan(seed=3, first_proposal=9)
     assert_equal(first, Pastes(**{**vars(later), "proposal": first.proposal}))
 
 
 @pytest.mark.parametrize("counts", [[0], [2], [1, 0, 3]])
 def test_join_keeps_the_order(counts):
-    parts = [draw([BOX] * count, [1] * count, first_proposal=10 * index) for index, count in enumerate(counts)]
+    parts = [plan([BOX] * count, [1] * count, first_proposal=10 * index) for index, count in enumerate(counts)]
     joined = Pastes.join(parts)
     assert joined.proposal.tolist() == [number for part in parts for number in part.proposal.tolist()]
     assert len(joined) == 4 * sum(counts)

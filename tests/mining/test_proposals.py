@@ -34,27 +34,26 @@ def nats(*shares):
     ids=["certain", "alone", "elsewhere does not count", "two classes", "sum above one is shared out", "same class"],
 )
 def test_class_scores(boxes, scores, labels, entropy, runner_up):
-    told = class_scores(found(boxes, scores, labels), 3)
-    np.testing.assert_allclose(told.entropy, entropy, atol=1e-6)
-    np.testing.assert_allclose(told.runner_up, runner_up, atol=1e-6)
+    measured = class_scores(found(boxes, scores, labels), 3)
+    np.testing.assert_allclose(measured.entropy, entropy, atol=1e-6)
+    np.testing.assert_allclose(measured.runner_up, runner_up, atol=1e-6)
 
 
 # What other proposals say
 
 
-def told_of(one):
-    return {
-        name: [round(value, 4) for value in values.tolist()] for name, values in vars(compare_neighbours(one)).items()
-    }
+def neighbours_of(proposals):
+    neighbours = vars(compare_neighbours(proposals))
+    return {name: [round(value, 4) for value in values.tolist()] for name, values in neighbours.items()}
 
 
 def test_neighbours_of_nothing():
-    assert set(map(tuple, told_of(found()).values())) == {()}
+    assert set(map(tuple, neighbours_of(found()).values())) == {()}
     assert len(Neighbours.join([compare_neighbours(found()), compare_neighbours(found([HERE], [0.5], [1]))]).rank) == 1
 
 
 def test_a_lonely_proposal():
-    assert told_of(found([HERE], [0.5], [1])) == {
+    assert neighbours_of(found([HERE], [0.5], [1])) == {
         **{key: [0.0] for key in ("duplicate_iou", "conflict_iou", "covered", "covering", "votes", "rank")},
         "crowd": [1.0],
         "best_score": [0.5],
@@ -65,8 +64,8 @@ def test_a_lonely_proposal():
 def test_what_surer_proposals_say_of_less_sure_ones():
     """A box, a smaller one of its class inside, a larger one round it, and one of another class at its place."""
     inside, around = (0, 0, 5, 10), (0, 0, 20, 10)
-    told = told_of(found([HERE, inside, around, HERE], [0.8, 0.6, 0.4, 0.2], [1, 1, 1, 2]))
-    assert told == {
+    neighbours = neighbours_of(found([HERE, inside, around, HERE], [0.8, 0.6, 0.4, 0.2], [1, 1, 1, 2]))
+    assert neighbours == {
         "duplicate_iou": [0.0, 0.5, 0.5, 0.0],
         "conflict_iou": [0.0, 0.0, 0.0, 1.0],
         "covered": [0.0, 1.0, 0.5, 0.0],
@@ -80,7 +79,7 @@ def test_what_surer_proposals_say_of_less_sure_ones():
 
 
 def test_far_proposals_have_no_vote():
-    assert told_of(found([HERE, FAR, (0, 7, 10, 17)], [0.8, 0.6, 0.4], [1, 1, 1]))["votes"] == [0.0] * 3
+    assert neighbours_of(found([HERE, FAR, (0, 7, 10, 17)], [0.8, 0.6, 0.4], [1, 1, 1]))["votes"] == [0.0] * 3
 
 
 @pytest.mark.parametrize("count", [2, 17])
@@ -88,8 +87,11 @@ def test_neighbours_are_the_plain_loop(count):
     random = np.random.default_rng(count)
     corners = random.integers(0, 30, (count, 2))
     boxes = np.hstack([corners, corners + random.integers(4, 20, (count, 2))]).astype(float)
-    one = found(boxes.tolist(), np.sort(random.random(count))[::-1].copy(), random.integers(1, 3, count).tolist())
-    told, rows = compare_neighbours(one), list(zip(one.boxes.tolist(), one.labels.tolist(), strict=True))
+    proposals = found(boxes.tolist(), np.sort(random.random(count))[::-1].copy(), random.integers(1, 3, count).tolist())
+    neighbours, rows = (
+        compare_neighbours(proposals),
+        list(zip(proposals.boxes.tolist(), proposals.labels.tolist(), strict=True)),
+    )
 
     def overlap(first, second):
         sides = [min(first[2 + i], second[2 + i]) - max(first[i], second[i]) for i in (0, 1)]
@@ -101,9 +103,9 @@ def test_neighbours_are_the_plain_loop(count):
     for index, (box, label) in enumerate(rows):
         surer = [other for other, other_label in rows[:index] if other_label == label]
         shares = [overlap(box, other) / area(box) for other in surer]
-        assert told.covered[index].item() == pytest.approx(max(shares, default=0.0))
+        assert neighbours.covered[index].item() == pytest.approx(max(shares, default=0.0))
         ious = [overlap(box, other) / (area(box) + area(other) - overlap(box, other)) for other in surer]
-        assert told.duplicate_iou[index].item() == pytest.approx(max(ious, default=0.0))
-        assert told.covering[index].item() == pytest.approx(
+        assert neighbours.duplicate_iou[index].item() == pytest.approx(max(ious, default=0.0))
+        assert neighbours.covering[index].item() == pytest.approx(
             max((overlap(box, other) / area(other) for other in surer), default=0.0)
         )

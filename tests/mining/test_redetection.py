@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from pipeline.boxes import as_boxes
+from pipeline.mining.cost import CostMeter
 from pipeline.mining.crops import Crops, crop_proposals
-from pipeline.mining.redetection import PACKED, Cost, prices, redetect, redetect_closeup
+from pipeline.mining.redetection import PACKED, Redetector, draw_pastes, prices
 from pipeline.settings import MiningSettings
 from tests.mining.placed import placed, uncut
 from tests.mining.squares import SquareFinder, empty_hosts, found, host_set, image
@@ -13,16 +14,23 @@ from tests.mining.squares import SquareFinder, empty_hosts, found, host_set, ima
 OBJECT = (20, 16, 32, 26)
 
 
-def check(pastes, sources, hosts, *, finder=None, cost=None, **settings):
-    return redetect(finder or SquareFinder(), pastes, uncut(sources), hosts, MiningSettings(**settings), cost or Cost())
+def check(pastes, sources, hosts, *, finder=None, meter=None, **settings):
+    redetector = Redetector(finder or SquareFinder(), MiningSettings(**settings), meter or CostMeter())
+    return redetector.pastes(pastes, uncut(sources), hosts)
+
+
+def counts(meter):
+    """Close-ups, pastes, canvases and passes."""
+    cost = meter.total()
+    return cost.closeups, cost.pastes, cost.canvases, cost.passes
 
 
 def test_no_pastes_cost_nothing():
-    finder, cost = SquareFinder(), Cost()
-    seen = check(placed(hosts=empty_hosts()), [], empty_hosts(), finder=finder, cost=cost)
+    finder, meter = SquareFinder(), CostMeter()
+    seen = check(placed(hosts=empty_hosts()), [], empty_hosts(), finder=finder, meter=meter)
     assert len(seen.hit) == len(seen.score) == len(seen.iou) == len(seen.boxes) == 0
     assert finder.shapes == []
-    assert (cost.pastes, cost.canvases, cost.passes) == (0, 0, 0)
+    assert counts(meter) == (0, 0, 0, 0)
 
 
 # Hits and misses
@@ -109,11 +117,11 @@ SCORES = torch.tensor([brightness / 255 for *_, brightness in SCENE for _ in ran
 
 
 def test_pastes_of_one_class_on_a_canvas_do_not_take_each_others_detection():
-    hosts, cost = empty_hosts(2), Cost()
+    hosts, meter = empty_hosts(2), CostMeter()
     wrong = set(range(0, 20, 3))
     pastes = many_pastes(hosts, wrong=wrong)
-    seen = check(pastes, [image(*SCENE), image()], hosts, cost=cost, finder=SquareFinder(256))
-    assert cost.canvases == 1
+    seen = check(pastes, [image(*SCENE), image()], hosts, meter=meter, finder=SquareFinder(256))
+    assert meter.total().canvases == 1
     expected = torch.tensor([index // 2 not in wrong for index in range(40)])
     assert torch.equal(seen.hit, expected)
     torch.testing.assert_close(seen.score, SCORES * expected)
@@ -134,35 +142,36 @@ def test_verdicts_do_not_depend_on_the_canvas_or_the_batch(canvas_px, batch_size
 
 
 def test_boxes_are_exact_in_a_batch_of_many_canvases():
-    hosts, cost, odd = empty_hosts(1), Cost(), (20, 16, 33, 27)
+    hosts, meter, odd = empty_hosts(1), CostMeter(), (20, 16, 33, 27)
     rows = [(0, odd, 1, 0, (7 + number % 30, 7 + number % 20)) for number in range(900)]
     pastes = placed(*rows, hosts=hosts, context=7)
-    seen = check(pastes, [image((*odd, 1, 200))], hosts, finder=SquareFinder(64, 300), cost=cost)
-    assert (cost.canvases, cost.passes) == (225, 1)
+    seen = check(pastes, [image((*odd, 1, 200))], hosts, finder=SquareFinder(64, 300), meter=meter)
+    assert counts(meter) == (0, 900, 225, 1)
     torch.testing.assert_close(seen.boxes, pastes.object, rtol=0, atol=0)
     torch.testing.assert_close(seen.iou, torch.ones(900))
 
 
 def test_cost_is_counted_up():
-    hosts, finder, cost = empty_hosts(2), SquareFinder(64, batch_size=4), Cost()
+    hosts, finder, meter = empty_hosts(2), SquareFinder(64, batch_size=4), CostMeter()
     for _ in range(2):
-        check(many_pastes(hosts, context=None), [image(*SCENE)], hosts, finder=finder, cost=cost)
-    assert (cost.pastes, cost.canvases, cost.passes) == (80, 80, 20)
-    assert set(cost.seconds) == {"paste", "detect", "match"}
+        check(many_pastes(hosts, context=None), [image(*SCENE)], hosts, finder=finder, meter=meter)
+    assert counts(meter) == (0, 80, 80, 20)
+    assert set(meter.total().seconds) == {"paste", "detect", "match"}
     assert finder.shapes == [(4, 3, 64, 64)] * 20
 
 
 def test_packing_saves_passes():
-    hosts, cost = empty_hosts(2), Cost()
-    check(many_pastes(hosts, context=4), [image(*SCENE)], hosts, finder=SquareFinder(64), cost=cost)
-    assert cost.pastes >= 6 * cost.canvases
+    hosts, meter = empty_hosts(2), CostMeter()
+    check(many_pastes(hosts, context=4), [image(*SCENE)], hosts, finder=SquareFinder(64), meter=meter)
+    assert meter.total().pastes >= 6 * meter.total().canvases
 
 
 def test_boxes_keep_parts_of_a_pixel():
     class Shifted(SquareFinder):
         def __call__(self, images):
             return [
-                found(one.boxes + 0.25, one.scores, one.labels) if len(one) else one for one in super().__call__(images)
+                found(seen.boxes + 0.25, seen.scores, seen.labels) if len(seen) else seen
+                for seen in super().__call__(images)
             ]
 
     hosts = empty_hosts(2)
@@ -174,28 +183,28 @@ def test_boxes_keep_parts_of_a_pixel():
 # Closer
 
 
-def check_closer(found_in, sources, *, finder=None, cost=None, **settings):
+def check_closer(proposals, sources, *, finder=None, meter=None, **settings):
     settings = MiningSettings(**settings)
-    crops = Crops.join(crop_proposals(*one, settings.closeup_margin) for one in zip(found_in, sources, strict=True))
-    return redetect_closeup(finder or SquareFinder(), crops, settings, cost or Cost())
+    pairs = zip(proposals, sources, strict=True)
+    crops = Crops.join(crop_proposals(*pair, settings.closeup_margin) for pair in pairs)
+    return Redetector(finder or SquareFinder(), settings, meter or CostMeter()).closeups(crops)
 
 
 def test_nothing_to_show_closer():
-    cost = Cost()
-    assert len(check_closer([found(), found()], [image(), image()], cost=cost).hit) == 0
-    assert (cost.views, cost.canvases, cost.passes) == (0, 0, 0)
+    meter = CostMeter()
+    assert len(check_closer([found(), found()], [image(), image()], meter=meter).hit) == 0
+    assert counts(meter) == (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("factor", [1.0, 1.5, 0.75])
 def test_an_object_is_found_again_closer_and_a_box_on_nothing_is_not(factor):
     right, wrong = (20, 16, 32, 26), (2, 2, 14, 12)
-    cost = Cost()
-    one = found([right, wrong], [0.8, 0.7], [1, 1])
-    seen = check_closer([found(), one], [image(), image((*right, 1, 204))], cost=cost, closeup_scale=factor)
+    meter, proposals = CostMeter(), [found(), found([right, wrong], [0.8, 0.7], [1, 1])]
+    seen = check_closer(proposals, [image(), image((*right, 1, 204))], meter=meter, closeup_scale=factor)
     assert seen.hit.tolist() == [True, False]
     assert seen.score.tolist() == pytest.approx([0.8, 0.0], abs=0.05)
     assert seen.iou[0].item() > 0.8
-    assert (cost.views, cost.pastes, cost.canvases) == (2, 0, 1)
+    assert counts(meter) == (2, 0, 1, 1)
 
 
 def test_parts_of_a_pixel_count():
@@ -206,7 +215,7 @@ def test_parts_of_a_pixel_count():
 
 
 @pytest.mark.parametrize("factor", [1.0, 2.0])
-def test_what_is_shown_is_the_mirrored_cut_with_its_margin_and_nothing_else(factor):
+def test_what_is_shown_is_the_mirrored_crop_with_its_margin_and_nothing_else(factor):
     shown = []
 
     class Looking(SquareFinder):
@@ -215,8 +224,9 @@ def test_what_is_shown_is_the_mirrored_cut_with_its_margin_and_nothing_else(fact
             return super().__call__(images)
 
     source = image((20, 16, 32, 26, 1, 204))
-    one = found([(20, 16, 32, 26)], [0.8], [1])
-    check_closer([one], [source], finder=Looking(), closeup_margin=0.5, closeup_scale=factor)
+    check_closer(
+        [found([(20, 16, 32, 26)], [0.8], [1])], [source], finder=Looking(), closeup_margin=0.5, closeup_scale=factor
+    )
     mirrored = cv2.resize(np.ascontiguousarray(source[11:31, 14:38][:, ::-1]), None, fx=factor, fy=factor)
     height, width = mirrored.shape[:2]
     np.testing.assert_array_equal(shown[0][:height, :width], mirrored)
@@ -227,13 +237,37 @@ def test_what_is_shown_is_the_mirrored_cut_with_its_margin_and_nothing_else(fact
 def test_many_shown_closer_keep_their_order(canvas_px):
     sources = [image(*SCENE[:7]), image(), image(*SCENE[7:])]
     proposals = [
-        found([one[:4] for one in part], [one[5] / 255 for one in part], [one[4] for one in part])
+        found([square[:4] for square in part], [square[5] / 255 for square in part], [square[4] for square in part])
         for part in (SCENE[:7], [], SCENE[7:])
     ]
     seen = check_closer(proposals, sources, finder=SquareFinder(canvas_px), closeup_margin=0.0, closeup_scale=1)
     assert seen.hit.all()
-    torch.testing.assert_close(seen.score, torch.cat([one.scores for one in proposals]))
+    torch.testing.assert_close(seen.score, torch.cat([of_image.scores for of_image in proposals]))
     torch.testing.assert_close(seen.iou, torch.ones(20))
+
+
+# Drawing
+
+
+@pytest.mark.parametrize("feather_px", [0, 2])
+def test_pastes_are_drawn_as_windows_of_their_hosts(feather_px):
+    hosts, source = empty_hosts(2), image((*OBJECT, 1, 204))
+    pastes = placed((0, OBJECT, 1, 1, (30, 20)), (0, OBJECT, 1, 0, (5, 6)), hosts=hosts, context=4)
+    drawn = draw_pastes(pastes, uncut([source]), hosts, feather_px)
+    assert [window.shape for window in drawn] == [(18, 20, 3), (18, 20, 3)]
+    for window, host, (x, y) in zip(drawn, (1, 0), ((30, 20), (5, 6)), strict=True):
+        surroundings = hosts.images[host][y - 4 : y + 14, x - 4 : x + 16].copy()
+        inner = (slice(4 + feather_px, 14 - feather_px), slice(4 + feather_px, 16 - feather_px))
+        np.testing.assert_array_equal(
+            window[inner],
+            source[16:26, 20:32][feather_px or None : -feather_px or None, feather_px or None : -feather_px or None],
+        )
+        window[4:14, 4:16] = surroundings[4:14, 4:16] = 0
+        np.testing.assert_array_equal(window, surroundings)
+
+
+def test_nothing_to_draw():
+    assert draw_pastes(placed(hosts=empty_hosts()), uncut([]), empty_hosts(), 0) == []
 
 
 # Prices
@@ -242,7 +276,7 @@ def test_many_shown_closer_keep_their_order(canvas_px):
 def test_what_checks_cost():
     """A tenth of each side: with a margin of a quarter it is 0.15 of each side, the window 0.21 of it."""
     settings = MiningSettings(margin=0.25, window=0.2, hosts=3, closeup_margin=0.5, closeup_scale=1.5, tta_scale=1.1)
-    told = prices(as_boxes([(10, 10, 20, 15), (0, 0, 100, 50)]), torch.tensor([[100, 50]] * 2), settings)
+    price = prices(as_boxes([(10, 10, 20, 15), (0, 0, 100, 50)]), torch.tensor([[100, 50]] * 2), settings)
     expected = [[0.2**2 * 1.5**2, 2 * 0.21**2, 0.21**2], [1.5**2, 2.0, 1.0]]
-    np.testing.assert_allclose(told[:, 0], [1.1**2] * 2, rtol=1e-5)
-    np.testing.assert_allclose(told[:, 1:], np.array(expected) / PACKED, rtol=1e-5)
+    np.testing.assert_allclose(price[:, 0], [1.1**2] * 2, rtol=1e-5)
+    np.testing.assert_allclose(price[:, 1:], np.array(expected) / PACKED, rtol=1e-5)

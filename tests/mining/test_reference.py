@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.detector.inference.predictor import Predictor
+from pipeline.detector.inference.predictor import PredictionSettings, Predictor
 from pipeline.detector.inference.stream import stack_images
 from pipeline.detector.models.detector import build_detector
-from pipeline.mining.pastes import draw_pastes
-from pipeline.mining.redetection import Cost, redetect
+from pipeline.mining.cost import CostMeter
+from pipeline.mining.pastes import plan_pastes
+from pipeline.mining.redetection import Redetector
 from pipeline.mining.reference import Verdict, cross_validate, gamma, gate_loss, random_place
 from pipeline.settings import DetectorSettings, MiningSettings
 from tests.mining.placed import placed, uncut, whole_images
@@ -105,13 +106,13 @@ def stirred():
     with torch.no_grad():
         logits.weight.mul_(400)
         logits.bias.fill_(-1.2)
-    return Predictor(detector, batch_size=8)
+    return Predictor(detector, PredictionSettings(accelerator="cpu", batch_size=8))
 
 
 PUBLISHED = MiningSettings(
     hosts=5, hit_iou=0.5, hit_score=0.5, margin=0.0, window=100.0, scale_jitter=0.0, placement="uniform"
 )
-"""One paste a host, tight crops, whole hosts."""
+"""One paste per host, tight crops, whole hosts."""
 BOXES = [(6, 6, 42, 42), (6, 6, 42, 42), (48, 8, 86, 57), (20, 4, 50, 30), (0, 0, 30, 54)]
 NUMBERS = [1, 2, 2, 1, 2]
 
@@ -123,11 +124,11 @@ def fixed_pastes(hosts):
     return placed(*rows, hosts=hosts)
 
 
-def drawn_pastes(hosts):
-    return draw_pastes(whole_images(BOXES, NUMBERS, (96, 64)), hosts, PUBLISHED, np.random.default_rng(1))
+def planned_pastes(hosts):
+    return plan_pastes(whole_images(BOXES, NUMBERS, (96, 64)), hosts, PUBLISHED, np.random.default_rng(1))
 
 
-@pytest.mark.parametrize("make_pastes", [fixed_pastes, drawn_pastes])
+@pytest.mark.parametrize("make_pastes", [fixed_pastes, planned_pastes])
 def test_the_engine_gives_the_published_numbers(stirred, make_pastes):
     hosts = empty_hosts(5, (96, 64))
     source = image((8, 8, 40, 40, 1, 220), (50, 10, 90, 60, 2, 180), size=(96, 64))
@@ -146,7 +147,7 @@ def test_the_engine_gives_the_published_numbers(stirred, make_pastes):
         )
     expected = torch.tensor([score for verdict in verdicts for score in verdict.scores])
     assert 5 <= int((expected > 0).sum()) <= 20, "both hits and misses are needed for this test to say anything"
-    seen = redetect(stirred, pastes, uncut([source] * 5), hosts, PUBLISHED, Cost())
+    seen = Redetector(stirred, PUBLISHED, CostMeter()).pastes(pastes, uncut([source] * 5), hosts)
     assert torch.equal(seen.hit, expected > 0)
     torch.testing.assert_close(seen.score, expected, rtol=0, atol=1e-4)
     assert seen.hit.reshape(5, 5).sum(1).tolist() == [verdict.hits for verdict in verdicts]

@@ -28,7 +28,7 @@ class Page(HTMLParser):
         self._open: list[Element] = []
         self.feed(html)
         self.close()
-        assert not self._open, f"left open: {[one.tag for one in self._open]}"
+        assert not self._open, f"left open: {[element.tag for element in self._open]}"
 
     def handle_starttag(self, tag, attrs):
         element = Element(tag, dict(attrs))

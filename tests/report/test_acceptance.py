@@ -1,7 +1,7 @@
 import pytest
 
-from pipeline.report.data_tables import acceptance
-from pipeline.report.measures import Acceptance, AcceptanceCount
+from pipeline.artefacts import Acceptance, AcceptanceCount
+from pipeline.report.people_tables import acceptance
 
 
 @pytest.mark.parametrize(
@@ -13,20 +13,17 @@ from pipeline.report.measures import Acceptance, AcceptanceCount
         (AcceptanceCount(shown=100, accepted=98, blind=50, confirmed=30), True),
         (AcceptanceCount(shown=100, accepted=40, blind=50, confirmed=45), False),
     ],
-    ids=["nothing", "no blind answers", "too few", "accepted without a look", "corrected with care"],
+    ids=["nothing", "no blind answers", "too few", "accepted unchecked", "corrected with care"],
 )
-def test_rubber_stamping_is_told_only_where_the_intervals_do_not_meet(count, stamped):
+def test_people_rubber_stamp_only_where_the_intervals_do_not_meet(count, stamped):
     assert count.is_rubber_stamped is stamped
 
 
-def test_the_table_has_a_row_a_class_and_sums():
-    found = Acceptance(
-        {"shown": 20, "blind": 4},
-        {"nut": AcceptanceCount(10, 9, 1, 0, 2, 4, 2, 1), "bolt": AcceptanceCount(5, 0, 2, 3)},
-    )
-    table = acceptance(found)
+def test_the_table_has_one_row_per_class_and_sums():
+    counts = {"nut": AcceptanceCount(10, 9, 1, 0, 2, 4, 2, 1), "bolt": AcceptanceCount(5, 0, 2, 3)}
+    table = acceptance(Acceptance(shown_images=20, blind_images=4, classes=counts))
     assert [row[0] for row in table.rows] == ["bolt", "nut"]
     assert table.rows[1][1:] == ("10", "0.900 [0.555–0.997]", "1", "0", "2", "4", "0.500 [0.068–0.932]", "1")
-    assert table.foot[1] == "15"
+    assert table.foot[1:] == ("15", "0.600 [0.323–0.837]", "3", "3", "2", "4", "0.500 [0.068–0.932]", "1")
     assert "20 images with boxes, 4 blind" in table.caption
     assert acceptance(Acceptance()).rows == ()

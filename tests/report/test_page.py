@@ -7,44 +7,48 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipeline.artefacts import AuditCount, CycleHarvest, PushRun, TimeSaved
+from pipeline.dataset.versions import Version
 from pipeline.records import ImportIssue
 from pipeline.report import IndexContents, page_name, render_cycle, render_index
-from pipeline.report.artefacts import Harvest, Push, Saved, Version
-from pipeline.report.measures import AuditCount, Certificates
 from pipeline.settings import ReportSettings
 from tests.report.builders import (
     ISSUES,
     MOMENT,
+    NOT_MEASURED,
+    certificate,
+    certificates,
     cycle_contents,
     first_cycle,
     gate,
+    mining,
     opening,
-    queue_table,
-    reader,
-    scenes,
     turns,
     versions,
 )
 from tests.report.reading import Page
+from tests.report.scenes import queue_table, reader, scenes
 
-KNOWN = scenes(30)
-CONTENTS = cycle_contents(KNOWN)
-INDEX = IndexContents("workshop parts", CONTENTS.turns, CONTENTS.versions, CONTENTS.class_sources, frozenset({0, 1, 2}))
+IMAGES = scenes(30)
+CONTENTS = cycle_contents(IMAGES)
+INDEX = IndexContents.of(CONTENTS, [page_name(cycle) for cycle in range(3)])
 FEW = ReportSettings(gallery_images=4, image_px=96)
 PAGES = {
-    "full": lambda: render_cycle(CONTENTS, reader(KNOWN), FEW),
+    "full": lambda: render_cycle(CONTENTS, reader(IMAGES), FEW),
     "first": lambda: render_cycle(first_cycle(), reader([]), FEW),
     "no model": lambda: render_cycle(
-        replace(CONTENTS, turns=(*CONTENTS.turns[:-1], replace(CONTENTS.turn, gate=None))), reader(KNOWN), FEW
+        replace(CONTENTS, turns=(*CONTENTS.turns[:-1], replace(CONTENTS.turn, gate=None))), reader(IMAGES), FEW
     ),
     "held": lambda: render_cycle(
-        replace(CONTENTS, turns=(*CONTENTS.turns[:-1], replace(CONTENTS.turn, gate=gate(2, 0.3, False, test=None)))),
-        reader(KNOWN),
+        replace(
+            CONTENTS, turns=(*CONTENTS.turns[:-1], replace(CONTENTS.turn, gate=gate(2, 0.3, False, test=NOT_MEASURED)))
+        ),
+        reader(IMAGES),
         FEW,
     ),
     "nothing certified": lambda: render_cycle(
-        replace(CONTENTS, certificates=Certificates(0.95, 0.95), selected=None, audit=None, calibration=None),
-        reader(KNOWN),
+        replace(CONTENTS, certificates=certificates(), selected=None, audit=None, calibration=None),
+        reader(IMAGES),
         FEW,
     ),
     "no pool left": lambda: render_cycle(_without_pool(), reader([]), FEW),
@@ -70,7 +74,7 @@ def test_a_page_is_well_formed(pages, name):
     html = pages[name]
     page = Page(html)
     assert html.startswith("<!doctype html>")
-    assert [one.attributes["lang"] for one in page.all("html")] == ["en"]
+    assert [element.attributes["lang"] for element in page.all("html")] == ["en"]
     assert page.all("title")[0].text
     assert len(page.all("h1")) == 1
     ids = page.values("id")
@@ -96,11 +100,11 @@ def test_a_page_can_be_read_without_seeing_it(pages, name):
     assert all(image.attributes.get("alt") for image in page.all("img"))
     assert all(cell.attributes.get("scope") in {"row", "col"} for cell in page.all("th"))
     assert len(page.all("caption")) == len(page.all("table"))
-    levels = [int(one.tag[1]) for one in page.elements if re.fullmatch("h[1-6]", one.tag)]
+    levels = [int(element.tag[1]) for element in page.elements if re.fullmatch("h[1-6]", element.tag)]
     assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
 
 
-def test_every_table_row_has_a_cell_a_column(pages):
+def test_every_table_row_has_one_cell_per_column(pages):
     for html in pages.values():
         page = Page(html)
         for caption in page.all("caption"):
@@ -120,20 +124,20 @@ def test_the_numbers_shown_are_the_numbers_given(pages):
         assert row[4].startswith(f"{turn.gate.val.map:.3f} [")
         assert row[5].startswith(f"{turn.gate.test.map:.3f} [")
     by_class = {row[0]: row for row in page.table("Average precision of each class")[1:]}
-    for label, one in CONTENTS.turn.gate.test.per_class.items():
-        assert by_class[label][1:3] == [str(one.n), f"{one.ap:.3f}"]
+    for label, own in CONTENTS.turn.gate.test.per_class.items():
+        assert by_class[label][1:3] == [str(own.boxes), f"{own.ap:.3f}"]
     sources = {row[0]: row for row in page.table("Boxes by class and by who")[1:]}
-    for label, one in CONTENTS.class_sources.items():
-        assert sources[label][1] == str(sum(one.values()))
+    for label, own in CONTENTS.class_sources.items():
+        assert sources[label][1] == str(sum(own.values()))
         assert sources[label][3:] == [
-            str(one.get(name, 0)) for name in ("import", "human", "accepted", "corrected", "pseudo", "soft")
+            str(own.get(name, 0)) for name in ("import", "human", "accepted", "corrected", "pseudo", "soft")
         ]
     scores = {row[0]: row for row in page.table("Measured on 1,000 held-back")[1:]}
-    for name, one in CONTENTS.calibration.evidence.items():
-        assert scores[name][1].startswith(f"{one.auroc:.3f}")
+    for name, quality in CONTENTS.calibration.scores.items():
+        assert scores[name][1].startswith(f"{quality.auroc:.3f}")
     promised = {row[0]: row for row in page.table("Certificates")[1:]}
-    for label, one in CONTENTS.certificates.classes.items():
-        assert promised[label][3] == f"{one.right} of {one.boxes}"
+    for label, own in CONTENTS.certificates.classes.items():
+        assert promised[label][3] == f"{own.right} of {own.boxes}"
     asked = page.table("The queue")[1:]
     for row, given in zip(asked, CONTENTS.queue.to_pylist(), strict=True):
         assert (row[0], row[3], row[5]) == (str(given["rank"] + 1), given["reason"], f"{given['value']:.3f}")
@@ -141,17 +145,17 @@ def test_the_numbers_shown_are_the_numbers_given(pages):
 
 def test_every_faulty_file_and_refused_image_is_on_the_page():
     many = tuple(ImportIssue(f"/images/{place}.jpg", "unreadable", "truncated", "quarantined") for place in range(900))
-    contents = replace(first_cycle(), issues=many, push=_refusing(KNOWN[0].image_id, "abc"), samples=CONTENTS.samples)
+    contents = replace(first_cycle(), issues=many, push=_refusing(IMAGES[0].image_id, "abc"), samples=CONTENTS.samples)
     page = Page(render_cycle(contents, reader([]), FEW))
-    assert {row[0] for row in page.table("Every file with a problem")[1:]} == {one.uri for one in many}
-    assert page.table("Images that could not be pushed")[1:] == [[KNOWN[0].uri, "too large"], ["abc", "too large"]]
+    assert {row[0] for row in page.table("Every file with a problem")[1:]} == {issue.uri for issue in many}
+    assert page.table("Images that could not be pushed")[1:] == [[IMAGES[0].uri, "too large"], ["abc", "too large"]]
 
 
 def _refusing(*image_ids):
-    return Push(0, 0, dict.fromkeys(image_ids, "too large"))
+    return PushRun(refused=dict.fromkeys(image_ids, "too large"))
 
 
-def test_what_is_known_only_in_a_simulation_says_so(pages):
+def test_what_only_a_simulation_knows_says_so(pages):
     assert "only because this is a simulation" in pages["full"]
     assert "simulation" not in pages["nothing certified"]
 
@@ -166,22 +170,19 @@ def test_the_index_links_to_the_pages_of_the_cycles(pages):
 
 
 def test_large_tables_are_cut_with_a_count():
-    known = scenes(60)
-    contents = cycle_contents(known)
-    contents = replace(contents, queue=queue_table(known, 60))
-    page = Page(render_cycle(contents, reader(known), FEW))
+    images = scenes(60)
+    page = Page(render_cycle(cycle_contents(images, queue=queue_table(images, 60)), reader(images), FEW))
     assert len(page.table("The queue")) == 26
-    assert "25 of 60 images shown; all in queue.parquet." in "".join(one.text for one in page.all("p"))
+    assert "25 of 60 images shown; all in queue.parquet." in "".join(element.text for element in page.all("p"))
 
 
 HOSTILE = "\"><script>alert(1)</script>'&<img src=x onerror=alert(2)>{{ 7*7 }}"
 
 
 def test_hostile_text_stays_text():
-    known = [replace(scene, uri=f"{HOSTILE}{place}.jpg") for place, scene in enumerate(scenes(6))]
-    contents = cycle_contents(known)
+    images = [replace(scene, uri=f"{HOSTILE}{place}.jpg") for place, scene in enumerate(scenes(6))]
+    contents = cycle_contents(images)
     renamed = {name: _with_text(getattr(contents, name)) for name in ("selection", "queue")}
-    one = contents.certificates.classes["bolt"]
     hostile = replace(
         contents,
         **renamed,
@@ -190,27 +191,27 @@ def test_hostile_text_stays_text():
             *turns(2, labels=(HOSTILE,)),
             replace(contents.turn, gate=gate(2, 0.4, False, (HOSTILE,), why=HOSTILE, candidate=HOSTILE)),
         ),
-        versions=(Version(0, None, MOMENT, HOSTILE, 2, HOSTILE, {"images": {HOSTILE: 1}}),),
+        versions=(Version(0, None, MOMENT, HOSTILE, cycle=2, model_id=HOSTILE, counts={"images": {HOSTILE: 1}}),),
         class_sources={HOSTILE: {HOSTILE: 1}},
-        harvest=Harvest(1, boxes={HOSTILE: 1}, annotators={HOSTILE: 1}, notes=((HOSTILE, HOSTILE),)),
-        certificates=Certificates(0.95, 0.95, {HOSTILE: replace(one, certified=False, needed=HOSTILE)}),
+        harvest=CycleHarvest(answered=1, boxes={HOSTILE: 1}, annotators={HOSTILE: 1}, notes=((HOSTILE, HOSTILE),)),
+        certificates=certificates(certificate(HOSTILE, certified=False, needed=HOSTILE)),
         audit={HOSTILE: AuditCount(9, 1)},
-        push=Push(0, 0, {HOSTILE: HOSTILE}),
+        push=PushRun(refused={HOSTILE: HOSTILE}),
         issues=(ImportIssue(HOSTILE, HOSTILE, HOSTILE, HOSTILE), *ISSUES),
         stage_seconds={HOSTILE: 1.0},
         settings_yaml=HOSTILE,
         commands=(HOSTILE,),
     )
-    index = IndexContents(HOSTILE, hostile.turns, hostile.versions, hostile.class_sources)
     for html in (
-        render_cycle(hostile, reader(known), FEW),
+        render_cycle(hostile, reader(images), FEW),
         render_cycle(hostile, reader([]), FEW),
-        render_index(index),
+        render_cycle(replace(hostile, push=PushRun(failed=HOSTILE)), reader([]), FEW),
+        render_index(IndexContents.of(hostile, [])),
     ):
         page = Page(html)
         assert not page.all("script")
         assert not any("onerror" in element.attributes for element in page.elements)
-        assert all(image.attributes["src"].startswith("data:image/jpeg;base64,") for image in page.all("img"))
+        assert all(re.match("data:image/(jpeg|webp);base64,", image.attributes["src"]) for image in page.all("img"))
         assert HOSTILE in "".join(page.all("body")[0].texts)
         assert "49" not in page.all("title")[0].text
 
@@ -251,9 +252,9 @@ def _luminance(color):
     + [(tone, f"{tone}-page") for tone in ("good", "bad", "warn", "note")],
 )
 def test_text_has_contrast(pages, scheme, text, ground):
-    found = [value for name, value in re.findall(r"--([\w-]+): (#[0-9a-f]{6})", pages["full"]) if name == text]
-    below = [value for name, value in re.findall(r"--([\w-]+): (#[0-9a-f]{6})", pages["full"]) if name == ground]
-    bright, dark = sorted((_luminance(found[scheme]), _luminance(below[scheme])), reverse=True)
+    colors = re.findall(r"--([\w-]+): (#[0-9a-f]{6})", pages["full"])
+    above, below = ([value for name, value in colors if name == wanted][scheme] for wanted in (text, ground))
+    bright, dark = sorted((_luminance(above), _luminance(below)), reverse=True)
     assert (bright + 0.05) / (dark + 0.05) >= 4.5
 
 
@@ -263,38 +264,64 @@ def test_versions_of_no_cycle_are_left_to_the_index():
     assert page.table("Dataset versions") == []
 
 
-SECONDS, ANSWERS = {"with_boxes": 4.0, "without_boxes": 9.5}, {"with_boxes": 30, "without_boxes": 12}
+SAVED = TimeSaved(1.25, seconds_with=4.0, seconds_without=9.5, answers_with=30, answers_without=12)
 
 
 @pytest.mark.parametrize(
     ("hours", "saved", "lines"),
     [
-        (None, None, []),
-        (0.04, None, ["0.0 hours of work"]),
+        (None, TimeSaved(), []),
+        (0.04, TimeSaved(), ["0.0 hours of work"]),
         (
             2.3,
-            Saved(1.25, SECONDS, ANSWERS),
+            SAVED,
             [
                 "2.3 hours of work",
                 "1.2 hours saved by showing boxes, as an estimate: a box took 4.0 s where boxes were shown (median of "
                 "30 answers) and 9.5 s where not (12 answers)",
             ],
         ),
-        (2.3, Saved(-0.5, SECONDS, ANSWERS), ["2.3 hours of work", "0.5 hours lost by showing boxes"]),
+        (2.3, replace(SAVED, hours=-0.5), ["2.3 hours of work", "0.5 hours lost by showing boxes"]),
         (
             2.3,
-            Saved(None, {}, {}, "at least 10 timed answers without boxes, found 3"),
+            TimeSaved(missing="at least 10 timed answers without boxes, found 3"),
             ["2.3 hours of work", "are not estimated: at least 10 timed answers without boxes, found 3"],
         ),
     ],
     ids=["nothing timed", "spent alone", "saved", "lost", "not enough"],
 )
-def test_hours_spent_and_saved_are_told_in_words(hours, saved, lines):
-    harvest = Harvest(10, skipped=1, hours=hours, saved=saved)
+def test_hours_spent_and_saved_stand_in_words(hours, saved, lines):
+    harvest = CycleHarvest(answered=10, skipped=1, hours=hours, saved=saved)
     page = Page(render_cycle(replace(CONTENTS, harvest=harvest), reader([]), FEW))
-    told = " ".join(element.text for element in page.all("p"))
-    assert "10 images answered" in told
+    text = " ".join(element.text for element in page.all("p"))
+    assert "10 images answered" in text
     for line in lines:
-        assert line in told
-    assert ("hours of work" in told) == (hours is not None)
-    assert ("by showing boxes" in told) == (saved is not None)
+        assert line in text
+    assert ("hours of work" in text) == (hours is not None)
+    assert ("by showing boxes" in text) == (saved != TimeSaved())
+
+
+def test_answers_of_several_people_say_how_far_they_agree():
+    harvest = CycleHarvest(answered=3, agreements=(0.5, 1.0), asked_again=1)
+    page = Page(render_cycle(replace(CONTENTS, harvest=harvest), reader([]), FEW))
+    text = " ".join(element.text for element in page.all("p"))
+    assert "2 images answered by several people, whose boxes agree by 0.75 on average" in text
+    assert "1 of them asked about again" in text
+
+
+def test_what_training_and_mining_did_is_on_the_page(pages):
+    page = Page(pages["full"])
+    text = " ".join(element.text for element in page.all("p"))
+    assert "300 training steps in 1 min 36 s, 24.9 images per second." in text
+    pool, held_back = page.table("What mining did")[1:]
+    cost = mining().cost
+    assert pool[2:6] == [f"{number:,}" for number in (cost.proposals, cost.augmented_views, cost.closeups, cost.pastes)]
+    assert held_back[:2] == ["held back", "40"]
+    assert [row[0] for row in page.table("Time of mining the pool")[1:]] == ["decode", "detect", "paste", "Sum"]
+
+
+def test_a_push_that_failed_says_why():
+    contents = replace(CONTENTS, push=PushRun(failed="127.0.0.1:9 refuses the connection"))
+    text = " ".join(element.text for element in Page(render_cycle(contents, reader([]), FEW)).all("p"))
+    assert "Nothing could be pushed; the next cycle tries again: 127.0.0.1:9 refuses the connection." in text
+    assert "Pushed:" not in text

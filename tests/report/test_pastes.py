@@ -3,109 +3,87 @@ import pytest
 
 from pipeline.errors import ImageFault
 from pipeline.records import samples_to_table
-from pipeline.report.pastes import paste_tiles, render_paste
-from pipeline.report.tiles import Album
+from pipeline.report.album import Album
+from pipeline.report.pastes import PasteTiles
+from pipeline.report.rows import Check
+from pipeline.settings import MiningSettings
 from tests.builders import image_id, sample
 
-
-def _noise(height, width, seed):
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
-
-
-SOURCE, HOST = _noise(60, 80, 0), _noise(50, 90, 1)
+BOX = (100.0, 80.0, 140.0, 120.0)
+PASTED = (40.0, 60.0, 80.0, 100.0)
+INPUT_PX = 160
+"""Half of the images' own size."""
 
 
-@pytest.mark.parametrize(
-    ("proposal", "paste", "margin", "rows", "columns", "source_at"),
-    [
-        ((10, 20, 30, 40), (5, 6, 25, 26), 0.0, (6, 26), (5, 25), (20, 10)),
-        ((10, 20, 30, 40), (25, 16, 45, 36), 0.25, (11, 41), (20, 50), (15, 5)),
-        ((0, 0, 20, 20), (30, 10, 50, 30), 0.5, (10, 40), (30, 60), (0, 0)),
-        ((10, 20, 30, 40), (-5, -6, 15, 14), 0.0, (0, 14), (0, 15), (26, 15)),
-        ((10, 20, 30, 40), (80, 40, 100, 60), 0.0, (40, 50), (80, 90), (20, 10)),
-    ],
-    ids=["unscaled", "with margin", "margin ends at the source", "off the top left", "off the bottom right"],
-)
-def test_an_unscaled_paste_copies_pixels_and_leaves_the_rest(proposal, paste, margin, rows, columns, source_at):
-    expected = HOST.copy()
-    height, width = rows[1] - rows[0], columns[1] - columns[0]
-    top, left = source_at
-    expected[slice(*rows), slice(*columns)] = SOURCE[top : top + height, left : left + width]
-    before = HOST.copy()
-    pasted = render_paste(SOURCE, proposal, HOST, paste, margin)
-    np.testing.assert_array_equal(pasted, expected)
-    np.testing.assert_array_equal(HOST, before)
+def _check(host, hit=True, pasted=PASTED):
+    redetection = (41.0, 59.0, 82.0, 99.0) if hit else (None,) * 4
+    score, iou = (0.8, 0.9) if hit else (0.0, 0.0)
+    return Check("p", 0, image_id(host), *pasted, 0.25, 1.0, hit, score, iou, *redetection)
 
 
-def test_a_scaled_paste_fills_the_box():
-    source = np.zeros((60, 80, 3), np.uint8)
-    source[19:41, 9:31] = 200
-    host = np.full((100, 100, 3), 90, np.uint8)
-    pasted = render_paste(source, (10, 20, 30, 40), host, (20, 30, 60, 70), 0.0)
-    assert (pasted[31:69, 21:59] == 200).all()
-    outside = np.ones((100, 100), bool)
-    outside[30:70, 20:60] = False
-    assert (pasted[outside] == 90).all()
-
-
-@pytest.mark.parametrize(
-    ("proposal", "paste", "name"),
-    [((5, 5, 5, 9), (0, 0, 9, 9), "proposal_box"), ((0, 0, 9, 9), (5, 9, 8, 5), "paste_box")],
-)
-def test_a_box_without_area_is_refused(proposal, paste, name):
-    with pytest.raises(ValueError, match=f"Expected {name} with x1 < x2"):
-        render_paste(SOURCE, proposal, HOST, paste, 0.0)
-
-
-PROPOSAL = {"image_id": image_id("one"), "label": "bolt", "x1": 100.0, "y1": 80.0, "x2": 140.0, "y2": 120.0}
-
-
-def _check(host, found=True, hit=True):
-    corners = (11.0, 9.0, 52.0, 49.0) if found else (None,) * 4
-    values = {"host_id": image_id(host), "margin": 0.25, "hit": hit, "score": 0.8 if found else 0.0, "iou": 0.9}
-    paste = {"paste_x1": 10.0, "paste_y1": 10.0, "paste_x2": 50.0, "paste_y2": 50.0}
-    return values | paste | dict(zip(("x1", "y1", "x2", "y2"), corners, strict=True))
-
-
-def _album(broken=()):
+def _tiles(*checks, broken=(), tile_px=120):
     def read(uri, longest_side_px):
         if any(name in uri for name in broken):
             raise ImageFault(uri, "truncated")
-        return _noise(240, 320, len(uri))
+        assert longest_side_px == INPUT_PX
+        return np.random.default_rng(len(uri)).integers(0, 256, (120, 160, 3)).astype(np.uint8)
 
     names = ("one", "two", "three")
-    return Album(read, samples_to_table([sample(name) for name in names]), [image_id(name) for name in names])
+    album = Album(read, samples_to_table([sample(name) for name in names]), [image_id(name) for name in names])
+    return PasteTiles(album, MiningSettings(), INPUT_PX, tile_px).tiles(image_id("one"), "bolt", BOX, checks)
 
 
 @pytest.mark.parametrize(
     ("check", "caption", "kinds"),
     [
-        (_check("two"), "found again: 0.800, IoU 0.900", ["paste", "found"]),
-        (_check("two", hit=False), "found too loosely: 0.800, IoU 0.900", ["paste", "found"]),
-        (_check("two", found=False, hit=False), "not found again", ["paste"]),
+        (_check("two"), "found again: 0.800, IoU 0.900", ["paste", "redetection"]),
+        (_check("two", hit=False), "not found again", ["paste"]),
     ],
 )
-def test_each_paste_is_told_with_its_verdict(check, caption, kinds):
-    source, host = paste_tiles(_album(), PROPOSAL, [check], 120)
-    assert (source.caption, [mark.text for mark in source.marks]) == ("source", ["bolt"])
-    assert (host.caption, [mark.kind for mark in host.marks]) == (caption, kinds)
+def test_each_paste_says_whether_it_was_found_again(check, caption, kinds):
+    source, host = _tiles(check)
+    assert (source.caption, [box.mark.text for box in source.marks]) == ("source", ["bolt"])
+    assert (host.caption, [box.mark.kind for box in host.marks]) == (caption, kinds)
     assert host.alt.startswith("host two.jpg")
 
 
 def test_without_checks_there_is_only_the_source():
-    assert len(paste_tiles(_album(), PROPOSAL, [], 120)) == 1
+    assert len(_tiles()) == 1
 
 
-def test_tiles_show_the_surroundings_with_the_object_inside():
-    source, host = paste_tiles(_album(), PROPOSAL, [_check("two")], 120)
-    (mark,) = source.marks
-    assert max(source.width, source.height) <= 120
-    assert mark.width == pytest.approx(100 * 40 / 128, abs=0.5)
-    assert mark.left + mark.width / 2 == pytest.approx(50, abs=1)
-    assert host.marks[0].left == pytest.approx(100 * 10 / 128, abs=0.5)
+def test_the_source_shows_the_surroundings_with_the_object_in_the_middle():
+    (source,) = _tiles()
+    (box,) = source.marks
+    assert source.width == source.height == 64, "3.2 times the object, in input pixels"
+    assert box.width == pytest.approx(100 * 20 / 64, abs=0.1)
+    assert box.left + box.width / 2 == pytest.approx(50, abs=0.1)
+
+
+def test_a_paste_shows_its_window_with_the_object_where_it_was_put():
+    host = _tiles(_check("two"))[1]
+    # The object has 20 px at the input size, its crop 30, and there are 8 px of the host on each side.
+    assert (host.width, host.height) == (46, 46)
+    pasted, redetection = host.marks
+    assert (pasted.left, pasted.top) == (pytest.approx(100 * 13 / 46, abs=0.01),) * 2
+    assert pasted.width == pytest.approx(100 * 20 / 46, abs=0.01)
+    assert redetection.left - pasted.left == pytest.approx(100 * 0.5 / 46, abs=0.01)
+
+
+def test_a_window_that_is_too_large_is_shrunk():
+    whole, shrunk = _tiles(_check("two"))[1], _tiles(_check("two"), tile_px=40)[1]
+    assert max(shrunk.width, shrunk.height) == 40
+    assert [box.left for box in shrunk.marks] == [box.left for box in whole.marks]
+    assert whole.source.startswith("data:image/webp;"), "pixels as they are"
+    assert shrunk.source.startswith("data:image/jpeg;")
 
 
 @pytest.mark.parametrize(("broken", "missing"), [(("two",), ["", "truncated", ""]), (("one",), ["truncated"])])
-def test_a_image_that_cannot_be_read_leaves_the_others(broken, missing):
-    tiles = paste_tiles(_album(broken), PROPOSAL, [_check("two"), _check("three")], 120)
+def test_an_image_that_cannot_be_read_leaves_the_others(broken, missing):
+    tiles = _tiles(_check("two"), _check("three"), broken=broken)
     assert [tile.missing for tile in tiles] == missing
+
+
+def test_a_paste_that_does_not_fit_its_host_says_so():
+    beyond = _tiles(_check("two", pasted=(290.0, 60.0, 330.0, 100.0)))[1]
+    assert "its file was replaced after it was mined" in beyond.missing
+    assert beyond.source == ""

@@ -29,7 +29,12 @@ from pipeline.report import wording
         (wording.duration(59.6), "1 min 00 s"),
         (wording.duration(3599.6), "1 h 00 min"),
         (wording.duration(7620), "2 h 07 min"),
+        (wording.seconds(None), "–"),
+        (wording.seconds(4.04), "4.0 s"),
+        (wording.sentence("so it is"), "so it is."),
+        (wording.sentence("So it is."), "So it is."),
         (wording.short_id(None), "–"),
+        (wording.short_id(""), "–"),
         (wording.short_id("0123456789abcdef"), "0123456789ab"),
         (wording.file_name("s3://bucket/a/b.jpg"), "b.jpg"),
         (wording.file_name("b.jpg"), "b.jpg"),
@@ -62,5 +67,5 @@ def test_difference(value, before, expected):
         datetime(2026, 1, 2, 5, 4, 5, tzinfo=timezone(timedelta(hours=2))),
     ],
 )
-def test_moments_are_told_in_utc(when):
+def test_moments_are_given_in_utc(when):
     assert wording.moment(when) == "2026-01-02 03:04 UTC"

@@ -45,7 +45,7 @@ ORDINARY = {
     "spread": 0.2,
     "checks": 4,
 }
-JUDGED = {"p_correct": 0.5, "threshold": None, "fate": "ask", "reason": "below_threshold"}
+DECIDED = {"p_correct": 0.5, "threshold": None, "fate": "ask", "reason": "below_threshold"}
 
 
 def evidence_of(*rows):
@@ -55,7 +55,7 @@ def evidence_of(*rows):
 
 def selection_of(*rows):
     """Proposals with their verdicts."""
-    return _table(rows, {**ORDINARY, **JUDGED}, SELECTION_SCHEMA)
+    return _table(rows, {**ORDINARY, **DECIDED}, SELECTION_SCHEMA)
 
 
 def _table(rows, ordinary, schema):
@@ -82,7 +82,7 @@ def drawn_evidence(count, seed=0, *, per_image=10, shift=None, labels=("bolt",))
     Args:
         count: How many.
         seed: Of the draw.
-        per_image: Proposals an image.
+        per_image: Proposals per image.
         shift: Added to the logit of a class, by label.
         labels: Classes, drawn evenly.
 
@@ -93,7 +93,7 @@ def drawn_evidence(count, seed=0, *, per_image=10, shift=None, labels=("bolt",))
     drawn = {name: random.random(count) for name in WEIGHTS}
     label = random.choice(np.array(labels, dtype=object), count)
     logits = INTERCEPT + sum(weight * drawn[name] for name, weight in WEIGHTS.items())
-    logits = logits + np.array([(shift or {}).get(one, 0.0) for one in label])
+    logits = logits + np.array([(shift or {}).get(name, 0.0) for name in label])
     p_true = expit(logits)
     images = [f"i{number // per_image:05d}" for number in range(count)]
     table = with_columns(evidence_of(*[{}] * count), **drawn, label=label, image_id=images)

@@ -18,11 +18,11 @@ def make_pool(images, *, embeddings=None, order=None, seed=0, cycle=0, budget=3)
     """
     ids = list(images)
     vectors = np.eye(max(1, len(ids)))[: len(ids)] if embeddings is None else np.asarray(embeddings, dtype=np.float64)
-    selection = selection_of(*({"image_id": one, **row} for one, rows in images.items() for row in rows))
+    selection = selection_of(*({"image_id": name, **row} for name, rows in images.items() for row in rows))
     return Pool(
         selection if order is None else selection.take(order),
         ids,
-        lambda some: vectors[[ids.index(one) for one in some]],
+        lambda some: vectors[[ids.index(image_id) for image_id in some]],
         seed,
         cycle,
         budget,

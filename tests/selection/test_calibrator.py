@@ -1,4 +1,4 @@
-import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,12 +13,12 @@ from pipeline.selection.calibrator import (
     CLOSER,
     PASTED,
     STRENGTHS,
-    Calibrator,
     feature_matrix,
     fit_calibrator,
     folds_of,
 )
 from tests.selection.evidence import ORDINARY, WEIGHTS, drawn_evidence, evidence_of, with_columns
+from tests.selection.keeping import written_and_read
 
 KNOWN = tuple(WEIGHTS)
 FEATURES = (*CHEAP, *CLOSER, *PASTED)
@@ -39,9 +39,9 @@ def test_features_of_no_boxes():
 
 def test_features_written_out():
     row = {"x1": 0.0, "y1": 0.0, "x2": 40.0, "y2": 10.0, "score": 0.8, "consistency": 0.3}
-    told = dict(zip(FEATURES, feature_matrix(evidence_of(row), FEATURES)[0], strict=True))
+    features = dict(zip(FEATURES, feature_matrix(evidence_of(row), FEATURES)[0], strict=True))
     derived = {"score_logit": np.log(4), "consistency": 0.3, "log_side": np.log(20), "log_aspect": np.log(4)}
-    assert told == pytest.approx({name: derived.get(name, ORDINARY.get(name)) for name in FEATURES}, rel=1e-5)
+    assert features == pytest.approx({name: derived.get(name, ORDINARY.get(name)) for name in FEATURES}, rel=1e-5)
 
 
 @pytest.mark.parametrize(("score", "expected"), [(0.0, -np.log(9999)), (1.0, np.log(9999))])
@@ -78,13 +78,13 @@ def test_predictions_for_no_boxes():
 def test_a_known_model_is_recovered():
     evidence, right, p_true = drawn_evidence(20_000)
     calibrator = fit(evidence, right)
-    assert [len(one) for one in calibrator.knots] == [3, 3, 3]
+    assert [len(places) for places in calibrator.knots] == [3, 3, 3]
     np.testing.assert_allclose(calibrator.predict(evidence), p_true, atol=0.05)
     assert np.abs(calibrator.predict(evidence) - p_true).mean() < 0.01
 
 
 def test_a_bend_is_learnt():
-    """Right between two values of a feature and wrong outside: no straight line tells that."""
+    """Right between two values of a feature and wrong outside: no straight line follows that."""
     random = np.random.default_rng(4)
     evidence, _, _ = drawn_evidence(4_000)
     spread = random.random(4_000)
@@ -102,7 +102,7 @@ def test_probabilities_on_other_images_are_calibrated():
     p_correct = fit(evidence, right, FEATURES).predict(other)
     edges = np.quantile(p_correct, np.linspace(0, 1, 11)[1:-1])
     part = np.digitize(p_correct, edges)
-    gaps = [abs(p_correct[part == one].mean() - other_right[part == one].mean()) for one in range(10)]
+    gaps = [abs(p_correct[part == number].mean() - other_right[part == number].mean()) for number in range(10)]
     assert np.mean(gaps) < 0.04
 
 
@@ -145,9 +145,10 @@ def test_surer_evidence_gives_a_higher_probability():
 def test_far_outside_what_it_was_fitted_on_it_stays_a_probability():
     evidence, right, _ = drawn_evidence(500)
     calibrator = fit(evidence, right)
-    extreme = Calibrator(**{**calibrator.to_json(), "weights": tuple(1e4 * w for w in calibrator.weights)})
-    p_correct = extreme.predict(evidence_of({"score": 0.0}, {"score": 1.0}))
-    assert ((p_correct >= 0) & (p_correct <= 1)).all()
+    extreme = replace(calibrator, weights=tuple(1e4 * weight for weight in calibrator.weights))
+    worst = {"score": 0.0, "consistency": 0.0, "closeup_score": 1.0}
+    best = {"score": 1.0, "consistency": 1.0, "closeup_score": 0.0}
+    assert extreme.predict(evidence_of(worst, best)).tolist() == [0.0, 1.0], "it saturates, and is no NaN"
 
 
 # Classes
@@ -198,7 +199,7 @@ def test_near_duplicates_are_in_one_fold():
     evidence, _, _ = drawn_evidence(60, per_image=3)
     images = evidence["image_id"].to_numpy(zero_copy_only=False)
     family = np.unique(images, return_inverse=True)[1] // 4
-    folds = folds_of(evidence.append_column("group_id", pa.array([str(one) for one in family])), 5)
+    folds = folds_of(evidence.append_column("group_id", pa.array([str(number) for number in family])), 5)
     assert len(folds) == 5
     for fitted, left_out in folds:
         assert not set(family[fitted]) & set(family[left_out])
@@ -207,10 +208,10 @@ def test_near_duplicates_are_in_one_fold():
 # Keeping
 
 
-def test_json_and_back():
+def test_it_is_read_back_as_it_was(tmp_path):
     evidence, right, _ = drawn_evidence(200, labels=("bolt", "gear"))
     calibrator = fit(evidence, right, FEATURES, min_class_boxes=30)
-    again = Calibrator.from_json(json.loads(json.dumps(calibrator.to_json(), allow_nan=False)))
+    again = written_and_read(calibrator, tmp_path)
     assert again == calibrator
     np.testing.assert_array_equal(again.predict(evidence), calibrator.predict(evidence))
 

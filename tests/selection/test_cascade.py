@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -8,11 +6,12 @@ from sklearn.metrics import roc_auc_score
 
 from pipeline.errors import ArtefactError
 from pipeline.selection.calibrator import CLOSER, LOOKED, PASTED, Calibrator
-from pipeline.selection.cascade import SPENT, Cascade, fit_cascade, out_of_fold
+from pipeline.selection.cascade import SPENT, Cascade, CascadePlan, KnownBoxes, fit_cascade, out_of_fold
 from pipeline.selection.class_affinity import NOTHING
 from pipeline.selection.escalation import LOOK
 from pipeline.settings import SelectionSettings
 from tests.selection.evidence import evidence_of, with_columns
+from tests.selection.keeping import written_and_read
 
 SETTINGS = SelectionSettings(target_precision=0.8, confidence=0.9, min_class_boxes=10**6)
 UNMEASURED = {**dict.fromkeys((*LOOKED, *CLOSER, *PASTED)), "checks": 0}
@@ -32,17 +31,17 @@ def cascade(*advancing, model_id="m1"):
 
 
 def drawn(count=1_500, seed=0, labels=("bolt",), weak=()):
-    """Boxes of which each stage tells more; those of weak classes are seldom right."""
+    """Boxes of which each stage says more; those of weak classes are seldom right."""
     random = np.random.default_rng(seed)
     label = random.choice(np.array(labels, dtype=object), count)
-    score, second, agreement, consistency = random.random((4, count))
-    down = np.array([6.0 if one in weak else 0.0 for one in label])
-    p_true = expit(6 * score + 4 * second + 6 * agreement + 6 * consistency - 13 - down)
+    score, augmented, closeup, consistency = random.random((4, count))
+    down = np.where(np.isin(label.astype(str), weak), 6.0, 0.0)
+    p_true = expit(6 * score + 4 * augmented + 6 * closeup + 6 * consistency - 13 - down)
     table = with_columns(
         evidence_of(*[{}] * count),
         score=score,
-        tta_score=second,
-        closeup_score=agreement,
+        tta_score=augmented,
+        closeup_score=closeup,
         consistency=consistency,
         label=label,
         image_id=[f"i{number // 10:04d}" for number in range(count)],
@@ -50,8 +49,8 @@ def drawn(count=1_500, seed=0, labels=("bolt",), weak=()):
     return table, random.random(count) < p_true
 
 
-def prices(count, looked=0.05, alone=0.01, pasted=0.1):
-    return np.tile([looked, alone, pasted], (count, 1))
+def prices(count, augmented=0.05, closeup=0.01, pasted=0.1):
+    return np.tile([augmented, closeup, pasted], (count, 1))
 
 
 def objects(evidence, right):
@@ -60,13 +59,14 @@ def objects(evidence, right):
 
 
 def fitted(evidence, right, budget=None, settings=SETTINGS):
-    told = (right, objects(evidence, right), prices(len(right)), settings)
-    return fit_cascade([evidence], *told, rounds=(4,), budget=budget, model_id="m1")
+    known = KnownBoxes((evidence,), right, objects(evidence, right), prices(len(right)))
+    return fit_cascade(known, CascadePlan(settings, (4,), budget, "m1"))
 
 
 def left_out(evidence, right, budget=None, shown=None):
-    told = (right, objects(evidence, right) if shown is None else shown, prices(len(right)), SETTINGS)
-    return out_of_fold([evidence], *told, rounds=(4,), budget=budget, model_id="m1")
+    shown = objects(evidence, right) if shown is None else shown
+    known = KnownBoxes((evidence,), right, shown, prices(len(right)))
+    return out_of_fold(known, CascadePlan(SETTINGS, (4,), budget, "m1"))
 
 
 # Where a proposal stands
@@ -84,12 +84,12 @@ def test_each_proposal_is_judged_by_what_is_known_of_it():
     np.testing.assert_allclose(cascade().predict(evidence_of(*np.roll(rows, 1))), np.roll(expected, 1), rtol=1e-5)
 
 
-def test_nothing_is_told_of_no_proposals():
+def test_no_proposals():
     assert cascade().predict(evidence_of()).shape == cascade().advances(evidence_of()).shape == (0,)
     assert cascade().replay([evidence_of()]).shape == (0,)
 
 
-def test_who_climbs():
+def test_who_advances():
     rows = evidence_of(
         {"tta_score": 0.5, **NOT_SHOWN},
         {"tta_score": 0.9, **NOT_SHOWN},
@@ -97,19 +97,19 @@ def test_who_climbs():
         {"closeup_score": 0.9, **NOT_PASTED},
         {"closeup_score": 0.5, **NOT_PASTED},
     )
-    told = cascade({}, {"bolt": (0.4, 0.6)}, {"bolt": (0.8, 0.9)}).advances(rows)
-    assert told.tolist() == [True, False, False, True, False]
+    advancing = cascade({}, {"bolt": (0.4, 0.6)}, {"bolt": (0.8, 0.9)}).advances(rows)
+    assert advancing.tolist() == [True, False, False, True, False]
 
 
-def test_all_proposals_of_a_image_climb_to_a_second_look_together():
+def test_all_proposals_of_an_image_advance_to_its_augmented_view_together():
     rows = evidence_of(
         {"score": 0.5, "image_id": "a", **UNMEASURED},
         {"score": 0.9, "image_id": "a", **UNMEASURED},
         {"score": 0.9, "image_id": "b", **UNMEASURED},
         {"score": 0.1, "image_id": "a", "label": "gear", **UNMEASURED},
     )
-    told = cascade({"bolt": (0.4, 0.6)}, {}, {}).advances(rows)
-    assert told.tolist() == [True, True, False, True]
+    advancing = cascade({"bolt": (0.4, 0.6)}, {}, {}).advances(rows)
+    assert advancing.tolist() == [True, True, False, True]
 
 
 def pool_would_get(made, rounds):
@@ -117,21 +117,21 @@ def pool_would_get(made, rounds):
     whole = rounds[-1]
     nothing = {name: [None] * len(whole) for name in (*LOOKED, *CLOSER, *PASTED)}
     evidence = with_columns(whole, **nothing, checks=[0] * len(whole))
-    steps = [(LOOKED, whole), (CLOSER, whole), *((("checks", *PASTED), one) for one in rounds)]
-    rows, climbed = made.advances(evidence), []
+    steps = [(LOOKED, whole), (CLOSER, whole), *((("checks", *PASTED), table) for table in rounds)]
+    rows, advanced = made.advances(evidence), []
     for names, table in steps:
-        climbed.append(int(rows.sum()))
+        advanced.append(int(rows.sum()))
         known = {name: np.where(rows, table[name].to_pylist(), evidence[name].to_pylist()).tolist() for name in names}
         evidence = with_columns(evidence, **known)
         rows = rows & made.advances(evidence)
-    return evidence, climbed
+    return evidence, advanced
 
 
 def test_a_replay_is_what_the_pool_would_have_got():
     evidence, right = drawn()
     made = fitted(evidence, right, budget=0.05)
-    pool, climbed = pool_would_get(made, [evidence])
-    assert 0 < climbed[2] < climbed[1] < climbed[0] < len(right)
+    pool, advanced = pool_would_get(made, [evidence])
+    assert 0 < advanced[2] < advanced[1] < advanced[0] < len(right)
     np.testing.assert_allclose(made.replay([evidence]), made.predict(pool))
 
 
@@ -145,7 +145,7 @@ def looked_at(made, evidence):
     return (low <= p_correct) & (p_correct <= high)
 
 
-def test_those_climb_that_lie_next_to_the_threshold():
+def test_those_advance_that_lie_next_to_the_threshold():
     evidence, right = drawn()
     made = fitted(evidence, right, budget=0.02)
     low, high = made.advancing[LOOK]["bolt"]
@@ -154,7 +154,7 @@ def test_those_climb_that_lie_next_to_the_threshold():
     assert 0 < len(images) * 0.05 <= 0.02 * 150 * SPENT
 
 
-def test_a_second_look_is_paid_for_once_a_image():
+def test_an_augmented_view_is_paid_for_once_per_image():
     evidence, right = drawn()
     one_image = with_columns(evidence, image_id=["i0"] * len(right))
     least = 0.05 / SPENT
@@ -167,9 +167,11 @@ def test_checks_stay_within_the_budget(budget):
     evidence, right = drawn()
     made = fitted(evidence, right, budget)
     pool, _ = pool_would_get(made, [evidence])
-    looks = len(set(pool["image_id"].filter(pool["tta_score"].is_valid()).to_pylist()))
+    views = len(set(pool["image_id"].filter(pool["tta_score"].is_valid()).to_pylist()))
     shown, pasted = len(right) - pool["closeup_score"].null_count, int((pool["checks"].to_numpy() > 0).sum())
-    assert looks * 0.05 + shown * 0.01 + pasted * 0.1 <= budget * 150 + 1e-9
+    spent = views * 0.05 + shown * 0.01 + pasted * 0.1
+    assert spent <= budget * 150 + 1e-9
+    assert (spent > 0) == (budget > 0)
 
 
 def test_more_is_checked_where_more_may_be_spent():
@@ -184,8 +186,8 @@ def test_more_is_checked_where_more_may_be_spent():
 
 def test_without_a_limit_proposals_that_no_evidence_can_carry_stay_where_they_are():
     evidence, right = drawn()
-    agreement = np.full(len(right), 0.5)
-    idle = with_columns(evidence, tta_score=agreement, closeup_score=agreement, consistency=agreement)
+    same = np.full(len(right), 0.5)
+    idle = with_columns(evidence, tta_score=same, closeup_score=same, consistency=same)
     made = fitted(idle, right, settings=SETTINGS.model_copy(update={"target_precision": 0.4}))
     low, high = made.advancing[0]["bolt"]
     assert high - low < 0.1, "the next stage moves nobody"
@@ -195,7 +197,7 @@ def test_a_class_that_cannot_be_certified_is_not_checked():
     evidence, right = drawn(labels=("bolt", "gear"), weak=("gear",))
     settings = SETTINGS.model_copy(update={"min_class_boxes": 30})
     made = fitted(evidence, right, settings=settings)
-    assert [set(one) for one in made.advancing] == [{"bolt"}] * 3
+    assert [set(ranges) for ranges in made.advancing] == [{"bolt"}] * 3
 
 
 def test_where_no_class_can_be_certified_nothing_is_checked():
@@ -216,11 +218,11 @@ def in_rounds(count=1_500):
 
 def fitted_in_rounds(rounds, right, budget):
     costs = np.tile([0.05, 0.01, 0.05, 0.05], (len(right), 1))
-    told = (right, objects(rounds[0], right), costs, SETTINGS)
-    return fit_cascade(rounds, *told, rounds=(2, 4), budget=budget, model_id="m1")
+    known = KnownBoxes(tuple(rounds), right, objects(rounds[0], right), costs)
+    return fit_cascade(known, CascadePlan(SETTINGS, (2, 4), budget, "m1"))
 
 
-def test_a_round_has_a_rung_of_its_own_and_few_need_the_last():
+def test_a_round_has_a_stage_of_its_own_and_few_need_the_last():
     rounds, right = in_rounds()
     made = fitted_in_rounds(rounds, right, budget=0.6)
     assert len(made.stages) == 5
@@ -232,8 +234,8 @@ def test_a_round_has_a_rung_of_its_own_and_few_need_the_last():
 def test_a_replay_in_rounds_is_what_the_pool_would_have_got():
     rounds, right = in_rounds()
     made = fitted_in_rounds(rounds, right, budget=0.6)
-    pool, climbed = pool_would_get(made, rounds)
-    assert 0 < climbed[-1] < climbed[-2]
+    pool, advanced = pool_would_get(made, rounds)
+    assert 0 < advanced[-1] < advanced[-2]
     np.testing.assert_allclose(made.replay(rounds), made.predict(pool))
 
 
@@ -244,13 +246,12 @@ def test_evidence_that_is_paid_for_sharpens_the_judgement():
     evidence, right = drawn()
     gated, full = left_out(evidence, right, 0.3)
     cheap, _ = left_out(evidence, right, 0.0)
-    brier = [np.mean((one - right) ** 2) for one in (full, gated, cheap)]
-    assert brier == sorted(brier)
-    assert brier[0] < brier[2]
+    brier = [np.mean((p_correct - right) ** 2) for p_correct in (full, gated, cheap)]
+    assert brier[0] < brier[1] < brier[2]
 
 
-def test_no_box_is_judged_by_a_ladder_that_saw_its_image():
-    """Features that only tell images apart: learnt by heart they look good, out of fold they do not."""
+def test_no_box_is_judged_by_a_cascade_that_saw_its_image():
+    """Features that only distinguish images: learnt by heart they look good, out of fold they do not."""
     random = np.random.default_rng(1)
     right = np.repeat(random.permutation(np.arange(20) % 2 == 0), 20)
     names = ("score", "entropy", "closeup_score", "consistency", "spread", "votes")
@@ -262,8 +263,8 @@ def test_no_box_is_judged_by_a_ladder_that_saw_its_image():
     by_heart = fitted(evidence, right).predict_on(-1, evidence)
     gated, full = left_out(evidence, right)
     assert by_heart[right].mean() - by_heart[~right].mean() > 0.1
-    for one in (gated, full):
-        assert one[right].mean() - one[~right].mean() < 0.05
+    for p_correct in (gated, full):
+        assert p_correct[right].mean() - p_correct[~right].mean() < 0.05
 
 
 def test_what_objects_look_like_sharpens_the_judgement():
@@ -271,7 +272,7 @@ def test_what_objects_look_like_sharpens_the_judgement():
     evidence, _ = drawn()
     right = np.random.default_rng(3).random(len(evidence)) < 0.5
     towards = np.random.default_rng(4).normal(np.where(right, 1.0, -1.0), 1.0)
-    seen = with_columns(evidence, embedding=[[one, 0.5] for one in towards.tolist()])
+    seen = with_columns(evidence, embedding=[[value, 0.5] for value in towards.tolist()])
     shown = np.where(right, "bolt", "gear")
     (with_it, _), (without, _) = left_out(seen, right, 0.0, shown), left_out(evidence, right, 0.0, shown)
     assert roc_auc_score(right, with_it) > 0.85
@@ -281,18 +282,18 @@ def test_what_objects_look_like_sharpens_the_judgement():
 @pytest.mark.parametrize("count", [0, 1, 10])
 def test_few_boxes_and_a_single_image(count):
     evidence, right = drawn(count)
-    for one in left_out(evidence, right):
-        assert one.shape == (count,)
-        assert ((one > 0) & (one < 1)).all()
+    for p_correct in left_out(evidence, right):
+        assert p_correct.shape == (count,)
+        assert ((p_correct > 0) & (p_correct < 1)).all()
 
 
 # Keeping
 
 
-def test_json_and_back():
+def test_it_is_read_back_as_it_was(tmp_path):
     evidence, right = drawn(300)
     made = fitted(evidence, right, budget=0.5)
-    again = Cascade.from_json(json.loads(json.dumps(made.to_json(), allow_nan=False)))
+    again = written_and_read(made, tmp_path)
     assert again == made
     np.testing.assert_array_equal(again.replay([evidence]), made.replay([evidence]))
 

@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 from scipy.special import logit
@@ -14,6 +12,7 @@ from pipeline.selection.class_affinity import (
     with_affinity,
 )
 from tests.selection.evidence import evidence_of, with_columns
+from tests.selection.keeping import written_and_read
 
 CENTERS = {"bolt": (1.0, 0.0, 0.0), "gear": (0.0, 1.0, 0.0), NOTHING: (0.0, 0.0, 1.0)}
 
@@ -22,7 +21,7 @@ def drawn(count=300, seed=0, noise=0.2, classes=tuple(CENTERS), label="bolt"):
     """Proposals of one class that show objects of several, each class about a place of its own."""
     random = np.random.default_rng(seed)
     shown = random.choice(np.array(classes), count)
-    vectors = np.array([CENTERS[one] for one in shown]).reshape(count, 3) + random.normal(0, noise, (count, 3))
+    vectors = np.array([CENTERS[name] for name in shown]).reshape(count, 3) + random.normal(0, noise, (count, 3))
     rows = with_columns(
         evidence_of(*[{}] * count),
         embedding=vectors.tolist(),
@@ -34,19 +33,20 @@ def drawn(count=300, seed=0, noise=0.2, classes=tuple(CENTERS), label="bolt"):
 
 def test_an_object_of_its_class_is_like_it_and_another_is_not():
     rows, shown = drawn()
-    own, rival = fit_class_affinity(rows, shown).measure(drawn(seed=1)[0]).T
+    own, other = fit_class_affinity(rows, shown).measure(drawn(seed=1)[0]).T
     shown = drawn(seed=1)[1]
     assert own[shown == "bolt"].min() > 0 > own[shown != "bolt"].max()
-    assert rival[shown == "bolt"].min() > 0 > rival[shown == "gear"].max()
-    background = rival[shown == NOTHING]
-    assert abs(background.mean()) < abs(rival[shown == "gear"].mean()) / 2, "background is no rival"
+    assert other[shown == "bolt"].min() > 0 > other[shown == "gear"].max()
+    background = other[shown == NOTHING]
+    assert abs(background.mean()) < abs(other[shown == "gear"].mean()) / 2, "background is no other class"
 
 
 def test_features_are_bounded():
     rows, shown = drawn(noise=0.0)
-    own, rival = fit_class_affinity(rows, shown).measure(rows).T
+    own, other = fit_class_affinity(rows, shown).measure(rows).T
     assert np.abs(own).max() <= logit(1 - 1e-3) + 1e-9
-    assert np.abs(rival).max() <= np.log(999) + 1e-9
+    assert np.abs(other).max() <= np.log(999) + 1e-9
+    assert min(np.abs(own).max(), np.abs(other).max()) > 3, "objects that are all alike are recognised surely"
 
 
 @pytest.mark.parametrize("pair", [("bolt", "gear"), ("bolt", NOTHING), ("gear", NOTHING)])
@@ -75,20 +75,20 @@ def test_where_there_is_nothing_to_learn(shown):
 
 
 @pytest.mark.parametrize("embedding", [[], [0.6, 0.8]])
-def test_embeddings_that_tell_nothing(embedding):
+def test_embeddings_that_are_all_the_same(embedding):
     rows = with_columns(evidence_of({}, {}), embedding=[embedding, embedding])
     assert fit_class_affinity(rows, np.array(["bolt", NOTHING])) == ClassAffinity()
 
 
-def test_unseen_likeness_is_learnt_from_other_images():
-    """Each image has a look of its own, which tells its objects by heart and no others."""
+def test_the_affinity_of_an_image_is_learnt_from_other_images():
+    """Each image has a look of its own, which gives its own objects away and no others."""
     random = np.random.default_rng(5)
     looks = random.normal(size=(60, 40)).repeat(10, axis=0)
     shown = np.repeat(np.where(random.permutation(60) % 2 == 0, "bolt", NOTHING), 10)
     rows = with_columns(drawn(600)[0], embedding=looks.tolist())
     by_heart = fit_class_affinity(rows, shown).measure(rows)[:, 0]
     unseen = affinity_out_of_fold(rows, shown, folds_of(rows, 5))[:, 0]
-    gap = [one[shown == "bolt"].mean() - one[shown == NOTHING].mean() for one in (by_heart, unseen)]
+    gap = [own[shown == "bolt"].mean() - own[shown == NOTHING].mean() for own in (by_heart, unseen)]
     assert gap[0] > 3
     assert gap[1] < 1
     assert not np.isnan(unseen).any()
@@ -108,9 +108,9 @@ def test_part_by_part_is_all_at_once(size):
     assert made.measure_parts([]).shape == (0, 2)
 
 
-def test_json_and_back():
+def test_it_is_read_back_as_it_was(tmp_path):
     rows, shown = drawn()
     made = fit_class_affinity(rows, shown)
-    again = ClassAffinity.from_json(json.loads(json.dumps(made.to_json(), allow_nan=False)))
+    again = written_and_read(made, tmp_path)
     assert again == made
     np.testing.assert_array_equal(again.measure(rows), made.measure(rows))

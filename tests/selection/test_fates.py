@@ -3,8 +3,8 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from pipeline.artefacts import Certificate
 from pipeline.records import SELECTION_SCHEMA, Box, Fate, Region, Source
-from pipeline.selection.certificates import Certificate
 from pipeline.selection.fates import (
     AUDITED,
     REASONS,
@@ -111,7 +111,8 @@ def test_no_box_is_stored_on_the_wrong_side_of_its_threshold():
     thresholds = random.random(200)
     p_correct = thresholds + random.uniform(-1e-8, 1e-8, 200)
     p_correct[:20] = thresholds[:20]
-    certificates = {f"class{number}": certificate(f"class{number}", one) for number, one in enumerate(thresholds)}
+    labels = [f"class{number}" for number in range(len(thresholds))]
+    certificates = {label: certificate(label, at) for label, at in zip(labels, thresholds, strict=True)}
     rows = [{"label": label} for label in certificates]
     selection = decided(evidence_of(*rows), p_correct, certificates, drop_below=0.0)
     stored, threshold = selection["p_correct"].to_numpy(), selection["threshold"].to_numpy()
@@ -130,12 +131,12 @@ def test_without_certificates_nothing_is_written_by_the_machine():
 # Images
 
 
-def judged(*rows):
+def decided_rows(*rows):
     """From `(image, fate, p_correct)`."""
     return selection_of(*({"image_id": image, "fate": fate, "p_correct": p} for image, fate, p in rows))
 
 
-SURE = judged(
+SURE = decided_rows(
     ("c", "pseudo", 0.9), ("a", "pseudo", 0.95), ("a", "pseudo", 0.85), ("b", "pseudo", 0.99), ("b", "ask", 0.1),
     ("d", "ask", 0.5), ("e", "drop", 0.01),
 )  # fmt: skip
@@ -195,7 +196,7 @@ def test_an_unchecked_box_has_no_consistency():
     assert boxes_of(selection, Fate.PSEUDO, MOMENT)["i0"][0].consistency is None
 
 
-def test_ids_are_stable_and_tell_boxes_apart():
+def test_ids_are_stable_and_distinguish_boxes():
     rows = [
         {},
         {"x1": 11.0},
@@ -223,7 +224,7 @@ def test_unsure_boxes_become_regions():
 def missing(per_image):
     """As many missed bolts in every image, whatever is proposed."""
     nothing = (0.0,) * 4
-    return MissedObjectsModel(("bolt",), (per_image,), nothing, (1.0,) * 4, nothing, 0.0, "m1")
+    return MissedObjectsModel(("bolt",), (per_image,), nothing, (1.0,) * 4, nothing, 0.0)
 
 
 def test_boxes_that_are_neither_learnt_nor_ignored_and_what_was_never_proposed_are_expected_as_background():
@@ -273,7 +274,7 @@ def test_images_with_soft_labels_alone_are_learnt_from_too():
     assert pseudo_images(SOFT, set(), 1, 0.5) == ["a"]
 
 
-def test_soft_boxes_are_told_from_promised_ones():
+def test_soft_boxes_have_a_source_of_their_own():
     boxes = boxes_of(SOFT.filter(is_soft(0.5)), Fate.ASK, MOMENT, Source.SOFT)
     assert {image_id: [(box.source, box.p_correct) for box in own] for image_id, own in boxes.items()} == {
         "a": [(Source.SOFT, pytest.approx(0.6))],

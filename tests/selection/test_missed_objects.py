@@ -1,12 +1,11 @@
-import json
-
 import numpy as np
 import pytest
 
-from pipeline.matching import match_proposals
-from pipeline.selection.missed_objects import MissedObjectsModel, fit_missed_objects, recall_by_class_and_size
+from pipeline.detector.evaluation.proposal_matching import match_proposals
+from pipeline.selection.missed_objects import fit_missed_objects, recall_by_class_and_size
 from tests.builders import box, sample
 from tests.selection.evidence import evidence_of
+from tests.selection.keeping import written_and_read
 
 LABELS = ("bolt", "nut")
 SMALL, MEDIUM, LARGE = (0, 0, 31, 32), (100, 0, 132, 32), (200, 0, 296, 96)
@@ -29,7 +28,7 @@ def test_recall_by_class_and_size():
     first = sample("a", box(*SMALL), box(*MEDIUM), box(*LARGE, label="nut"))
     second = sample("b", box(*SMALL))
     found = recall_of([first, second], proposal(first.image_id, MEDIUM), proposal(second.image_id, SMALL))
-    counts = [(one.label, one.size, one.objects, one.found) for one in found]
+    counts = [(row.label, row.size, row.objects, row.found) for row in found]
     assert counts == [("bolt", "small", 2, 1), ("bolt", "medium", 1, 1), ("nut", "large", 1, 0)]
 
 
@@ -40,14 +39,14 @@ def test_recall_by_class_and_size():
 )
 def test_its_interval_is_that_of_clopper_and_pearson(objects, found, lower, upper):
     samples = [sample(f"i{number}", box(*MEDIUM)) for number in range(objects)]
-    (one,) = recall_of(samples, *(proposal(own.image_id, MEDIUM) for own in samples[:found]))
-    assert (one.objects, one.found) == (objects, found)
-    assert (one.lower, one.upper) == pytest.approx((lower, upper), abs=1e-4)
+    (recall,) = recall_of(samples, *(proposal(own.image_id, MEDIUM) for own in samples[:found]))
+    assert (recall.objects, recall.found) == (objects, found)
+    assert (recall.lower, recall.upper) == pytest.approx((lower, upper), abs=1e-4)
 
 
 def test_an_object_that_two_proposals_find_is_found_once():
-    one = sample("a", box(*MEDIUM), box(*LARGE))
-    (medium, large) = recall_of([one], proposal(one.image_id, MEDIUM), proposal(one.image_id, MEDIUM))
+    own = sample("a", box(*MEDIUM), box(*LARGE))
+    (medium, large) = recall_of([own], proposal(own.image_id, MEDIUM), proposal(own.image_id, MEDIUM))
     assert (medium.found, large.found) == (1, 0)
 
 
@@ -55,7 +54,7 @@ def test_no_objects_have_no_recall():
     assert recall_of([sample("a")]) == []
 
 
-# Expected misses
+# Expected missed objects
 
 
 def world(count, seed=0):
@@ -78,15 +77,15 @@ def world(count, seed=0):
 
 
 def fitted(count=200):
-    return fit_missed_objects(*world(count), LABELS, "m1")
+    return fit_missed_objects(*world(count), LABELS)
 
 
 def test_misses_are_expected_where_they_are():
     samples, rows, p_correct, right = world(800, seed=1)
-    images = [one.image_id for one in samples]
+    images = [own.image_id for own in samples]
     expected = fitted(800).predict(rows, p_correct, images)
-    true = np.array([len(one.boxes) for one in samples]) - np.bincount(
-        [images.index(one) for one in rows["image_id"].to_pylist()], weights=right, minlength=len(images)
+    true = np.array([len(own.boxes) for own in samples]) - np.bincount(
+        [images.index(image_id) for image_id in rows["image_id"].to_pylist()], weights=right, minlength=len(images)
     )
     assert expected.shape == (800, 2)
     assert expected.sum() == pytest.approx(true.sum(), rel=0.15)
@@ -102,7 +101,7 @@ def test_an_image_far_from_all_that_was_held_back_gets_no_absurd_number():
 
 def test_the_order_of_images_and_proposals_has_no_part_in_it():
     samples, rows, p_correct, _ = world(20, seed=2)
-    images, backwards = [one.image_id for one in samples], np.arange(len(p_correct))[::-1]
+    images, backwards = [own.image_id for own in samples], np.arange(len(p_correct))[::-1]
     model = fitted()
     np.testing.assert_allclose(
         model.predict(rows, p_correct, images)[::-1],
@@ -111,20 +110,20 @@ def test_the_order_of_images_and_proposals_has_no_part_in_it():
 
 
 def test_without_held_back_images_next_to_nothing_is_expected():
-    model = fit_missed_objects([], evidence_of(), np.zeros(0), np.zeros(0, dtype=bool), LABELS, "m1")
+    model = fit_missed_objects([], evidence_of(), np.zeros(0), np.zeros(0, dtype=bool), LABELS)
     assert (model.predict(evidence_of({"image_id": "a"}), np.array([0.5]), ["a", "b"]) < 0.05).all()
 
 
 def test_where_nothing_was_missed_little_is_expected_and_less_the_more_was_looked_at():
     def expected(count):
         samples = [sample(f"i{number}", box(*MEDIUM)) for number in range(count)]
-        rows = evidence_of(*({"image_id": one.image_id} for one in samples))
-        model = fit_missed_objects(samples, rows, np.full(count, 0.9), np.ones(count, dtype=bool), LABELS, "m1")
+        rows = evidence_of(*({"image_id": own.image_id} for own in samples))
+        model = fit_missed_objects(samples, rows, np.full(count, 0.9), np.ones(count, dtype=bool), LABELS)
         return float(model.predict(rows, np.full(count, 0.9), ["i"]).sum())
 
     assert 0 < expected(100) < expected(5) < 0.05
 
 
-def test_json_and_back():
+def test_it_is_read_back_as_it_was(tmp_path):
     model = fitted(50)
-    assert MissedObjectsModel.from_json(json.loads(json.dumps(model.to_json(), allow_nan=False))) == model
+    assert written_and_read(model, tmp_path) == model

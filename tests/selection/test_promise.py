@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit
 from scipy.stats import binom
 
-from pipeline.selection.cascade import fit_cascade, out_of_fold
+from pipeline.selection.cascade import CascadePlan, KnownBoxes, fit_cascade, out_of_fold
 from pipeline.selection.certificates import certify_class
 from pipeline.selection.class_affinity import NOTHING
 from pipeline.selection.clusters import error_correlation
@@ -15,7 +15,7 @@ from tests.selection.evidence import evidence_of, with_columns
 TARGET, CONFIDENCE, BOXES_AN_IMAGE = 0.9, 0.95, 10
 SETTINGS = SelectionSettings(target_precision=TARGET, confidence=CONFIDENCE, min_class_boxes=10**6)
 WEIGHTS = {"score": 5.0, "tta_score": 3.0, "closeup_score": 2.0, "consistency": 2.0}
-FITTED = {"rounds": (4,), "budget": 0.25, "model_id": "m1"}
+PLAN = CascadePlan(SETTINGS, rounds=(4,), budget=0.25, model_id="m1")
 
 
 def drawn(random, images, shared):
@@ -39,17 +39,17 @@ def found_precision(seed, images, shared):
     random = np.random.default_rng(seed)
     held_back, right, _ = drawn(random, images, shared)
     prices = np.tile([1.44, 0.02, 0.1], (len(right), 1))
-    given = ([held_back], right, np.where(right, "bolt", NOTHING), prices, SETTINGS)
-    p_correct, _ = out_of_fold(*given, **FITTED)
+    known = KnownBoxes((held_back,), right, np.where(right, "bolt", NOTHING), prices)
+    p_correct, _ = out_of_fold(known, PLAN)
     groups = np.repeat(np.arange(images), BOXES_AN_IMAGE)
     correlation = error_correlation(p_correct, right, groups)
-    told = certify_class(
+    certificate = certify_class(
         "bolt", p_correct, right, groups, target=TARGET, confidence=CONFIDENCE, correlation=correlation
     )
-    if not told.certified:
+    if not certificate.certified:
         return None
     pool, _, p_true = drawn(random, 1_500, shared)
-    written = fit_cascade(*given, **FITTED).replay([pool]) >= told.threshold
+    written = fit_cascade(known, PLAN).replay([pool]) >= certificate.threshold
     return p_true[written].mean() if written.any() else 1.0
 
 
@@ -57,8 +57,8 @@ def found_precision(seed, images, shared):
 @pytest.mark.parametrize(("images", "shared"), [(40, 0.5), (100, 1.0)])
 def test_promises_made_out_of_fold_are_kept_by_the_fit_on_all(images, shared):
     draws = 60
-    found = [found_precision(seed, images, shared) for seed in range(draws)]
-    certified = [one for one in found if one is not None]
+    precisions = [found_precision(seed, images, shared) for seed in range(draws)]
+    certified = [precision for precision in precisions if precision is not None]
     assert len(certified) >= 5
-    broken = sum(one < TARGET for one in certified)
+    broken = sum(precision < TARGET for precision in certified)
     assert broken <= binom.ppf(0.99, draws, 1 - CONFIDENCE), f"{broken} of {draws}"

@@ -5,7 +5,8 @@ import pytest
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-from pipeline.selection.quality import measure
+from pipeline.seeds import numpy_generator
+from pipeline.selection.quality import RESAMPLES, auroc, auroc_gain, measure_score
 
 
 def drawn(count=300, seed=0, per_image=10):
@@ -19,7 +20,9 @@ def drawn(count=300, seed=0, per_image=10):
 def measured(score, right, images=None, true_boxes=None, seed=0):
     score, right = np.array(score, dtype=np.float64), np.array(right, dtype=bool)
     images = np.array([f"i{index}" for index in range(len(score))]) if images is None else images
-    return measure(score, right, images, true_boxes=int(right.sum()) if true_boxes is None else true_boxes, seed=seed)
+    return measure_score(
+        score, right, images, true_boxes=int(right.sum()) if true_boxes is None else true_boxes, seed=seed
+    )
 
 
 def test_no_boxes_are_an_error():
@@ -67,7 +70,7 @@ def test_calibration_error_written_out():
     quality = measured(score, right)
     assert quality.ece == pytest.approx((0.2 + 0.3) / 2)
     assert quality.brier == pytest.approx((0.04 + (0.64 + 0.04) / 2) / 2)
-    assert quality.reliability == [pytest.approx((0.2, 0.0, 2))] * 5 + [pytest.approx((0.8, 0.5, 2))] * 5
+    assert quality.reliability == (pytest.approx((0.2, 0.0, 2)),) * 5 + (pytest.approx((0.8, 0.5, 2)),) * 5
 
 
 @pytest.mark.parametrize("count", [1, 3, 10, 11, 300])
@@ -123,7 +126,7 @@ def test_recall_equals_a_naive_search_over_thresholds():
     score = score.round(1)
     score[right] = np.minimum(score[right] + 0.3, 1.0)
     kept = [score >= threshold for threshold in np.unique(score)]
-    best = max((right[one].sum() for one in kept if right[one].mean() >= 0.95), default=0)
+    best = max((right[rows].sum() for rows in kept if right[rows].mean() >= 0.95), default=0)
     assert 0 < best < right.sum()
     assert measured(score, right, images, true_boxes=90).recall_at_p95 == pytest.approx(best / 90)
 
@@ -169,3 +172,41 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
 def test_one_or_two_images_have_an_interval_too(right_in, wrong_in):
     quality = measured([0.9, 0.1], [1, 0], np.array([right_in, wrong_in]))
     assert quality.auroc_interval == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("right", "score", "expected"),
+    [
+        ([], [], None),
+        ([True, True], [0.1, 0.2], None),
+        ([False, False], [0.1, 0.2], None),
+        ([False, True], [0.1, 0.2], 1.0),
+        ([True, False], [0.1, 0.2], 0.0),
+        ([True, False], [0.2, 0.2], 0.5),
+        ([True, False, False, True], [0.9, 0.8, 0.1, 0.3], 0.75),
+    ],
+)
+def test_auroc_is_the_chance_that_a_right_box_scores_above_a_wrong_one(right, score, expected):
+    assert auroc(np.array(score), np.array(right, dtype=bool)) == expected
+
+
+def test_auroc_agrees_with_a_count_of_all_pairs():
+    random = np.random.default_rng(0)
+    right, score = random.random(60) < 0.4, random.integers(0, 9, 60).astype(float)
+    pairs = score[right][:, None] - score[~right]
+    assert auroc(score, right) == pytest.approx(((pairs > 0) + 0.5 * (pairs == 0)).mean())
+    assert auroc(score, right) == pytest.approx(roc_auc_score(right, score))
+
+
+def test_the_bootstrap_interval_of_a_gain_is_that_of_scikit_learn():
+    score, right, images = drawn()
+    baseline = np.round(score + np.random.default_rng(5).normal(0, 0.3, len(score)), 1)  # with ties
+    random, (_, group) = numpy_generator(4, "bootstrap"), np.unique(images, return_inverse=True)
+    gains = []
+    for _ in range(RESAMPLES):
+        weight = np.bincount(random.integers(0, 30, 30), minlength=30)[group]
+        ours, theirs = (roc_auc_score(right, values, sample_weight=weight) for values in (score, baseline))
+        gains.append(ours - theirs)
+    assert auroc_gain(score, baseline, right, images, seed=4) == pytest.approx(
+        tuple(np.quantile(gains, [0.025, 0.975]))
+    )

@@ -25,7 +25,7 @@ STRATEGIES = ["crosscheck", *sorted(BASELINES)]
 def missing(per_image=0.0, label="bolt"):
     """As many misses of one class in every image, whatever is proposed."""
     nothing = (0.0,) * 4
-    return MissedObjectsModel((label,), (per_image,), nothing, (1.0,) * 4, nothing, 0.0, "m1")
+    return MissedObjectsModel((label,), (per_image,), nothing, (1.0,) * 4, nothing, 0.0)
 
 
 def worth_of(pool, weights=None, missed=None):
@@ -141,9 +141,9 @@ def test_neither_budget_is_ever_overrun(fates, images, boxes, strategy, seed):
     }
     pool = make_pool(rows, embeddings=random.integers(0, 3, (len(rows), 2)), budget=images, seed=seed)
     chosen = choose(pool, strategy=strategy, boxes=boxes)
-    shown = {one: sum(row["fate"] != "drop" for row in own) for one, own in rows.items()}
+    shown = {image_id: sum(row["fate"] != "drop" for row in own) for image_id, own in rows.items()}
     assert len(set(chosen)) == len(chosen) <= images
-    assert boxes is None or sum(shown[one] for one in chosen) <= boxes
+    assert boxes is None or sum(shown[image_id] for image_id in chosen) <= boxes
     if boxes is None:
         assert len(chosen) == min(images, len(rows))
 
@@ -154,7 +154,7 @@ def test_neither_budget_is_ever_overrun(fates, images, boxes, strategy, seed):
 )
 def test_an_image_with_too_many_boxes_does_not_block_the_others(boxes, expected):
     images = {"none": [], "two": [{}] * 2, "one": [{}], "huge": [{}] * 30}
-    scored = {one: [{**row, "score": 0.1 if one == "huge" else 0.3} for row in rows] for one, rows in images.items()}
+    scored = {name: [{**row, "score": 0.1 if name == "huge" else 0.3} for row in rows] for name, rows in images.items()}
     scored["two"] = [{"score": 0.5}] * 2
     assert choose(make_pool(scored), strategy="least_confidence", boxes=boxes) == expected
 
@@ -165,7 +165,7 @@ def test_dropped_boxes_are_not_shown_and_cost_nothing():
 
 
 @pytest.mark.parametrize("strategy", sorted(set(BASELINES) - {"random", "ssm", "core_set"}))
-def test_rivals_are_asked_best_first_and_equals_by_id(strategy):
+def test_baselines_ask_best_first_and_equals_by_id(strategy):
     images = {
         name: [{"score": score, "runner_up": 0.0, "entropy": 1 - score}]
         for name, score in (("d", 0.5), ("b", 0.1), ("a", 0.5), ("c", 0.9))
@@ -192,7 +192,7 @@ def test_of_equal_value_unlike_images_are_chosen(seed):
     embeddings = np.repeat([[1.0, 0.0], [0.0, 1.0]], 4, axis=0)
     embeddings += np.random.default_rng(seed).normal(0, 0.01, (8, 2))
     pool = make_pool({f"i{n}": [] for n in range(8)}, embeddings=embeddings, budget=2, seed=seed)
-    assert sorted(pool.image_ids.index(one) // 4 for one in choose(pool, np.ones(8))) == [0, 1]
+    assert sorted(pool.image_ids.index(image_id) // 4 for image_id in choose(pool, np.ones(8))) == [0, 1]
     assert choose(pool, np.ones(8), shortlist_factor=1) == ["i0", "i1"]
 
 
@@ -244,7 +244,7 @@ def test_as_much_worth_as_the_last_chosen_is_worth_asking():
 
 
 @pytest.mark.parametrize("strategy", sorted(BASELINES))
-def test_rivals_never_take_a_question_back(strategy):
+def test_baselines_never_take_a_question_back(strategy):
     pool = make_pool({f"i{n}": [{"score": 0.1 * n}] for n in range(5)}, budget=1)
     assert no_longer_worth(pool, worth_of(pool), list(pool.image_ids), QuerySettings(strategy=strategy)) == set()
 
@@ -297,11 +297,11 @@ def test_a_row_says_what_is_expected_of_it():
 
 
 @pytest.mark.parametrize("kind", [TaskKind.AUDIT, TaskKind.BLIND])
-def test_who_draws_blind_is_told_nothing(kind):
+def test_who_draws_blind_learns_nothing_of_the_machine(kind):
     queue = queue_of(
         {"a": [{"label": "nut", "p_correct": 0.99, "fate": "pseudo"}], "b": [{}]}, {"a": kind, "b": TaskKind.ASK}
     )
-    row = {one["image_id"]: one for one in queue.to_pylist()}["a"]
+    row = {row["image_id"]: row for row in queue.to_pylist()}["a"]
     assert row["kind"] == kind.value
     assert row["boxes"] == 0
     assert row["reason"] == "please draw every object"

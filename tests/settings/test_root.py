@@ -11,6 +11,8 @@ from pydantic import ValidationError
 from pipeline.errors import SettingsError
 from pipeline.settings import Settings, TrainingSettings, dump_settings, load_settings, parse_settings
 from pipeline.settings.base import Section
+from pipeline.settings.renamed import RENAMED
+from pipeline.settings.root import _known_keys
 
 SMALLEST = {"name": "parts", "workspace": "space", "data": {"labels": ["bolt", "nut"]}}
 SOURCE = {"split": "train", "format": "coco", "images": "images", "annotations": "train.json"}
@@ -53,6 +55,15 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(dotted, hint):
     assert f"  {dotted}: unknown key; {hint}" in str(fault.value).splitlines()
 
 
+@pytest.mark.parametrize(("dotted", "name"), RENAMED.items())
+def test_a_renamed_key_is_refused_with_its_new_name(dotted, name):
+    with pytest.raises(SettingsError) as fault:
+        parse_settings(having(dotted, 1), "parts.yaml")
+    assert f"  {dotted}: this key is now called {name!r}" in str(fault.value).splitlines()
+    section, _, _ = dotted.rpartition(".")
+    assert name in _known_keys(tuple(section.split(".")))
+
+
 @pytest.mark.parametrize(
     ("dotted", "value", "message"),
     [
@@ -88,7 +99,7 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(dotted, hint):
         ("labeling.label_studio", {}, r"'local_files' expects document_root"),
         (
             "labeling.label_studio",
-            {"images": "url", "url": "localhost:8080"},
+            {"image_access": "url", "url": "localhost:8080"},
             r"labeling.label_studio.url: .*pattern",
         ),
         ("training", 5, r"training: .*valid dictionary"),
@@ -220,6 +231,19 @@ def test_overrides_are_laid_over_the_file(tmp_path, monkeypatch):
 def test_an_override_that_cannot_be(tmp_path, override, message):
     with pytest.raises(SettingsError, match=message):
         load_settings(write(tmp_path, SMALLEST), [override])
+
+
+def test_a_project_title_is_trimmed_as_the_server_does():
+    values = having("labeling.label_studio", {"project": "parts line 3 ", "image_access": "url"})
+    settings = parse_settings(values, "here")
+    assert settings.labeling.label_studio.project == "parts line 3"
+
+
+def test_the_template_for_production_loads():
+    template = Path("configs/production.yaml")
+    settings = load_settings(template)
+    assert settings.labeling.label_studio.image_access == "local_files"
+    assert settings.data.sources[0].images == str(template.resolve().parents[1] / "data/production/images")
 
 
 def test_dumped_settings_load_to_the_same(tmp_path):

@@ -40,7 +40,7 @@ def test_a_token_in_a_settings_file_is_refused_without_printing_it():
         "name": "parts",
         "workspace": "space",
         "data": {"labels": ["bolt"]},
-        "labeling": {"label_studio": {"api_key": TOKEN, "images": "url"}},
+        "labeling": {"label_studio": {"api_key": TOKEN, "image_access": "url"}},
     }
     with pytest.raises(SettingsError, match=r"labeling\.label_studio\.api_key: unknown key") as fault:
         parse_settings(values, "parts.yaml")

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.artefacts import Acceptance, SelectionRun
+from pipeline.cycle import load_cycle
 from pipeline.dataset.store import SampleStore
 from pipeline.labeling.backend import PushResult
-from pipeline.labeling.feedback.acceptance import acceptance
+from pipeline.labeling.feedback.acceptance import count_acceptance
 from pipeline.records import Answer, Box, Fate, Source, State, TaskKind
-from pipeline.report.measures import Acceptance, AcceptanceCount
 from pipeline.selection.fates import boxes_of
-from pipeline.stages.cycle import load_cycle
 from pipeline.stages.push import push_now
 from pipeline.workspace import Workspace
 from tests.builders import MOMENT
@@ -54,8 +54,7 @@ def test_the_queue_holds_the_most_valuable_and_the_states_agree(unanswered):
     assert {image_id for image_id, state in states(unanswered).items() if state is State.QUEUED} == set(second)
     for image_id in first.keys() & second.keys():
         assert second[image_id]["kind"] == first[image_id]["kind"], "who saw boxes never becomes blind"
-    selected = load_cycle(unanswered.workspace, 1).artefact("select")
-    assert selected["queued"] == 4
+    assert load_cycle(unanswered.workspace, 1).read(SelectionRun).queued == 4
 
 
 class Desk:
@@ -82,13 +81,11 @@ def test_begun_answers_wait_although_nobody_would_be_asked_now(tiny_data, tmp_pa
     before = states(settings)
     free = sorted(one for one, state in before.items() if state in {State.POOL, State.PSEUDO})
     desk = Desk(free[:1])
-    told = push_now(settings, desk)
-    assert told["begun"] == 1
+    assert push_now(settings, desk).begun == 1
     assert desk.unasked == set(free)
     assert {task.image_id for task in desk.pushed} == set(queue(settings, 0))
     assert states(settings) == {**before, free[0]: State.QUEUED}
-    again = push_now(settings, desk)
-    assert again["begun"] == 0
+    assert push_now(settings, desk).begun == 0
     shown = [task for task in desk.pushed if task.kind is TaskKind.ASK]
     assert all(set(task.doubts) <= {one.box_id for one in task.boxes} for task in shown)
 
@@ -120,10 +117,9 @@ def test_blind_answers_are_held_against_the_boxes_that_were_withheld(unanswered)
         replace(answer(blind, number="4"), skipped=True),
         replace(answer(blind, number="5"), cycle=None),
     ]
-    told = acceptance(unanswered, answers)
-    assert told["images"] == {"shown": 1, "blind": 1}
-    classes = {label: AcceptanceCount(**one) for label, one in told["classes"].items()}
-    found = Acceptance(told["images"], classes).everything
-    assert (found.shown, found.accepted, found.corrected, found.deleted, found.added) == (3, 1, 1, 1, 1)
-    assert (found.blind, found.confirmed, found.missed) == (len(withheld), 1, 1)
-    assert acceptance(unanswered, []) == {"images": {"shown": 0, "blind": 0}, "classes": {}}
+    acceptance = count_acceptance(unanswered, answers)
+    assert (acceptance.shown_images, acceptance.blind_images) == (1, 1)
+    total = acceptance.total
+    assert (total.shown, total.accepted, total.corrected, total.deleted, total.added) == (3, 1, 1, 1, 1)
+    assert (total.blind, total.confirmed, total.missed) == (len(withheld), 1, 1)
+    assert count_acceptance(unanswered, []) == Acceptance()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from pipeline.dataset.demo.catalog import PARTS
 from pipeline.dataset.demo.pile import Part
 from pipeline.dataset.demo.scene import HEIGHT, WIDTH, draw_scene
 from pipeline.errors import ArtefactError
+from pipeline.progress import Progress, silent
 from pipeline.workspace import Folder
 
 DEMO_LABELS = tuple(kind.label for kind in PARTS)
@@ -94,7 +95,7 @@ def generate_demo(
     seed: int = 0,
     counts: DemoCounts | None = None,
     difficulty: float = 0.5,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> DemoSet:
     """Draw the demo set, or find it where it was drawn before.
 
@@ -106,7 +107,7 @@ def generate_demo(
         seed: 0 or more.
         counts: Images a portion; 24 labeled, 240 pool, 40 val and 80 test by default.
         difficulty: Scales clutter, overlap, light and noise, 0 to 1.
-        progress: Called with (done, total) images; not called for a set that is there already.
+        progress: Called after each image; not called for a set that is there already.
 
     Returns:
         The finished set.
@@ -127,8 +128,7 @@ def generate_demo(
         _clear(folder)
         folder.write_json(_NOTE, {"parameters": parameters, "labels": DEMO_LABELS, "digest": None})
         for done, _ in enumerate(_draw_all(folder, seed, counts, difficulty), start=1):
-            if progress:
-                progress(done, counts.total)
+            progress("drawing images", done, counts.total)
         finished = _digest(folder)
         folder.write_json(_NOTE, {"parameters": parameters, "labels": DEMO_LABELS, "digest": finished})
     return DemoSet(folder, counts, finished)

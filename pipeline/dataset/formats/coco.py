@@ -50,7 +50,7 @@ def read(annotations: str, images: str) -> Iterator[Entry]:
         images: Folder that `file_name` is relative to.
 
     Yields:
-        An entry an image, in the file's order.
+        One entry per image, in the file's order.
 
     Raises:
         DataError: The file is missing or no COCO, or an annotation names an image or a category that the file
@@ -93,7 +93,9 @@ def write(
     found: list[dict[str, Any]] = []
     for number, sample in enumerate(samples, 1):
         found.extend({"image_id": number, **_box_keys(box, numbers)} for box in sample.boxes)
-        found.extend({"image_id": number, **_crowd_keys(one, n)} for one in sample.ignore for n in numbers.values())
+        found.extend(
+            {"image_id": number, **_crowd_keys(region, n)} for region in sample.ignore for n in numbers.values()
+        )
     content = {
         "info": {"description": f"crosscheck {split}"},
         "images": [_image_keys(number, sample, names) for number, sample in enumerate(samples, 1)],

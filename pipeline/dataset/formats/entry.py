@@ -56,7 +56,7 @@ class ImportResult:
     """What an import found.
 
     Attributes:
-        samples: A sample an image that can be named; bad ones are in state `quarantined`.
+        samples: One sample per image that can be named; bad ones are in state `quarantined`.
         issues: Everything that was found wrong or converted, for the report.
     """
 

@@ -16,7 +16,7 @@ def read(images: str) -> Iterator[Entry]:
         images: Path or fsspec URI.
 
     Yields:
-        An entry an image, by name.
+        One entry per image, by name.
 
     Raises:
         DataError: There is no such folder, it holds no image, or a link leads out of it.

@@ -30,7 +30,7 @@ def read(annotations: str, images: str) -> Iterator[Entry]:
         images: Folder of the images; `a/b.xml` names an image in `a`.
 
     Yields:
-        An entry a file, by name; a file without objects is a true negative.
+        One entry per file, by name; a file without objects is a true negative.
 
     Raises:
         DataError: A file is no VOC annotation; the message names the file and the object.
@@ -61,7 +61,7 @@ def write(
     Raises:
         DataError: Two images would share one file.
     """
-    for sample, name in zip(samples, label_names([names[one.image_id] for one in samples], ".xml"), strict=True):
+    for sample, name in zip(samples, label_names([names[sample.image_id] for sample in samples], ".xml"), strict=True):
         root = _document(sample, names[sample.image_id], labels)
         write_below(folder, f"annotations/{split}/{name}", ElementTree.tostring(root, encoding="unicode") + "\n")
 

@@ -1,4 +1,4 @@
-"""YOLO: a text file an image, a line a box: `class x_centre y_centre width height`, shares of the displayed image.
+"""YOLO: one text file per image, one line per box: `class x_centre y_centre width height`, as shares of the image.
 
 Class names come from the nearest `data.yaml` or `classes.txt`: in the folder of labels or up to two folders above.
 """
@@ -42,7 +42,7 @@ def read(annotations: str, images: str, labels: Sequence[str] = ()) -> Iterator[
         labels: Class names where no `data.yaml` or `classes.txt` gives them.
 
     Yields:
-        An entry a label file, by name; boxes are shares of the displayed image.
+        One entry per label file, by name; boxes are shares of the displayed image.
 
     Raises:
         DataError: A line is malformed, a class number has no name, or images and files do not pair up; the
@@ -79,7 +79,7 @@ def write(
         DataError: Two images would share one label file.
     """
     numbers = {label: number for number, label in enumerate(labels)}
-    for sample, name in zip(samples, label_names([names[one.image_id] for one in samples], ".txt"), strict=True):
+    for sample, name in zip(samples, label_names([names[sample.image_id] for sample in samples], ".txt"), strict=True):
         lines = [_line(box, numbers[box.label], sample) for box in sample.boxes]
         write_below(folder, f"labels/{split}/{name}", "".join(lines))
     content = {**{part: f"images/{part}" for part in ("train", "val", "test")}, "names": dict(enumerate(labels))}

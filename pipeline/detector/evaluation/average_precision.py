@@ -11,50 +11,63 @@ from faster_coco_eval import COCO
 from faster_coco_eval import COCOeval_faster as COCOeval
 from numpy.typing import NDArray
 
+from pipeline.artefacts import ClassMetrics
 from pipeline.detector.evaluation.labeled_detections import LabeledDetections
 
 OVERALL = ("map", "map50", "map75", "map_small", "map_medium", "map_large")
 SIZES = ("all", "small", "medium", "large")
 """Of objects: everything, under 32 x 32 pixels, under 96 x 96, larger."""
-IOUS: NDArray[np.float64] = np.linspace(0.5, 0.95, 10, dtype=np.float64)
 
 
-def average_precision(judged: LabeledDetections) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-    """Average precision by COCO's definitions, 0 to 1, -1 where there is no true box.
+def coco_average_precision(detections: LabeledDetections) -> tuple[dict[str, float | None], dict[str, ClassMetrics]]:
+    """Average precision by COCO's definitions, 0 to 1, None where there is no true box.
 
     Ignore regions neither help nor hurt, as COCO's crowds. A class that the detector does not know is one of which it
     finds nothing.
 
     Args:
-        judged: Detections beside the truth.
+        detections: What was found, beside the truth.
 
     Returns:
-        The means by the names of `OVERALL`, and by class name `ap`, `ap50`, and `ap_small`, `ap_medium`, `ap_large`.
+        The means by the names of `OVERALL`, and by class name what is known of it without its interval.
     """
-    corners = judged.boxes
-    columns = (judged.image + 1, corners[:, :2], corners[:, 2:] - corners[:, :2], judged.scores, judged.classes)
-    results = np.column_stack([np.asarray(one, dtype=np.float64) for one in columns])
+    corners = detections.boxes
+    columns = (
+        detections.image + 1,
+        corners[:, :2],
+        corners[:, 2:] - corners[:, :2],
+        detections.scores,
+        detections.classes,
+    )
+    results = np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
     with contextlib.redirect_stdout(io.StringIO()):
-        known = COCO(_truth(judged))
+        known = COCO(_truth(detections))
         evaluation = COCOeval(known, known.loadRes(results), iouType="bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     precision = evaluation.eval["precision"][..., -1]
-    overall = {name: float(value) for name, value in zip(OVERALL, evaluation.stats[:6], strict=True)}
-    return overall, {label: _of_class(precision[:, :, number]) for number, label in enumerate(judged.labels)}
+    # The library reports -1 where there is nothing to measure.
+    stats = [float(value) if value > -1 else None for value in evaluation.stats[: len(OVERALL)]]
+    boxes = np.bincount(detections.true_classes, minlength=len(detections.labels) + 1)[1:].tolist()
+    per_class = {
+        label: _of_class(precision[:, :, number], boxes[number]) for number, label in enumerate(detections.labels)
+    }
+    return dict(zip(OVERALL, stats, strict=True)), per_class
 
 
-def _of_class(precision: NDArray[np.float64]) -> dict[str, float]:
-    by_size = {f"ap_{size}": _mean(precision[:, :, place]) for place, size in enumerate(SIZES)}
-    return {"ap": by_size.pop("ap_all"), "ap50": _mean(precision[0, :, 0]), **by_size}
+def _of_class(precision: NDArray[np.float64], boxes: int) -> ClassMetrics:
+    every, small, medium, large = (_mean(precision[:, :, place]) for place in range(len(SIZES)))
+    return ClassMetrics(every, _mean(precision[0, :, 0]), small, medium, large, boxes)
 
 
-def _truth(judged: LabeledDetections) -> dict[str, Any]:
-    classes = range(1, len(judged.labels) + 1)
-    boxes = zip(judged.true_image.tolist(), judged.true_boxes.tolist(), judged.true_classes.tolist(), strict=True)
+def _truth(detections: LabeledDetections) -> dict[str, Any]:
+    classes = range(1, len(detections.labels) + 1)
+    boxes = zip(
+        detections.true_image.tolist(), detections.true_boxes.tolist(), detections.true_classes.tolist(), strict=True
+    )
     marked = [(image, corners, label, 0) for image, corners, label in boxes]
-    for image, corners in zip(judged.region_image.tolist(), judged.regions.tolist(), strict=True):
+    for image, corners in zip(detections.region_image.tolist(), detections.regions.tolist(), strict=True):
         marked += [(image, corners, label, 1) for label in classes]
     annotations: list[dict[str, Any]] = [
         {
@@ -69,12 +82,12 @@ def _truth(judged: LabeledDetections) -> dict[str, Any]:
     ]
     images = [
         {"id": number, "width": width, "height": height}
-        for number, (width, height) in enumerate(judged.sizes.tolist(), 1)
+        for number, (width, height) in enumerate(detections.sizes.tolist(), 1)
     ]
-    categories = [{"id": number, "name": label} for number, label in enumerate(judged.labels, 1)]
+    categories = [{"id": number, "name": label} for number, label in enumerate(detections.labels, 1)]
     return {"images": images, "annotations": annotations, "categories": categories}
 
 
-def _mean(precision: NDArray[np.float64]) -> float:
+def _mean(precision: NDArray[np.float64]) -> float | None:
     valid = precision[precision > -1]
-    return float(valid.mean()) if valid.size else -1.0
+    return float(valid.mean()) if valid.size else None

@@ -1,23 +1,22 @@
 """Intervals of average precision over images: the bootstrap (Efron, Annals of Statistics 7, 1979).
 
 Images are drawn with replacement, as many as there are, and average precision is computed anew. Nothing is detected
-or matched again: a detection counts as often as its image was drawn. A point of the precision-recall curve can only
-matter where a detection is right, so that only these are looked at, for all draws at once.
+or matched again: a detection counts as often as its image was drawn.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from pipeline.detector.evaluation.curves import average_precision
 from pipeline.detector.evaluation.labeled_detections import Floats, Ints
-from pipeline.detector.evaluation.matching import Flags, Matches
+from pipeline.detector.evaluation.matching import Matches
 from pipeline.seeds import numpy_generator
 
 DRAWS = 1000
-RECALLS: Floats = np.linspace(0.0, 1.0, 101, dtype=np.float64)
 _COVERED = (2.5, 97.5)
 _LEAST_DRAWS = 0.5
-"""An interval is told where at least this share of the draws could be measured."""
+"""An interval is given where at least this share of the draws could be measured."""
 
 
 def draw_images(images: int, seed: int, draws: int = DRAWS) -> Ints:
@@ -52,9 +51,8 @@ def drawn_ap(matches: Matches, counts: Ints) -> Floats:
         own = matches.classes == column + 1
         there = boxes[:, column] > 0
         drawn = counts[there][:, matches.image[own]]
-        told = np.cumsum(drawn, axis=1)
         levels = [
-            _average_precision(drawn, told, right, ignored, boxes[there, column])
+            average_precision(drawn, right, ignored, boxes[there, column])
             for right, ignored in zip(matches.right[:, own], matches.ignored[:, own], strict=True)
         ]
         ap[there, column] = np.mean(levels, axis=0)
@@ -84,28 +82,3 @@ def interval(values: Floats) -> tuple[float, float] | None:
         return None
     low, high = np.percentile(known, _COVERED)
     return float(low), float(high)
-
-
-def _average_precision(drawn: Ints, told: Ints, right: Flags, ignored: Flags, boxes: Ints) -> Floats:
-    """COCO's 101-point average precision at one IoU, float[R].
-
-    Args:
-        drawn: int[R, N], how often each detection of the class counts.
-        told: int[R, N], their sums up to each detection.
-        right: bool[N].
-        ignored: bool[N].
-        boxes: int[R], true boxes, above 0.
-    """
-    places = np.flatnonzero(right)
-    if len(places) == 0:
-        return np.zeros(len(drawn))
-    found = np.cumsum(drawn[:, places], axis=1)
-    aside = np.flatnonzero(ignored)
-    skipped = np.pad(np.cumsum(drawn[:, aside], axis=1), ((0, 0), (1, 0)))[:, np.searchsorted(aside, places)]
-    counted = told[:, places] - skipped
-    precision = np.divide(found, counted, out=np.zeros(found.shape), where=counted > 0)
-    precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    reached = np.searchsorted(RECALLS, found / boxes[:, None], side="right")
-    reached[found == 0] = 0  # an image that was not drawn reaches nothing
-    share: Floats = (precision * np.diff(reached, axis=1, prepend=0)).sum(1) / len(RECALLS)
-    return share

@@ -1,27 +1,17 @@
-"""What kind of mistakes a detector makes and what each kind costs (TIDE, arXiv 2008.08115)."""
+"""Which types of error a detector makes and what each costs (TIDE, arXiv 2008.08115)."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torchvision.ops import box_iou
 
-from pipeline.detector.evaluation.curves import average_precision_of
+from pipeline.artefacts import ERROR_TYPES, ErrorCost
+from pipeline.detector.evaluation.curves import average_precision
 from pipeline.detector.evaluation.labeled_detections import Floats, Ints, LabeledDetections
 from pipeline.detector.evaluation.matching import Flags, Matches
 
-ERROR_TYPES = {
-    "classification": "in the right place, of the wrong class",
-    "localisation": "of the right class, in a place that is not quite right",
-    "both": "of the wrong class, in a place that is not quite right",
-    "duplicate": "another detection of an object that was found",
-    "background": "where nothing is",
-    "missed": "objects that nothing was found of",
-}
-"""Each kind, in words."""
 FOREGROUND, BACKGROUND = 0.5, 0.1
 """IoU from which a place is right, and up to which there is nothing: t_f and t_b of the paper."""
 _RIGHT = "right"
@@ -29,64 +19,51 @@ _RIGHT = "right"
 Names = NDArray[np.str_]
 
 
-@dataclass(frozen=True)
-class ErrorType:
-    """One kind of mistake.
-
-    Attributes:
-        count: How often it is made, at any confidence.
-        ap50: What mean AP50 would gain if only this were put right, 0 to 1.
-    """
-
-    count: int
-    ap50: float
-
-
-def error_types(judged: LabeledDetections, matches: Matches) -> dict[str, ErrorType]:
-    """Sort the mistakes, and put each kind right by itself.
+def error_types(detections: LabeledDetections, matches: Matches) -> dict[str, ErrorCost]:
+    """Sort the errors, and put each type right by itself.
 
     As in the paper, a detection of the wrong class is given the right one and one in the wrong place is moved, unless
     its object was found anyway, when it is removed as the other kinds are; a missed object no longer counts.
 
     Args:
-        judged: Detections beside the truth.
+        detections: Detections beside the truth.
         matches: Of these.
 
     Returns:
-        By kind, in the order of `ERROR_TYPES`.
+        By type, in the order of `ERROR_TYPES`.
     """
-    kinds, aims = _sort(judged, matches)
+    kinds, aims = _sort(detections, matches)
     right, counts = matches.right[0], matches.true_boxes
     missed = ~matches.found[0]
     fixable = np.isin(kinds, ("classification", "localisation"))
     missed[aims[fixable]] = False
     base = _mean_ap50(matches.classes, right, ~matches.ignored[0], counts.sum(0))
-    told = {}
+    costs = {}
     for kind in list(ERROR_TYPES)[:-1]:
         own = kinds == kind
         fixed = (
             own & _firsts(own, aims, matches.found[0]) if kind in {"classification", "localisation"} else own & False
         )
-        classes = np.where(fixed, judged.true_classes[aims], matches.classes) if fixed.any() else matches.classes
+        classes = np.where(fixed, detections.true_classes[aims], matches.classes) if fixed.any() else matches.classes
         kept = ~matches.ignored[0] & (~own | fixed)
         better = _mean_ap50(classes, right | fixed, kept, counts.sum(0))
-        told[kind] = ErrorType(int(own.sum()), better - base)
-    left = counts.sum(0) - np.bincount(judged.true_classes[missed] - 1, minlength=counts.shape[1])
+        costs[kind] = ErrorCost(int(own.sum()), better - base)
+    left = counts.sum(0) - np.bincount(detections.true_classes[missed] - 1, minlength=counts.shape[1])
     better = _mean_ap50(matches.classes, right, ~matches.ignored[0], left)
-    return {**told, "missed": ErrorType(int(missed.sum()), better - base)}
+    return {**costs, "missed": ErrorCost(int(missed.sum()), better - base)}
 
 
-def _sort(judged: LabeledDetections, matches: Matches) -> tuple[Names, Ints]:
+def _sort(detections: LabeledDetections, matches: Matches) -> tuple[Names, Ints]:
     """The kind of each detection (`right` and empty for those that are none), and the true box that it is about."""
     kinds = np.where(matches.right[0], _RIGHT, "").astype("<U16")
     aims = np.zeros(len(kinds), dtype=np.int64)
     wrong = ~matches.right[0] & ~matches.ignored[0]
     for image in np.unique(matches.image[wrong]).tolist():
         rows = np.flatnonzero(wrong & (matches.image == image))
-        true = np.flatnonzero(judged.true_image == image)
-        found = torch.from_numpy(judged.boxes[matches.rows[rows]])
-        overlap = box_iou(found, torch.from_numpy(judged.true_boxes[true])).numpy()
-        same = matches.classes[rows][:, None] == judged.true_classes[true]
+        true = np.flatnonzero(detections.true_image == image)
+        found = torch.from_numpy(detections.boxes[matches.rows[rows]])
+        overlap = box_iou(found, torch.from_numpy(detections.true_boxes[true])).numpy()
+        same = matches.classes[rows][:, None] == detections.true_classes[true]
         kinds[rows], places = _kinds(overlap, same, matches.found[0][true])
         if len(true):
             aims[rows] = true[places]
@@ -124,8 +101,11 @@ def _firsts(own: Flags, aims: Ints, found: Flags) -> Flags:
 def _mean_ap50(classes: Ints, right: Flags, kept: Flags, true_boxes: Ints) -> float:
     """Mean over classes with true boxes of COCO's AP at IoU 0.5."""
     levels = [
-        average_precision_of(right[kept & (classes == number)], int(count))
-        for number, count in enumerate(true_boxes.tolist(), 1)
-        if count
+        _ap50(right[kept & (classes == number)], count) for number, count in enumerate(true_boxes.tolist(), 1) if count
     ]
     return float(np.mean(levels)) if levels else 0.0
+
+
+def _ap50(right: Flags, true_boxes: int) -> float:
+    once, none = np.ones((1, len(right)), dtype=np.int64), np.zeros(len(right), dtype=np.bool_)
+    return float(average_precision(once, right, none, np.array([true_boxes]))[0])

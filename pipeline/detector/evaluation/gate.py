@@ -8,14 +8,15 @@ candidate is refused
 - when it is worse by more than `gate_tolerance`, surely or not: few held-back images can hide a large loss, and small
   ones that nobody is sure of would add up from cycle to cycle.
 
-Everything else passes. A class is forgotten where the upper end of its own interval lies below 0. That is told and does
-not refuse a candidate that is no worse on the whole; of forty classes that stay as they are, one is named by chance.
+Everything else passes. A class is forgotten where the upper end of its own interval lies below 0. This is reported, but
+it refuses no candidate that is no worse on the whole: of forty classes that stay as they are, one is named by chance.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.artefacts import ForgottenClass
 from pipeline.detector.evaluation.bootstrap import draw_images, drawn_ap, drawn_map, interval
 from pipeline.detector.evaluation.labeled_detections import Floats, LabeledDetections
 from pipeline.detector.evaluation.matching import match
@@ -25,37 +26,20 @@ FIRST, NOTHING = "the first model", "nothing on val to compare by"
 
 
 @dataclass(frozen=True)
-class Drop:
-    """A class that the candidate surely finds less well.
-
-    Attributes:
-        label: The class.
-        before: Its AP with the champion.
-        after: Its AP with the candidate.
-        interval: 95 % of the difference; both ends are below 0.
-    """
-
-    label: str
-    before: float
-    after: float
-    interval: tuple[float, float]
-
-
-@dataclass(frozen=True)
 class Comparison:
     """A candidate beside the champion on the same images.
 
     Attributes:
         candidate: Its mAP.
         champion: Its mAP.
-        interval: 95 % of the difference, candidate less champion; None where it cannot be told.
+        interval: 95 % of the difference, candidate less champion; None where it cannot be estimated.
         forgotten: Classes that the candidate forgets, the largest loss first.
     """
 
     candidate: float
     champion: float
     interval: tuple[float, float] | None
-    forgotten: tuple[Drop, ...]
+    forgotten: tuple[ForgottenClass, ...]
 
     @property
     def gap(self) -> float:
@@ -85,15 +69,15 @@ def compare(candidate: LabeledDetections, champion: LabeledDetections, seed: int
     # The first row holds every image once: COCO's own numbers.
     counts = draw_images(len(candidate.image_ids), seed)
     counts[0] = 1
-    ours, theirs = (drawn_ap(match(one), counts) for one in (candidate, champion))
+    ours, theirs = (drawn_ap(match(detections), counts) for detections in (candidate, champion))
     means = drawn_map(ours), drawn_map(theirs)
     columns = {label: number for number, label in enumerate(champion.labels)}
-    drops = [
-        _drop(label, ours[:, number], theirs[:, columns[label]])
+    losses = [
+        _forgotten(label, ours[:, number], theirs[:, columns[label]])
         for number, label in enumerate(candidate.labels)
         if label in columns
     ]
-    forgotten = sorted(filter(None, drops), key=lambda one: one.after - one.before)
+    forgotten = sorted(filter(None, losses), key=lambda one: one.after - one.before)
     return Comparison(float(means[0][0]), float(means[1][0]), interval(means[0][1:] - means[1][1:]), tuple(forgotten))
 
 
@@ -113,18 +97,18 @@ def verdict(comparison: Comparison | None, tolerance: float) -> tuple[bool, str]
         return True, NOTHING
     low, high = comparison.interval
     gap = f"{comparison.gap:+.3f}, 95 % {low:+.3f} to {high:+.3f}"
-    told = f"val mAP {comparison.candidate:.3f} against the champion's {comparison.champion:.3f} ({gap})"
-    named = ", ".join(f"{one.label} ({one.before:.3f} to {one.after:.3f})" for one in comparison.forgotten)
+    summary = f"val mAP {comparison.candidate:.3f} against the champion's {comparison.champion:.3f} ({gap})"
+    named = ", ".join(f"{loss.label} ({loss.before:.3f} to {loss.after:.3f})" for loss in comparison.forgotten)
     forgets = f"; it forgets {named}" if named else ""
     if high < 0:
-        return False, f"{told}: surely worse{forgets}"
+        return False, f"{summary}: surely worse{forgets}"
     if comparison.gap < -tolerance:
-        return False, f"{told}: worse by more than {tolerance:g}{forgets}"
-    return True, told + forgets
+        return False, f"{summary}: worse by more than {tolerance:g}{forgets}"
+    return True, summary + forgets
 
 
-def _drop(label: str, ours: Floats, theirs: Floats) -> Drop | None:
-    told = interval(ours[1:] - theirs[1:])
-    if told is None or told[1] >= 0:
+def _forgotten(label: str, ours: Floats, theirs: Floats) -> ForgottenClass | None:
+    difference = interval(ours[1:] - theirs[1:])
+    if difference is None or difference[1] >= 0:
         return None
-    return Drop(label, float(theirs[0]), float(ours[0]), told)
+    return ForgottenClass(label, float(theirs[0]), float(ours[0]), difference)

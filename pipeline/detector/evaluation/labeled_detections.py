@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.detector.inference.predictor import Predictor, detect_images
-from pipeline.detector.inference.stream import Fault
 from pipeline.records import Sample
 
 Floats = NDArray[np.float64]
@@ -51,50 +50,47 @@ class LabeledDetections:
     faults: tuple[tuple[str, str], ...] = ()
 
 
-def judge(predictor: Predictor, samples: Sequence[Sample], *, max_pixels: int, threads: int = 2) -> LabeledDetections:
+def detect_labeled(predictor: Predictor, samples: Sequence[Sample]) -> LabeledDetections:
     """Detect in labelled images.
 
     Args:
         predictor: The detector.
         samples: Labelled images; may be empty.
-        max_pixels: A larger image is refused.
-        threads: Images decoded at once.
 
     Returns:
         Its detections beside the truth. Labels that the detector does not know come after those that it knows.
     """
-    known = predictor.detector.labels
+    known = predictor.labels
     labels = (*known, *sorted({box.label for sample in samples for box in sample.boxes}.difference(known)))
-    faults: list[Fault] = []
-    found: dict[str, tuple[Floats, Floats, Ints]] = {}
-    refs = [sample.ref for sample in samples]
-    for batch, detections in detect_images(predictor, refs, max_pixels=max_pixels, threads=threads, faults=faults):
-        for index, (ref, one) in enumerate(zip(batch.refs, detections, strict=True)):
-            corners = batch.to_original(index, one.boxes).double().numpy()
-            found[ref.image_id] = (corners, one.scores.double().numpy(), one.labels.numpy())
-    readable = [sample for sample in samples if sample.image_id in found]
-    told = [found[sample.image_id] for sample in readable]
+    stream = predictor.stream(sample.ref for sample in samples)
+    by_image: dict[str, tuple[Floats, Floats, Ints]] = {}
+    for batch, detections in detect_images(predictor, stream):
+        for index, (ref, found) in enumerate(zip(batch.refs, detections, strict=True)):
+            boxes = batch.to_original(index, found.boxes).double().numpy()
+            by_image[ref.image_id] = (boxes, found.scores.double().numpy(), found.labels.numpy())
+    readable = [sample for sample in samples if sample.image_id in by_image]
+    found_in = [by_image[sample.image_id] for sample in readable]
     number = {label: index for index, label in enumerate(labels, 1)}
     return LabeledDetections(
         labels=labels,
         image_ids=tuple(sample.image_id for sample in readable),
         sizes=np.array([(sample.width, sample.height) for sample in readable], dtype=np.int64).reshape(-1, 2),
-        image=_images([len(scores) for _, scores, _ in told]),
-        boxes=_corners([corners for corners, _, _ in told]),
-        scores=np.concatenate([np.zeros(0), *(scores for _, scores, _ in told)]),
-        classes=np.concatenate([np.zeros(0, np.int64), *(classes for *_, classes in told)]),
-        true_image=_images([len(sample.boxes) for sample in readable]),
-        true_boxes=_corners([[box.xyxy for box in sample.boxes] for sample in readable]),
-        true_classes=np.array([number[box.label] for one in readable for box in one.boxes], dtype=np.int64),
-        region_image=_images([len(sample.ignore) for sample in readable]),
-        regions=_corners([[region.xyxy for region in sample.ignore] for sample in readable]),
-        faults=tuple((ref.uri, reason) for ref, reason in faults),
+        image=_image_numbers([len(scores) for _, scores, _ in found_in]),
+        boxes=_xyxy([boxes for boxes, _, _ in found_in]),
+        scores=np.concatenate([np.zeros(0), *(scores for _, scores, _ in found_in)]),
+        classes=np.concatenate([np.zeros(0, np.int64), *(classes for *_, classes in found_in)]),
+        true_image=_image_numbers([len(sample.boxes) for sample in readable]),
+        true_boxes=_xyxy([[box.xyxy for box in sample.boxes] for sample in readable]),
+        true_classes=np.array([number[box.label] for sample in readable for box in sample.boxes], dtype=np.int64),
+        region_image=_image_numbers([len(sample.ignore) for sample in readable]),
+        regions=_xyxy([[region.xyxy for region in sample.ignore] for sample in readable]),
+        faults=tuple((fault.ref.uri, fault.reason) for fault in stream.faults),
     )
 
 
-def _images(counts: Sequence[int]) -> Ints:
+def _image_numbers(counts: Sequence[int]) -> Ints:
     return np.repeat(np.arange(len(counts), dtype=np.int64), np.array(counts, dtype=np.int64))
 
 
-def _corners(parts: Sequence[object]) -> Floats:
-    return np.concatenate([np.zeros((0, 4)), *(np.asarray(one, dtype=np.float64).reshape(-1, 4) for one in parts)])
+def _xyxy(parts: Sequence[object]) -> Floats:
+    return np.concatenate([np.zeros((0, 4)), *(np.asarray(part, dtype=np.float64).reshape(-1, 4) for part in parts)])

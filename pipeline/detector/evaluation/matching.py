@@ -1,24 +1,79 @@
-"""Which detections are right, at every IoU of COCO: the same greedy matching, kept so that it can be counted again."""
+"""The one rule for "this box is right": COCO's greedy matching.
+
+The surest box first, each takes the best true box of its class that is still free and overlaps it enough; what finds
+none is wrong. Average precision, p(correct), certificates, audits and the simulated annotator all follow it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torchvision.ops import box_iou
 
 from pipeline.boxes import intersection_over_first
-from pipeline.detector.evaluation.average_precision import IOUS
 from pipeline.detector.evaluation.labeled_detections import Floats, Ints, LabeledDetections
 
+IOUS: NDArray[np.float64] = np.linspace(0.5, 0.95, 10, dtype=np.float64)
+"""COCO's ten thresholds."""
 MOST_PER_CLASS = 100
 """Detections of a class that count in an image, the surest."""
 _ALMOST_ONE = 1 - 1e-10
 
 Flags = NDArray[np.bool_]
+
+
+def match_greedily(overlap: Floats, thresholds: Floats) -> Ints:
+    """Match boxes, in order, with true boxes that are free.
+
+    Args:
+        overlap: float[N, M], IoU of boxes, the surest first, with true boxes of their class; 0 for those of another.
+        thresholds: float[T], least overlaps; boxes that do not touch never match.
+
+    Returns:
+        int[T, N]: the true box of each box at each threshold, -1 for none. Of true boxes that a box overlaps equally
+        it takes the last, as COCO's evaluation does.
+    """
+    rows, columns = overlap.shape
+    levels = np.arange(len(thresholds))
+    matched = np.full((len(thresholds), rows), -1, dtype=np.int64)
+    taken = np.zeros((len(thresholds), columns), dtype=np.bool_)
+    least = np.minimum(thresholds, _ALMOST_ONE)[:, None]
+    reaching = overlap.max(1, initial=0) >= thresholds.min(initial=1)
+    for row in np.flatnonzero(reaching) if columns else ():
+        free = np.where(~taken & (overlap[row] >= least), overlap[row], 0.0)
+        best = columns - 1 - np.argmax(free[:, ::-1], axis=1)
+        hit = np.flatnonzero(free[levels, best] > 0)
+        matched[hit, row] = best[hit]
+        taken[hit, best[hit]] = True
+    return matched
+
+
+def match_boxes(
+    boxes: Tensor, labels: Tensor, scores: Tensor, true_boxes: Tensor, true_labels: Tensor, iou_threshold: float
+) -> Tensor:
+    """Match boxes of one image to its true boxes.
+
+    Args:
+        boxes (Tensor[N, 4]): in `(x1, y1, x2, y2)`, pixels.
+        labels (Tensor[N]): int64.
+        scores (Tensor[N]): higher = surer; among equals the first wins.
+        true_boxes (Tensor[M, 4]): likewise.
+        true_labels (Tensor[M]): int64.
+        iou_threshold: Least overlap; boxes that do not touch never match.
+
+    Returns:
+        Tensor[N] int64: index of the true box, -1 for wrong boxes and duplicates.
+    """
+    order = scores.argsort(descending=True, stable=True)
+    # In double, as COCO does: an overlap of exactly 0.7 rounds to less in float32.
+    overlap = box_iou(boxes.double(), true_boxes.double()) * (labels[:, None] == true_labels)
+    matched = match_greedily(overlap[order].numpy(), np.array([iou_threshold]))
+    return torch.full((len(boxes),), -1, dtype=torch.int64).scatter(0, order, torch.from_numpy(matched[0]))
 
 
 @dataclass(frozen=True)
@@ -48,38 +103,39 @@ class Matches:
     true_boxes: Ints
 
 
-def match(judged: LabeledDetections) -> Matches:
-    """Match detections to true boxes as COCO does: the surest first, each with the best box of its class that is free.
+def match(detections: LabeledDetections) -> Matches:
+    """Match the detections of many images at every IoU of COCO.
 
     Args:
-        judged: Detections beside the truth.
+        detections: What was found, beside the truth.
 
     Returns:
         The matches.
     """
-    count, classes = len(judged.image_ids), len(judged.labels)
-    right, ignored = (np.zeros((len(IOUS), len(judged.scores)), dtype=np.bool_) for _ in range(2))
-    found = np.zeros((len(IOUS), len(judged.true_classes)), dtype=np.bool_)
+    count, classes = len(detections.image_ids), len(detections.labels)
+    right, ignored = (np.zeros((len(IOUS), len(detections.scores)), dtype=np.bool_) for _ in range(2))
+    found = np.zeros((len(IOUS), len(detections.true_classes)), dtype=np.bool_)
     counted: list[Ints] = [np.zeros(0, dtype=np.int64)]
-    for own, true, regions in _groups(judged):
+    for own, true, regions in _groups(detections):
         counted.append(own)
-        overlap = box_iou(torch.from_numpy(judged.boxes[own]), torch.from_numpy(judged.true_boxes[true])).numpy()
-        hits, taken = _greedy(overlap)
-        right[:, own], found[:, true] = hits, taken
+        ours = torch.from_numpy(detections.boxes[own])
+        matched = match_greedily(box_iou(ours, torch.from_numpy(detections.true_boxes[true])).numpy(), IOUS)
+        right[:, own] = matched >= 0
+        levels, boxes = np.nonzero(matched >= 0)
+        found[levels, true[matched[levels, boxes]]] = True
         if len(regions):
-            ours, theirs = torch.from_numpy(judged.boxes[own]), torch.from_numpy(judged.regions[regions])
-            inside = intersection_over_first(ours, theirs).numpy().max(1)
-            ignored[:, own] = ~hits & (inside >= np.minimum(IOUS, _ALMOST_ONE)[:, None])
+            inside = intersection_over_first(ours, torch.from_numpy(detections.regions[regions])).numpy().max(1)
+            ignored[:, own] = (matched < 0) & (inside >= np.minimum(IOUS, _ALMOST_ONE)[:, None])
     rows = np.sort(np.concatenate(counted))
-    rows = rows[np.argsort(-judged.scores[rows], kind="stable")]
+    rows = rows[np.argsort(-detections.scores[rows], kind="stable")]
     true_boxes = np.zeros((count, classes), dtype=np.int64)
-    np.add.at(true_boxes, (judged.true_image, judged.true_classes - 1), 1)
+    np.add.at(true_boxes, (detections.true_image, detections.true_classes - 1), 1)
     return Matches(
-        judged.labels,
+        detections.labels,
         rows,
-        judged.image[rows],
-        judged.classes[rows],
-        judged.scores[rows],
+        detections.image[rows],
+        detections.classes[rows],
+        detections.scores[rows],
         right[:, rows],
         ignored[:, rows],
         found,
@@ -87,33 +143,14 @@ def match(judged: LabeledDetections) -> Matches:
     )
 
 
-def _groups(judged: LabeledDetections) -> Iterator[tuple[Ints, Ints, Ints]]:
+def _groups(detections: LabeledDetections) -> Iterator[tuple[Ints, Ints, Sequence[int]]]:
     """Detections of an image and class, the surest first, with its true boxes and the image's ignore regions."""
-    classes = len(judged.labels) + 1
-    true_keys = judged.true_image * classes + judged.true_classes
-    keys = judged.image * classes + judged.classes
-    order = np.lexsort((-judged.scores, keys))  # stable, so that equal scores keep their order
+    classes = len(detections.labels) + 1
+    true_keys = detections.true_image * classes + detections.true_classes
+    keys = detections.image * classes + detections.classes
+    order = np.lexsort((-detections.scores, keys))  # stable, so that equal scores keep their order
     starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
     for own in np.split(order, starts[1:]) if len(order) else []:
         true = np.flatnonzero(true_keys == keys[own[0]])
-        yield own[:MOST_PER_CLASS], true, np.flatnonzero(judged.region_image == judged.image[own[0]])
-
-
-def _greedy(overlap: Floats) -> tuple[Flags, Flags]:
-    """Match rows, in order, with columns that are free; of columns that overlap equally the last.
-
-    Returns:
-        bool[T, N] and bool[T, M]: what was matched.
-    """
-    rows, columns = overlap.shape
-    hits = np.zeros((len(IOUS), rows), dtype=np.bool_)
-    taken = np.zeros((len(IOUS), columns), dtype=np.bool_)
-    least = np.minimum(IOUS, _ALMOST_ONE)[:, None]
-    reaching = np.flatnonzero(overlap.max(1, initial=0) >= IOUS[0])
-    for row in reaching.tolist():
-        free = np.where(~taken & (overlap[row] >= least), overlap[row], -1.0)
-        best = columns - 1 - np.argmax(free[:, ::-1], axis=1)
-        hit = np.flatnonzero(free[np.arange(len(IOUS)), best] > 0)
-        hits[hit, row] = True
-        taken[hit, best[hit]] = True
-    return hits, taken
+        regions = np.flatnonzero(detections.region_image == detections.image[own[0]])
+        yield own[:MOST_PER_CLASS], true, regions.tolist()

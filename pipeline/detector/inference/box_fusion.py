@@ -48,9 +48,10 @@ def fuse(seen: Sequence[Detections], same_iou: float) -> Detections:
         Fused detections, best first, with the embeddings of those that lead.
     """
     boxes, scores, labels, embeddings = (
-        torch.cat([getattr(one, name) for one in seen]) for name in ("boxes", "scores", "labels", "embeddings")
+        torch.cat([getattr(view_detections, name) for view_detections in seen])
+        for name in ("boxes", "scores", "labels", "embeddings")
     )
-    view = torch.repeat_interleave(torch.tensor([len(one) for one in seen]))
+    view = torch.repeat_interleave(torch.tensor([len(view_detections) for view_detections in seen]))
     leads = batched_nms(boxes, scores, labels, same_iou)
     if len(leads) == 0:
         return seen[0]

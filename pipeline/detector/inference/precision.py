@@ -1,4 +1,4 @@
-"""Which precision a device computes fastest in, told by its instructions.
+"""Which precision a device computes fastest in, judged by its instructions.
 
 Told and not timed: timings on a busy machine choose now this, now that, and a selection would not repeat.
 """

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from pipeline.boxes import clip
-from pipeline.detector.inference.stream import Fault, ImageBatch, stream_images
+from pipeline.detector.inference.precision import native_precision
+from pipeline.detector.inference.stream import ImageBatch, ImageStream
 from pipeline.detector.models.detector import Detector
 from pipeline.records import ImageRef
+from pipeline.settings import DetectorSettings, Settings
 from pipeline.settings.detector import Precision
 
 
@@ -41,34 +43,86 @@ class Detections:
         return Detections(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
+@dataclass(frozen=True)
+class PredictionSettings:
+    """How a detector is applied.
+
+    Attributes:
+        precision: bf16 and fp16 compute in half precision; boxes, scores and embeddings stay float32.
+        accelerator: `auto` takes a GPU where there is one.
+        batch_size: Images per forward pass.
+        threads: Images decoded at once.
+        max_pixels: A larger image is refused.
+        compiled: Compile the backbone's body for the first shapes that come, which takes about a minute and needs a
+            C++ compiler.
+    """
+
+    precision: Precision = "fp32"
+    accelerator: str = "auto"
+    batch_size: int = 16
+    threads: int = 2
+    max_pixels: int = 178_000_000
+    compiled: bool = False
+
+    @staticmethod
+    def of(settings: Settings, precision: Precision | None = None, *, compiled: bool = False) -> PredictionSettings:
+        """Those of a project: mining's, or another precision."""
+        wanted = precision or settings.mining.precision
+        accelerator = settings.training.accelerator
+        return PredictionSettings(
+            precision=native_precision(accelerator) if wanted == "auto" else wanted,
+            accelerator=accelerator,
+            batch_size=settings.mining.batch_size,
+            threads=settings.mining.decode_threads,
+            max_pixels=settings.data.max_image_pixels,
+            compiled=compiled,
+        )
+
+
 class Predictor:
     """A detector ready to be applied.
 
     Args:
         detector: Put in evaluation mode and moved to the device.
-        precision: bf16 and fp16 compute in half precision; boxes, scores and embeddings stay float32.
-        accelerator: `auto` takes a GPU where there is one.
-        batch_size: Images a forward pass.
-        compiled: Compile the backbone's body for the first shapes that come, which takes about a minute and needs a
-            C++ compiler.
+        settings: How it is applied.
     """
 
-    def __init__(
-        self,
-        detector: Detector,
-        precision: Precision = "fp32",
-        accelerator: str = "auto",
-        batch_size: int = 16,
-        *,
-        compiled: bool = False,
-    ) -> None:
+    def __init__(self, detector: Detector, settings: PredictionSettings | None = None) -> None:
+        self.settings = settings or PredictionSettings()
+        accelerator = self.settings.accelerator
         cuda = accelerator == "cuda" or (accelerator == "auto" and torch.cuda.is_available())
         self.device = torch.device("cuda" if cuda else "cpu")
         self.detector = detector.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if compiled:
+        if self.settings.compiled:
             self.detector.body.compile()
-        self.batch_size = batch_size
-        self._dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        self._dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[self.settings.precision]
+
+    @property
+    def image_size_px(self) -> int:
+        """Longest side of the detector's input."""
+        settings: DetectorSettings = self.detector.settings
+        return settings.image_size_px
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names; label numbers are 1, 2, ... in this order."""
+        labels: tuple[str, ...] = self.detector.labels
+        return labels
+
+    @property
+    def batch_size(self) -> int:
+        """Images per forward pass."""
+        return self.settings.batch_size
+
+    def stream(self, refs: Iterable[ImageRef]) -> ImageStream:
+        """Images at the input size, in batches."""
+        return ImageStream(
+            refs,
+            image_size_px=self.image_size_px,
+            max_pixels=self.settings.max_pixels,
+            batch_size=self.batch_size,
+            threads=self.settings.threads,
+        )
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> list[Detections]:
@@ -85,10 +139,10 @@ class Predictor:
             images = images.pin_memory()
         with precision:
             found = self.detector(images.to(self.device, non_blocking=True))
-        # All images in one transfer: on a GPU each one is a wait.
-        counts = [len(one["boxes"]) for one in found]
+        # All images in one transfer: on a GPU each transfer waits.
+        counts = [len(outputs["boxes"]) for outputs in found]
         columns = [
-            torch.split(torch.cat([one[name] for one in found]).cpu(), counts)
+            torch.split(torch.cat([outputs[name] for outputs in found]).cpu(), counts)
             for name in ("boxes", "scores", "labels", "embeddings")
         ]
         rows = zip(*columns, strict=True)
@@ -98,30 +152,17 @@ class Predictor:
         ]
 
 
-def detect_images(
-    predictor: Predictor, refs: Iterable[ImageRef], *, max_pixels: int, threads: int, faults: list[Fault]
-) -> Iterator[tuple[ImageBatch, list[Detections]]]:
+def detect_images(predictor: Predictor, stream: ImageStream) -> Iterator[tuple[ImageBatch, list[Detections]]]:
     """Detect in a stream of images.
 
     Args:
         predictor: The detector.
-        refs: The images.
-        max_pixels: A larger image is refused.
-        threads: Images decoded at once.
-        faults: Images that cannot be read are put here and left out.
+        stream: The images, at the detector's input size.
 
     Yields:
         A batch and its detections in input pixels, cut at the edge of each image.
     """
-    size = predictor.detector.settings.image_size_px
-    for batch in stream_images(
-        refs,
-        image_size_px=size,
-        max_pixels=max_pixels,
-        batch_size=predictor.batch_size,
-        threads=threads,
-        faults=faults,
-    ):
+    for batch in stream:
         yield batch, detect_batch(predictor, batch)
 
 
@@ -133,9 +174,9 @@ def detect_batch(detect: Callable[[Tensor], list[Detections]], batch: ImageBatch
         batch: The images.
 
     Returns:
-        Detections an image, in input pixels, cut at its edge.
+        Detections of each image, in input pixels, cut at its edge.
     """
-    return [_inside(one, *size) for one, size in zip(detect(batch.images), batch.sizes, strict=True)]
+    return [_inside(found, *size) for found, size in zip(detect(batch.images), batch.sizes, strict=True)]
 
 
 def _inside(found: Detections, height: int, width: int) -> Detections:

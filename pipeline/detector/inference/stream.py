@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,15 +15,20 @@ from torch import Tensor
 
 from pipeline.boxes import scale
 from pipeline.dataset.images import read_image
-from pipeline.detector.training.data.labeled_image import FILL
 from pipeline.errors import ImageFault
 from pipeline.records import ImageRef
 
+FILL = 114
+"""Grey level where no image is."""
 STRIDE = 32
 """Batches are padded to a multiple of it, which the feature pyramid expects."""
 
-Fault = tuple[ImageRef, str]
-"""An image that cannot be read, and why."""
+
+class Fault(NamedTuple):
+    """An image that cannot be read, and why."""
+
+    ref: ImageRef
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -82,61 +88,72 @@ def stack_images(images: Sequence[NDArray[np.uint8]]) -> Tensor:
     Returns:
         Tensor[B, 3, H, W] uint8 with H and W multiples of 32.
     """
-    height, width = (-(-max(one.shape[axis] for one in images) // STRIDE) * STRIDE for axis in (0, 1))
+    height, width = (-(-max(image.shape[axis] for image in images) // STRIDE) * STRIDE for axis in (0, 1))
     stacked = torch.full((len(images), 3, height, width), FILL, dtype=torch.uint8)
     for target, image in zip(stacked, images, strict=True):
         target[:, : image.shape[0], : image.shape[1]] = torch.from_numpy(image).permute(2, 0, 1)
     return stacked
 
 
-def stream_images(
-    refs: Iterable[ImageRef], *, image_size_px: int, max_pixels: int, batch_size: int, threads: int, faults: list[Fault]
-) -> Iterator[ImageBatch]:
-    """Read images ahead of whoever uses them.
+class ImageStream:
+    """Images read ahead of whoever iterates over their batches.
 
     Args:
         refs: In the order they are wanted; neighbours of one shape waste no padding.
         image_size_px: Longest side of the result.
         max_pixels: A larger image is refused.
-        batch_size: Images a batch; the last batch may be smaller.
+        batch_size: Images per batch; the last batch may be smaller.
         threads: Images decoded at once; at most two batches wait.
-        faults: Images that cannot be read are put here and left out.
 
-    Yields:
-        Batches, in order.
+    Attributes:
+        faults: Images that could not be read so far; they are in no batch.
     """
-    ready: list[tuple[ImageRef, NDArray[np.uint8]]] = []
-    for ref, pixels in _read_ahead(refs, image_size_px, max_pixels, threads, 2 * batch_size, faults):
-        ready.append((ref, pixels))
-        if len(ready) == batch_size:
+
+    def __init__(
+        self, refs: Iterable[ImageRef], *, image_size_px: int, max_pixels: int, batch_size: int, threads: int
+    ) -> None:
+        self.faults: list[Fault] = []
+        self._refs = refs
+        self._size = image_size_px
+        self._max_pixels = max_pixels
+        self._batch_size = batch_size
+        self._threads = threads
+
+    def __iter__(self) -> Iterator[ImageBatch]:
+        """Batches, in order."""
+        ready: list[tuple[ImageRef, NDArray[np.uint8]]] = []
+        for ref, pixels in self._read_ahead():
+            ready.append((ref, pixels))
+            if len(ready) == self._batch_size:
+                yield _batch(ready)
+                ready = []
+        if ready:
             yield _batch(ready)
-            ready = []
-    if ready:
-        yield _batch(ready)
 
+    def _read_ahead(self) -> Iterator[tuple[ImageRef, NDArray[np.uint8]]]:
+        waiting: deque[tuple[ImageRef, Future[NDArray[np.uint8]]]] = deque()
+        with ThreadPoolExecutor(self._threads) as pool:
+            for ref in self._refs:
+                waiting.append((ref, pool.submit(self._read, ref.uri)))
+                if len(waiting) >= 2 * self._batch_size:
+                    yield from self._next_ready(waiting)
+            while waiting:
+                yield from self._next_ready(waiting)
 
-def _read_ahead(
-    refs: Iterable[ImageRef], size: int, max_pixels: int, threads: int, ahead: int, faults: list[Fault]
-) -> Iterator[tuple[ImageRef, NDArray[np.uint8]]]:
-    waiting: deque[tuple[ImageRef, Future[NDArray[np.uint8]]]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
+    def _read(self, uri: str) -> NDArray[np.uint8]:
+        return read_image(uri, self._max_pixels, self._size).pixels
 
-        def next_ready() -> Iterator[tuple[ImageRef, NDArray[np.uint8]]]:
-            ref, future = waiting.popleft()
-            try:
-                yield ref, future.result()
-            except ImageFault as fault:
-                faults.append((ref, fault.reason))
-
-        for ref in refs:
-            waiting.append((ref, pool.submit(lambda uri: read_image(uri, max_pixels, size).pixels, ref.uri)))
-            if len(waiting) >= ahead:
-                yield from next_ready()
-        while waiting:
-            yield from next_ready()
+    def _next_ready(
+        self, waiting: deque[tuple[ImageRef, Future[NDArray[np.uint8]]]]
+    ) -> Iterator[tuple[ImageRef, NDArray[np.uint8]]]:
+        ref, future = waiting.popleft()
+        try:
+            yield ref, future.result()
+        except ImageFault as fault:
+            self.faults.append(Fault(ref, fault.reason))
 
 
 def _batch(ready: list[tuple[ImageRef, NDArray[np.uint8]]]) -> ImageBatch:
     images = [pixels for _, pixels in ready]
-    sizes = [(int(one.shape[0]), int(one.shape[1])) for one in images]
+    sizes = [(int(image.shape[0]), int(image.shape[1])) for image in images]
     return ImageBatch([ref for ref, _ in ready], stack_images(images), sizes)

@@ -10,8 +10,7 @@ from torch.nn.functional import interpolate, pad
 
 from pipeline.boxes import scale
 from pipeline.detector.inference.predictor import Detections, Predictor
-from pipeline.detector.inference.stream import STRIDE
-from pipeline.detector.training.data.labeled_image import FILL
+from pipeline.detector.inference.stream import FILL, STRIDE
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def detect_augmented(view: AugmentedView, predictor: Predictor, images: Tensor) 
         shown = shown.flip(-1)
     shown = pad(shown, (0, -width % STRIDE, 0, -height % STRIDE), value=FILL)
     x_factor, y_factor = images.shape[-1] / width, images.shape[-2] / height
-    return [_back(one, view, width, x_factor, y_factor) for one in predictor(shown)]
+    return [_back(detected, view, width, x_factor, y_factor) for detected in predictor(shown)]
 
 
 def _back(seen: Detections, view: AugmentedView, width: int, x_factor: float, y_factor: float) -> Detections:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +25,13 @@ from pipeline.detector.models.norms import set_normalisation
 from pipeline.settings import DetectorSettings
 
 PYRAMID_STRIDES = (8, 16, 32, 64, 128)
+BODY_STRIDES = PYRAMID_STRIDES[:3]
 PACKAGED_BACKBONE = "tf_efficientnet_lite0"
 TORCHVISION_PREFIX = "torchvision:"
+_MEASURED_PX = 256
+"""Side of the image that strides are measured on: bodies without padding lose a few pixels at its edges."""
+_STAGES_WITHOUT_MODULE = {"stem": "act2", "stage1": "layer1"}
+"""HRNet calls two of its stages by names that no module has; their last modules."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,8 @@ def build_backbone(
         The module, with `out_channels`, and the normalisation that its weights expect.
 
     Raises:
-        ValueError: Unknown backbone, or weights that do not exist for it.
+        ValueError: Unknown backbone, one without maps at the strides of the pyramid or whose stages cannot be frozen,
+            or weights that do not exist for it.
     """
     if settings.backbone.startswith(TORCHVISION_PREFIX):
         return _torchvision_backbone(settings, frozen_stages, pretrained)
@@ -109,9 +117,10 @@ def build_backbone(
         out_indices=_indices_of_strides(settings.backbone),
         pretrained=pretrained and settings.weights == "imagenet",
     )
+    _require_strides(body, settings.backbone)
     if pretrained and settings.weights == "packaged":
         _load_packaged(body, settings.backbone)
-    _freeze(body, frozen_stages)
+    _freeze(body, frozen_stages, settings.backbone)
     set_normalisation(body, settings.batch_norm)
     use_depthwise(body)
     config = timm.get_pretrained_cfg(settings.backbone)
@@ -123,9 +132,9 @@ def _torchvision_backbone(
     settings: DetectorSettings, frozen_stages: int, pretrained: bool
 ) -> tuple[Any, Normalization]:
     name = settings.backbone.removeprefix(TORCHVISION_PREFIX)
-    known = [model for model in list_models(torchvision.models) if re.match("(wide_)?resnex?t", model)]
-    if name not in known:
-        near = _near(name, known)
+    resnets = [model for model in list_models(torchvision.models) if re.match("(wide_)?resnex?t", model)]
+    if name not in resnets:
+        near = _near(name, resnets)
         raise ValueError(
             f"Expected a torchvision ResNet as in 'torchvision:resnet50', got {settings.backbone!r}; {near}"
         )
@@ -149,18 +158,35 @@ def _torchvision_backbone(
     return backbone, IMAGENET
 
 
-def _near(name: str, known: list[str]) -> str:
-    near = [model for model in known if name in model] or difflib.get_close_matches(name, known, n=5)
-    return f"near: {', '.join(near[:5])}" if near else f"known: {', '.join(known[:5])} and {len(known) - 5} more"
+def _near(name: str, models: list[str]) -> str:
+    near = [model for model in models if name in model] or difflib.get_close_matches(name, models, n=5)
+    return f"near: {', '.join(near[:5])}" if near else f"known: {', '.join(models[:5])} and {len(models) - 5} more"
 
 
 def _indices_of_strides(name: str) -> tuple[int, ...]:
+    """Numbers of the stages whose maps have the strides of the body, as timm describes the model."""
     model: Any = timm.create_model(name, features_only=True, pretrained=False)
-    reductions = model.feature_info.reduction()
-    missing = [stride for stride in PYRAMID_STRIDES[:3] if stride not in reductions]
+    reductions, stages = model.feature_info.reduction(), model.feature_info.out_indices
+    missing = [stride for stride in BODY_STRIDES if stride not in reductions]
     if missing:
         raise ValueError(f"Expected a backbone with feature maps at strides 8, 16 and 32, {name!r} lacks {missing}")
-    return tuple(reductions.index(stride) for stride in PYRAMID_STRIDES[:3])
+    # Some models give no map of their first stage by default, so a place among the maps is no number of a stage.
+    return tuple(stages[reductions.index(stride)] for stride in BODY_STRIDES)
+
+
+def _require_strides(body: Any, name: str) -> None:
+    """Refuse a body whose maps are not at the strides that timm says: anchors would lie at the wrong places.
+
+    Raises:
+        ValueError: They are not.
+    """
+    training = body.training
+    with torch.no_grad():
+        maps: list[Tensor] = body.eval()(torch.zeros(1, 3, _MEASURED_PX, _MEASURED_PX))
+    body.train(training)
+    strides = [2 ** round(math.log2(_MEASURED_PX / level.shape[-1])) for level in maps]
+    if strides != list(BODY_STRIDES):
+        raise ValueError(f"Expected a backbone with feature maps at strides 8, 16 and 32, {name!r} gives {strides}")
 
 
 def _load_packaged(body: Any, name: str) -> None:
@@ -176,7 +202,7 @@ def rename_packaged(packaged: dict[str, Tensor], stage_lengths: list[int]) -> di
 
     Args:
         packaged: State dict with keys such as `_blocks.3._depthwise_conv.weight`.
-        stage_lengths: Blocks a stage, in order.
+        stage_lengths: Blocks of each stage, in order.
 
     Returns:
         The same tensors under timm's names, without the classifier and the convolution before it.
@@ -199,15 +225,29 @@ def rename_packaged(packaged: dict[str, Tensor], stage_lengths: list[int]) -> di
     return renamed
 
 
-def _freeze(body: Any, stages: int) -> None:
+def _freeze(body: Any, stages: int, name: str) -> None:
     """Stop the first stages of a timm body from learning; modules are registered from the stem upwards."""
     if stages == 0:
         return
+    modules = list(body.named_modules())
     names = [stage["module"] for stage in body.feature_info.info]  # every stage, not just the ones put out
     last = names[min(stages, len(names)) - 1]
-    prefixes = tuple(f"{name}." for name in (last, last.replace(".", "_")))  # timm flattens some names
-    modules = list(body.named_modules())
-    end = max(i for i, (name, _) in enumerate(modules) if f"{name}.".startswith(prefixes))
-    for _, module in modules[: end + 1]:
+    inside = _places(modules, last) or _places(modules, _STAGES_WITHOUT_MODULE.get(last, last))
+    if not inside:
+        raise ValueError(
+            f"Expected a backbone whose first {stages} stages can be frozen, {name!r} has no module {last!r}; set "
+            "training.frozen_stages to 0"
+        )
+    for _, module in modules[: inside[-1] + 1]:
         for parameter in module.parameters(recurse=False):
             parameter.requires_grad_(False)
+
+
+def _places(modules: Sequence[tuple[str, nn.Module]], stage: str) -> list[int]:
+    """Where the module of a stage, and what is in it, comes in the order of registration.
+
+    timm flattens some names (`stages.0` becomes `stages_0`), and wraps some bodies in a module.
+    """
+    flattened = "[._]".join(map(re.escape, stage.split(".")))
+    pattern = re.compile(rf"(body\.|model\.)?{flattened}(\.|$)")
+    return [place for place, (name, _) in enumerate(modules) if pattern.match(name)]

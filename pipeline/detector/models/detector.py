@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torchvision.ops import MultiScaleRoIAlign
 
 from pipeline.detector.models.backbones import build_backbone
-from pipeline.detector.models.heads import Target
-from pipeline.detector.models.networks import build_network, load_coco
+from pipeline.detector.models.coco_weights import load_coco
+from pipeline.detector.models.networks import build_network
+from pipeline.detector.models.targets import Target
 from pipeline.detector.models.triplet import sample_boxes, triplet_loss
 from pipeline.seeds import derive_seed
 from pipeline.settings import DetectorSettings, TrainingSettings
@@ -38,7 +39,7 @@ class BoxEmbedder(nn.Module):
 
         Args:
             features: Pyramid levels by name.
-            boxes: Tensor[N_i, 4] an image, pixels of the input.
+            boxes: Tensor[N_i, 4] per image, pixels of the input.
             size: Height and width of the input.
 
         Returns:
@@ -84,9 +85,13 @@ class Detector(nn.Module):
     @property
     def body(self) -> nn.Module:
         """The pretrained part, below the feature pyramid."""
-        network: Any = self.network
-        body: nn.Module = network.backbone.body
+        body: nn.Module = self.network.backbone.body
         return body
+
+    def replace_backbone(self, backbone: nn.Module) -> None:
+        """Compute the pyramid by another module, which gives the same levels."""
+        backbone.register_forward_hook(self._keep_features)
+        self.network.backbone = backbone
 
     def _keep_features(self, _module: nn.Module, _inputs: Any, features: dict[str, Tensor]) -> None:
         self._features = features
@@ -96,7 +101,7 @@ class Detector(nn.Module):
 
         Args:
             images (Tensor[B, 3, H, W]): uint8 RGB.
-            targets: `boxes`, `labels`, `weights` and `ignore` an image.
+            targets: `boxes`, `labels`, `weights` and `ignore` of each image.
 
         Returns:
             Named scalars whose sum is minimised.
@@ -115,11 +120,10 @@ class Detector(nn.Module):
         if settings.classes or settings.boxes_per_class:
             chosen = torch.zeros(len(labels), dtype=torch.bool, device=labels.device)
             chosen[sample_boxes(labels, settings)] = True
-            parts = torch.split(chosen, [len(one) for one in boxes])
-            boxes, labels = [one[part] for one, part in zip(boxes, parts, strict=True)], labels[chosen]
+            parts = torch.split(chosen, [len(of_image) for of_image in boxes])
+            boxes, labels = [of_image[part] for of_image, part in zip(boxes, parts, strict=True)], labels[chosen]
         embeddings = self.embedder(self._features, boxes, size)
-        network: Any = self.network
-        background = (network.roi_heads if hasattr(network, "roi_heads") else network.head).hard_background
+        background = self.network.hard_background
         if background:
             embeddings = torch.cat([embeddings, self.embedder(self._features, list(background), size)])
             labels = torch.cat([labels, torch.arange(len(labels), len(embeddings), device=labels.device).neg()])
@@ -133,17 +137,18 @@ class Detector(nn.Module):
             targets: Only while training.
 
         Returns:
-            In evaluation a dict an image: `boxes` Tensor[N, 4] in input pixels, `scores` Tensor[N] descending,
+            In evaluation a dict per image: `boxes` Tensor[N, 4] in input pixels, `scores` Tensor[N] descending,
             `labels` Tensor[N] int64 from 1, `embeddings` Tensor[N, D].
         """
         if self.training:
             return self.losses(images, targets or [])
-        found: list[Target] = self.network(images)
-        embeddings = self.embedder(self._features, [one["boxes"] for one in found], images.shape[-2:])
+        detections: list[Target] = self.network(images)
+        boxes = [of_image["boxes"] for of_image in detections]
+        embeddings = self.embedder(self._features, boxes, images.shape[-2:])
         self._features = {}
-        for one, vectors in zip(found, embeddings.split([len(one["boxes"]) for one in found]), strict=True):
-            one["embeddings"] = vectors
-        return found
+        for of_image, vectors in zip(detections, embeddings.split(list(map(len, boxes))), strict=True):
+            of_image["embeddings"] = vectors
+        return detections
 
 
 def build_detector(

@@ -6,10 +6,17 @@ import torch
 from torch import Tensor
 from torchvision.ops import nms
 
+from pipeline.settings import TrainingSettings
+
 SAME_PLACE_IOU = 0.5
 """Of two that overlap more, the one with the lower score is left out."""
 TRIED = 10
-"""So many times as many are looked at as are wanted, since neighbours tend to say the same."""
+"""So many times as many are tried as are wanted, since neighbours tend to be of one thing."""
+
+
+def wanted_background(settings: TrainingSettings) -> int:
+    """How many boxes of background per image the triplet loss wants."""
+    return settings.triplet.background_negatives if settings.triplet.enabled else 0
 
 
 @torch.no_grad()
@@ -26,6 +33,6 @@ def likeliest_background(scores: Tensor, is_background: Tensor, boxes: Tensor, c
         Tensor[N, 4]: at most `count` boxes, best score first, no two at one place; only with an area.
     """
     eligible = is_background & (boxes[:, 2:] > boxes[:, :2]).all(1)
-    found, index = torch.where(eligible, scores.float(), -torch.inf).topk(min(len(scores), count * TRIED))
-    index = index[found > -torch.inf]
+    best, index = torch.where(eligible, scores.float(), -torch.inf).topk(min(len(scores), count * TRIED))
+    index = index[best > -torch.inf]
     return boxes[index][nms(boxes[index], scores[index].float(), SAME_PLACE_IOU)[:count]]

@@ -7,32 +7,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
-from torchvision.models import get_model_weights
 from torchvision.models.detection import FCOS, RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.rpn import RPNHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
-from torchvision.ops import MultiScaleRoIAlign
 
 from pipeline.detector.models.backbones import PYRAMID_STRIDES, TORCHVISION_PREFIX, Normalization
-from pipeline.detector.models.heads import (
-    IgnoringRPN,
-    Target,
-    WeightedFCOSHead,
-    WeightedRetinaNetHead,
-    WeightedRoIHeads,
-)
-from pipeline.errors import ArtefactError
+from pipeline.detector.models.one_stage import WeightedFCOSHead, WeightedRetinaNetHead
+from pipeline.detector.models.targets import Target
+from pipeline.detector.models.two_stage import IgnoringRPN, WeightedRoIHeads
 from pipeline.settings import DetectorSettings, TrainingSettings
 
-COCO_WEIGHTS = {
-    "retinanet": "retinanet_resnet50_fpn",
-    "fcos": "fcos_resnet50_fpn",
-    "faster_rcnn": "fasterrcnn_resnet50_fpn",
-}
+ASPECT_RATIOS = (0.5, 1.0, 2.0)
+OCTAVES = 3
+"""Sizes of RetinaNet's anchors per level; with the aspect ratios nine anchors per place."""
 
 
 class BatchNormalize(GeneralizedRCNNTransform):  # type: ignore[misc]
@@ -53,13 +42,120 @@ class BatchNormalize(GeneralizedRCNNTransform):  # type: ignore[misc]
         return result
 
 
+class DetectionNetwork(nn.Module):
+    """What a detector needs of each of the three: a network that takes Tensor[B, 3, H, W] uint8."""
+
+    backbone: Any
+    transform: BatchNormalize
+
+    @property
+    def predictors(self) -> list[nn.Module]:
+        """What gives class scores and box coordinates."""
+        raise NotImplementedError
+
+    @property
+    def hard_background(self) -> tuple[Tensor, ...]:
+        """After a training pass, Tensor[N, 4] per image of what looks most like an object and is none."""
+        raise NotImplementedError
+
+
+class _OneStageNetwork(DetectionNetwork):
+    head: WeightedRetinaNetHead | WeightedFCOSHead
+
+    @property
+    def predictors(self) -> list[nn.Module]:
+        return [self.head]
+
+    @property
+    def hard_background(self) -> tuple[Tensor, ...]:
+        return self.head.hard_background
+
+
+class WeightedRetinaNet(_OneStageNetwork, RetinaNet):  # type: ignore[misc]
+    """RetinaNet (arXiv 1708.02002).
+
+    Args:
+        settings: Its size, anchors and reported detections.
+        backbone: Gives a feature pyramid and has `out_channels`.
+        transform: Normalises its input.
+        num_classes: Background included.
+        training: What its losses look like.
+    """
+
+    def __init__(
+        self,
+        settings: DetectorSettings,
+        backbone: Any,
+        transform: BatchNormalize,
+        num_classes: int,
+        training: TrainingSettings,
+    ) -> None:
+        places = OCTAVES * len(ASPECT_RATIOS)
+        head = WeightedRetinaNetHead(backbone.out_channels, places, num_classes, settings.head_convs, training)
+        anchors = retinanet_anchors(settings)
+        super().__init__(backbone, num_classes, anchor_generator=anchors, head=head, **_reported(settings))
+        self.transform = transform
+
+
+class WeightedFCOS(_OneStageNetwork, FCOS):  # type: ignore[misc]
+    """FCOS (arXiv 1904.01355); arguments as of `WeightedRetinaNet`."""
+
+    def __init__(
+        self,
+        settings: DetectorSettings,
+        backbone: Any,
+        transform: BatchNormalize,
+        num_classes: int,
+        training: TrainingSettings,
+    ) -> None:
+        head = WeightedFCOSHead(backbone.out_channels, num_classes, settings.head_convs, training)
+        super().__init__(backbone, num_classes, head=head, **_reported(settings))
+        self.transform = transform
+
+
+class WeightedFasterRCNN(DetectionNetwork, GeneralizedRCNN):  # type: ignore[misc]
+    """Faster R-CNN (arXiv 1506.01497) with torchvision's numbers; arguments as of `WeightedRetinaNet`.
+
+    It is put together here because torchvision's own constructor takes no RoI heads.
+    """
+
+    rpn: IgnoringRPN
+    roi_heads: WeightedRoIHeads
+
+    def __init__(
+        self,
+        settings: DetectorSettings,
+        backbone: Any,
+        transform: BatchNormalize,
+        num_classes: int,
+        training: TrainingSettings,
+    ) -> None:
+        rpn = IgnoringRPN(_faster_rcnn_anchors(settings), backbone.out_channels)
+        levels = ["0", "1", "2", "3"] if _is_torchvision(settings) else ["0", "1", "2"]
+        roi_heads = WeightedRoIHeads(levels, backbone.out_channels, num_classes, settings, training)
+        super().__init__(backbone, rpn, roi_heads, transform)
+
+    @property
+    def predictors(self) -> list[nn.Module]:
+        """Those of both stages."""
+        return [self.rpn.head, self.roi_heads.box_predictor]
+
+    @property
+    def hard_background(self) -> tuple[Tensor, ...]:
+        """That of the second stage."""
+        return self.roi_heads.hard_background
+
+
+_NETWORKS = {"retinanet": WeightedRetinaNet, "fcos": WeightedFCOS, "faster_rcnn": WeightedFasterRCNN}
+
+
 def build_network(
     settings: DetectorSettings,
     backbone: Any,
     normalization: Normalization,
     num_classes: int,
     training: TrainingSettings,
-) -> nn.Module:
+) -> DetectionNetwork:
     """Assemble a torchvision detector.
 
     Args:
@@ -70,76 +166,24 @@ def build_network(
         training: What the losses look like.
 
     Returns:
-        A network that takes Tensor[B, 3, H, W] uint8.
+        The network; what it reports is float32, whatever it computes in.
     """
-    builders = {"retinanet": _retinanet, "fcos": _fcos, "faster_rcnn": _faster_rcnn}
-    network: nn.Module = builders[settings.architecture](settings, backbone, num_classes, training)
-    _answer_in_float32(backbone, *_predictors(network))
     # Sizes mean nothing here: the loader has resized.
-    network.transform = BatchNormalize(1, 1, list(normalization.mean), list(normalization.std))
+    transform = BatchNormalize(1, 1, list(normalization.mean), list(normalization.std))
+    network: DetectionNetwork = _NETWORKS[settings.architecture](settings, backbone, transform, num_classes, training)
+    _answer_in_float32(backbone, *network.predictors)
     return network
 
 
-def _retinanet(settings: DetectorSettings, backbone: Any, num_classes: int, training: TrainingSettings) -> RetinaNet:
-    head = WeightedRetinaNetHead(backbone.out_channels, 9, num_classes)
-    for part in (head.classification_head, head.regression_head):
-        part.conv = part.conv[: settings.head_convs]
-    head.training_settings = training
-    return RetinaNet(backbone, num_classes, anchor_generator=retinanet_anchors(settings), head=head, **_after(settings))
-
-
 def retinanet_anchors(settings: DetectorSettings) -> AnchorGenerator | None:
-    """Nine anchors a place; None for torchvision's own."""
-    return None if _is_torchvision(settings) else _anchors(settings, octaves=3)
+    """Nine anchors per place; None for torchvision's own."""
+    return None if _is_torchvision(settings) else _anchors(settings, OCTAVES)
 
 
-def _fcos(settings: DetectorSettings, backbone: Any, num_classes: int, training: TrainingSettings) -> FCOS:
-    head = WeightedFCOSHead(backbone.out_channels, 1, num_classes, settings.head_convs)
-    head.training_settings = training
-    return FCOS(backbone, num_classes, head=head, **_after(settings))
-
-
-def _faster_rcnn(
-    settings: DetectorSettings, backbone: Any, num_classes: int, training: TrainingSettings
-) -> GeneralizedRCNN:
-    """Faster R-CNN with torchvision's numbers; built by hand because its own constructor takes no RoI heads."""
-    anchors = (
-        AnchorGenerator(((32,), (64,), (128,), (256,), (512,)), ((0.5, 1.0, 2.0),) * 5)
-        if _is_torchvision(settings)
-        else _anchors(settings)
-    )
-    rpn = IgnoringRPN(
-        anchors,
-        RPNHead(backbone.out_channels, anchors.num_anchors_per_location()[0]),
-        fg_iou_thresh=0.7,
-        bg_iou_thresh=0.3,
-        batch_size_per_image=256,
-        positive_fraction=0.5,
-        pre_nms_top_n={"training": 2000, "testing": 1000},
-        post_nms_top_n={"training": 2000, "testing": 1000},
-        nms_thresh=0.7,
-    )
-    levels = ["0", "1", "2", "3"] if _is_torchvision(settings) else ["0", "1", "2"]
-    roi_heads = WeightedRoIHeads(
-        MultiScaleRoIAlign(levels, output_size=7, sampling_ratio=2),
-        TwoMLPHead(backbone.out_channels * 7**2, 1024),
-        FastRCNNPredictor(1024, num_classes),
-        fg_iou_thresh=0.5,
-        bg_iou_thresh=0.5,
-        batch_size_per_image=512,
-        positive_fraction=0.25,
-        bbox_reg_weights=None,
-        **_after(settings),
-    )
-    roi_heads.training_settings = training
-    return GeneralizedRCNN(backbone, rpn, roi_heads, transform=None)
-
-
-def _predictors(network: Any) -> list[nn.Module]:
-    """What gives class scores and box coordinates."""
-    if isinstance(network, (RetinaNet, FCOS)):
-        return [network.head]
-    return [network.rpn.head, network.roi_heads.box_predictor]
+def _faster_rcnn_anchors(settings: DetectorSettings) -> AnchorGenerator:
+    if _is_torchvision(settings):
+        return AnchorGenerator(((32,), (64,), (128,), (256,), (512,)), (ASPECT_RATIOS,) * 5)
+    return _anchors(settings)
 
 
 def _answer_in_float32(*modules: nn.Module) -> None:
@@ -156,8 +200,8 @@ def _in_float32(_module: nn.Module, _inputs: Any, outputs: Any) -> Any:
     return tree_map(Tensor.float, outputs)
 
 
-def _after(settings: DetectorSettings) -> dict[str, float]:
-    """What happens to boxes after the network."""
+def _reported(settings: DetectorSettings) -> dict[str, float]:
+    """Which detections a one-stage detector reports, as torchvision names it."""
     return {
         "score_thresh": settings.score_floor,
         "nms_thresh": settings.nms_iou,
@@ -175,23 +219,4 @@ def _anchors(settings: DetectorSettings, octaves: int = 1) -> AnchorGenerator:
         tuple(settings.anchor_scale * stride * 2 ** (octave / octaves) for octave in range(octaves))
         for stride in PYRAMID_STRIDES
     )
-    return AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(sizes))
-
-
-def load_coco(network: nn.Module, settings: DetectorSettings) -> None:
-    """Load torchvision's COCO weights into all but the layers that name classes.
-
-    Args:
-        network: Built for `torchvision:resnet50`.
-        settings: Names the architecture.
-
-    Raises:
-        ArtefactError: The weights do not fit the network.
-    """
-    weights = get_model_weights(COCO_WEIGHTS[settings.architecture]).DEFAULT
-    offered, wanted = weights.get_state_dict(progress=True, check_hash=True), network.state_dict()
-    fitting = {key: value for key, value in offered.items() if key in wanted and wanted[key].shape == value.shape}
-    left_random = sorted(wanted.keys() - fitting.keys())
-    if any("cls" not in key and "predictor" not in key for key in left_random):
-        raise ArtefactError(f"Expected COCO weights for all but the class layers, found none for {left_random[:5]}")
-    network.load_state_dict(fitting, strict=False)
+    return AnchorGenerator(sizes, (ASPECT_RATIOS,) * len(sizes))

@@ -55,7 +55,7 @@ def synchronise_batch_norm(module: nn.Module, device: torch.device) -> None:
     Raises:
         PipelineError: There is some, and the device is a CPU, which torch cannot synchronise.
     """
-    if not any(isinstance(one, nn.BatchNorm2d) for one in module.modules()):
+    if not any(isinstance(layer, nn.BatchNorm2d) for layer in module.modules()):
         return
     if device.type == "cpu":
         raise PipelineError(

@@ -1,22 +1,17 @@
-"""Models on disk: safetensors and a card, named by their content, and the pointer to the champion."""
+"""The registry of trained models: a card each, and the pointer to the champion. Needs no torch; see also `saved`."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
-
-from pipeline.detector.models.detector import Detector
+from pipeline.artefacts import Metrics
 from pipeline.errors import ArtefactError
 from pipeline.settings import DetectorSettings, TrainingSettings
 from pipeline.workspace import Folder
 
-WEIGHTS, CARD, CHAMPION = "weights.safetensors", "model.json", "champion.json"
+CARD, CHAMPION = "model.json", "champion.json"
 
 
 @dataclass(frozen=True)
@@ -32,9 +27,11 @@ class ModelCard:
         cycle: In which cycle.
         seed: The settings' seed.
         normalization: Mean and standard deviation of its input, per channel, of values in 0 to 1.
-        metrics: Average precision by split.
+        metrics: What was measured, by split.
         weights_sha256: Of the weights file.
     """
+
+    REMEDY: ClassVar[str] = "Restore it, or train the model again."
 
     labels: tuple[str, ...]
     detector: DetectorSettings
@@ -43,49 +40,9 @@ class ModelCard:
     parent_id: str | None
     cycle: int
     seed: int
-    normalization: dict[str, list[float]] = field(default_factory=dict)
-    metrics: dict[str, Any] = field(default_factory=dict)
+    normalization: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    metrics: Mapping[str, Metrics] = field(default_factory=dict)
     weights_sha256: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; `from_json` reads them back."""
-        sections = {"detector": self.detector.model_dump(), "training": self.training.model_dump()}
-        plain = {key: value for key, value in vars(self).items() if key not in sections}
-        return {**plain, "labels": list(self.labels), **sections}
-
-    @staticmethod
-    def from_json(values: dict[str, Any]) -> ModelCard:
-        """Read what `to_json` wrote."""
-        sections = {
-            "detector": DetectorSettings(**values["detector"]),
-            "training": TrainingSettings(**values["training"]),
-        }
-        return ModelCard(**{**values, "labels": tuple(values["labels"]), **sections})
-
-
-def save_model(models: Folder, detector: Detector, card: ModelCard) -> str:
-    """Write a model; the same weights and card give the same id, and are written once.
-
-    Args:
-        models: The folder of models.
-        detector: Its weights.
-        card: Its origin; hash and normalisation are filled in here.
-
-    Returns:
-        The model id, 12 hex digits.
-    """
-    weights = save_tensors({name: tensor.contiguous().cpu() for name, tensor in detector.state_dict().items()})
-    transform: Any = detector.network.transform
-    values = card.to_json()
-    values["weights_sha256"] = hashlib.sha256(weights).hexdigest()
-    values["normalization"] = {"mean": list(transform.image_mean), "std": list(transform.image_std)}
-    identity = {key: value for key, value in values.items() if key != "metrics"}
-    model_id = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
-    folder = models.folder(model_id)
-    if not folder.exists(CARD):
-        folder.write_bytes(WEIGHTS, weights)
-        folder.write_json(CARD, values)
-    return model_id
 
 
 def load_card(models: Folder, model_id: str) -> ModelCard:
@@ -99,50 +56,23 @@ def load_card(models: Folder, model_id: str) -> ModelCard:
         raise ArtefactError(
             f"Expected model {model_id} at {folder.uri}, found none. `crosscheck models list` tells which there are."
         )
-    try:
-        return ModelCard.from_json(folder.read_json(CARD))
-    except (KeyError, TypeError, ValueError) as fault:
-        raise ArtefactError(
-            f"{folder.path(CARD)}: expected a model card, got {fault}. Restore or retrain it."
-        ) from fault
+    return folder.read_record(CARD, ModelCard)
 
 
-def load_model(models: Folder, model_id: str, training: TrainingSettings | None = None) -> Detector:
-    """Read a model.
-
-    Args:
-        models: The folder of models.
-        model_id: Which.
-        training: What its losses look like from now on; as it was trained by default.
-
-    Returns:
-        The detector, in evaluation mode.
-
-    Raises:
-        ArtefactError: There is no such model, or its files are damaged.
-    """
+def record_metrics(models: Folder, model_id: str, metrics: Mapping[str, Metrics]) -> None:
+    """Add what was measured, by split, to a model's card; its id stays."""
     card = load_card(models, model_id)
-    folder = models.folder(model_id)
-    weights = folder.read_bytes(WEIGHTS)
-    if hashlib.sha256(weights).hexdigest() != card.weights_sha256:
-        raise ArtefactError(
-            f"{folder.path(WEIGHTS)}: these are not the bytes that were written. Restore or retrain it."
-        )
-    try:
-        detector = Detector(card.detector, card.labels, training or card.training, pretrained=False)
-    except ValueError as fault:
-        raise ArtefactError(f"{folder.path(CARD)}: expected a network that can be built, got {fault}") from fault
-    try:
-        detector.load_state_dict(load_tensors(weights))
-    except (SafetensorError, RuntimeError) as fault:
-        raise ArtefactError(f"{folder.path(WEIGHTS)}: expected weights of {card.detector}, got {fault}") from fault
-    return detector.eval()
+    models.folder(model_id).write_record(CARD, replace(card, metrics={**card.metrics, **metrics}))
 
 
-def record_metrics(models: Folder, model_id: str, metrics: dict[str, Any]) -> None:
-    """Add average precision by split to a model's card; its id stays."""
-    values = load_card(models, model_id).to_json()
-    models.folder(model_id).write_json(CARD, {**values, "metrics": {**values["metrics"], **metrics}})
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """The pointer to the model in use: its id, and the champions before it, oldest first."""
+
+    REMEDY: ClassVar[str] = "`crosscheck models promote` writes it anew."
+
+    model_id: str
+    before: tuple[str, ...] = ()
 
 
 def champion_id(models: Folder) -> str | None:
@@ -151,14 +81,7 @@ def champion_id(models: Folder) -> str | None:
     Raises:
         ArtefactError: The pointer is damaged.
     """
-    if not models.exists(CHAMPION):
-        return None
-    try:
-        return str(models.read_json(CHAMPION)["model_id"])
-    except (KeyError, TypeError) as fault:
-        raise ArtefactError(
-            f"{models.path(CHAMPION)}: expected a model id, got {fault}. `crosscheck models promote` writes it anew."
-        ) from fault
+    return models.read_record(CHAMPION, Champion).model_id if models.exists(CHAMPION) else None
 
 
 def promote(models: Folder, model_id: str) -> None:
@@ -182,11 +105,10 @@ def champions(models: Folder) -> list[str]:
     Raises:
         ArtefactError: The pointer is damaged.
     """
-    current = champion_id(models)
-    if current is None:
+    if not models.exists(CHAMPION):
         return []
-    before = models.read_json(CHAMPION).get("before", [])  # pointers of earlier versions of this program have none
-    return [*map(str, before), current]
+    pointer = models.read_record(CHAMPION, Champion)
+    return [*pointer.before, pointer.model_id]
 
 
 def champion_before(models: Folder) -> str:
@@ -219,7 +141,7 @@ def reinstate(models: Folder, model_id: str | None) -> None:
 
 
 def _write_champions(models: Folder, known: list[str]) -> None:
-    models.write_json(CHAMPION, {"model_id": known[-1], "before": known[:-1]})
+    models.write_record(CHAMPION, Champion(known[-1], tuple(known[:-1])))
 
 
 def list_models(models: Folder) -> dict[str, ModelCard]:

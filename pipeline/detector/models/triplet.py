@@ -19,7 +19,7 @@ def triplet_loss(embeddings: Tensor, labels: Tensor, settings: TripletSettings) 
     Triplets that still cost something are averaged.
 
     Args:
-        embeddings (Tensor[M, D]): unit length, a row a box.
+        embeddings (Tensor[M, D]): unit length, one row per box.
         labels (Tensor[M]): int64 class of each box; rows of background have negative labels, no two alike, so that
             they are never drawn to anything.
         settings: margin and mining.
@@ -56,7 +56,7 @@ def sample_boxes(labels: Tensor, settings: TripletSettings) -> Tensor:
     if settings.classes:
         classes = classes[torch.randperm(len(classes))[: settings.classes]]
     most = settings.boxes_per_class or len(labels)
-    chosen = [_some((labels == one).nonzero().flatten(), most) for one in classes]
+    chosen = [_some((labels == number).nonzero().flatten(), most) for number in classes]
     return torch.cat([labels.new_zeros(0), *chosen]).sort().values
 
 

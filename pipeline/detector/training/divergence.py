@@ -32,7 +32,7 @@ class Divergence:
     image_ids: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.cause} at step {self.step} (images {', '.join(one[:12] for one in self.image_ids)})"
+        return f"{self.cause} at step {self.step} (images {', '.join(image_id[:12] for image_id in self.image_ids)})"
 
 
 @dataclass(frozen=True)
@@ -79,17 +79,17 @@ class DivergenceWatch:
         if not steps:
             return None
         names = [*steps[0].losses]
-        rows = [[one.losses[name] for name in names] + ([] if one.norm is None else [one.norm]) for one in steps]
+        rows = [[step.losses[name] for name in names] + ([] if step.norm is None else [step.norm]) for step in steps]
         values = self._reduce(torch.stack([torch.stack([value.float() for value in row]) for row in rows])).tolist()
         self.losses = [dict(zip(names, row, strict=False)) for row in values]
-        for one, row in zip(steps, values, strict=True):
+        for step, row in zip(steps, values, strict=True):
             bad = [
                 f"{name} {value}"
                 for name, value in zip([*names, "gradient"], row, strict=False)
                 if not math.isfinite(value)
             ]
             if bad:
-                return Divergence(one.number, ", ".join(bad), one.image_ids)
+                return Divergence(step.number, ", ".join(bad), step.image_ids)
         totals = [sum(losses.values()) for losses in self.losses]
         mean, last = sum(totals) / len(totals), totals[-1]
         # A leap that clipped gradients have brought down again since is no trouble.

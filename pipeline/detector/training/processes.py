@@ -18,23 +18,22 @@ from torch.nn.parallel import DistributedDataParallel
 from pipeline.detector.models.detector import Detector
 from pipeline.detector.models.norms import synchronise_batch_norm
 from pipeline.errors import PipelineError
+from pipeline.progress import Progress, silent
 from pipeline.settings import TrainingSettings
 
 FABRIC_PRECISION: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
-Progress = Callable[[int, int, str], None]
-"""Called with (steps done, steps, a line to show)."""
 Outcome = TypeVar("Outcome")
 
 
-def launch(work: Callable[..., Outcome], settings: TrainingSettings, progress: Progress | None, *args: Any) -> Outcome:
+def launch(work: Callable[..., Outcome], settings: TrainingSettings, progress: Progress, *args: Any) -> Outcome:
     """Do a training's work in as many processes as are set.
 
     One process works in this one. Several are started here, unless torchrun has started them already; more than one
     machine needs torchrun.
 
     Args:
-        work: Called with a `Fabric`, something that tells progress or None, and `args`. With several processes all of
+        work: Called with a `Fabric`, progress, and `args`. With several processes all of
             them travel to each, so `work` is a function of a module.
         settings: Devices, nodes, accelerator and precision.
         progress: Told in this process.
@@ -57,8 +56,8 @@ def launch(work: Callable[..., Outcome], settings: TrainingSettings, progress: P
     strategy = "ddp" if by_torchrun else "ddp_spawn"
     fabric: Any = Fabric(devices=settings.devices, num_nodes=settings.nodes, strategy=strategy, **values)
     if by_torchrun:
-        told = progress if TorchElasticEnvironment().global_rank() == 0 else None
-        outcome: Outcome = fabric.launch(work, told, *args)
+        heard = progress if TorchElasticEnvironment().global_rank() == 0 else silent
+        outcome: Outcome = fabric.launch(work, heard, *args)
         return outcome
     with _Line(progress) as line:
         try:
@@ -73,12 +72,12 @@ def _report(fabric: Fabric, ends: tuple[Any, Any], work: Callable[..., Any], *ar
     """Work in one of several processes; the first tells how it goes and what came of it."""
     speaker, hung_up = ends
 
-    def tell(*told: Any) -> None:
+    def report(*step: Any) -> None:
         if hung_up.is_set():
             raise PipelineError("Expected somebody to tell progress to, nobody listens any more")
-        speaker.send(told)
+        speaker.send(step)
 
-    outcome = work(fabric, tell if fabric.is_global_zero else None, *args)
+    outcome = work(fabric, report if fabric.is_global_zero else silent, *args)
     if fabric.is_global_zero:
         # As bytes, since tensors would be shared with a process that is about to end.
         speaker.send(pickle.dumps(outcome))
@@ -94,7 +93,7 @@ class _Line:
         progress: Told; what it raises ends the work.
     """
 
-    def __init__(self, progress: Progress | None) -> None:
+    def __init__(self, progress: Progress) -> None:
         context = mp.get_context("spawn")
         self._listener, speaker = context.Pipe(duplex=False)
         self.ends: tuple[Any, Any] = (speaker, context.Event())
@@ -121,17 +120,17 @@ class _Line:
         with self._listener:
             while True:
                 try:
-                    told = self._listener.recv()
+                    message = self._listener.recv()
                 except (EOFError, OSError):  # nobody is left who speaks, or was killed in the middle of a word
                     return
-                self._hear(told)
+                self._hear(message)
 
-    def _hear(self, told: Any) -> None:
-        if isinstance(told, bytes):
-            self.outcome = pickle.loads(told)
-        elif self._progress and not self._fault:
+    def _hear(self, message: Any) -> None:
+        if isinstance(message, bytes):
+            self.outcome = pickle.loads(message)
+        elif not self._fault:
             try:
-                self._progress(*told)
+                self._progress(*message)
             except BaseException as fault:  # raised again where the work was asked for
                 self._fault = fault
                 self.ends[1].set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import fmean
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from lightning_fabric import Fabric
@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils._pytree import tree_map_only
 
+from pipeline.artefacts import Rollback, TrainingStep
 from pipeline.detector.models.detector import Detector
-from pipeline.detector.models.heads import Target
+from pipeline.detector.models.targets import Target
 from pipeline.detector.training.checkpoint import CHECKPOINT, no_checkpoint, read_checkpoint
 from pipeline.detector.training.data.batches import Batch
 from pipeline.detector.training.data.mixup import mixup
@@ -33,25 +34,37 @@ LOG_EVERY = 10
 T = TypeVar("T")
 
 
+class RunSpec(NamedTuple):
+    """What a run of fine-tuning is. A tuple, since Lightning sends no frozen dataclass to other processes.
+
+    Attributes:
+        settings: How it is trained.
+        seed: Drives every random choice.
+        checkpoints: Where its checkpoint lies.
+        identity: What the run is made of; a checkpoint with another identity is not continued.
+    """
+
+    settings: TrainingSettings
+    seed: int
+    checkpoints: Folder
+    identity: str
+
+
 class Run:
     """The moving parts of one run.
 
     Args:
         detector: The student, changed in place.
-        settings: The run.
-        seed: The settings' seed.
-        identity: What the run is made of; a checkpoint with another identity is not continued.
+        spec: The run.
         fabric: The device, and the other processes where there are several.
     """
 
-    def __init__(
-        self, detector: Detector, settings: TrainingSettings, seed: int, identity: str, fabric: Fabric
-    ) -> None:
+    def __init__(self, detector: Detector, spec: RunSpec, fabric: Fabric) -> None:
+        settings = spec.settings
         self.settings = settings
         self.detector = detector
-        self.identity = identity
+        self.spec = spec
         self.result = TrainingResult(precision=settings.precision)
-        self.last_loss: float | None = None
         self.early_stop = EarlyStop(settings.early_stop)
         self.fabric = fabric
         detector.train().to(self.fabric.device).to(memory_format=torch.channels_last)
@@ -64,7 +77,7 @@ class Run:
         self.teacher = build_teacher(detector, settings.ema_decay)
         self.teacher.module.eval()
         self._student = student_in_processes(detector, fabric, settings)
-        self._seed = seed
+        self._seed = spec.seed
         self._watch = DivergenceWatch(settings.recovery, lambda values: torch.as_tensor(fabric.all_reduce(values)))
         self._logged: list[dict[str, float]] = []
         self._good = _copy(self._state())
@@ -165,8 +178,10 @@ class Run:
         seconds = self.result.seconds
         self._load(_copy(self._good))
         self.result.seconds = seconds
-        taken_back = {"step": trouble.step, "to": self.result.steps, "cause": trouble.cause}
-        self.result.rollbacks = [*rollbacks, {**taken_back, "image_ids": list(trouble.image_ids)}]
+        self.result.rollbacks = [
+            *rollbacks,
+            Rollback(trouble.step, self.result.steps, trouble.cause, trouble.image_ids),
+        ]
         self._slower *= recovery.learning_rate_factor
         for group in self.optimizer.param_groups:
             group["lr"] *= recovery.learning_rate_factor
@@ -175,10 +190,8 @@ class Run:
 
     def _log(self) -> None:
         parts = {name: fmean(row[name] for row in self._logged) for name in self._logged[0]}
-        self.last_loss = loss = sum(parts.values())
-        self.result.curve.append(
-            {"step": self.result.steps, "loss": loss, "parts": parts, "lr": self.schedule.get_last_lr()[-1]}
-        )
+        loss = sum(parts.values())
+        self.result.curve.append(TrainingStep(self.result.steps, loss, parts, float(self.schedule.get_last_lr()[-1])))
         self._logged = []
 
     def should_stop(self, evaluate: Callable[[Detector], float]) -> bool:
@@ -208,7 +221,7 @@ class Run:
             "precision": self.fabric.strategy.precision.state_dict(),
             "slower": self._slower,
             "means": list(self._watch.means),
-            "result": {**vars(self.result), "curve": list(self.result.curve), "faults": list(self.result.faults)},
+            "result": self.result.state_dict(),
             "logged": list(self._logged),
         }
 
@@ -220,31 +233,31 @@ class Run:
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         self._slower = state["slower"]
         self._watch.means = list(state["means"])
-        self.result = TrainingResult(**state["result"])
+        self.result = TrainingResult.from_state(state["result"])
         self._logged = list(state["logged"])
 
-    def save(self, checkpoints: Folder) -> None:
+    def save(self) -> None:
         """Write a checkpoint; one process does."""
         if not self.fabric.is_global_zero:
             return
         state = {
             **self._state(),
-            "identity": self.identity,
+            "identity": self.spec.identity,
             "early_stop": self.early_stop.state_dict(),
         }
-        with checkpoints.create(CHECKPOINT) as file:
+        with self.spec.checkpoints.create(CHECKPOINT) as file:
             torch.save(state, file)
 
-    def restore(self, checkpoints: Folder) -> None:
+    def restore(self) -> None:
         """Go on from a checkpoint of the same run, if there is one."""
-        state = read_checkpoint(checkpoints, self.identity)
+        state = read_checkpoint(self.spec.checkpoints, self.spec.identity)
         if state is None:
             return
         try:
             self._load(state)
             self.early_stop.load_state_dict(state["early_stop"])
         except Exception as fault:  # torch raises a dozen kinds for weights of another network
-            raise no_checkpoint(checkpoints, fault) from fault
+            raise no_checkpoint(self.spec.checkpoints, fault) from fault
         self._good = _copy(self._state())
 
 

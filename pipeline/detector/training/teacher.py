@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torchvision.ops import box_iou
 
-from pipeline.detector.models.heads import Target, in_ignore_region
+from pipeline.detector.models.targets import Target, in_ignore_region
 from pipeline.settings import TeacherSettings
 
 SAME_OBJECT_IOU = 0.5

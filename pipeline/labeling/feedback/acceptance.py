@@ -8,52 +8,47 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.dataset.store import SampleStore
-from pipeline.matching import mark_right
+from pipeline.artefacts import Acceptance, AcceptanceCount
+from pipeline.detector.evaluation.proposal_matching import mark_right
+from pipeline.labeling.feedback.audit import as_drawn
 from pipeline.records import Answer, Fate, Source, TaskKind, of_images
 from pipeline.settings import Settings
 from pipeline.workspace import Folder, Workspace
 
-COUNTS = ("shown", "accepted", "corrected", "deleted", "added", "blind", "confirmed", "missed")
+Counts = dict[str, Counter[str]]
+"""By class, by the names of `AcceptanceCount`."""
 
 
-def acceptance(settings: Settings, answers: Iterable[Answer]) -> dict[str, Any]:
+def count_acceptance(settings: Settings, answers: Iterable[Answer]) -> Acceptance:
     """Count what became of machine boxes that people saw, and how many they confirm without seeing them.
+
+    A withheld box is confirmed by a box that a person drew, at `selection.match_iou`.
 
     Args:
         settings: The project.
         answers: Of all harvests so far, in order; the last word of each annotation counts.
-
-    Returns:
-        `images` with the numbers `shown` and `blind`, and `classes` by label. On tasks with boxes: boxes `shown`, of
-        these `accepted` unchanged, `corrected` and `deleted`, and boxes that people `added`. On blind tasks: boxes that
-        would have been shown (`blind`), of these `confirmed` by a box that a person drew (at `selection.match_iou`),
-        and `missed` objects.
     """
-    latest = {answer.annotation_id: answer for answer in answers}
     by_cycle: dict[int, list[Answer]] = defaultdict(list)
-    for answer in latest.values():
+    for answer in {answer.annotation_id: answer for answer in answers}.values():
         if answer.cycle is not None and not answer.skipped:
             by_cycle[answer.cycle].append(answer)
-    images: Counter[str] = Counter(shown=0, blind=0)
-    classes: dict[str, Counter[str]] = defaultdict(Counter)
-    for cycle, given in sorted(by_cycle.items()):
-        folder = Workspace(settings.workspace).cycle(cycle)
-        kinds = _kinds(folder, given)
+    workspace = Workspace(settings.workspace)
+    images: Counter[str] = Counter()
+    classes: Counts = defaultdict(Counter)
+    for number, given in sorted(by_cycle.items()):
+        kinds = _kinds(workspace.cycle(number), given)
         shown = [answer for answer in given if kinds.get(answer.image_id) == TaskKind.ASK]
         blind = [answer for answer in given if kinds.get(answer.image_id) == TaskKind.BLIND]
         images.update(shown=len(shown), blind=len(blind))
         _count_shown(shown, classes)
         if blind:
-            _count_blind(settings, folder, blind, classes)
-    counts = {label: {name: classes[label][name] for name in COUNTS} for label in sorted(classes)}
-    return {"images": dict(images), "classes": counts}
+            _count_blind(settings, workspace, number, blind, classes)
+    counts = {label: AcceptanceCount(**classes[label]) for label in sorted(classes)}
+    return Acceptance(images["shown"], images["blind"], counts)
 
 
 def _kinds(folder: Folder, answers: Sequence[Answer]) -> dict[str, str]:
@@ -65,7 +60,7 @@ def _kinds(folder: Folder, answers: Sequence[Answer]) -> dict[str, str]:
     return {row["image_id"]: row["kind"] for row in rows}
 
 
-def _count_shown(answers: Sequence[Answer], classes: dict[str, Counter[str]]) -> None:
+def _count_shown(answers: Sequence[Answer], classes: Counts) -> None:
     for answer in answers:
         for label, verdict in answer.verdicts:
             classes[label].update(["shown", verdict])
@@ -75,16 +70,14 @@ def _count_shown(answers: Sequence[Answer], classes: dict[str, Counter[str]]) ->
 
 
 def _count_blind(
-    settings: Settings, folder: Folder, answers: Sequence[Answer], classes: dict[str, Counter[str]]
+    settings: Settings, workspace: Workspace, number: int, answers: Sequence[Answer], classes: Counts
 ) -> None:
-    given = {answer.image_id: answer.boxes for answer in answers}
-    withheld = (pc.field("fate") != Fate.DROP.value) & of_images(given)
-    boxes: pa.Table = folder.read_table("selection.parquet", None, withheld)
-    rows = SampleStore(Workspace(settings.workspace).samples_uri).samples()
-    drawn = [replace(row, boxes=given[row.image_id]) for row in rows if row.image_id in given]
+    withheld = (pc.field("fate") != Fate.DROP.value) & of_images(answer.image_id for answer in answers)
+    boxes: pa.Table = workspace.cycle(number).read_table("selection.parquet", None, withheld)
+    drawn = as_drawn(workspace, answers)
     right = mark_right(boxes, drawn, settings.selection.match_iou)
-    for label, hit in zip(boxes["label"].to_pylist(), right.tolist(), strict=True):
-        classes[label].update(blind=1, confirmed=int(hit), missed=-int(hit))
+    for label, is_right in zip(boxes["label"].to_pylist(), right.tolist(), strict=True):
+        classes[label].update(blind=1, confirmed=int(is_right), missed=-int(is_right))
     for sample in drawn:
         for box in sample.boxes:
             classes[box.label]["missed"] += 1

@@ -46,7 +46,7 @@ def same_boxes(first: Sequence[Box], second: Sequence[Box], iou: float) -> list[
         (place in first, place in second, IoU) of each pair; an empty list where nothing matches.
     """
     overlaps = box_iou(as_boxes([box.xyxy for box in first]), as_boxes([box.xyxy for box in second])).numpy()
-    alike = np.array([[one.label == other.label for other in second] for one in first], dtype=bool).reshape(
+    alike = np.array([[box.label == other.label for other in second] for box in first], dtype=bool).reshape(
         overlaps.shape
     )
     worth = np.where(alike & (overlaps >= iou), overlaps, 0.0)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
-from typing import Any
 
+from pipeline.artefacts import TimedAnswer, TimedAnswers, TimeSaved
 from pipeline.records import Answer
 
 LEAST_ANSWERS = 10
 """Answers of each kind that a comparison needs."""
-
-Seconds = Mapping[str, Sequence[Sequence[float]]]
-WITH, WITHOUT = "with_boxes", "without_boxes"
 
 
 def hours_spent(answers: Sequence[Answer], known: Mapping[str, Answer]) -> float | None:
@@ -37,46 +34,43 @@ def hours_spent(answers: Sequence[Answer], known: Mapping[str, Answer]) -> float
     return sum(spent) / 3600 if spent else None
 
 
-def seconds_and_boxes(answers: Sequence[Answer], known: Mapping[str, Answer]) -> dict[str, list[list[float]]]:
-    """Time and number of boxes of each first answer that holds boxes, apart for tasks shown with and without boxes."""
-    told: dict[str, list[list[float]]] = {WITH: [], WITHOUT: []}
+def timed_answers(answers: Iterable[Answer], known: Mapping[str, Answer]) -> TimedAnswers:
+    """Time and number of boxes of each first answer that holds boxes, apart for images shown with and without boxes."""
+    with_boxes: list[TimedAnswer] = []
+    without_boxes: list[TimedAnswer] = []
     for answer in answers:
         counts = not answer.skipped and answer.boxes and answer.annotation_id not in known
         if counts and answer.cycle is not None and answer.lead_time_s is not None:
-            told[WITH if answer.verdicts else WITHOUT].append([answer.lead_time_s, len(answer.boxes)])
-    return told
+            timed = TimedAnswer(answer.lead_time_s, len(answer.boxes))
+            (with_boxes if answer.verdicts else without_boxes).append(timed)
+    return TimedAnswers(tuple(with_boxes), tuple(without_boxes))
 
 
-def add_seconds(parts: Sequence[Seconds]) -> dict[str, list[list[float]]]:
-    """Put the answers of several harvests together."""
-    return {kind: [list(one) for part in parts for one in part.get(kind, [])] for kind in (WITH, WITHOUT)}
-
-
-def hours_saved(now: Seconds, ever: Seconds) -> dict[str, Any]:
-    """Estimate what the machine's boxes saved: median seconds a box without them, less with them, times boxes.
+def time_saved(now: TimedAnswers, ever: TimedAnswers) -> TimeSaved:
+    """Estimate what the machine's boxes saved: median seconds per box without them, less with them, times boxes.
 
     Which images are shown without boxes is drawn by chance for blind tasks and audits, and images differ: it is an
     estimate, and a negative one says that correcting takes longer than drawing.
 
     Args:
-        now: Answers that are told of; only those shown with boxes can have saved time.
+        now: The answers in question; only those shown with boxes can have saved time.
         ever: All answers of the project, which the medians are taken of.
 
     Returns:
-        `hours` (None without enough answers), `seconds_a_box` and `answers` of each kind, and `missing`, in words.
+        The estimate, or what it lacks.
     """
-    answers = {kind: len(ever[kind]) for kind in (WITH, WITHOUT)}
-    pace = {kind: median(s / n for s, n in ever[kind]) if ever[kind] else None for kind in (WITH, WITHOUT)}
-    short = {kind: count for kind, count in answers.items() if count < LEAST_ANSWERS}
-    if short:
-        found = " and ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in short.items())
-        missing = f"expected {LEAST_ANSWERS} timed answers of each kind, got {found}"
-        return {"hours": None, "seconds_a_box": pace, "answers": answers, "missing": missing}
-    boxes = sum(count for _, count in now[WITH])
-    with_boxes, without_boxes = pace[WITH] or 0.0, pace[WITHOUT] or 0.0
-    return {
-        "hours": (without_boxes - with_boxes) * boxes / 3600,
-        "seconds_a_box": pace,
-        "answers": answers,
-        "missing": "",
-    }
+    seconds_with, seconds_without = _pace(ever.with_boxes), _pace(ever.without_boxes)
+    answers_with, answers_without = len(ever.with_boxes), len(ever.without_boxes)
+    short = {"with boxes": answers_with, "without boxes": answers_without}
+    lacking = [f"{count} {kind}" for kind, count in short.items() if count < LEAST_ANSWERS]
+    hours, missing = None, ""
+    if lacking or seconds_with is None or seconds_without is None:
+        missing = f"expected {LEAST_ANSWERS} timed answers of each kind, got {' and '.join(lacking)}"
+    else:
+        hours = (seconds_without - seconds_with) * sum(answer.boxes for answer in now.with_boxes) / 3600
+    return TimeSaved(hours, seconds_with, seconds_without, answers_with, answers_without, missing)
+
+
+def _pace(answers: Sequence[TimedAnswer]) -> float | None:
+    """Median seconds per box."""
+    return median(answer.seconds / answer.boxes for answer in answers) if answers else None

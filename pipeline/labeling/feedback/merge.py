@@ -61,7 +61,7 @@ def merge_answers(
         answers: New and changed ones, in any order; several for one image are several people, or one person's older
             words.
         cycle: Written into changed rows; None between cycles.
-        standing: Answers that were told of before and still hold.
+        standing: Answers that were taken in before and still hold.
         gone: Ids of annotations that were deleted, by image.
         settings: Whose answer counts; the latest by default.
 
@@ -81,24 +81,28 @@ def merge_answers(
     }
     outcomes |= {image: _taken_away(row, gone[image], cycle) for image, row in rows.items() if image not in by_image}
     counts = Counter(kind for image, outcome in outcomes.items() if image in new for kind in outcome.kinds)
-    notes = [(one.image_id, f"annotation {one.annotation_id}, {note}") for one in answers for note in one.notes]
+    notes = [
+        (answer.image_id, f"annotation {answer.annotation_id}, {note}") for answer in answers for note in answer.notes
+    ]
     notes += [
-        (image, one.note) for image, one in outcomes.items() if one.note and (image in new or image not in by_image)
+        (image, outcome.note)
+        for image, outcome in outcomes.items()
+        if outcome.note and (image in new or image not in by_image)
     ]
     return MergeResult(
         samples=tuple(
-            one.row
-            for image, one in outcomes.items()
-            if one.row is not None and _content(one.row) != _content(rows[image])
+            outcome.row
+            for image, outcome in outcomes.items()
+            if outcome.row is not None and _content(outcome.row) != _content(rows[image])
         ),
         counts={kind: counts[kind] for kind in ("answered", "skipped", "empty")},
         notes=tuple(notes),
         agreements=tuple(
-            one.agreement for image, one in outcomes.items() if image in new and one.agreement is not None
+            outcome.agreement for image, outcome in outcomes.items() if image in new and outcome.agreement is not None
         ),
-        ask_again=tuple(image for image, one in outcomes.items() if one.ask_again and image in new),
-        disputed=tuple(image for image, one in outcomes.items() if one.disputed),
-        settled=tuple(image for image, one in outcomes.items() if not one.disputed),
+        ask_again=tuple(image for image, outcome in outcomes.items() if outcome.ask_again and image in new),
+        disputed=tuple(image for image, outcome in outcomes.items() if outcome.disputed),
+        settled=tuple(image for image, outcome in outcomes.items() if not outcome.disputed),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from pipeline.dataset.images import file_id
@@ -11,14 +10,11 @@ from pipeline.errors import ImageFault, RemoteError
 from pipeline.records import Sample, State
 
 
-def replaced_images(
-    samples: Iterable[Sample], image_ids: AbstractSet[str]
-) -> tuple[dict[str, Sample], list[tuple[str, str]]]:
-    """Look whether the files of answered images are still the files that were imported.
+def replaced_images(samples: Iterable[Sample]) -> tuple[dict[str, Sample], list[tuple[str, str]]]:
+    """Check whether the files of images are still the files that were imported.
 
     Args:
-        samples: Rows of the table.
-        image_ids: Which to look at.
+        samples: Rows of answered images.
 
     Returns:
         Quarantined rows by image, for files with other bytes; and notes: a file that cannot be read now keeps its row.
@@ -26,17 +22,17 @@ def replaced_images(
     replaced: dict[str, Sample] = {}
     notes: list[tuple[str, str]] = []
     for sample in samples:
-        if sample.image_id not in image_ids or sample.state is State.QUARANTINED:
+        if sample.state is State.QUARANTINED:
             continue
         try:
-            found = file_id(sample.uri)
+            now = file_id(sample.uri)
         except RemoteError as fault:
             notes.append((sample.image_id, f"whether answered images were replaced is not known: {fault}"))
             break  # each of the others would wait as long for the same storage
         except ImageFault as fault:
             notes.append((sample.image_id, f"whether it was replaced is not known: {fault}"))
             continue
-        if found != sample.image_id:
-            note = f"{sample.uri} was replaced: expected the imported bytes {sample.image_id[:12]}, got {found[:12]}"
+        if now != sample.image_id:
+            note = f"{sample.uri} was replaced: expected the imported bytes {sample.image_id[:12]}, got {now[:12]}"
             replaced[sample.image_id] = replace(sample, state=State.QUARANTINED, boxes=(), ignore=(), note=note)
     return replaced, notes

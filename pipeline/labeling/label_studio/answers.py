@@ -58,7 +58,7 @@ class Reader:
             task: As the server states it, with `data`, `predictions` and `annotations`.
 
         Returns:
-            A reading an annotation; or, for a task that is not ours, a note (task, problem).
+            One reading per annotation; or, for a task that is not ours, a note (task, problem).
         """
         image = _Image.of(task)
         if image is None:

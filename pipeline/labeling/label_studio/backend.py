@@ -11,12 +11,13 @@ from filelock import FileLock, Timeout
 from pydantic import SecretStr
 
 from pipeline.errors import RemoteError
-from pipeline.labeling.backend import Harvest, Progress, PushResult
+from pipeline.labeling.backend import Harvest, PushResult
 from pipeline.labeling.label_studio.client import Client
 from pipeline.labeling.label_studio.disagreement import mark_disputed
 from pipeline.labeling.label_studio.harvest import harvest_answers
 from pipeline.labeling.label_studio.push import push_tasks
 from pipeline.labeling.label_studio.reopening import open_again
+from pipeline.progress import Progress, silent
 from pipeline.records import Task
 from pipeline.settings.labeling import LabelStudioSettings
 from pipeline.workspace import Folder
@@ -60,9 +61,7 @@ class LabelStudioBackend:
         """The server and the project, never the token."""
         return f"LabelStudioBackend({self._settings.url!r}, {self._settings.project!r})"
 
-    def push(
-        self, tasks: Sequence[Task], progress: Progress | None = None, unasked: Collection[str] = ()
-    ) -> PushResult:
+    def push(self, tasks: Sequence[Task], progress: Progress = silent, unasked: Collection[str] = ()) -> PushResult:
         """Ask about images, best first. Pushing an image again adds nothing.
 
         Args:
@@ -82,7 +81,7 @@ class LabelStudioBackend:
                 f"Expected to be the only push to {self._settings.project!r}, another is under way. Wait for its end."
             ) from fault
 
-    def harvest(self, watermark: str | None = None, progress: Progress | None = None) -> Harvest:
+    def harvest(self, watermark: str | None = None, progress: Progress = silent) -> Harvest:
         """Collect answers that are new or changed since a watermark; all of them for None.
 
         Raises:

@@ -20,6 +20,7 @@ import httpx
 import stamina
 from label_studio_sdk import LabelStudio
 from label_studio_sdk.core.api_error import ApiError
+from label_studio_sdk.core.client_wrapper import SyncClientWrapper
 from label_studio_sdk.core.parse_error import ParsingError
 from label_studio_sdk.label_interface.interface import LabelInterface
 from pydantic import SecretStr
@@ -42,7 +43,7 @@ _BEARER = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
 _DETAIL_LENGTH = 600
 _PROJECTS = 1000
 NO_CORS = "without the header Access-Control-Allow-Origin"
-"""How a fault of an image is told from others."""
+"""What distinguishes a fault of an image from others."""
 _HEAVY = frozenset({"annotations", "predictions"})
 """Fields that the server states of a task only where all are asked for, whichever are then included."""
 
@@ -78,16 +79,14 @@ class Client:
         self.url = url.rstrip("/")
         self._token = token
         self._http = httpx.Client(timeout=timeout_s, follow_redirects=True, transport=transport)
-        # The SDK loses a path in the address when it trades the token, unless a slash ends it.
-        self._sdk: Any = self._attempt(
-            "read the token",
-            lambda: LabelStudio(
-                base_url=f"{self.url}/",
-                api_key=token.get_secret_value(),
-                max_retries=0,
-                httpx_client=self._http,
-            ),
-        )
+        access: dict[str, Any] = {
+            # The SDK loses a path in the address when it trades the token, unless a slash ends it.
+            "base_url": f"{self.url}/",
+            "api_key": token.get_secret_value(),
+            "max_retries": 0,
+        }
+        self._sdk: Any = self._attempt("read the token", lambda: LabelStudio(**access, httpx_client=self._http))
+        self._headers = SyncClientWrapper(**access, httpx_client=self._http).get_headers
 
     def __repr__(self) -> str:
         """The address, never the token."""
@@ -172,7 +171,7 @@ class Client:
         """
         own, page = address.startswith("/"), httpx.URL(self.url)
         origin = f"{page.scheme}://{page.netloc.decode()}"
-        headers = self._read("read the token", self._sdk._client_wrapper.get_headers) if own else {}
+        headers = self._read("read the token", self._headers) if own else {}
         try:
             reply = self._http.get(f"{self.url}{address}" if own else address, headers={**headers, "Origin": origin})
         except (httpx.HTTPError, httpx.InvalidURL) as fault:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipeline.labeling.backend import Harvest, Progress
+from pipeline.labeling.backend import Harvest
 from pipeline.labeling.label_studio.answers import Note, Reader, Reading
 from pipeline.labeling.label_studio.client import Client
 from pipeline.labeling.label_studio.project import find_project
+from pipeline.progress import Progress, silent
 from pipeline.records import Answer
 from pipeline.settings.labeling import LabelStudioSettings
 
@@ -92,7 +93,7 @@ def harvest_answers(
     labels: Sequence[str],
     accepted_iou: float,
     watermark: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Harvest:
     """Collect answers that are new or changed.
 
@@ -119,8 +120,8 @@ def harvest_answers(
     overlap = timedelta(seconds=settings.overlap_s)
     reader = Reader(frozenset(labels), accepted_iou, client.people())
     found, latest = _read_changed(client, int(project["id"]), reader, before, settings, progress)
-    foreign = [one for one in found if isinstance(one, tuple)]
-    seen = [reading for one in found if isinstance(one, list) for reading in one]
+    foreign = [result for result in found if isinstance(result, tuple)]
+    seen = [reading for result in found if isinstance(result, list) for reading in result]
     new = [reading for reading in seen if before.is_new(reading.answer, overlap)]
     new.sort(key=lambda reading: (reading.answer.updated_at, reading.answer.annotation_id))
     touched = {reading.answer.image_id for reading in new}
@@ -149,7 +150,7 @@ def _read_changed(
     reader: Reader,
     watermark: Watermark,
     settings: LabelStudioSettings,
-    progress: Progress | None,
+    progress: Progress,
 ) -> tuple[list[list[Reading] | Note], datetime | None]:
     """Read every task that may have new answers, each once, and tell when the latest of them changed."""
     since = []
@@ -166,6 +167,5 @@ def _read_changed(
         for page in client.tasks(project, _READ, [some, *since], settings.page_size):
             found |= {task["id"]: reader.read(task) for task in page.tasks}
             changes |= {datetime.fromisoformat(task["updated_at"]) for task in page.tasks}
-            if progress is not None:
-                progress(len(found), len(found) + page.left)
+            progress("harvesting answers", len(found), len(found) + page.left)
     return list(found.values()), max(changes, default=None)

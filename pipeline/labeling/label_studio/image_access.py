@@ -32,18 +32,18 @@ def image_address(uri: str, settings: LabelStudioSettings) -> str:
         ValueError: The page could not show this image; the message says why and what to do.
     """
     scheme = urlsplit(uri).scheme
-    if settings.images == "storage":
+    if settings.image_access == "storage":
         if scheme not in SERVICES:
             raise ValueError(
                 f"{uri}: expected an address that begins with s3:// or gs://, got another. Set "
-                f"labeling.label_studio.images to {'local_files' if scheme in {'', 'file'} else 'url'}."
+                f"labeling.label_studio.image_access to {'local_files' if scheme in {'', 'file'} else 'url'}."
             )
         return uri
-    if settings.images == "url":
+    if settings.image_access == "url":
         if scheme in {"", "file"}:
             raise ValueError(
                 f"{uri}: expected an address such as https:// or s3://, got a local file. Set "
-                f"labeling.label_studio.images to local_files, or import the images by their address."
+                f"labeling.label_studio.image_access to local_files, or import the images by their address."
             )
         return uri
     return "/data/local-files/?d=" + quote(str(_below_root(uri, settings)))
@@ -63,9 +63,9 @@ def connect_images(client: Client, project: int, uris: Iterable[str], settings: 
     Raises:
         RemoteError: The server cannot read a folder or a bucket.
     """
-    if settings.images == "local_files":
+    if settings.image_access == "local_files":
         _connect_folders(client, project, uris, settings)
-    elif settings.images == "storage":
+    elif settings.image_access == "storage":
         _connect_buckets(client, project, uris, settings)
 
 
@@ -109,15 +109,15 @@ def _advice(address: str, settings: LabelStudioSettings, fault: str = "") -> str
     if NO_CORS in fault:
         other_way = "; or set labeling.label_studio.buckets.presign to false" if scheme in SERVICES else ""
         return f"Browsers show such an image on no other page: set CORS where it lies so that this one may{other_way}."
-    if settings.images == "local_files":
+    if settings.image_access == "local_files":
         return (
             "Start Label Studio with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and "
             f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={settings.document_root}, on a machine that has this file there."
         )
     if scheme not in SERVICES:
-        return "Does this address open in a browser without a login? Else set labeling.label_studio.images to storage."
-    if settings.images == "url":
-        return "Set labeling.label_studio.images to storage, so that its bucket is connected to the project."
+        return "Does this address open without a login? Else set labeling.label_studio.image_access to storage."
+    if settings.image_access == "url":
+        return "Set labeling.label_studio.image_access to storage, so that its bucket is connected to the project."
     keys = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" if scheme == "s3" else "GOOGLE_APPLICATION_CREDENTIALS"
     return (
         f"Let the server's own credentials ({keys} in the environment of Label Studio) read this object; or, where "
@@ -164,7 +164,7 @@ def _below_root(uri: str, settings: LabelStudioSettings) -> PurePosixPath:
         way = "storage" if parts.scheme in SERVICES else "url"
         raise ValueError(
             f"{uri}: expected a local file below labeling.label_studio.document_root, got an address. Set "
-            f"labeling.label_studio.images to {way}."
+            f"labeling.label_studio.image_access to {way}."
         )
     path = PurePosixPath(unquote(parts.path) if parts.scheme else uri)
     root = PurePosixPath(_root(settings))

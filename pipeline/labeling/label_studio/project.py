@@ -13,7 +13,7 @@ from pipeline.settings.labeling import LabelStudioSettings
 
 MODEL_VERSION = "crosscheck"
 """All predictions carry this one name: the queue serves only tasks whose prediction has the project's model version,
-so with a name a model, tasks of an earlier model would wait for ever. The model itself stands in the task's data."""
+so with one name per model, tasks of an earlier model would wait for ever. The task's data names the model itself."""
 
 _SKIP_QUEUE = {"nobody": "IGNORE_SKIPPED", "others": "REQUEUE_FOR_OTHERS", "same_person": "REQUEUE_FOR_ME"}
 

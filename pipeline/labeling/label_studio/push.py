@@ -7,13 +7,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Any
 
 from pipeline.errors import UncertainError
-from pipeline.labeling.backend import Progress, PushResult
+from pipeline.labeling.backend import PushResult
 from pipeline.labeling.label_studio.client import Client, prediction_checker
 from pipeline.labeling.label_studio.image_access import connect_images, expect_shown, image_address
 from pipeline.labeling.label_studio.page import label_config
 from pipeline.labeling.label_studio.payload import task_payload
 from pipeline.labeling.label_studio.project import ensure_project, show_predictions
 from pipeline.labeling.label_studio.renew import STANDING, renew, withdraw
+from pipeline.progress import Progress, silent
 from pipeline.records import Task
 from pipeline.settings.labeling import LabelStudioSettings
 
@@ -25,7 +26,7 @@ def push_tasks(
     settings: LabelStudioSettings,
     labels: Sequence[str],
     tasks: Sequence[Task],
-    progress: Progress | None = None,
+    progress: Progress = silent,
     unasked: Collection[str] = (),
 ) -> PushResult:
     """Add a task for every image that has none, renew open ones, and withdraw those of no use any more.
@@ -54,8 +55,7 @@ def push_tasks(
     made: dict[int, str] = {}
     for batch in _batches(list(payloads), settings.page_size):
         made |= _import(client, project, {image: payloads[image] for image in batch})
-        if progress is not None:
-            progress(len(made), len(payloads))
+        progress("pushing tasks", len(made), len(payloads))
     if made or known:
         show_predictions(client, settings.project)
     doubled = _withdraw_doubles(client, project, made)

@@ -3,18 +3,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.detector.evaluation.average_precision import average_precision
-from pipeline.detector.evaluation.error_types import ERROR_TYPES, error_types
+from pipeline.artefacts import ERROR_TYPES
+from pipeline.detector.evaluation.average_precision import coco_average_precision
+from pipeline.detector.evaluation.error_types import error_types
 from pipeline.detector.evaluation.matching import match
-from tests.detector.scenes import drawn, judged
+from tests.detector.scenes import labeled_detections, random_detections
 
 BOX, MOVED, AWAY = (0, 0, 100, 100), (40, 0, 140, 100), (150, 150, 180, 180)
 """The second overlaps the first by 0.43."""
 
 
 def counts(*images):
-    told = judged(*images)
-    return {kind: one.count for kind, one in error_types(told, match(told)).items() if one.count}
+    detections = labeled_detections(*images)
+    return {kind: cost.count for kind, cost in error_types(detections, match(detections)).items() if cost.count}
 
 
 @pytest.mark.parametrize(
@@ -61,34 +62,35 @@ def test_the_order_in_which_the_paper_asks():
 )
 def test_what_a_kind_costs(answers, kind):
     """The only mistake in a class of two objects: putting it right makes average precision 1."""
-    told = judged(([(BOX, 1)], [], answers), ([(BOX, 1)], [], [(BOX, 0.95, 1)]), ([(BOX, 2)], [], [(BOX, 0.99, 2)]))
-    overall, _ = average_precision(told)
-    found = error_types(told, match(told))
-    assert found[kind].ap50 == pytest.approx(1 - overall["map50"], abs=1e-9)
-    others = [one.ap50 for name, one in found.items() if name not in {kind, "missed"}]
-    assert others == pytest.approx([0] * len(others))
+    others = ([(BOX, 1)], [], [(BOX, 0.95, 1)]), ([(BOX, 2)], [], [(BOX, 0.99, 2)])
+    detections = labeled_detections(([(BOX, 1)], [], answers), *others)
+    overall, _ = coco_average_precision(detections)
+    costs = error_types(detections, match(detections))
+    assert costs[kind].ap50 == pytest.approx(1 - overall["map50"], abs=1e-9)
+    rest = [cost.ap50 for name, cost in costs.items() if name not in {kind, "missed"}]
+    assert rest == pytest.approx([0] * len(rest))
 
 
 def test_a_false_one_above_a_right_one_costs_precision():
-    told = judged(([(BOX, 1)], [], [(AWAY, 0.9, 1), (BOX, 0.8, 1)]))
-    assert error_types(told, match(told))["background"].ap50 == pytest.approx(0.5)
+    detections = labeled_detections(([(BOX, 1)], [], [(AWAY, 0.9, 1), (BOX, 0.8, 1)]))
+    assert error_types(detections, match(detections))["background"].ap50 == pytest.approx(0.5)
 
 
 def test_only_the_surest_about_an_object_is_put_right():
-    told = judged(([(BOX, 1)], [], [(MOVED, 0.9, 1), (MOVED, 0.8, 1)]))
-    found = error_types(told, match(told))
-    assert found["localisation"].count == 2
-    assert found["localisation"].ap50 == pytest.approx(1.0)
+    detections = labeled_detections(([(BOX, 1)], [], [(MOVED, 0.9, 1), (MOVED, 0.8, 1)]))
+    costs = error_types(detections, match(detections))
+    assert costs["localisation"].count == 2
+    assert costs["localisation"].ap50 == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_every_wrong_detection_has_one_kind_and_nothing_gets_worse(seed):
-    told = drawn(seed, 20)
-    matches = match(told)
-    found = error_types(told, matches)
-    assert list(found) == list(ERROR_TYPES)
+    detections = random_detections(seed, 20)
+    matches = match(detections)
+    costs = error_types(detections, matches)
+    assert list(costs) == list(ERROR_TYPES)
     wrong = ~matches.right[0] & ~matches.ignored[0]
-    assert sum(one.count for kind, one in found.items() if kind != "missed") == wrong.sum()
-    assert found["missed"].count <= (~matches.found[0]).sum()
-    assert all(one.ap50 >= -1e-9 for one in found.values())
-    assert not np.isnan([one.ap50 for one in found.values()]).any()
+    assert sum(cost.count for kind, cost in costs.items() if kind != "missed") == wrong.sum()
+    assert costs["missed"].count <= (~matches.found[0]).sum()
+    assert all(cost.ap50 >= -1e-9 for cost in costs.values())
+    assert not np.isnan([cost.ap50 for cost in costs.values()]).any()

@@ -6,27 +6,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.detector.evaluation.average_precision import average_precision
+from pipeline.artefacts import ForgottenClass
+from pipeline.detector.evaluation.average_precision import coco_average_precision
 from pipeline.detector.evaluation.bootstrap import draw_images, drawn_ap, drawn_map, interval
-from pipeline.detector.evaluation.gate import FIRST, NOTHING, Comparison, Drop, compare, verdict
+from pipeline.detector.evaluation.gate import FIRST, NOTHING, Comparison, compare, verdict
 from pipeline.detector.evaluation.matching import match
 from pipeline.errors import DataError
-from tests.detector.scenes import drawn, drawn_images, judged
+from tests.detector.scenes import labeled_detections, random_detections, random_images
 
 BOX = (0, 0, 100, 100)
 
 
-def found(shares, images=60):
+def finding(shares, images=60):
     """A bolt and a nut in every image, of which a model finds a share, the first ones."""
-    told = []
+    places = {1: BOX, 2: (100, 100, 200, 200)}
+    rows = []
     for number in range(images):
-        answers = [
-            ((*(one + 100 * (label - 1) for one in BOX),), 0.9, label)
-            for label, share in enumerate(shares, 1)
-            if number < share * images
-        ]
-        told.append(([(BOX, 1), ((100, 100, 200, 200), 2)], [], answers))
-    return judged(*told)
+        answers = [(places[label], 0.9, label) for label, share in enumerate(shares, 1) if number < share * images]
+        rows.append(([(place, label) for label, place in places.items()], [], answers))
+    return labeled_detections(*rows)
 
 
 def comparison(gap, interval=None, forgotten=()):
@@ -61,15 +59,15 @@ def test_what_is_refused(gap, interval, promoted, reason):
 
 def test_the_first_model_and_an_empty_val_pass():
     assert verdict(None, 0.02) == (True, FIRST)
-    assert verdict(compare(judged(), judged(), 0), 0.02) == (True, NOTHING)
-    empty = judged(([], [], [(BOX, 0.9, 1)]))
+    assert verdict(compare(labeled_detections(), labeled_detections(), 0), 0.02) == (True, NOTHING)
+    empty = labeled_detections(([], [], [(BOX, 0.9, 1)]))
     assert verdict(compare(empty, empty, 0), 0.02) == (True, NOTHING)
 
 
 @pytest.mark.parametrize("interval", [(-0.01, 0.03), (-0.2, -0.1)])
 def test_forgotten_classes_are_named_whatever_is_decided(interval):
-    drops = [Drop("ten", 0.41, 0.3, (-0.2, -0.05)), Drop("ace", 0.5, 0.45, (-0.08, -0.01))]
-    _, why = verdict(comparison(0.0 if interval[1] > 0 else -0.15, interval, drops), 0.02)
+    forgotten = [ForgottenClass("ten", 0.41, 0.3, (-0.2, -0.05)), ForgottenClass("ace", 0.5, 0.45, (-0.08, -0.01))]
+    _, why = verdict(comparison(0.0 if interval[1] > 0 else -0.15, interval, forgotten), 0.02)
     assert why.endswith("; it forgets ten (0.410 to 0.300), ace (0.500 to 0.450)")
 
 
@@ -77,47 +75,47 @@ def test_forgotten_classes_are_named_whatever_is_decided(interval):
 
 
 def test_a_model_is_as_good_as_itself():
-    told = compare(drawn(1), drawn(1), 0)
-    assert (told.gap, told.interval, told.forgotten) == (0.0, (0.0, 0.0), ())
+    compared = compare(random_detections(1), random_detections(1), 0)
+    assert (compared.gap, compared.interval, compared.forgotten) == (0.0, (0.0, 0.0), ())
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_measured_levels_are_cocos(seed):
-    images = drawn_images(seed, 30)
-    fewer = judged(*((true, regions, answers[:-2]) for true, regions, answers in images))
-    told = compare(judged(*images), fewer, 0)
-    assert told.candidate == pytest.approx(average_precision(judged(*images))[0]["map"], abs=1e-9)
-    assert told.champion == pytest.approx(average_precision(fewer)[0]["map"], abs=1e-9)
+    images = random_images(seed, 30)
+    fewer = labeled_detections(*((true, regions, answers[:-2]) for true, regions, answers in images))
+    compared = compare(labeled_detections(*images), fewer, 0)
+    assert compared.candidate == pytest.approx(coco_average_precision(labeled_detections(*images))[0]["map"], abs=1e-9)
+    assert compared.champion == pytest.approx(coco_average_precision(fewer)[0]["map"], abs=1e-9)
 
 
 def test_the_same_images_are_drawn_for_both():
     """Two models that differ in few images: the gap is far surer than either level."""
-    before, after = found((0.5, 0.5)), found((0.55, 0.55))
-    told = compare(after, before, 0)
-    width = told.interval[1] - told.interval[0]
+    before, after = finding((0.5, 0.5)), finding((0.55, 0.55))
+    compared = compare(after, before, 0)
+    width = compared.interval[1] - compared.interval[0]
     own = interval(drawn_map(drawn_ap(match(before), draw_images(60, 0))))
     assert width < 0.6 * (own[1] - own[0])
-    assert told.interval[0] <= told.gap <= told.interval[1]
+    assert compared.interval[0] <= compared.gap <= compared.interval[1]
 
 
 def test_a_class_that_gets_lost_is_forgotten_though_the_model_is_better():
-    told = compare(found((1.0, 0.3)), found((0.4, 0.5)), 0)
-    assert told.gap > 0
-    (drop,) = told.forgotten
-    assert (drop.label, drop.before > drop.after) == ("nut", True)
-    assert drop.interval[1] < 0
-    assert verdict(told, 0.02)[0]
+    compared = compare(finding((1.0, 0.3)), finding((0.4, 0.5)), 0)
+    assert compared.gap > 0
+    (loss,) = compared.forgotten
+    assert (loss.label, loss.before > loss.after) == ("nut", True)
+    assert loss.interval[1] < 0
+    assert verdict(compared, 0.02)[0]
 
 
 def test_the_largest_loss_comes_first():
-    told = compare(found((0.5, 0.2)), found((0.8, 0.8)), 0)
-    assert [drop.label for drop in told.forgotten] == ["nut", "bolt"]
-    assert not verdict(told, 0.02)[0]
+    compared = compare(finding((0.5, 0.2)), finding((0.8, 0.8)), 0)
+    assert [loss.label for loss in compared.forgotten] == ["nut", "bolt"]
+    assert not verdict(compared, 0.02)[0]
 
 
 def test_labels_are_compared_by_name():
     """A model that knows its classes in another order."""
-    before = found((0.5, 0.5))
+    before = finding((0.5, 0.5))
     turned = replace(
         before,
         labels=("nut", "bolt", "gear"),
@@ -125,15 +123,18 @@ def test_labels_are_compared_by_name():
         true_classes=3 - before.true_classes,
     )
     assert compare(turned, before, 0).gap == pytest.approx(0)
-    assert compare(turned, found((0.9, 0.5)), 0).forgotten[0].label == "bolt"
+    assert compare(turned, finding((0.9, 0.5)), 0).forgotten[0].label == "bolt"
 
 
 def test_other_images_are_no_comparison():
     with pytest.raises(DataError, match="Expected both models to be measured on the same images, got 3 and 4"):
-        compare(found((1, 1), 3), found((1, 1), 4), 0)
+        compare(finding((1, 1), 3), finding((1, 1), 4), 0)
 
 
-def test_the_same_seed_tells_the_same():
-    one, other = drawn(3, 40), drawn(3, 40)
-    fewer = replace(other, scores=np.where(np.arange(len(other.scores)) % 3 == 0, 0.01, other.scores))
-    assert compare(one, fewer, 5) == compare(one, fewer, 5)
+def test_the_seed_draws_the_images_and_nothing_else():
+    before = random_detections(3, 40)
+    after = replace(before, scores=np.where(np.arange(len(before.scores)) % 3 == 0, 0.01, before.scores))
+    first, again, other = (compare(after, before, seed) for seed in (5, 5, 6))
+    assert first == again
+    assert (first.candidate, first.champion) == (other.candidate, other.champion)
+    assert first.interval != other.interval

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from pipeline.detector.evaluation.metrics import Metrics, evaluate
+from pipeline.artefacts import Metrics
+from pipeline.detector.evaluation.labeled_detections import detect_labeled
+from pipeline.detector.evaluation.metrics import measure
 from pipeline.records import Region
 from tests.builders import box, sample
 from tests.dataset.images import torn
@@ -45,12 +47,12 @@ def labeled(uri, boxes=(), ignore=()):
     )
 
 
-def brief(values):
-    return tuple(round(values[key], 9) for key in ("ap", "ap50", "n"))
+def brief(of_class):
+    return tuple(None if value is None else round(value, 9) for value in (of_class.ap, of_class.ap50, of_class.boxes))
 
 
-def measure(samples, answers, labels=KNOWN) -> Metrics:
-    return evaluate(Scripted([said(*rows) for rows in answers], labels, SIDE, batch_size=3), samples, max_pixels=10**7)
+def measured(samples, answers, labels=KNOWN) -> Metrics:
+    return measure(detect_labeled(Scripted([said(*rows) for rows in answers], labels, SIDE, batch_size=3), samples))
 
 
 # Against the reference implementation
@@ -78,7 +80,7 @@ def reference(scenes):
         }
         for k, name in enumerate(NAMES)
     }
-    return evaluation.stats[:6].tolist(), per_class
+    return [None if value == -1 else value for value in evaluation.stats[:6].tolist()], per_class
 
 
 def entry(image, corners, category, score=1.0, iscrowd=0):
@@ -100,7 +102,7 @@ def indexed(entries, images):
 
 def mean(precision):
     valid = precision[precision > -1]
-    return valid.mean() if valid.size else -1
+    return float(valid.mean()) if valid.size else None
 
 
 @st.composite
@@ -131,14 +133,14 @@ def scene(draw):
 @given(scenes=st.lists(scene(), max_size=4))
 def test_the_numbers_are_those_of_pycocotools(uris, scenes):
     samples = [labeled(uri, boxes, ignore) for uri, (boxes, ignore, _) in zip(uris, scenes, strict=False)]
-    found = measure(samples, [answers for *_, answers in scenes])
+    found = measured(samples, [answers for *_, answers in scenes])
     means, per_class = reference(scenes)
     assert [getattr(found, name) for name in MEANS] == pytest.approx(means, abs=1e-9)
     there = [label for boxes, *_ in scenes for _, label in boxes]
     assert found.per_class.keys() == {*KNOWN, *there}
-    for name, values in found.per_class.items():
-        told = {key: value for key, value in values.items() if key != "interval"}
-        assert told == pytest.approx({**per_class[name], "n": there.count(name)}, abs=1e-9)
+    for name, of_class in found.per_class.items():
+        values = {key: value for key, value in asdict(of_class).items() if key != "interval"}
+        assert values == pytest.approx({**per_class[name], "boxes": there.count(name)}, abs=1e-9)
     assert (found.images, found.boxes, found.faults) == (len(scenes), len(there), ())
 
 
@@ -153,38 +155,39 @@ def test_right_detections_are_worth_one(tmp_path):
         ref = save_image(tmp_path, f"{number}", image((*corners, label, brightness), size=size))
         box_ = box(*corners, SQUARES[label - 1])
         samples.append(sample(f"{number}", box_, uri=ref.uri, width=size[0], height=size[1]))
-    exact = evaluate(SquareFinder(image_size_px=64, batch_size=2), samples, max_pixels=10**7)
+    exact = measure(detect_labeled(SquareFinder(image_size_px=64, batch_size=2), samples))
     assert (exact.map, exact.map50, exact.map75, exact.map_small) == pytest.approx((1, 1, 1, 1))
-    assert exact.map_medium == exact.map_large == -1
+    assert exact.map_medium is exact.map_large is None
     assert {name: brief(values) for name, values in exact.per_class.items()} == dict.fromkeys(SQUARES, (1, 1, 1))
-    scaled = evaluate(SquareFinder(image_size_px=128, batch_size=2), samples, max_pixels=10**7)
+    scaled = measure(detect_labeled(SquareFinder(image_size_px=128, batch_size=2), samples))
     assert scaled.map50 == pytest.approx(1)
 
 
 def test_finding_nothing_is_worth_nothing(uris):
     true = [((0, 0, 40, 40), "bolt"), ((50, 50, 60, 60), "nut")]
-    found = measure([labeled(uris[0], true), labeled(uris[1])], [[], []])
-    assert (found.map, found.map50, found.map_small, found.map_medium, found.map_large) == (0, 0, 0, 0, -1)
+    found = measured([labeled(uris[0], true), labeled(uris[1])], [[], []])
+    assert (found.map, found.map50, found.map_small, found.map_medium, found.map_large) == (0, 0, 0, 0, None)
     assert {name: brief(values) for name, values in found.per_class.items()} == {
         "bolt": (0, 0, 1),
         "nut": (0, 0, 1),
-        "gear": (-1, -1, 0),
+        "gear": (None, None, 0),
     }
 
 
 @pytest.mark.parametrize("images", [0, 2])
 def test_nothing_to_find_cannot_be_measured(uris, images):
-    found = measure([labeled(uri) for uri in uris[:images]], [[((0, 0, 9, 9), 0.9, 1)]] * images)
-    assert {getattr(found, name) for name in MEANS} == {-1}
+    found = measured([labeled(uri) for uri in uris[:images]], [[((0, 0, 9, 9), 0.9, 1)]] * images)
+    assert {getattr(found, name) for name in MEANS} == {None}
+    assert found.interval is None
     assert (found.images, found.boxes) == (images, 0)
-    assert {values["ap"] for values in found.per_class.values()} == {-1}
+    assert {of_class.ap for of_class in found.per_class.values()} == {None}
 
 
 def test_an_unknown_class_counts_as_missed(uris):
     true = [((0, 0, 40, 40), "bolt"), ((50, 50, 90, 90), "washer")]
     answers = [((0, 0, 40, 40), 0.9, 1), ((50, 50, 90, 90), 0.8, 2)]
-    found = measure([labeled(uris[0], true)], [answers])
-    assert found.per_class["bolt"]["ap"] == pytest.approx(1)
+    found = measured([labeled(uris[0], true)], [answers])
+    assert found.per_class["bolt"].ap == pytest.approx(1)
     assert brief(found.per_class["washer"]) == (0, 0, 1)
     assert found.map == pytest.approx(0.5)
 
@@ -193,17 +196,17 @@ def test_an_unknown_class_counts_as_missed(uris):
 def test_ignore_regions_neither_help_nor_hurt(uris, ignore, expected):
     """Two surer detections lie in the region; without it they are false and halve the precision or worse."""
     answers = [((64, 64, 90, 90), 0.95, 1), ((0, 0, 40, 40), 0.9, 1)]
-    found = measure([labeled(uris[0], [((0, 0, 40, 40), "bolt")], ignore)], [answers])
+    found = measured([labeled(uris[0], [((0, 0, 40, 40), "bolt")], ignore)], [answers])
     assert found.map50 == pytest.approx(expected)
     assert found.boxes == 1
-    empty = measure([labeled(uris[0], [], ignore)], [answers])
-    assert (empty.map, empty.boxes) == (-1, 0)
+    empty = measured([labeled(uris[0], [], ignore)], [answers])
+    assert (empty.map, empty.boxes) == (None, 0)
 
 
 def test_unreadable_images_are_reported_and_do_not_count(tmp_path):
     samples = [painted(tmp_path, f"{index}", box(4, 4, 30, 30, "bolt")) for index in range(3)]
     torn(tmp_path / "1.png")
-    found = evaluate(Scripted([said(((4, 4, 30, 30), 0.9, 1))] * 2), samples, max_pixels=10**7)
+    found = measure(detect_labeled(Scripted([said(((4, 4, 30, 30), 0.9, 1))] * 2), samples))
     assert (found.images, found.boxes) == (2, 2)
     assert found.map == pytest.approx(1)
     ((uri, reason),) = found.faults
@@ -211,12 +214,13 @@ def test_unreadable_images_are_reported_and_do_not_count(tmp_path):
     assert reason
     (tmp_path / "0.png").unlink()
     (tmp_path / "2.png").unlink()
-    nothing = evaluate(Scripted([]), samples, max_pixels=10**7)
-    assert (nothing.map, nothing.images, len(nothing.faults)) == (-1, 0, 3)
+    nothing = measure(detect_labeled(Scripted([]), samples))
+    assert (nothing.map, nothing.images, len(nothing.faults)) == (None, 0, 3)
 
 
 def test_metrics_are_plain_numbers(uris):
     """They are written as JSON."""
-    found = asdict(measure([labeled(uris[0], [((0, 0, 40, 40), "bolt")])], [[((0, 0, 40, 40), 0.9, 1)]]))
-    assert {type(found[name]) for name in MEANS} == {float}
+    found = asdict(measured([labeled(uris[0], [((0, 0, 40, 40), "bolt")])], [[((0, 0, 40, 40), 0.9, 1)]]))
+    sizes = {"map_small": type(None), "map_large": type(None)}  # the box is of medium size
+    assert {name: type(found[name]) for name in MEANS} == {**dict.fromkeys(MEANS, float), **sizes}
     json.dumps(found, allow_nan=False)

@@ -4,17 +4,17 @@ from pydantic import ValidationError
 
 from pipeline.detector.inference.box_fusion import detect_fused, fuse
 from pipeline.settings import FusionSettings
+from tests.mining.miners import miner, pool
 from tests.mining.squares import SquareFinder, found, image
-from tests.mining.test_mine import miner, pool
 
 SQUARES = [(4, 8, 24, 28, 1, 255), (36, 4, 56, 20, 2, 204), (40, 28, 60, 44, 3, 153)]
 HERE, NEAR, ELSEWHERE = (10, 10, 30, 30), (12, 10, 32, 30), (40, 40, 60, 60)
 
 
-def assert_same(one, other, atol=1e-5):
+def assert_same(detections, expected, atol=1e-5):
     for name in ("boxes", "scores", "embeddings"):
-        torch.testing.assert_close(getattr(one, name), getattr(other, name), atol=atol, rtol=0)
-    assert one.labels.tolist() == other.labels.tolist()
+        torch.testing.assert_close(getattr(detections, name), getattr(expected, name), atol=atol, rtol=0)
+    assert detections.labels.tolist() == expected.labels.tolist()
 
 
 def test_one_view_is_taken_as_it_is():

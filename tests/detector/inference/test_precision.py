@@ -1,7 +1,11 @@
+from pathlib import Path
+
 import pytest
 import torch
 
 from pipeline.detector.inference.precision import native_precision
+
+CPU = Path("/proc/cpuinfo")
 
 
 @pytest.mark.parametrize(
@@ -31,5 +35,7 @@ def test_gpus(monkeypatch, bf16, capability, expected):
     assert native_precision("auto") == native_precision("cuda") == expected
 
 
+@pytest.mark.skipif(not CPU.exists(), reason="no list of the processor's instructions")
 def test_this_processor():
-    assert native_precision("cpu") in {"fp32", "bf16"}
+    instructions = set(CPU.read_text().split())
+    assert native_precision("cpu") == ("bf16" if instructions & {"avx512_bf16", "amx_bf16", "bf16"} else "fp32")

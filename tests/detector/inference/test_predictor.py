@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from pipeline.boxes import as_boxes
-from pipeline.detector.inference.predictor import Detections, Predictor, detect_images
+from pipeline.detector.inference.predictor import Detections, PredictionSettings, Predictor, detect_images
 from pipeline.detector.training.loop import fine_tune
+from pipeline.detector.training.run import RunSpec
 from pipeline.records import ImageRef
 from pipeline.workspace import Folder
 from tests.builders import box
@@ -33,25 +34,22 @@ def learned(tmp_path_factory):
     folder = tmp_path_factory.mktemp("learned")
     settings = training(steps=60, batch_size=4, learning_rate=0.003)
     model = detector(settings=settings)
-    fine_tune(
-        model, plan(scenes(folder, 8), settings), settings, seed=0, checkpoints=Folder(folder / "run"), identity=""
-    )
+    fine_tune(model, plan(scenes(folder, 8), settings), RunSpec(settings, 0, Folder(folder / "run"), ""))
     return model
 
 
-def predictor(model, precision="fp32", batch_size=4):
-    return Predictor(model, precision, "cpu", batch_size)
-
-
-def detect(finder, refs, threads=2, faults=None):
-    """Image by image: its reference, what was found, and its boxes in its own pixels."""
-    stream = detect_images(
-        finder, refs, max_pixels=10_000_000, threads=threads, faults=[] if faults is None else faults
+def predictor(model, precision="fp32", batch_size=4, threads=2):
+    return Predictor(
+        model, PredictionSettings(precision=precision, accelerator="cpu", batch_size=batch_size, threads=threads)
     )
+
+
+def detect(finder, refs):
+    """Image by image: its reference, what was found, and its boxes in its own pixels."""
     return [
-        (ref, one, batch.to_original(index, one.boxes))
-        for batch, found in stream
-        for index, (ref, one) in enumerate(zip(batch.refs, found, strict=True))
+        (ref, detections, batch.to_original(index, detections.boxes))
+        for batch, found in detect_images(finder, finder.stream(refs))
+        for index, (ref, detections) in enumerate(zip(batch.refs, found, strict=True))
     ]
 
 
@@ -59,14 +57,14 @@ def blank(folder, *sizes):
     return [ImageRef(f"{index}", paint(folder / f"{index}.png", size=size), *size) for index, size in enumerate(sizes)]
 
 
-def assert_same(one: Detections, other: Detections) -> None:
+def assert_same(detections: Detections, expected: Detections) -> None:
     for field in fields(Detections):
-        assert torch.equal(getattr(one, field.name), getattr(other, field.name)), field.name
+        assert torch.equal(getattr(detections, field.name), getattr(expected, field.name)), field.name
 
 
-def assert_close(one: Detections, other: Detections, atol=1e-3) -> None:
+def assert_close(detections: Detections, expected: Detections, atol=1e-3) -> None:
     for field in fields(Detections):
-        torch.testing.assert_close(getattr(one, field.name), getattr(other, field.name), rtol=0, atol=atol)
+        torch.testing.assert_close(getattr(detections, field.name), getattr(expected, field.name), rtol=0, atol=atol)
 
 
 def test_some_of_the_detections():
@@ -163,15 +161,17 @@ def test_finding_nothing_has_the_same_form(tmp_path):
 
 def test_no_images_and_images_that_cannot_be_read(tmp_path):
     assert detect(Scripted([]), []) == []
-    refs, faults = blank(tmp_path, *[(64, 48)] * 4), []
+    refs = blank(tmp_path, *[(64, 48)] * 4)
     torn(tmp_path / "1.png")
-    found = detect(Scripted([said(((0, 0, 9, 9), score, 1)) for score in (0.9, 0.8, 0.7)]), refs, faults=faults)
-    assert [(ref.image_id, one.scores.item()) for ref, one, _ in found] == [
+    finder = Scripted([said(((0, 0, 9, 9), score, 1)) for score in (0.9, 0.8, 0.7)])
+    stream = finder.stream(refs)
+    found = [row for batch, each in detect_images(finder, stream) for row in zip(batch.refs, each, strict=True)]
+    assert [(ref.image_id, detections.scores.item()) for ref, detections in found] == [
         ("0", pytest.approx(0.9)),
         ("2", pytest.approx(0.8)),
         ("3", pytest.approx(0.7)),
     ]
-    assert [ref.image_id for ref, _ in faults] == ["1"]
+    assert [fault.ref.image_id for fault in stream.faults] == ["1"]
 
 
 # Company, precision, repetition
@@ -221,11 +221,12 @@ def test_half_precision_finds_the_same(learned, mixed, precision):
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_repetition_gives_the_same_bits(learned, mixed, precision):
-    first, *others = (detect(predictor(learned, precision, 2), mixed, threads) for threads in (1, 1, 4))
+    first, *others = (detect(predictor(learned, precision, 2, threads), mixed) for threads in (1, 1, 4))
     for other in others:
-        for (ref, one, _), (again, two, _) in zip(first, other, strict=True):
+        for (ref, detections, _), (again, expected, _) in zip(first, other, strict=True):
             assert ref == again
-            assert_same(one, two)
+            assert_same(detections, expected)
+    assert any(len(detections) for _, detections, _ in first)
 
 
 def test_a_predictor_never_trains(learned):

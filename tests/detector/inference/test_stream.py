@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from pipeline.boxes import as_boxes
 from pipeline.dataset.images import read_image
-from pipeline.detector.inference.stream import ImageBatch, stack_images, stream_images
-from pipeline.detector.training.data.labeled_image import FILL
+from pipeline.detector.inference.stream import FILL, ImageBatch, ImageStream, stack_images
 from pipeline.errors import RemoteError
 from pipeline.records import ImageRef
 from tests.dataset.images import torn
@@ -20,9 +20,8 @@ def refs_of(folder, sizes):
     ]
 
 
-def stream(refs, batch_size=2, faults=None, **values):
-    options = {"image_size_px": 64, "max_pixels": 10_000_000, "threads": 2, **values}
-    return stream_images(refs, batch_size=batch_size, faults=[] if faults is None else faults, **options)
+def stream(refs, batch_size=2):
+    return ImageStream(refs, image_size_px=64, max_pixels=10_000_000, batch_size=batch_size, threads=2)
 
 
 @pytest.mark.parametrize(
@@ -30,10 +29,10 @@ def stream(refs, batch_size=2, faults=None, **values):
 )
 def test_images_come_in_order_and_in_batches(tmp_path, count, batch_size, expected):
     refs = refs_of(tmp_path, [(64, 48)] * count)
-    found = list(stream(refs, batch_size))
-    assert [len(batch.refs) for batch in found] == expected
-    assert [ref for batch in found for ref in batch.refs] == refs
-    for ref, image in zip(refs, (image for batch in found for image in batch.images), strict=True):
+    batches = list(stream(refs, batch_size))
+    assert [len(batch.refs) for batch in batches] == expected
+    assert [ref for batch in batches for ref in batch.refs] == refs
+    for ref, image in zip(refs, (image for batch in batches for image in batch.images), strict=True):
         pixels = torch.from_numpy(read_image(ref.uri, 10_000_000).pixels).permute(2, 0, 1)
         assert torch.equal(image[:, :48], pixels)
 
@@ -42,17 +41,17 @@ def test_unreadable_images_are_put_aside_and_the_rest_keeps_its_order(tmp_path):
     refs = refs_of(tmp_path, [(64, 48)] * 6)
     torn(tmp_path / "1.png")
     (tmp_path / "4.png").unlink()
-    faults = []
-    found = list(stream(refs, 2, faults))
-    assert [[ref.image_id for ref in batch.refs] for batch in found] == [["0", "2"], ["3", "5"]]
-    assert [ref for ref, _ in faults] == [refs[1], refs[4]]
-    assert faults[1][1] == "no such file"
+    images = stream(refs, 2)
+    assert images.faults == []
+    assert [[ref.image_id for ref in batch.refs] for batch in images] == [["0", "2"], ["3", "5"]]
+    assert [fault.ref for fault in images.faults] == [refs[1], refs[4]]
+    assert images.faults[1].reason == "no such file"
 
 
 def test_nothing_readable_at_all(tmp_path):
-    faults = []
-    assert list(stream([ImageRef("0", str(tmp_path / "lost.png"), 1, 1)], 2, faults)) == []
-    assert len(faults) == 1
+    images = stream([ImageRef("0", str(tmp_path / "lost.png"), 1, 1)], 2)
+    assert list(images) == []
+    assert len(images.faults) == 1
 
 
 def test_a_storage_that_is_down_is_no_fault_of_the_image(tmp_path, monkeypatch):
@@ -67,14 +66,14 @@ def test_a_storage_that_is_down_is_no_fault_of_the_image(tmp_path, monkeypatch):
 @pytest.mark.parametrize("batch_size", [1, 3])
 @pytest.mark.parametrize("count", [30, 60])
 def test_no_more_than_a_few_batches_are_read_ahead(tmp_path, batch_size, count):
-    one = refs_of(tmp_path, [(64, 48)])[0]
+    (ref,) = refs_of(tmp_path, [(64, 48)])
     taken, used, ahead = 0, 0, []
 
     def source():
         nonlocal taken
         for _ in range(count):
             taken += 1
-            yield one
+            yield ref
 
     for batch in stream(source(), batch_size):
         ahead.append(taken - used)
@@ -96,8 +95,6 @@ def test_padding(tmp_path, sizes, expected):
 
 
 def test_stacking_takes_any_side():
-    import numpy as np
-
     stacked = stack_images([np.zeros((1, 33, 3), np.uint8), np.full((40, 2, 3), 9, np.uint8)])
     assert stacked.shape == (2, 3, 64, 64)
     assert (stacked[0, :, 0, :33] == 0).all()
@@ -113,3 +110,18 @@ def test_boxes_go_back_to_the_pixels_of_the_original():
         [0, 0, 640, 240],
         [80, 30, 160, 120],
     ]
+
+
+def test_boxes_go_to_input_pixels_and_back():
+    ref = ImageRef("0", "0.png", 640, 240)
+    batch = ImageBatch([ref], torch.zeros(1, 3, 32, 64, dtype=torch.uint8), [(24, 64)])
+    boxes = as_boxes([(80, 30, 160, 120), (0, 0, 640, 240)])
+    assert batch.to_input(0, boxes).tolist() == [[8, 3, 16, 12], [0, 0, 64, 24]]
+    torch.testing.assert_close(batch.to_original(0, batch.to_input(0, boxes)), boxes)
+
+
+def test_images_are_cut_out_of_their_padding(tmp_path):
+    refs = refs_of(tmp_path, [(64, 20), (20, 64)])
+    (batch,) = stream(refs, 2)
+    for ref, pixels in zip(refs, batch.unpadded(), strict=True):
+        np.testing.assert_array_equal(pixels, read_image(ref.uri, 10_000_000).pixels)

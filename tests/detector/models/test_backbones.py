@@ -69,6 +69,10 @@ def test_normalisation_is_fixed_while_training(name):
     [
         ("test_efficientnet", "retinanet", (8, 16, 32, 64, 128)),
         ("convnext_atto", "retinanet", (8, 16, 32, 64, 128)),
+        ("dla46_c", "retinanet", (8, 16, 32, 64, 128)),
+        ("tresnet_m", "retinanet", (8, 16, 32, 64, 128)),
+        ("hrnet_w18_small", "retinanet", (8, 16, 32, 64, 128)),
+        ("legacy_xception", "retinanet", (8, 16, 32, 64, 128)),
         ("torchvision:resnet18", "retinanet", (8, 16, 32, 64, 128)),
         ("torchvision:resnet18", "faster_rcnn", (4, 8, 16, 32, 64)),
     ],
@@ -122,6 +126,13 @@ def test_weights_of_its_own_are_loaded_next():
         ("regnetx_002", 1, ["stem"], ["s1"]),
         ("convnext_atto", 1, ["stem_0", "stages_0"], ["stages_1"]),
         ("torchvision:resnet18", 2, ["conv1", "layer1"], ["layer2"]),
+        ("hrnet_w18_small", 1, ["conv1", "conv2"], ["layer1", "stage2"]),
+        ("hrnet_w18_small", 2, ["conv1", "conv2", "layer1"], ["transition1", "stage2"]),
+        ("xception41", 1, ["stem_0", "blocks_0.stack.conv1"], ["blocks_0.stack.conv3", "blocks_1"]),
+        ("legacy_xception", 2, ["body.conv1", "body.block1"], ["body.block2.rep.4", "body.block3"]),
+        ("dla46_c", 2, ["base_layer", "level0", "level1"], ["level2"]),
+        ("tresnet_m", 2, ["body_conv1", "body_layer1"], ["body_layer2"]),
+        ("pnasnet5large", 2, ["body.conv_0", "body.cell_stem_0"], ["body.cell_0"]),
     ],
 )
 def test_stages_are_frozen_from_the_stem(name, stages, frozen, learning):
@@ -152,6 +163,36 @@ def test_stages_are_frozen_from_the_stem(name, stages, frozen, learning):
 def test_backbones_that_cannot_be(values, message):
     with pytest.raises(ValueError, match=message):
         build_backbone(settings(**values), frozen_stages=0)
+
+
+def test_a_backbone_whose_maps_are_not_what_timm_says_is_refused(monkeypatch):
+    """timm's own description is believed only as far as a forward pass agrees with it."""
+    make = timm.create_model
+
+    def lie(*args, **kwargs):
+        body = make(*args, **kwargs)
+        for stage, reduction in zip(body.feature_info.info, (4, 8, 16, 32, 64), strict=True):
+            stage["reduction"] = reduction
+        return body
+
+    monkeypatch.setattr(timm, "create_model", lie)
+    with pytest.raises(ValueError, match=r"strides 8, 16 and 32, 'test_resnet' gives \[4, 8, 16\]"):
+        build_backbone(settings("test_resnet"), frozen_stages=0)
+
+
+def test_a_backbone_whose_stages_cannot_be_told_apart_learns_whole_or_is_refused(monkeypatch):
+    make = timm.create_model
+
+    def nameless(*args, **kwargs):
+        body = make(*args, **kwargs)
+        for number, stage in enumerate(body.feature_info.info):
+            stage["module"] = f"nowhere{number}"
+        return body
+
+    monkeypatch.setattr(timm, "create_model", nameless)
+    build_backbone(settings("test_resnet"), frozen_stages=0)
+    with pytest.raises(ValueError, match=r"'test_resnet' has no module 'nowhere1'; set training.frozen_stages to 0"):
+        build_backbone(settings("test_resnet"), frozen_stages=2)
 
 
 def test_a_model_without_numbers_of_its_own_gets_imagenets():

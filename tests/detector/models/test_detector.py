@@ -11,7 +11,10 @@ from pipeline.detector.models.triplet import triplet_loss
 from pipeline.settings import TripletSettings
 from tests.detector.small import (
     ARCHITECTURES,
+    EVERYWHERE,
     LABELS,
+    LEFT,
+    RIGHT,
     detector,
     differing,
     network,
@@ -146,3 +149,73 @@ def test_how_it_learns_is_no_part_of_what_it_finds():
     with torch.no_grad():
         one, two = plain.eval()(noise(1))[0], other.eval()(noise(1))[0]
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+# Learning
+
+
+def gradients(model, images, targets):
+    model.zero_grad()
+    torch.manual_seed(0)
+    sum(model(images, targets).values()).backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_what_a_box_of_no_weight_says_has_no_influence(architecture):
+    model = detector(architecture, settings=training(triplet=TripletSettings(), label_smoothing=0.1))
+    images = noise(2)
+
+    def learnt(label, weight):
+        boxes = [LEFT, RIGHT, (4, 40, 24, 60)]
+        weighed = target(boxes, [1, 2, label], [1.0, 1.0, weight])
+        return gradients(model, images, [weighed, target([LEFT, RIGHT], [1, 2])])
+
+    one, other = learnt(1, 0.0), learnt(2, 0.0)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    weighed = learnt(1, 1.0), learnt(2, 1.0)
+    assert any(not torch.equal(weighed[0][name], weighed[1][name]) for name in weighed[0])
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    "targets",
+    [
+        pytest.param([target()], id="one empty image"),
+        pytest.param([target(), target()], id="only empty images"),
+        pytest.param([target(), target([LEFT, RIGHT], [1, 2])], id="an empty image among others"),
+        pytest.param([target([LEFT, RIGHT], [1, 1])] * 2, id="one class"),
+        pytest.param([target(ignore=[EVERYWHERE])], id="an image to ignore"),
+        pytest.param([target([LEFT], [1], [0.0])], id="one box of no weight"),
+        pytest.param([target([LEFT], [1], ignore=[EVERYWHERE]), target(ignore=[EVERYWHERE])], id="one object to learn"),
+    ],
+)
+def test_whatever_a_batch_lacks_it_can_be_learnt_from(architecture, targets):
+    model = detector(architecture, settings=training(triplet=TripletSettings(), label_smoothing=0.1))
+    losses = model(noise(len(targets)), targets)
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    sum(losses.values()).backward()
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    assert grads
+    assert all(torch.isfinite(grad).all() for grad in grads)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_single_class(architecture):
+    model = detector(architecture, labels=["bolt"], settings=training(triplet=TripletSettings(), label_smoothing=0.1))
+    losses = model(noise(2), [target([LEFT], [1]), target()])
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    assert losses["triplet"].item() == 0
+
+
+@pytest.mark.parametrize("backbone", ["hrnet_w18_small", "legacy_xception", "dla46_c"])
+def test_backbones_whose_stages_have_odd_names_learn_and_detect(backbone):
+    settings = training(frozen_stages=2, triplet=TripletSettings())
+    model = detector(backbone=backbone, settings=settings, score_floor=0.0)
+    sum(model(noise(1), [target([LEFT, RIGHT], [1, 2])]).values()).backward()
+    learns = [bool(p.grad.any()) for p in model.body.parameters() if p.grad is not None]
+    assert any(learns)
+    assert not all(p.requires_grad for p in model.body.parameters())
+    with torch.no_grad():
+        assert len(model.eval()(noise(1))[0]["boxes"]) > 0

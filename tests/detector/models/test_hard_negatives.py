@@ -6,7 +6,7 @@ import torch
 from pipeline.boxes import as_boxes
 from pipeline.detector.models.hard_negatives import likeliest_background
 from pipeline.settings import TripletSettings
-from tests.detector.small import ARCHITECTURES, detector, noise, target, training
+from tests.detector.small import ARCHITECTURES, LEFT, detector, noise, target, training
 
 A, A_TOO, B, FLAT = (0, 0, 10, 10), (1, 0, 11, 10), (30, 30, 40, 40), (5, 5, 5, 9)
 
@@ -32,16 +32,26 @@ def test_likeliest_background(rows, count, expected):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_detector_looks_where_no_object_and_no_ignore_region_is(architecture):
+def test_background_is_where_no_object_and_no_ignore_region_is(architecture):
     settings = training(triplet=TripletSettings(background_negatives=4))
     model = detector(architecture, settings=settings)
-    given = target([(4, 4, 28, 28)], [1], ignore=[(32, 0, 64, 64)])
-    model(noise(2), [given, target()])
-    head = model.network.roi_heads if architecture == "faster_rcnn" else model.network.head
-    found = head.hard_background
-    assert [one.shape[1] for one in found] == [4, 4]
-    assert 0 < len(found[1]) <= 4
-    assert all(not one.requires_grad for one in found)
+    far_beyond = (-1000.0, -1000.0, 1000.0, 1000.0)  # holds the largest anchors too
+    model(noise(3), [target([LEFT], [1], ignore=[far_beyond]), target([LEFT], [1]), target()])
+    background = model.network.hard_background
+    assert [boxes.shape[1] for boxes in background] == [4, 4, 4]
+    assert len(background[0]) == 0
+    assert all(0 < len(boxes) <= 4 for boxes in background[1:])
+    assert all(not boxes.requires_grad for boxes in background)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    "triplet", [TripletSettings(), TripletSettings(enabled=False, background_negatives=4)], ids=["none", "off"]
+)
+def test_nobody_looks_for_background_that_is_not_wanted(architecture, triplet):
+    model = detector(architecture, settings=training(triplet=triplet))
+    model(noise(2), [target([(4, 4, 28, 28)], [1]), target()])
+    assert model.network.hard_background == ()
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -6,8 +6,10 @@ import math
 import pytest
 import torch
 
-from pipeline.detector.training.loop import CHECKPOINT, fine_tune
+from pipeline.detector.training.checkpoint import CHECKPOINT
+from pipeline.detector.training.loop import fine_tune
 from pipeline.detector.training.optimizer import learning_rate_factor
+from pipeline.detector.training.run import RunSpec
 from pipeline.errors import ArtefactError, PipelineError
 from pipeline.records import State
 from pipeline.settings import EarlyStopSettings, MixupSettings
@@ -53,7 +55,7 @@ def test_learning_rate_factor(step, steps, warmup, expected):
 
 def test_the_learning_rate_never_leaps():
     factors = [learning_rate_factor(step, 100, 0.1) for step in range(101)]
-    assert all(abs(one - other) < 0.1 for one, other in itertools.pairwise(factors))
+    assert all(abs(after - before) < 0.1 for before, after in itertools.pairwise(factors))
     assert max(factors) == factors[10] == 1.0
 
 
@@ -95,7 +97,7 @@ def test_a_resume_does_not_begin_again(tmp_path, samples):
     with pytest.raises(Killed):
         run.start(kill_at(5))
     steps = []
-    run.start(lambda done, total, line: steps.append((done, total)))
+    run.start(lambda what, done, total: steps.append((done, total)))
     assert steps == [(5, 6), (6, 6)]
 
 
@@ -106,7 +108,7 @@ def test_a_checkpoint_of_another_run_is_not_continued(tmp_path, samples):
     with pytest.raises(Killed):
         other.start(kill_at(3), identity="another dataset version")
     steps = []
-    other.start(lambda done, *_: steps.append(done))
+    other.start(lambda what, done, total: steps.append(done))
     assert steps == [1, 2, 3, 4]
     assert differing(other.weights(), fresh.weights()) == []
 
@@ -165,10 +167,7 @@ def test_gradients_that_are_not_finite_end_the_run(tmp_path, samples, precision)
         fine_tune(
             poisoned(detector(settings=settings)),
             plan(samples, settings),
-            settings,
-            seed=0,
-            checkpoints=Folder(tmp_path),
-            identity="run",
+            RunSpec(settings, 0, Folder(tmp_path), "run"),
         )
 
 
@@ -189,9 +188,8 @@ def test_what_is_kept_is_the_average(tmp_path, samples):
     first = weights_of(detector(settings=settings))
     for run in (last, mean):
         run.start()
-    one, other = last.weights()[BIAS], mean.weights()[BIAS]
-    assert not torch.equal(one, other)
-    assert (one - first[BIAS]).norm() > (other - first[BIAS]).norm() > 0
+    moved = {run: (run.weights()[BIAS] - first[BIAS]).norm() for run in (last, mean)}
+    assert moved[last] > moved[mean] > 0
 
 
 @pytest.mark.parametrize("stages", [0, 2, 5])
@@ -240,7 +238,7 @@ def test_half_precision_keeps_weights_and_true_boxes_in_full(tmp_path, samples):
     body = []
     model.body.register_forward_hook(lambda _module, _inputs, outputs: body.append(outputs[0].dtype))
     made = plan(samples, settings)
-    fine_tune(model, made, settings, seed=0, checkpoints=Folder(tmp_path), identity="run")
+    fine_tune(model, made, RunSpec(settings, 0, Folder(tmp_path), "run"))
     assert body == [torch.bfloat16] * 4
     assert (
         seen == [{"boxes": torch.float32, "labels": torch.int64, "weights": torch.float32, "ignore": torch.float32}] * 4
@@ -248,25 +246,26 @@ def test_half_precision_keeps_weights_and_true_boxes_in_full(tmp_path, samples):
     assert {tensor.dtype for tensor in model.state_dict().values() if tensor.is_floating_point()} == {torch.float32}
 
 
-def test_clipping_bounds_what_a_wild_step_does(tmp_path, samples):
-    """AdamW forgets the length of a gradient, its running mean does not: a clipped first step weighs less later."""
-    free, tight = (Run(tmp_path, samples, training(steps=3, clip_norm=norm), name=str(norm)) for norm in (1e6, 1e-4))
-    for run in (free, tight):
-        run.start()
-    assert BIAS in differing(free.weights(), tight.weights())
+@pytest.mark.parametrize(("clip_norm", "share"), [(1e6, 1.0), (1e-10, 0.0)])
+def test_gradients_are_clipped_to_their_norm(tmp_path, samples, clip_norm, share):
+    """AdamW's first step is as long as the learning rate, but for gradients that are nothing beside its epsilon."""
+    settings = training(steps=1, learning_rate=1e-3, clip_norm=clip_norm, weight_decay=0.0)
+    run = Run(tmp_path, samples, settings)
+    run.start()
+    first, last = weights_of(detector(settings=settings)), run.weights()
+    step = max((last[name] - first[name]).abs().max().item() for name in first)
+    assert step == pytest.approx(1e-3 * share, abs=2e-5)
 
 
 def test_the_curve_and_the_count(tmp_path, samples):
     settings = training(steps=12, batch_size=3, mixup=MixupSettings())
-    lines = []
-    result = Run(tmp_path, samples, settings).start(lambda done, total, line: lines.append((done, total, line)))
-    assert [(done, total) for done, total, _ in lines] == [(step, 12) for step in range(1, 13)]
-    assert [row["step"] for row in result.curve] == [10, 12]
-    for row in result.curve:
-        assert row["parts"].keys() == {"classification", "box"}
-        assert row["loss"] == pytest.approx(sum(row["parts"].values()))
-    assert lines[0][2] == ""
-    assert lines[-1][2] == f"loss {result.curve[-1]['loss']:.3f}"
+    reports = []
+    result = Run(tmp_path, samples, settings).start(lambda *report: reports.append(report))
+    assert reports == [("fine-tuning", step, 12) for step in range(1, 13)]
+    assert [logged.step for logged in result.curve] == [10, 12]
+    for logged in result.curve:
+        assert logged.parts.keys() == {"classification", "box"}
+        assert logged.loss == pytest.approx(sum(logged.parts.values()))
     assert result.steps == 12
     assert result.images == 36
     assert result.seconds > 0
@@ -277,7 +276,7 @@ def test_the_curve_and_the_count(tmp_path, samples):
 def test_training_teaches(tmp_path, samples):
     run = Run(tmp_path, samples, training(steps=60, batch_size=6, learning_rate=3e-3))
     result = run.start()
-    assert result.curve[-1]["loss"] < result.curve[0]["loss"] / 2
+    assert result.curve[-1].loss < result.curve[0].loss / 2
     assert not run.model.training
 
 
@@ -306,10 +305,10 @@ def test_early_stop_ends_the_run_with_the_best_weights(tmp_path, samples):
 
 
 @pytest.mark.parametrize("ema_decay", [0.0, 0.5])
-def test_looking_does_not_change_the_run(tmp_path, samples, ema_decay):
+def test_evaluating_does_not_change_the_run(tmp_path, samples, ema_decay):
     """Evaluated or not, the last weights of a run are the same."""
     settings = training(ema_decay=ema_decay, checkpoint_every_steps=2)
-    looking = settings.model_copy(update={"early_stop": EarlyStopSettings(enabled=True, every_steps=1, patience=100)})
+    often = settings.model_copy(update={"early_stop": EarlyStopSettings(enabled=True, every_steps=1, patience=100)})
     rising = iter(range(100))
 
     def evaluate(model):
@@ -318,10 +317,11 @@ def test_looking_does_not_change_the_run(tmp_path, samples, ema_decay):
         return float(next(rising))
 
     plain = Run(tmp_path, samples, settings, name="plain")
-    looked = Run(tmp_path, samples, looking, name="looked", evaluate=evaluate)
-    for run in (plain, looked):
+    evaluated = Run(tmp_path, samples, often, name="evaluated", evaluate=evaluate)
+    for run in (plain, evaluated):
         run.start()
-    assert differing(plain.weights(), looked.weights()) == []
+    assert next(rising) == settings.steps
+    assert differing(plain.weights(), evaluated.weights()) == []
 
 
 @pytest.mark.parametrize("native", ["fp32", "bf16"])

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.detector.training.loop import CHECKPOINT
+from pipeline.detector.training.checkpoint import CHECKPOINT
 from pipeline.detector.training.processes import _Line
 from pipeline.errors import PipelineError
 from pipeline.settings import EarlyStopSettings
@@ -22,7 +22,7 @@ from tests.dataset.images import torn
 from tests.detector.runs import Killed, Run, kill_at
 from tests.detector.small import ALL_ON, detector, differing, scenes, training
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TWO = {"devices": 2, "batch_size": 4}
 BIAS = "network.head.classification_head.cls_logits.bias"
 
@@ -43,13 +43,13 @@ def test_two_processes_learn_what_one_learns(tmp_path):
     torn(tmp_path / "scene1.png")
     values = {"steps": 6, "batch_size": 4, "classification": "cross_entropy"}
     one, two = (Run(tmp_path, samples, training(**values, devices=n), name=str(n)) for n in (1, 2))
-    lines = []
-    alone, together = one.start(), two.start(lambda *what: lines.append(what))
-    assert [done for done, *_ in lines] == [1, 2, 3, 4, 5, 6]
+    reports = []
+    alone, together = one.start(), two.start(lambda *report: reports.append(report))
+    assert reports == [("fine-tuning", step, 6) for step in range(1, 7)]
     assert together.steps == alone.steps == 6
     assert together.images == alone.images == 24
     assert [uri for uri, _ in together.faults] == [str(tmp_path / "scene1.png")]
-    assert together.curve[0]["loss"] == pytest.approx(alone.curve[0]["loss"], rel=0.05)
+    assert together.curve[0].loss == pytest.approx(alone.curve[0].loss, rel=0.05)
     first = detector(settings=one.settings).state_dict()
     moved = [
         torch.cat([(tensor - first[name]).flatten() for name, tensor in run.weights().items()]) for run in (one, two)
@@ -72,7 +72,7 @@ def test_killed_processes_go_on_to_the_same_end(tmp_path, samples):
     assert differing(killed.weights(), whole.weights()) == []
 
 
-def test_a_process_that_fails_is_told_of(tmp_path):
+def test_a_process_that_fails_is_reported(tmp_path):
     bad = scenes(tmp_path, 2)
     for index in range(2):
         (tmp_path / f"scene{index}.png").write_bytes(b"")
@@ -82,7 +82,7 @@ def test_a_process_that_fails_is_told_of(tmp_path):
 
 def _killed_while_it_speaks(ends):
     speaker, _ = ends
-    speaker.send((1, 2, "one of two steps"))
+    speaker.send(("fine-tuning", 1, 2))
     os.write(speaker.fileno(), struct.pack("!i", 1000) + b"less than was announced")
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -90,11 +90,11 @@ def _killed_while_it_speaks(ends):
 @pytest.mark.timeout(120)
 def test_a_process_that_is_killed_while_it_speaks_keeps_nobody_waiting():
     heard = []
-    with _Line(lambda *told: heard.append(told)) as line:
+    with _Line(lambda *report: heard.append(report)) as line:
         speaker = multiprocessing.get_context("spawn").Process(target=_killed_while_it_speaks, args=(line.ends,))
         speaker.start()
         speaker.join()
-    assert heard == [(1, 2, "one of two steps")]
+    assert heard == [("fine-tuning", 1, 2)]
     assert line.outcome is None
 
 
@@ -119,8 +119,8 @@ run = Run(folder, scenes(folder / os.environ["RANK"]), training(steps=3, batch_s
 result = run.start()
 rank = torch.distributed.get_rank()
 weights = {name: tensor.double().sum().item() for name, tensor in run.weights().items()}
-told = {"images": [batch.image_ids for batch in shown], "weights": weights, "steps": result.steps}
-Path(folder, f"rank{rank}.json").write_text(json.dumps(told))
+report = {"images": [batch.image_ids for batch in shown], "weights": weights, "steps": result.steps}
+Path(folder, f"rank{rank}.json").write_text(json.dumps(report))
 """
 
 

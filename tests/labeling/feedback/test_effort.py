@@ -2,7 +2,8 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline.labeling.feedback.effort import WITH, WITHOUT, add_seconds, hours_saved, hours_spent, seconds_and_boxes
+from pipeline.artefacts import TimedAnswer, TimedAnswers
+from pipeline.labeling.feedback.effort import hours_spent, time_saved, timed_answers
 from pipeline.records import Answer
 from tests.builders import MOMENT, box, image_id
 
@@ -41,21 +42,24 @@ def test_what_can_be_compared():
         answer(6, 9.0, cycle=None),
         answer(7, 9.0),
     ]
-    assert seconds_and_boxes(answers, {"7": answers[-1]}) == {WITH: [[8.0, 4]], WITHOUT: [[9.0, 2]]}
-    assert add_seconds([]) == add_seconds([{}]) == {WITH: [], WITHOUT: []}
+    assert timed_answers(answers, {"7": answers[-1]}) == TimedAnswers((TimedAnswer(8.0, 4),), (TimedAnswer(9.0, 2),))
+    assert timed_answers([], {}) == TimedAnswers()
+
+
+def timed(with_boxes=(), without_boxes=()):
+    return TimedAnswers(*(tuple(TimedAnswer(*pair) for pair in pairs) for pairs in (with_boxes, without_boxes)))
 
 
 def test_nothing_is_said_of_hours_saved_before_there_is_enough_to_compare():
-    told = hours_saved(add_seconds([]), {WITH: [[8.0, 4]] * 10, WITHOUT: [[9.0, 2]] * 9})
-    assert told["hours"] is None
-    assert told["missing"] == "expected 10 timed answers of each kind, got 9 without boxes"
-    assert hours_saved(add_seconds([]), add_seconds([]))["missing"].endswith("got 0 with boxes and 0 without boxes")
+    saved = time_saved(TimedAnswers(), timed([(8.0, 4)] * 10, [(9.0, 2)] * 9))
+    assert saved.hours is None
+    assert saved.missing == "expected 10 timed answers of each kind, got 9 without boxes"
+    assert time_saved(TimedAnswers(), TimedAnswers()).missing.endswith("got 0 with boxes and 0 without boxes")
 
 
 def test_hours_saved_are_the_difference_of_medians_for_boxes_shown_now():
-    ever = {WITH: [[8.0, 4]] * 10 + [[1000.0, 1]], WITHOUT: [[10.0, 2]] * 10}
-    told = hours_saved({WITH: [[8.0, 1200], [99.0, 1200]], WITHOUT: [[5.0, 99]]}, ever)
-    assert told["seconds_a_box"] == {WITH: 2.0, WITHOUT: 5.0}
-    assert told["hours"] == pytest.approx(3.0 * 2400 / 3600)
-    slower = hours_saved({WITH: [[8.0, 1200]]}, {WITH: ever[WITHOUT], WITHOUT: ever[WITH]})
-    assert slower["hours"] == pytest.approx(-1.0)
+    shown, blind = [(8.0, 4)] * 10 + [(1000.0, 1)], [(10.0, 2)] * 10
+    saved = time_saved(timed([(8.0, 1200), (99.0, 1200)], [(5.0, 99)]), timed(shown, blind))
+    assert (saved.seconds_with, saved.seconds_without) == (2.0, 5.0)
+    assert saved.hours == pytest.approx(3.0 * 2400 / 3600)
+    assert time_saved(timed([(8.0, 1200)]), timed(blind, shown)).hours == pytest.approx(-1.0)

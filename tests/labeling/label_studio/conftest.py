@@ -154,7 +154,7 @@ def people(server):
 def desk(server, root, tmp_path, request) -> Desk:
     images = root / request.node.name
     images.mkdir(parents=True, exist_ok=True)
-    return Desk(server, images, root, f"{next(_numbers)} {request.node.name}"[:50], tmp_path)
+    return Desk(server, images, root, f"{next(_numbers)} {request.node.name}"[:50].strip(), tmp_path)
 
 
 @pytest.fixture

@@ -10,15 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import TimeoutError as BrowserTimeout
 from playwright.sync_api import expect
 from pydantic import SecretStr
 
 from pipeline.dataset.demo import DEMO_LABELS
 from pipeline.dataset.demo.scene import draw_scene
 from pipeline.dataset.store import SampleStore
+from pipeline.labeling.annotators import labeling_backend
+from pipeline.labeling.feedback.intake import Intake
 from pipeline.records import Source, Split, State
 from pipeline.settings import load_settings
-from pipeline.stages.backend import labeling_backend
 from pipeline.stages.harvest import harvest_now
 from pipeline.workspace import Workspace
 from tests.browser import chromium, needs_chromium
@@ -35,6 +37,12 @@ ASIDE = (28, -32)
 """How far the machine's gear lies from the part."""
 REASON = "gear 0.41 found again in 1 of 5 hosts; 2 likely misses"
 DOUBT = "unsure: 0.41 found again in 1 of 5 hosts"
+
+
+LOADED = """() => {
+    const image = document.querySelector('img[alt="image"]');
+    return image !== null && image.complete && image.naturalWidth > 0;
+}"""
 
 
 class Page:
@@ -63,8 +71,7 @@ class Page:
 
     def ready(self, reason):
         expect(self.page.locator(f"text={reason}").first).to_be_visible()
-        expect(self.page.locator('img[alt="image"]')).to_be_visible()
-        self.page.wait_for_timeout(1500)  # boxes are laid on the image after it has come
+        self.page.wait_for_function(LOADED)
 
     def lines(self):
         """The list of regions."""
@@ -76,17 +83,25 @@ class Page:
         for share in np.linspace(0.1, 1, 10):
             self.page.mouse.move(*self._on_screen(*(a + (b - a) * share for a, b in zip(start, end, strict=True))))
         self.page.mouse.up()
-        self.page.wait_for_timeout(400)
 
     def select(self, corners):
-        self.page.keyboard.press("Escape")
-        self.page.mouse.click(*self._on_screen(*centre(corners)))
-        self.page.wait_for_timeout(400)
+        """Click on a box until it is selected: boxes are laid on the image some time after it has come."""
+        for _ in range(60):
+            self.page.keyboard.press("Escape")
+            self.page.mouse.click(*self._on_screen(*centre(corners)))
+            try:
+                self.page.locator(".lsf-tree-treenode-selected").first.wait_for(timeout=1000)
+            except BrowserTimeout:
+                continue
+            return
+        raise AssertionError(f"no box at {corners} could be selected")
 
     def draw(self, digit, corners):
         self.page.keyboard.press("Escape")
+        before = len(self.lines())
         self.page.keyboard.press(digit)
         self.drag(corners[:2], corners[2:])
+        expect(self.page.locator(".lsf-outliner-item__title")).to_have_count(before + 1)
         self.page.keyboard.press("Escape")
 
     def _on_screen(self, x, y):
@@ -168,8 +183,8 @@ def test_an_annotator_answers_skips_and_changes_their_mind(desk, people, asked, 
     page.click("skip-task")
     expect(page.page.locator("text=No More Tasks Left in Queue")).to_be_visible()
     page.shot("done")
-    first = harvest_now(settings, backend, None)
-    assert (first["answered"], first["skipped"]) == (1, 1)
+    first = harvest_now(Intake(settings, backend))
+    assert (first.answered, first.skipped) == (1, 1)
     kept = labels(settings, asked[0])
     assert set(kept) == {("bolt", Source.ACCEPTED), ("gear", Source.CORRECTED), ("washer", Source.HUMAN)}
 
@@ -179,11 +194,10 @@ def test_an_annotator_answers_skips_and_changes_their_mind(desk, people, asked, 
     page.select(BOLT)
     page.page.keyboard.press("Backspace")
     page.shot("changed")
-    page.page.locator('button:has-text("Update")').first.click()
-    page.page.wait_for_timeout(2000)
+    with page.page.expect_response(lambda reply: "/api/annotations/" in reply.url and reply.request.method == "PATCH"):
+        page.page.locator('button:has-text("Update")').first.click()
     before = datetime.now(UTC)
-    told = harvest_now(settings, backend, None)
-    assert told["answered"] == 1
+    assert harvest_now(Intake(settings, backend)).answered == 1
     store = SampleStore(Workspace(settings.workspace).samples_uri)
     assert store.history()[-1].timestamp >= before
     rows = {row.image_id: row for row in store.samples()}

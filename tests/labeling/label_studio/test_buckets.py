@@ -31,7 +31,7 @@ def bucket(s3, desk, bucket_keys):
 
 
 def stored(desk, name, uri, **fields):
-    return desk.backend(images="storage", **fields), desk.task(name, uri=uri)
+    return desk.backend(image_access="storage", **fields), desk.task(name, uri=uri)
 
 
 @on_server
@@ -87,13 +87,13 @@ def test_a_local_file_that_is_not_there_names_the_document_root(desk, people):
 @pytest.mark.parametrize(
     ("uri", "message"),
     [
-        ("http://localhost:9/a.png", r"ConnectError.*open in a browser without a login"),
-        ("s3://bucket/a.png", r"got 404.*images to storage"),
+        ("http://localhost:9/a.png", r"ConnectError.*open without a login"),
+        ("s3://bucket/a.png", r"got 404.*image_access to storage"),
     ],
 )
 def test_an_address_that_shows_nothing(desk, uri, message):
     with pytest.raises(RemoteError, match=message):
-        desk.backend(images="url").push([desk.task("one", uri=uri)])
+        desk.backend(image_access="url").push([desk.task("one", uri=uri)])
 
 
 class Fake(httpx.MockTransport):
@@ -141,7 +141,7 @@ class Fake(httpx.MockTransport):
 def test_what_is_sent_to_connect_a_bucket(uri, buckets, path, body):
     server = Fake()
     client = Client("http://ls.example.com", SecretStr("legacy0123456789legacy0123456789legacy01"), 5.0, server)
-    settings = LabelStudioSettings(images="storage", buckets=buckets)
+    settings = LabelStudioSettings(image_access="storage", buckets=buckets)
     connect_images(client, 7, [uri, uri], settings)
     (sent,) = [request for request in server.requests if request.method == "POST"]
     assert sent.url.path.rstrip("/") == path.rstrip("/")

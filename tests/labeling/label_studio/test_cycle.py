@@ -6,9 +6,11 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
+from pipeline.artefacts import PushRun, TrainingRun
+from pipeline.cycle import load_cycle
 from pipeline.dataset.store import SampleStore
+from pipeline.labeling.annotators import labeling_backend
 from pipeline.records import Source, State
-from pipeline.stages.backend import labeling_backend
 from pipeline.stages.push import push_now
 from pipeline.workspace import Workspace
 from tests.end_to_end.project import run_cycles
@@ -38,7 +40,7 @@ def test_what_people_answer_is_learned(desk, people, config):
     colleague.skip(asked[skipped]["id"])
 
     backend = labeling_backend(settings, token)
-    assert push_now(settings, backend)["created"] == 0
+    assert push_now(settings, backend).created == 0
     assert set(desk.tasks(owner)) == set(asked), "a repeated push adds nothing"
 
     run_cycles(config, 2, token)
@@ -50,11 +52,11 @@ def test_what_people_answer_is_learned(desk, people, config):
     assert after[skipped].state is State.SKIPPED
     queue = workspace.cycle(1).read_table("queue.parquet")["image_id"].to_pylist()
     assert (after[waiting].state is State.QUEUED) == (waiting in queue), "it waits, unless others are worth more now"
-    first, second = (workspace.cycle(number).read_json("training.json") for number in (0, 1))
-    assert second["labeled_images"] == first["labeled_images"] + 2
+    first, second = (load_cycle(settings.workspace, number).read(TrainingRun).run for number in (0, 1))
+    assert second.labeled_images == first.labeled_images + 2
     new = set(desk.tasks(owner)) - set(asked)
     assert new
-    assert workspace.cycle(1).read_json("push.json")["created"] == len(new)
+    assert load_cycle(settings.workspace, 1).read(PushRun).created == len(new)
 
 
 def test_an_image_that_is_worth_less_than_others_now_leaves_the_queue(desk, people, config):
@@ -72,8 +74,8 @@ def test_an_image_that_is_worth_less_than_others_now_leaves_the_queue(desk, peop
     left = first - queued
     assert left
     assert 2 <= len(queued) < len(first)
-    told = workspace.cycle(1).read_json("push.json")
-    assert (told["created"], told["withdrawn"]) == (len(queued - first), len(left))
+    pushed = load_cycle(settings.workspace, 1).read(PushRun)
+    assert (pushed.created, pushed.withdrawn) == (len(queued - first), len(left))
     queue = {row["image_id"]: row["value"] for row in workspace.cycle(1).read_table("queue.parquet").to_pylist()}
     entries = desk.tasks(people[0])
     for image_id in left:

@@ -7,7 +7,9 @@ import stamina
 from stamina.instrumentation import RetryDetails, get_on_retry_hooks, set_on_retry_hooks
 
 from pipeline.errors import RemoteError
-from pipeline.stages.harvest import harvest_now, harvests_folder
+from pipeline.labeling.feedback.harvests import HarvestLog
+from pipeline.labeling.feedback.intake import Intake
+from pipeline.stages.harvest import harvest_now
 from tests.builders import box, image_id
 from tests.labeling.label_studio.proxy import Fault, proxied
 from tests.labeling.label_studio.test_outcomes import Project
@@ -76,17 +78,17 @@ def test_a_fault_that_lasts_ends_in_one_message_and_nothing_half_written(desk, p
     proxy.faults = [Fault(do, LIST, 99)]
     backend = desk.backend(url=proxy.url, timeout_s=1.0 if do == "silent" else 60.0)
     with pytest.raises(RemoteError, match=message) as caught:
-        harvest_now(project.settings, backend, None)
+        harvest_now(Intake(project.settings, backend))
     assert str(caught.value).startswith(f"Label Studio at {proxy.url}: could not list tasks")
     listings = sum("/api/tasks/" in request for request in proxy.requests)
     assert listings == (1 if do in {401, 403} else 5)
-    assert (project.store.version(), harvests_folder(project.settings).names()) == (before, [])
+    assert (project.store.version(), HarvestLog(project.settings).names()) == (before, [])
     with pytest.raises(RemoteError, match=message):
         backend.push([desk.task("new", box(score=0.5))])
     assert len(desk.tasks(people[0])) == 1
 
     proxy.faults = []
-    assert harvest_now(project.settings, desk.backend(url=proxy.url), None)["answered"] == 1
+    assert harvest_now(Intake(project.settings, desk.backend(url=proxy.url))).answered == 1
     assert backend.push([desk.task("new", box(score=0.5))]).created == (image_id("new"),)
 
 

@@ -4,8 +4,8 @@ from pipeline.labeling.label_studio.image_access import image_address
 from pipeline.settings.labeling import LabelStudioSettings
 
 LOCAL = LabelStudioSettings(document_root="/data/root")
-REMOTE = LabelStudioSettings(images="url")
-BUCKET = LabelStudioSettings(images="storage")
+REMOTE = LabelStudioSettings(image_access="url")
+BUCKET = LabelStudioSettings(image_access="storage")
 
 
 @pytest.mark.parametrize(
@@ -32,12 +32,12 @@ def test_address(settings, uri, address):
         (LOCAL, "/data/root/../secret/a.jpg", "below the document root"),
         (LOCAL, "images/a.jpg", "below the document root"),
         (LOCAL, "/data/root/a.jpg", "Move it into a subfolder"),
-        (LOCAL, "s3://bucket/a.jpg", "images to storage"),
-        (LOCAL, "https://example.com/a.jpg", "images to url"),
-        (BUCKET, "/data/root/a.jpg", "images to local_files"),
-        (BUCKET, "https://example.com/a.jpg", "images to url"),
-        (REMOTE, "/data/root/a.jpg", "images to local_files"),
-        (REMOTE, "file:///a.jpg", "images to local_files"),
+        (LOCAL, "s3://bucket/a.jpg", "image_access to storage"),
+        (LOCAL, "https://example.com/a.jpg", "image_access to url"),
+        (BUCKET, "/data/root/a.jpg", "image_access to local_files"),
+        (BUCKET, "https://example.com/a.jpg", "image_access to url"),
+        (REMOTE, "/data/root/a.jpg", "image_access to local_files"),
+        (REMOTE, "file:///a.jpg", "image_access to local_files"),
     ],
 )
 def test_refusal_names_the_file_and_the_way_out(settings, uri, reason):

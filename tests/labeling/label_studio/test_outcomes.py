@@ -11,9 +11,10 @@ from PIL import Image
 from pydantic import SecretStr
 
 from pipeline.dataset.store import SampleStore
+from pipeline.labeling.annotators import labeling_backend
+from pipeline.labeling.feedback.intake import Intake
 from pipeline.records import Split, State
 from pipeline.settings import parse_settings
-from pipeline.stages.backend import labeling_backend
 from pipeline.stages.harvest import harvest_now
 from tests.builders import box, sample
 from tests.labeling.label_studio.test_server import moved, region, shown
@@ -66,15 +67,15 @@ class Project:
         found = self.desk.tasks(person)
         return {name: found[number] for name, number in self.ids.items() if number in found}
 
-    def harvest(self, **how):
-        return harvest_now(self.settings, self.backend(), None, **how)
+    def harvest(self, full=False, again=False):
+        return harvest_now(Intake(self.settings, self.backend(), again=again), full=full)
 
     def rows(self, version=None):
         found = {row.image_id: row for row in self.store.samples(version=version)}
         return {name: found[number] for name, number in self.ids.items()}
 
     def notes(self, told, name):
-        return [note for where, note in told["notes"] if where == self.ids[name]]
+        return [note for where, note in told.notes if where == self.ids[name]]
 
 
 def state(row):
@@ -154,24 +155,24 @@ def test_every_oddity_has_an_outcome_and_is_told_of(desk, people, tmp_path):
 
     told = project.harvest()
     check(project, told, FIRST)
-    assert (told["answered"], told["skipped"], told["empty"]) == (11, 1, 2)
-    assert told["hours"] == pytest.approx(14 * 7.5 / 3600)
-    assert told["agreements"] == [0.0]
+    assert (told.answered, told.skipped, told.empty) == (11, 1, 2)
+    assert told.hours == pytest.approx(14 * 7.5 / 3600)
+    assert told.agreements == (0.0,)
     assert "raw value" in project.rows()["turned"].note, "the raw value stays with the labels"
 
     owner.session.delete(f"/api/annotations/{accepted['deleted']}/").raise_for_status()
     owner.session.delete(f"/api/tasks/{task['task deleted']['id']}/").raise_for_status()
     owner.change(accepted["updated"])
     later = project.harvest()
-    assert (later["answered"], project.rows()["deleted"].state) == (1, State.LABELED), "new answers alone"
+    assert (later.answered, project.rows()["deleted"].state) == (1, State.LABELED), "new answers alone"
     full = project.harvest(full=True)
-    assert (full["answered"], full["hours"]) == (0, None)
+    assert (full.answered, full.hours) == (0, None)
     check(project, full, AFTER_CHANGES)
     again = project.harvest(full=True)
-    assert again["version"] == full["version"], "nothing changed, so no version"
+    assert again.version == full.version, "nothing changed, so no version"
     assert [(str(project.rows(version)["updated"].state), len(project.rows(version)["updated"].boxes))
-            for version in (told["version"], later["version"])] == [("labeled", 1), ("labeled", 0)]  # fmt: skip
-    assert project.harvest()["answered"] == 0
+            for version in (told.version, later.version)] == [("labeled", 1), ("labeled", 0)]  # fmt: skip
+    assert project.harvest().answered == 0
 
 
 def test_a_label_that_was_renamed_in_the_project_is_ignored_until_the_settings_know_it(desk, people, tmp_path):
@@ -190,7 +191,7 @@ def test_a_label_that_was_renamed_in_the_project_is_ignored_until_the_settings_k
 
     renamed = Project(desk, tmp_path, labels=("screw", "nut"))
     renamed.ids = project.ids
-    assert renamed.harvest()["answered"] == 0
+    assert renamed.harvest().answered == 0
     renamed.harvest(full=True)
     (row,) = renamed.rows().values()
     assert ([box.label for box in row.boxes], row.ignore) == (["screw"], ())
@@ -230,16 +231,16 @@ def test_what_counts_where_people_disagree(desk, people, tmp_path, policy, secon
     extra = ann.submit(task["id"], shown(task), region("a", 20, 10, 20, 30))
     told = project.harvest()
     assert found() == second
-    assert told["agreements"] == pytest.approx([2 / 3])
+    assert told.agreements == pytest.approx([2 / 3])
     served = ann.session.get(f"/api/projects/{number}/next")
     assert served.status_code == 404, "who has answered is not asked again"
     entry = project.tasks(owner)["one"]
     assert entry["is_labeled"] == (policy != "ask_again")
-    assert told["asked_again"] == (policy == "ask_again")
+    assert told.asked_again == (policy == "ask_again")
     assert disagreement() == {project.ids["one"]}, "two people answered the other one as well, and agree"
     if policy == "ask_again":
         assert "2 people disagree: agreement 0.67, expected 0.70; asked again" in project.notes(told, "one")
-    assert project.harvest()["asked_again"] == 0
+    assert project.harvest().asked_again == 0
 
     # One of the two thinks again.
     own = [region("b", 80, 80, 5, 5)] if policy == "consensus" else []
@@ -247,7 +248,7 @@ def test_what_counts_where_people_disagree(desk, people, tmp_path, policy, secon
     last = project.harvest()
     assert found() == third
     assert disagreement() == ({project.ids["one"]} if policy == "consensus" else set())
-    assert project.harvest()["version"] == last["version"]
+    assert project.harvest().version == last.version
 
 
 def test_a_full_harvest_leaves_a_restored_version_alone_until_told_otherwise(desk, people, tmp_path):
@@ -256,7 +257,7 @@ def test_a_full_harvest_leaves_a_restored_version_alone_until_told_otherwise(des
     project.push("one", "two", "three")
     task = project.tasks(owner)
     owner.submit(task["one"]["id"], shown(task["one"]))
-    before = project.harvest()["version"]
+    before = project.harvest().version
     owner.submit(task["two"]["id"], shown(task["two"]))
     changed = owner.submit(task["three"]["id"], shown(task["three"]))
     project.harvest()
@@ -267,13 +268,13 @@ def test_a_full_harvest_leaves_a_restored_version_alone_until_told_otherwise(des
     owner.change(changed["id"])
     told = project.harvest(full=True)
     assert {name: str(row.state) for name, row in project.rows().items()} == {**states, "three": "labeled"}
-    (note,) = [text for where, text in told["notes"] if where == "harvest"]
+    (note,) = [text for where, text in told.notes if where == "harvest"]
     assert note.startswith("1 images keep the labels of the version that was restored")
     assert "crosscheck harvest --full --again" in note
     kept = project.harvest(full=True)
-    assert (kept["version"], kept["undone"]) == (told["version"], told["undone"]), "and stays so"
-    assert project.harvest()["answered"] == 0
+    assert (kept.version, kept.undone) == (told.version, told.undone), "and stays so"
+    assert project.harvest().answered == 0
 
     again = project.harvest(full=True, again=True)
-    assert (str(project.rows()["two"].state), again["undone"]) == ("labeled", [])
-    assert project.harvest(full=True)["version"] == again["version"]
+    assert (str(project.rows()["two"].state), again.undone) == ("labeled", ())
+    assert project.harvest(full=True).version == again.version

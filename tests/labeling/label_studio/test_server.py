@@ -54,7 +54,7 @@ def test_an_empty_push_makes_the_project_and_an_empty_harvest_finds_nothing(desk
 def test_people_meet_the_most_valuable_image_first_and_blind_ones_without_boxes(desk, people):
     owner, _ = people
     seen = []
-    result = desk.backend(page_size=3).push(asked(desk), progress=lambda done, total: seen.append((done, total)))
+    result = desk.backend(page_size=3).push(asked(desk), progress=lambda _what, done, total: seen.append((done, total)))
     assert result.refused == {}
     assert result.created == tuple(image_id(name) for name in ("high", "blind", "audit", "low"))
     assert seen == [(3, 4), (4, 4)]
@@ -117,7 +117,7 @@ def test_what_cannot_be_shown_or_drawn_is_refused_by_image_and_the_rest_is_pushe
     refused = {
         "outside": (desk.task("outside", uri=str(tmp_path / "a.png")), "expected a file below the document root"),
         "in root": (desk.task("in root", uri=str(desk.root / "a.png")), "Move it into a subfolder"),
-        "remote": (desk.task("remote", uri="s3://bucket/a.png"), "images to storage"),
+        "remote": (desk.task("remote", uri="s3://bucket/a.png"), "image_access to storage"),
         "label": (desk.task("label", box(label="gear", score=0.5)), "gear"),
         "value": (desk.task("value", value=float("nan")), "expected a finite value"),
         "size": (desk.task("size", width=0), "width and a height, got 0 x 240"),
@@ -184,7 +184,7 @@ def test_a_harvest_brings_only_what_is_new_or_changed(desk, people):
     first = [owner.submit(task[name]["id"], shown(task[name])) for name in names[:3]]
     ann.skip(task[names[3]]["id"])
     steps = []
-    harvest = backend.harvest(progress=lambda done, total: steps.append((done, total)))
+    harvest = backend.harvest(progress=lambda _what, done, total: steps.append((done, total)))
     assert {answer.image_id for answer in harvest.answers} == {image_id(name) for name in names[:4]}
     assert steps == [(2, 3), (3, 3), (4, 4)]
 

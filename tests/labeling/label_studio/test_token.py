@@ -9,25 +9,20 @@ import subprocess
 import sys
 import traceback
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import stamina
 from pydantic import SecretStr
 
+from pipeline.artefacts import PushRun
+from pipeline.cycle import load_cycle
 from pipeline.errors import RemoteError
+from pipeline.labeling.annotators import labeling_backend
+from pipeline.labeling.feedback.intake import Intake
+from pipeline.loop import Surroundings, run_cycle
 from pipeline.settings import dump_settings, load_settings
-from pipeline.stages.backend import labeling_backend
-from pipeline.stages.cycle import finish_cycle, only_one, open_cycle
-from pipeline.stages.finetune import finetune, gate
-from pipeline.stages.grade import grade
-from pipeline.stages.harvest import harvest, harvest_failed, harvest_now
-from pipeline.stages.importing import import_new
-from pipeline.stages.mine import mine
-from pipeline.stages.push import push, push_failed
-from pipeline.stages.report import report
-from pipeline.stages.select import select
+from pipeline.stages.harvest import harvest_now
 from tests.builders import box
 from tests.end_to_end.project import run_cycles
 from tests.labeling.label_studio.proxy import Fault, proxied
@@ -68,13 +63,13 @@ def test_nothing_that_anybody_can_read_holds_the_token(desk, people, tmp_path, c
             ]:
                 proxy.faults = [Fault(do, where, 99)]
                 with pytest.raises(RemoteError) as caught:
-                    harvest_now(project.settings, desk.backend(url=proxy.url, token=token), None)
+                    harvest_now(Intake(project.settings, desk.backend(url=proxy.url, token=token)))
                 seen.append(whole(caught.value))
                 with pytest.raises(RemoteError) as caught:
                     desk.backend(url=proxy.url, token=token).push([desk.task("new", box(score=0.5))])
                 seen.append(whole(caught.value))
         assert any("[token]" in text for text in seen), "some errors did send the token back"
-        assert harvest_now(project.settings, project.backend(), None)["answered"] == 1
+        assert harvest_now(Intake(project.settings, project.backend())).answered == 1
 
         file = tmp_path / "settings.yaml"
         file.write_text(dump_settings(project.settings))
@@ -143,26 +138,22 @@ def test_whole_cycles_leave_no_token_anywhere(desk, people, config, caplog, capf
     for entry in desk.tasks(people[0]).values():
         people[0].submit(entry["id"])
     seen = []
-    with proxied(desk.server.url) as proxy, stamina.set_testing(True, attempts=2), only_one(settings):
+
+    def noting(step, _cycle, run):
+        try:
+            return run()
+        except RemoteError as fault:
+            seen.append(whole(fault))
+            raise
+
+    with proxied(desk.server.url) as proxy, stamina.set_testing(True, attempts=2):
         proxy.faults = [Fault(401, "/api/projects", 99)]
         broken = labeling_backend(load_settings(config, [f"labeling.label_studio.url={proxy.url}"]), token)
-        cycle = open_cycle(settings, datetime.now(UTC))
-
-        def refused(stage, note):
-            with pytest.raises(RemoteError, match=r"refuses the token \(401\)") as caught:
-                stage(cycle, broken)
-            seen.append(whole(caught.value))
-            note(cycle, str(caught.value))
-
-        import_new(cycle)
-        refused(harvest, harvest_failed)
-        for stage in (finetune, gate, mine, select):
-            stage(cycle)
-        refused(push, push_failed)
-        grade(cycle)
-        report(cycle)
-        finish_cycle(cycle, datetime.now(UTC))
-    assert harvest_now(settings, labeling_backend(settings, token), None)["answered"] == 4
+        run_cycle(settings, Surroundings(lambda _settings: broken), noting)
+    assert len(seen) == 2
+    assert all("refuses the token (401)" in text for text in seen)
+    assert "refuses the token (401)" in load_cycle(settings.workspace, 1).read(PushRun).failed
+    assert harvest_now(Intake(settings, labeling_backend(settings, token))).answered == 4
     files = {path: path.read_bytes().decode("latin-1") for path in tmp_path.rglob("*") if path.is_file()}
     pages = {path.name: text for path, text in files.items() if path.suffix == ".html"}
     assert set(pages) == {"cycle-0000.html", "cycle-0001.html", "index.html"}

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.detector.training.data.labeled_image import FILL, LabeledPixels, cut_to, hide
+from pipeline.detector.inference.stream import FILL
+from pipeline.detector.training.data.labeled_image import LabeledPixels, cut_to, hide
 from pipeline.seeds import derive_seed, numpy_generator
 from pipeline.settings import AugmentSettings, StrongViewSettings
 
@@ -31,7 +32,7 @@ HOLE_SIDES = (0.05, 0.2)
 
 
 class Augmenter:
-    """Flips, scale, shift and turn, then colour and blur, drawn from a seed an image.
+    """Flips, scale, shift and turn, then colour and blur, drawn from one seed per image.
 
     Args:
         settings: What may happen and how often.

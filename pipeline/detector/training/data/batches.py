@@ -15,10 +15,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from pipeline.boxes import as_boxes, scale
 from pipeline.dataset.images import read_image
-from pipeline.detector.inference.stream import stack_images
-from pipeline.detector.models.heads import Target
+from pipeline.detector.inference.stream import FILL, stack_images
+from pipeline.detector.models.targets import Target
 from pipeline.detector.training.data.copy_paste import Load
-from pipeline.detector.training.data.labeled_image import FILL, LabeledPixels
+from pipeline.detector.training.data.labeled_image import LabeledPixels
 from pipeline.detector.training.data.mixup import is_on, mixup
 from pipeline.detector.training.data.pseudo_labels import bound_pseudo_labels
 from pipeline.detector.training.data.sampling import Epochs, repeat_factors

@@ -13,8 +13,6 @@ from pipeline.boxes import clip
 
 MIN_VISIBLE = 0.3
 """An object of which less stays in the image becomes an ignore region: neither object nor background."""
-FILL = 114
-"""Where no image is."""
 
 
 @dataclass(frozen=True)

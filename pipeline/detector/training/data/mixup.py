@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pipeline.detector.models.heads import Target
+from pipeline.detector.models.targets import Target
 from pipeline.seeds import numpy_generator
 from pipeline.settings import MixupSettings, MosaicSettings
 
@@ -56,7 +56,7 @@ def mixup(
 
     Args:
         images (Tensor[B, 3, H, W]): uint8.
-        targets: A target an image.
+        targets: One target per image.
         settings: alpha and probability.
         seed: The settings' seed.
         step: The training step; the same step draws the same blends.

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.boxes import scale
-from pipeline.detector.training.data.labeled_image import FILL, LabeledPixels, cut_to
+from pipeline.detector.inference.stream import FILL
+from pipeline.detector.training.data.labeled_image import LabeledPixels, cut_to
 from pipeline.settings import MosaicSettings
 
 CENTRE = (0.3, 0.7)

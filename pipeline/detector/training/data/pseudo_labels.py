@@ -48,8 +48,10 @@ def bound_pseudo_labels(samples: Sequence[Sample], settings: TrainingSettings) -
     Returns:
         What is left to learn.
     """
-    people = Counter(box.label for one in samples if one.state is not State.PSEUDO for box in one.boxes)
-    machine = [(index, box) for index, one in enumerate(samples) if one.state is State.PSEUDO for box in one.boxes]
+    people = Counter(box.label for sample in samples if sample.state is not State.PSEUDO for box in sample.boxes)
+    machine = [
+        (index, box) for index, sample in enumerate(samples) if sample.state is State.PSEUDO for box in sample.boxes
+    ]
     few_an_image = [
         (index, box)
         for index, group in groupby(machine, key=lambda pair: pair[0])
@@ -63,7 +65,8 @@ def bound_pseudo_labels(samples: Sequence[Sample], settings: TrainingSettings) -
     dropped = Counter(box.label for _, box in machine)
     dropped.subtract(counts)
     bounded = [
-        _bounded(one, kept[index], settings) if one.state is State.PSEUDO else one for index, one in enumerate(samples)
+        _bounded(sample, kept[index], settings) if sample.state is State.PSEUDO else sample
+        for index, sample in enumerate(samples)
     ]
     return PseudoLabels(bounded, dict(sorted(counts.items())), dict(sorted((+dropped).items())))
 
@@ -91,7 +94,7 @@ def _certainty(box: Box) -> tuple[float, str]:
 
 
 def _bounded(sample: Sample, kept: set[str], settings: TrainingSettings) -> Sample:
-    regions = [one for one in sample.ignore if settings.ignore_regions or one.reason not in OF_MACHINE]
+    regions = [region for region in sample.ignore if settings.ignore_regions or region.reason not in OF_MACHINE]
     beyond = [Region(*box.xyxy, UNSURE) for box in sample.boxes if box.box_id not in kept]
     boxes = [box for box in sample.boxes if box.box_id in kept]
     if not settings.soft_weights:
@@ -106,6 +109,6 @@ def _of_other_objects(regions: list[Region], boxes: list[Box]) -> tuple[Region, 
     """
     if not regions or not boxes:
         return tuple(regions)
-    overlap = box_iou(as_boxes([one.xyxy for one in regions]), as_boxes([box.xyxy for box in boxes])).amax(1)
+    overlap = box_iou(as_boxes([region.xyxy for region in regions]), as_boxes([box.xyxy for box in boxes])).amax(1)
     pairs = zip(regions, overlap.tolist(), strict=True)
-    return tuple(one for one, iou in pairs if iou < SAME_OBJECT_IOU or one.reason not in OF_MACHINE)
+    return tuple(region for region, iou in pairs if iou < SAME_OBJECT_IOU or region.reason not in OF_MACHINE)

@@ -59,6 +59,6 @@ def repeat_factors(samples: Sequence[Sample], threshold: float) -> NDArray[np.fl
         float64[N], at least 1.
     """
     classes = [{box.label for box in sample.boxes} for sample in samples]
-    images = Counter(label for one in classes for label in one)
+    images = Counter(label for own in classes for label in own)
     factor = {label: max(1.0, (threshold * len(samples) / count) ** 0.5) for label, count in images.items()}
-    return np.array([max((factor[label] for label in one), default=1.0) for one in classes], dtype=np.float64)
+    return np.array([max((factor[label] for label in own), default=1.0) for own in classes], dtype=np.float64)

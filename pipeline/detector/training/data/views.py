@@ -48,7 +48,7 @@ class WeakStrongViews:
         self._copy_paste = CopyPaste(samples, settings.copy_paste) if settings.copy_paste.enabled else None
         # A mosaic has one kind of images, so that a teacher's say ends where people have had theirs.
         self._members = {
-            kind: [index for index, one in enumerate(samples) if (one.state is State.PSEUDO) == kind]
+            kind: [index for index, sample in enumerate(samples) if (sample.state is State.PSEUDO) == kind]
             for kind in (False, True)
         }
 

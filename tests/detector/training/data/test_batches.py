@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+from pipeline.detector.inference.stream import FILL
 from pipeline.detector.training.data.batches import batches, collate
-from pipeline.detector.training.data.labeled_image import FILL
 from pipeline.detector.training.data.mixup import mixup
 from pipeline.errors import DataError
 from pipeline.records import Region, State

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from pipeline.boxes import as_boxes, is_valid
-from pipeline.detector.training.data.labeled_image import FILL, MIN_VISIBLE, LabeledPixels
+from pipeline.detector.inference.stream import FILL
+from pipeline.detector.training.data.labeled_image import MIN_VISIBLE, LabeledPixels
 from pipeline.detector.training.data.mosaic import mosaic
 from pipeline.settings import MosaicSettings
 

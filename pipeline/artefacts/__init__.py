@@ -1,0 +1,85 @@
+"""What the stages of a cycle write and everybody else reads: one frozen record per JSON file.
+
+A record names its file (`FILE`) and the command that makes it (`MADE_BY`). Rooms fill these records, `Cycle.write` and
+`Cycle.read` carry them to disk and back, and the report, the command line and Prefect's pages read the same ones.
+Nothing here needs torch.
+"""
+
+from pipeline.artefacts.calibration import Calibration, Certificate, Certificates, Recall, ScoreQuality
+from pipeline.artefacts.evaluation import (
+    ERROR_TYPES,
+    ClassMetrics,
+    Curves,
+    ErrorCost,
+    ForgottenClass,
+    GateOutcome,
+    Metrics,
+)
+from pipeline.artefacts.feedback import (
+    Acceptance,
+    AcceptanceCount,
+    AuditCount,
+    Audits,
+    ClassStanding,
+    CycleHarvest,
+    HarvestSummary,
+    HiddenTruthAudit,
+    PushRun,
+    Standings,
+    TimedAnswer,
+    TimedAnswers,
+    TimeSaved,
+    add_audits,
+)
+from pipeline.artefacts.mining import MiningCost, MiningPart, MiningRun, UnreadableImage
+from pipeline.artefacts.opening import FORMAT, CycleEnd, ImportRun, ImportSummary, Opening
+from pipeline.artefacts.report import ReportRun
+from pipeline.artefacts.selection import Decision, SelectionRun
+from pipeline.artefacts.stage import StageRecord
+from pipeline.artefacts.training import Rollback, TrainingRun, TrainingStep, TrainingSummary
+
+__all__ = [
+    "ERROR_TYPES",
+    "FORMAT",
+    "Acceptance",
+    "AcceptanceCount",
+    "AuditCount",
+    "Audits",
+    "Calibration",
+    "Certificate",
+    "Certificates",
+    "ClassMetrics",
+    "ClassStanding",
+    "Curves",
+    "CycleEnd",
+    "CycleHarvest",
+    "Decision",
+    "ErrorCost",
+    "ForgottenClass",
+    "GateOutcome",
+    "HarvestSummary",
+    "HiddenTruthAudit",
+    "ImportRun",
+    "ImportSummary",
+    "Metrics",
+    "MiningCost",
+    "MiningPart",
+    "MiningRun",
+    "Opening",
+    "PushRun",
+    "Recall",
+    "ReportRun",
+    "Rollback",
+    "ScoreQuality",
+    "SelectionRun",
+    "StageRecord",
+    "Standings",
+    "TimeSaved",
+    "TimedAnswer",
+    "TimedAnswers",
+    "TrainingRun",
+    "TrainingStep",
+    "TrainingSummary",
+    "UnreadableImage",
+    "add_audits",
+]

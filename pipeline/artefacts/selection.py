@@ -1,0 +1,48 @@
+"""What became of the proposals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from pipeline.artefacts.stage import StageRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision(StageRecord):
+    """What was decided, before it is committed: images that wait for people, and proposals by fate."""
+
+    FILE: ClassVar[str] = "decision.json"
+    MADE_BY: ClassVar[str] = "crosscheck mine"
+
+    waiting: int
+    fates: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectionRun(StageRecord):
+    """The version that took the decision in.
+
+    Attributes:
+        version: The dataset version.
+        pseudo_images: Images with boxes that the next model learns from.
+        pseudo_boxes: Certified boxes on them.
+        soft_boxes: Boxes on them that are learnt by their p(correct), without a promise; people are asked about them.
+        incomplete_images: Images that hold such boxes and were left out, since too many objects may be missed in them.
+        queued: Images that wait for people.
+        dropped: Proposals that were dropped.
+        pseudo_by_class: Certified boxes by class.
+    """
+
+    FILE: ClassVar[str] = "select.json"
+    MADE_BY: ClassVar[str] = "crosscheck mine"
+
+    version: int
+    pseudo_images: int = 0
+    pseudo_boxes: int = 0
+    soft_boxes: int = 0
+    incomplete_images: int = 0
+    queued: int = 0
+    dropped: int = 0
+    pseudo_by_class: Mapping[str, int] = field(default_factory=dict)

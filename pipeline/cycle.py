@@ -1,0 +1,215 @@
+"""One turn of the loop: its number, its settings, and the folder that its artefacts go to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import yaml
+from filelock import FileLock, Timeout
+
+from pipeline.artefacts import FORMAT, CycleEnd, Opening, StageRecord
+from pipeline.dataset.store import SampleStore
+from pipeline.errors import ArtefactError, PipelineError, SettingsError
+from pipeline.settings import Settings, dump_settings, parse_settings
+from pipeline.workspace import Folder, Workspace
+
+SETTINGS = "settings.yaml"
+
+
+class Artefact(Protocol):
+    """A frozen record that knows its file and the command that makes it."""
+
+    FILE: ClassVar[str]
+    MADE_BY: ClassVar[str]
+
+
+A = TypeVar("A", bound=Artefact)
+S = TypeVar("S", bound=StageRecord)
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """A cycle that was opened.
+
+    Attributes:
+        settings: Those it was opened with.
+        number: From 0.
+        opened_at: UTC; machine boxes carry it.
+    """
+
+    settings: Settings
+    number: int
+    opened_at: datetime
+
+    @property
+    def workspace(self) -> Workspace:
+        """Where everything lies."""
+        return Workspace(self.settings.workspace)
+
+    @property
+    def folder(self) -> Folder:
+        """Artefacts of this cycle."""
+        return self.workspace.cycle(self.number)
+
+    @property
+    def store(self) -> SampleStore:
+        """The sample table."""
+        return SampleStore(self.workspace.samples_uri)
+
+    def once(self, kind: type[S], run: Callable[[], S]) -> S:
+        """Run a stage unless its artefact is there.
+
+        This is the one mechanism that makes a cycle resumable: it needs no server, and what it rests on lies in the
+        workspace, so that a cycle goes on the same way from a flow, the command line and Python.
+
+        Args:
+            kind: The stage's record.
+            run: Does the work.
+
+        Returns:
+            The record as it was written, with the `seconds` it took.
+        """
+        if not self.has(kind):
+            began = time.monotonic()
+            record = run()
+            self.write(replace(record, seconds=round(time.monotonic() - began, 3)))
+        return self.read(kind)
+
+    def has(self, kind: type[Artefact]) -> bool:
+        """Tell whether an artefact was written."""
+        return self.folder.exists(kind.FILE)
+
+    def write(self, record: Artefact) -> None:
+        """Write an artefact, whole or not at all."""
+        self.folder.write_record(record.FILE, record)
+
+    def read(self, kind: type[A]) -> A:
+        """Read an artefact.
+
+        Raises:
+            ArtefactError: It was not written, or is damaged.
+        """
+        if not self.has(kind):
+            raise ArtefactError(
+                f"Expected {kind.FILE} in cycle {self.number}, found none. `{kind.MADE_BY}` makes it; run that first."
+            )
+        return self.folder.read_record(kind.FILE, kind)
+
+    def find(self, kind: type[A]) -> A | None:
+        """Read an artefact; None where it was not written."""
+        return self.read(kind) if self.has(kind) else None
+
+    def before(self) -> Cycle | None:
+        """The cycle before this one; None for the first."""
+        return load_cycle(self.settings.workspace, self.number - 1) if self.number else None
+
+    def up_to_here(self) -> list[Cycle]:
+        """Every cycle up to this one, ascending."""
+        numbers = [number for number in self.workspace.cycles() if number <= self.number]
+        return [load_cycle(self.settings.workspace, number) for number in numbers]
+
+
+def open_cycle(settings: Settings, now: datetime) -> Cycle:
+    """Go on with the cycle that was not finished, or open the next one.
+
+    Args:
+        settings: Those of the next cycle; an unfinished one must have been opened with equal ones.
+        now: UTC.
+
+    Returns:
+        The cycle.
+
+    Raises:
+        SettingsError: An unfinished cycle was opened with other settings.
+        ArtefactError: The workspace is of another release whose files differ.
+    """
+    workspace = Workspace(settings.workspace)
+    opened = [number for number in workspace.cycles() if workspace.cycle(number).exists(Opening.FILE)]
+    last = load_cycle(settings.workspace, max(opened)) if opened else None
+    if last is None or last.has(CycleEnd):
+        return _open_next(last, settings, now.astimezone(UTC))
+    if last.settings.digest() != settings.digest():
+        raise SettingsError(
+            f"Cycle {last.number} is not finished and was opened with other settings. Finish it with "
+            f"`crosscheck cycle --config {last.folder.path(SETTINGS)}`, or drop it with `--discard`."
+        )
+    return last
+
+
+def load_cycle(workspace: str, number: int) -> Cycle:
+    """Read a cycle that was opened.
+
+    Args:
+        workspace: Folder or URI.
+        number: Which.
+
+    Returns:
+        The cycle, with its own settings.
+
+    Raises:
+        ArtefactError: It was never opened, or by another release whose files differ.
+    """
+    folder = Workspace(workspace).cycle(number)
+    opening = folder.read_record(Opening.FILE, Opening)
+    if opening.format != FORMAT:
+        raise ArtefactError(
+            f"Expected cycle {number} in {workspace} to hold files of format {FORMAT}, found format {opening.format}, "
+            "of another release of crosscheck. Go on with that release, or take the labels over: "
+            "`crosscheck versions export` still reads them, and a new workspace imports what it writes."
+        )
+    values: dict[str, Any] = yaml.safe_load(folder.read_bytes(SETTINGS))
+    settings = parse_settings({**values, "workspace": workspace}, folder.path(SETTINGS))
+    return Cycle(settings, number, opening.opened_at)
+
+
+def _open_next(last: Cycle | None, settings: Settings, now: datetime) -> Cycle:
+    cycle = Cycle(settings, last.number + 1 if last else 0, now)
+    cycle.folder.write_bytes(SETTINGS, dump_settings(settings).encode())
+    cycle.write(Opening(cycle.number, now, settings.digest(), settings.seed, settings.name, FORMAT))
+    return cycle
+
+
+def last_cycle(settings: Settings) -> Cycle | None:
+    """The newest cycle of a project; None before the first."""
+    numbers = Workspace(settings.workspace).cycles()
+    return load_cycle(settings.workspace, max(numbers)) if numbers else None
+
+
+def unfinished_cycle(settings: Settings) -> int | None:
+    """Number of the cycle that is not finished; None where every cycle is."""
+    workspace = Workspace(settings.workspace)
+    numbers = [number for number in workspace.cycles() if not workspace.cycle(number).exists(CycleEnd.FILE)]
+    return max(numbers, default=None)
+
+
+def finish_cycle(cycle: Cycle, now: datetime) -> None:
+    """Mark a cycle as finished; the next one may open."""
+    if not cycle.has(CycleEnd):
+        cycle.write(CycleEnd(now.astimezone(UTC)))
+
+
+@contextmanager
+def only_one(settings: Settings) -> Iterator[None]:
+    """Keep two runs in one workspace apart; a killed run holds nothing.
+
+    A remote workspace has no lock file: there the deployment's concurrency limit keeps runs apart.
+
+    Raises:
+        PipelineError: Another run is under way.
+    """
+    workspace = Workspace(settings.workspace)
+    if "://" in workspace.uri:
+        yield
+        return
+    Path(workspace.uri).mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(workspace.path("lock"), timeout=0):
+            yield
+    except Timeout as fault:
+        raise PipelineError(f"Another run is under way in {workspace.uri}. Wait for its end.") from fault

@@ -1,0 +1,81 @@
+"""Which engine computes a detector's dense part, and its exported network, kept with the model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.detector.inference.onnx_engine import export_onnx, is_installed, quantize_onnx, use_onnx
+from pipeline.detector.inference.predictor import PredictionSettings, Predictor
+from pipeline.detector.models.detector import Detector
+from pipeline.records import ImageRef
+from pipeline.settings.mining import Engine
+from pipeline.workspace import Folder
+
+LOG = logging.getLogger(__name__)
+
+CALIBRATION_IMAGES = 32
+"""int8 takes its ranges from so many labelled images."""
+
+
+def fastest_engine(wanted: Engine, settings: PredictionSettings) -> Engine:
+    """Resolve `auto`: ONNX Runtime where a processor would compute in float32, else torch in half precision.
+
+    Args:
+        wanted: What the settings say.
+        settings: How the detector is applied.
+    """
+    on_cpu = settings.accelerator == "cpu" or (settings.accelerator == "auto" and not torch.cuda.is_available())
+    if wanted != "auto":
+        return wanted
+    return "onnx" if on_cpu and settings.precision == "fp32" and not settings.compiled and is_installed() else "torch"
+
+
+def predictor_with_engine(
+    detector: Detector, settings: PredictionSettings, engine: Engine, kept: Folder, labelled: Sequence[ImageRef]
+) -> Predictor:
+    """Make a detector ready to be applied by an engine.
+
+    An export takes seconds and is kept; where it fails, a line in the log says why and torch does the work.
+
+    Args:
+        detector: As it was trained.
+        settings: How it is applied.
+        engine: `auto`, `torch`, `onnx` or `onnx_int8`.
+        kept: The model's folder.
+        labelled: Images that int8 takes its ranges from.
+    """
+    engine = fastest_engine(engine, settings)
+    if engine == "torch":
+        return Predictor(detector, settings)
+    name = f"{engine}.onnx"
+    try:
+        if not kept.exists(name):
+            kept.write_bytes(name, _export(detector, settings, engine, labelled))
+    except (ImportError, ValueError) as fault:
+        LOG.warning("Torch computes what ONNX Runtime should: %s", fault)
+        return Predictor(detector, settings)
+    use_onnx(detector, kept.read_bytes(name), torch.get_num_threads())
+    return Predictor(detector, settings)
+
+
+def _export(detector: Detector, settings: PredictionSettings, engine: Engine, labelled: Sequence[ImageRef]) -> bytes:
+    exported = export_onnx(detector)
+    if engine == "onnx":
+        return exported
+    images = _normalised(Predictor(detector, settings), labelled[:CALIBRATION_IMAGES])
+    if not images:
+        raise ValueError("int8 expects labelled images to take its ranges from, found none")
+    return quantize_onnx(exported, images)
+
+
+def _normalised(predictor: Predictor, refs: Sequence[ImageRef]) -> list[NDArray[np.float32]]:
+    """Images as the network sees them, float32[3, H, W] each."""
+    transform = predictor.detector.network.transform
+    stream = predictor.stream(refs)
+    batches = (torch.from_numpy(image.transpose(2, 0, 1).copy()) for batch in stream for image in batch.unpadded())
+    return [transform(image[None])[0].tensors[0].numpy() for image in batches]

@@ -1,0 +1,103 @@
+"""From samples to a trained detector, and how good it is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from pipeline.artefacts import TrainingSummary
+from pipeline.detector.evaluation.labeled_detections import detect_labeled
+from pipeline.detector.evaluation.metrics import measure
+from pipeline.detector.inference.predictor import PredictionSettings, Predictor
+from pipeline.detector.models.detector import Detector
+from pipeline.detector.models.unused_settings import unused_settings
+from pipeline.detector.training.data.batches import BatchPlan, TrainingImages
+from pipeline.detector.training.loop import fine_tune
+from pipeline.detector.training.result import TrainingResult
+from pipeline.detector.training.run import RunSpec
+from pipeline.progress import Progress, silent
+from pipeline.records import Sample, State
+from pipeline.settings import Settings
+from pipeline.workspace import Folder
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """What a detector learns from, and where the run is kept.
+
+    Attributes:
+        settings: The project.
+        samples: Labelled and pseudo-labelled images to learn from.
+        held_back: Labelled images that early stopping measures on.
+        seed: Of this run.
+        checkpoints: Where its checkpoint lies.
+        identity: What the run is made of; a checkpoint with another identity is not continued.
+    """
+
+    settings: Settings
+    samples: Sequence[Sample]
+    held_back: Sequence[Sample]
+    seed: int
+    checkpoints: Folder
+    identity: str
+
+
+def fit(detector: Detector, job: TrainingJob, progress: Progress = silent) -> TrainingSummary:
+    """Train a detector in place; a killed run goes on. Settings that its network has no use for are logged.
+
+    Args:
+        detector: Changed in place.
+        job: What it learns from.
+        progress: Called after every step.
+
+    Returns:
+        What the run was like.
+    """
+    settings = job.settings
+    for unused in unused_settings(settings.detector, settings.training):
+        LOG.warning(unused)
+    images = TrainingImages(
+        job.samples,
+        settings.data.labels,
+        settings.detector.image_size_px,
+        settings.data.max_image_pixels,
+        settings.training.cache_mb,
+    )
+    plan = BatchPlan(images, settings.training, job.seed)
+    spec = RunSpec(settings.training, job.seed, job.checkpoints, job.identity)
+    result = fine_tune(detector, plan, spec, partial(_map_on, settings, job.held_back), progress)
+    return _summary(result, settings, plan)
+
+
+def labeled_predictor(settings: Settings, detector: Detector) -> Predictor:
+    """A detector as it is measured: in full precision."""
+    return Predictor(detector, PredictionSettings.of(settings, "fp32"))
+
+
+def _map_on(settings: Settings, samples: Sequence[Sample], detector: Detector) -> float:
+    metrics = measure(detect_labeled(labeled_predictor(settings, detector), samples), settings.seed)
+    return metrics.map or 0.0
+
+
+def _summary(result: TrainingResult, settings: Settings, plan: BatchPlan) -> TrainingSummary:
+    labels = plan.pseudo_labels
+    pseudo = sum(sample.state is State.PSEUDO for sample in labels.samples)
+    return TrainingSummary(
+        steps=result.steps,
+        train_seconds=round(result.seconds, 3),
+        images_per_s=round(result.images_per_s, 3),
+        precision=result.precision,
+        curve=tuple(result.curve),
+        stopped_early=result.stopped_early,
+        rollbacks=tuple(result.rollbacks),
+        labeled_images=len(labels.samples) - pseudo,
+        pseudo_images=pseudo,
+        pseudo_boxes=labels.kept,
+        pseudo_boxes_beyond_bounds=labels.dropped,
+        faults=tuple(result.faults),
+        settings=settings.training.model_dump(mode="json"),
+    )

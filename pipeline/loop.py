@@ -1,0 +1,178 @@
+"""The order of a cycle, once: harvest, learn, mine, decide, ask, report. It runs without Prefect and never waits.
+
+Flows wrap these steps in tasks, the command line runs some of them, and tests run them all; none has an order of its
+own. Every step is idempotent through `Cycle.once`. Networks are retried by the Label Studio client alone, which knows
+which requests may be sent twice; what still fails here is noted, and the cycle goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+from pipeline.cycle import Cycle, finish_cycle, only_one, open_cycle
+from pipeline.errors import RemoteError
+from pipeline.labeling.annotators import labeling_backend
+from pipeline.labeling.backend import LabelingBackend
+from pipeline.progress import Progress, silent
+from pipeline.settings import Secrets, Settings
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a step may use beside its cycle.
+
+    Attributes:
+        annotators: Gives whoever answers; called by the steps that ask or harvest alone, which need its token.
+        progress: Where progress is shown.
+    """
+
+    annotators: Callable[[Settings], LabelingBackend | None]
+    progress: Progress = silent
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a cycle.
+
+    Attributes:
+        name: For people.
+        run: Does the work, or nothing where it was done.
+        failed: Notes that a remote service failed, whereupon the cycle goes on; None: it ends with the fault.
+    """
+
+    name: str
+    run: Callable[[Cycle, Surroundings], object]
+    failed: Callable[[Cycle, str], object] | None = None
+
+
+# Each step imports its stage when it runs: the first line of a run should not wait for torch.
+
+
+def _import(cycle: Cycle, around: Surroundings) -> object:
+    from pipeline.stages.importing import import_new
+
+    return import_new(cycle, around.progress)
+
+
+def _harvest(cycle: Cycle, around: Surroundings) -> object:
+    from pipeline.stages.harvest import harvest
+
+    return harvest(cycle, around.annotators(cycle.settings), around.progress)
+
+
+def _harvest_failed(cycle: Cycle, why: str) -> object:
+    from pipeline.stages.harvest import harvest_failed
+
+    return harvest_failed(cycle, why)
+
+
+def _finetune(cycle: Cycle, around: Surroundings) -> object:
+    from pipeline.stages.finetune import finetune
+
+    return finetune(cycle, around.progress)
+
+
+def _gate(cycle: Cycle, _around: Surroundings) -> object:
+    from pipeline.stages.gate import gate
+
+    return gate(cycle)
+
+
+def _mine(cycle: Cycle, around: Surroundings) -> object:
+    from pipeline.stages.mine import mine
+
+    return mine(cycle, around.progress)
+
+
+def _select(cycle: Cycle, _around: Surroundings) -> object:
+    from pipeline.stages.select import select
+
+    return select(cycle)
+
+
+def _push(cycle: Cycle, around: Surroundings) -> object:
+    from pipeline.stages.push import push
+
+    return push(cycle, around.annotators(cycle.settings), around.progress)
+
+
+def _push_failed(cycle: Cycle, why: str) -> object:
+    from pipeline.stages.push import push_failed
+
+    return push_failed(cycle, why)
+
+
+def _audit_hidden_truth(cycle: Cycle, _around: Surroundings) -> object:
+    from pipeline.stages.hidden_truth import audit_hidden_truth
+
+    return audit_hidden_truth(cycle)
+
+
+def _report(cycle: Cycle, _around: Surroundings) -> object:
+    from pipeline.stages.report import report
+
+    return report(cycle)
+
+
+IMPORT = Step("import", _import)
+HARVEST = Step("harvest", _harvest, _harvest_failed)
+FINETUNE = Step("finetune", _finetune)
+GATE = Step("gate", _gate)
+MINE = Step("mine", _mine)
+SELECT = Step("select", _select)
+PUSH = Step("push", _push, _push_failed)
+HIDDEN_TRUTH = Step("hidden truth", _audit_hidden_truth)
+REPORT = Step("report", _report)
+
+STEPS = (IMPORT, HARVEST, FINETUNE, GATE, MINE, SELECT, PUSH, HIDDEN_TRUTH, REPORT)
+"""Of a cycle, in order."""
+
+Call = Callable[[Step, Cycle, Callable[[], object]], object]
+"""How a step is run: called with the step, its cycle and what does the work. Flows run it as a task."""
+
+
+def directly(_step: Step, _cycle: Cycle, run: Callable[[], object]) -> object:
+    """Run a step in this thread."""
+    return run()
+
+
+def run_cycle(settings: Settings, around: Surroundings | None = None, call: Call = directly) -> Cycle:
+    """Run the cycle that was not finished, or the next one, alone in its workspace.
+
+    Args:
+        settings: The project.
+        around: Whoever answers, by default as the settings say with the token of the environment, and progress.
+        call: How a step is run.
+
+    Raises:
+        PipelineError: Another run is under way, or a step cannot go on.
+    """
+    around = around or Surroundings(annotators_from_environment)
+    with only_one(settings):
+        cycle = open_cycle(settings, datetime.now(UTC))
+        run_steps(cycle, STEPS, around, call)
+        finish_cycle(cycle, datetime.now(UTC))
+    return cycle
+
+
+def run_steps(cycle: Cycle, steps: Sequence[Step], around: Surroundings, call: Call = directly) -> None:
+    """Run some steps in order; those that have run before do nothing."""
+    for step in steps:
+        try:
+            call(step, cycle, partial(step.run, cycle, around))
+        except RemoteError as fault:
+            if step.failed is None:
+                raise
+            LOG.warning("%s failed, the cycle goes on and the next one makes up for it: %s", step.name, fault)
+            step.failed(cycle, str(fault))
+
+
+def annotators_from_environment(settings: Settings) -> LabelingBackend | None:
+    """Whoever answers, with the token of the environment."""
+    return labeling_backend(settings, Secrets().label_studio_api_key)

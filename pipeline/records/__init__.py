@@ -1,0 +1,63 @@
+"""The records that travel between rooms, and the columns in which they are stored.
+
+Box coordinates are absolute pixels `(x1, y1, x2, y2)` of the image as a person sees it (EXIF rotation applied), float32
+in tables. Stored labels are class names, never numbers.
+"""
+
+from pipeline.records.labeling import Answer, Task, TaskKind
+from pipeline.records.samples import (
+    Box,
+    ImageRef,
+    ImportIssue,
+    Region,
+    Sample,
+    Source,
+    Split,
+    State,
+    make_box_id,
+)
+from pipeline.records.tables import (
+    BACKGROUND_SCHEMA,
+    CHECK_SCHEMA,
+    EVIDENCE_FIELDS,
+    NEIGHBOUR_FIELDS,
+    PROPOSAL_SCHEMA,
+    QUEUE_SCHEMA,
+    SAMPLE_SCHEMA,
+    SELECTION_SCHEMA,
+    TTA_FIELDS,
+    Fate,
+    of_images,
+    refs_from_table,
+    samples_from_table,
+    samples_to_table,
+)
+
+__all__ = [
+    "BACKGROUND_SCHEMA",
+    "CHECK_SCHEMA",
+    "EVIDENCE_FIELDS",
+    "NEIGHBOUR_FIELDS",
+    "PROPOSAL_SCHEMA",
+    "QUEUE_SCHEMA",
+    "SAMPLE_SCHEMA",
+    "SELECTION_SCHEMA",
+    "TTA_FIELDS",
+    "Answer",
+    "Box",
+    "Fate",
+    "ImageRef",
+    "ImportIssue",
+    "Region",
+    "Sample",
+    "Source",
+    "Split",
+    "State",
+    "Task",
+    "TaskKind",
+    "make_box_id",
+    "of_images",
+    "refs_from_table",
+    "samples_from_table",
+    "samples_to_table",
+]

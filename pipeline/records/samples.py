@@ -1,0 +1,183 @@
+"""Images and the boxes on them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Split(StrEnum):
+    """What an image is used for; a pool image moves to `train` when a person labels it."""
+
+    TRAIN = "train"
+    VAL = "val"
+    TEST = "test"
+    POOL = "pool"
+
+
+class State(StrEnum):
+    """Where an image stands in the loop."""
+
+    POOL = "pool"
+    QUEUED = "queued"
+    LABELED = "labeled"
+    PSEUDO = "pseudo"
+    SKIPPED = "skipped"
+    QUARANTINED = "quarantined"
+
+
+class Source(StrEnum):
+    """Who or what drew a box."""
+
+    IMPORT = "import"
+    HUMAN = "human"
+    ACCEPTED = "accepted"
+    CORRECTED = "corrected"
+    PSEUDO = "pseudo"
+    SOFT = "soft"
+    """A machine box without a certificate; training weighs it by p(correct)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One object in an image.
+
+    Attributes:
+        box_id: Stable id, see `make_box_id`.
+        x1, y1, x2, y2: Corners in pixels, `x1 < x2` and `y1 < y2`.
+        label: Class name.
+        source: Who or what drew it.
+        score: Detector confidence, 0 to 1; None for people's boxes.
+        consistency: Mean re-detection score over all pastes, 0 for each miss; None where not checked.
+        p_correct: Calibrated probability of being right; None for people's boxes, which count as 1 in training.
+        model_id: Model that drew it; None for people's boxes.
+        annotation_id: Annotation that holds it; None for machine and imported boxes.
+        annotator: Who drew or accepted it; None for machine and imported boxes.
+        created_at: UTC; machine boxes carry the opening time of their cycle.
+    """
+
+    box_id: str
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+    label: str
+    source: Source
+    score: float | None = None
+    consistency: float | None = None
+    p_correct: float | None = None
+    model_id: str | None = None
+    annotation_id: str | None = None
+    annotator: str | None = None
+    created_at: datetime | None = None
+
+    @property
+    def xyxy(self) -> tuple[float, float, float, float]:
+        """The corners `(x1, y1, x2, y2)` in pixels."""
+        return (self.x1, self.y1, self.x2, self.y2)
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of an image that neither trains nor counts in evaluation.
+
+    Attributes:
+        x1, y1, x2, y2: Corners in pixels.
+        reason: `unsure`, `weak` (dropped, though an object is possible), `crowd`, `difficult`, `unknown_label` (a
+            person gave it a label outside the class list) or `disputed` (drawn by a minority of those who answered).
+    """
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+    reason: str
+
+    @property
+    def xyxy(self) -> tuple[float, float, float, float]:
+        """The corners `(x1, y1, x2, y2)` in pixels."""
+        return (self.x1, self.y1, self.x2, self.y2)
+
+
+class ImageRef(NamedTuple):
+    """What is needed to read an image and to scale its boxes."""
+
+    image_id: str
+    uri: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image: a row of the sample table.
+
+    Attributes:
+        image_id: SHA-256 of the file's bytes, 64 hex digits.
+        uri: Path or fsspec URI of the file.
+        width, height: Pixels after EXIF rotation; 0 where the image cannot be read.
+        split: What the image is used for.
+        group_id: Shared by near-duplicates, which never straddle a split.
+        state: Where the image stands in the loop.
+        boxes: Its objects; a labelled image without boxes is a true negative.
+        ignore: Regions that neither train nor count.
+        fingerprint: 256-bit difference hash, 64 hex digits; empty where the image cannot be read.
+        note: Why it was quarantined or skipped, or how it was converted on reading.
+        cycle: Cycle that last changed the row; None for changes outside a cycle.
+    """
+
+    image_id: str
+    uri: str
+    width: int
+    height: int
+    split: Split
+    group_id: str
+    state: State
+    boxes: tuple[Box, ...] = ()
+    ignore: tuple[Region, ...] = ()
+    fingerprint: str = ""
+    note: str = ""
+    cycle: int | None = None
+
+    @property
+    def ref(self) -> ImageRef:
+        """What is needed to read the image."""
+        return ImageRef(self.image_id, self.uri, self.width, self.height)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportIssue:
+    """One problem that an import or a later read met.
+
+    Attributes:
+        uri: The file concerned.
+        problem: `unreadable`, `missing`, `duplicate`, `near_duplicate`, `box_clipped`, `box_outside`, `box_invalid`,
+            `box_repeated`, `size_mismatch` or `converted`.
+        detail: What was expected and what was found, for people.
+        action: `quarantined`, `left_out`, `clipped`, `converted`, `replaced` or `moved_to_train`.
+    """
+
+    uri: str
+    problem: str
+    detail: str
+    action: str
+
+
+def make_box_id(image_id: str, label: str, corners: Sequence[float], origin: str) -> str:
+    """Hash what a box is, so that a repeated run writes the same id.
+
+    Args:
+        image_id: The image that holds it.
+        label: Class name.
+        corners: `(x1, y1, x2, y2)` in pixels; the id depends on them to a hundredth.
+        origin: What drew it: a source, a model id or an annotation id.
+
+    Returns:
+        16 hex digits.
+    """
+    text = "|".join([image_id, label, *(f"{value:.2f}" for value in corners), origin])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

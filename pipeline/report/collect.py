@@ -1,0 +1,157 @@
+"""The contents of a page, gathered from a cycle's artefacts."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.artefacts import (
+    Audits,
+    Calibration,
+    Certificates,
+    CycleHarvest,
+    Decision,
+    GateOutcome,
+    HiddenTruthAudit,
+    ImportRun,
+    MiningRun,
+    Opening,
+    PushRun,
+    SelectionRun,
+    StageRecord,
+    Standings,
+    TrainingRun,
+    add_audits,
+)
+from pipeline.cycle import SETTINGS, Cycle
+from pipeline.dataset.diff import ChangeCounts, diff_versions
+from pipeline.dataset.versions import Version
+from pipeline.detector.models.registry import load_card
+from pipeline.errors import ArtefactError
+from pipeline.records import ImportIssue, State
+from pipeline.report.contents import CycleContents, Turn
+from pipeline.report.data_tables import count_boxes
+from pipeline.settings import dump_settings
+from pipeline.workspace import Folder
+
+STAGES: dict[str, type[StageRecord]] = {
+    "import": ImportRun,
+    "harvest": CycleHarvest,
+    "finetune": TrainingRun,
+    "gate": GateOutcome,
+    "mine": MiningRun,
+    "decide": Decision,
+    "select": SelectionRun,
+    "push": PushRun,
+    "hidden truth": HiddenTruthAudit,
+}
+"""By the name that the page gives them, in the order in which they run."""
+_BOX = ["proposal_id", "x1", "y1", "x2", "y2"]
+"""Columns of the proposals; their embeddings would fill the memory."""
+
+
+def collect(cycle: Cycle) -> CycleContents:
+    """Everything on the page of a cycle; stages that have not run leave their part empty."""
+    folder, samples, versions = cycle.folder, cycle.store.table(), cycle.store.history()
+    columns = {"selection": None, "queue": None, "checks": None, "proposals": _BOX}
+    tables = {name: _table(folder, f"{name}.parquet", wanted) for name, wanted in columns.items()}
+    imported, mining, truth = cycle.find(ImportRun), cycle.find(MiningRun), cycle.find(HiddenTruthAudit)
+    records = {name: cycle.find(kind) for name, kind in STAGES.items()}
+    standings = cycle.find(Standings)
+    return CycleContents(
+        opening=cycle.read(Opening),
+        turns=turns_up_to(cycle),
+        versions=tuple(versions),
+        changes={version.number: change for version in versions if (change := _change(cycle, version))},
+        class_sources=count_boxes(samples.filter(pc.field("state") != State.QUARANTINED.value)),
+        harvest=cycle.find(CycleHarvest),
+        training=cycle.find(TrainingRun),
+        calibration=cycle.find(Calibration),
+        certificates=cycle.find(Certificates),
+        standings=standings.classes if standings else {},
+        selected=cycle.find(SelectionRun),
+        blind_audit=blind_audit(cycle),
+        audit=(truth.labels or None) if truth else None,
+        push=cycle.find(PushRun),
+        issues=(*(imported.issues if imported else ()), *_unreadable(mining)),
+        stage_seconds={name: record.seconds for name, record in records.items() if record},
+        mining=mining,
+        mining_settings=cycle.settings.mining,
+        input_size_px=_input_size_px(cycle, mining),
+        samples=samples,
+        **{name: table for name, table in tables.items() if table is not None},
+        settings_yaml=dump_settings(cycle.settings),
+        commands=(f"crosscheck cycle --config {folder.path(SETTINGS)}",),
+    )
+
+
+def turns_up_to(cycle: Cycle) -> tuple[Turn, ...]:
+    """One row of the history per cycle up to this one, ascending."""
+    return tuple(_turn(past) for past in cycle.up_to_here())
+
+
+def _turn(cycle: Cycle) -> Turn:
+    training, harvest, selected = cycle.find(TrainingRun), cycle.find(CycleHarvest), cycle.find(SelectionRun)
+    queue, certificates = _table(cycle.folder, "queue.parquet"), cycle.find(Certificates)
+    learnt = None
+    if training is not None:
+        labeled = cycle.store.table(training.dataset_version, ["split", "boxes"], [State.LABELED])
+        learnt = labeled.filter(pc.field("split") == "train")
+    return Turn(
+        cycle=cycle.number,
+        opened_at=cycle.opened_at,
+        gate=cycle.find(GateOutcome),
+        labeled_images=len(learnt) if learnt is not None else 0,
+        labeled_boxes=_sum(pc.list_value_length(learnt["boxes"])) if learnt is not None else 0,
+        asked_images=len(queue) if queue is not None else 0,
+        asked_boxes=_sum(queue["boxes"]) if queue is not None else 0,
+        answered_images=harvest.answered if harvest else 0,
+        answered_boxes=sum(harvest.boxes.values()) if harvest else 0,
+        hours=harvest.hours if harvest else None,
+        pseudo_images=selected.pseudo_images if selected else 0,
+        pseudo_boxes=selected.pseudo_boxes if selected else 0,
+        soft_boxes=selected.soft_boxes if selected else 0,
+        certified=sum(each.certified for each in certificates.classes.values()) if certificates else 0,
+        classes=len(cycle.settings.data.labels),
+    )
+
+
+def _change(cycle: Cycle, version: Version) -> ChangeCounts | None:
+    """What a version changed; worked out once, since versions never do."""
+    if version.parent is None:
+        return None
+    kept, name = cycle.workspace.folder("diffs"), f"{version.number:06d}.json"
+    if not kept.exists(name):
+        diff = diff_versions(cycle.store.table(version.parent), cycle.store.table(version.number))
+        kept.write_record(name, diff.counts())
+    return kept.read_record(name, ChangeCounts)
+
+
+def blind_audit(cycle: Cycle) -> Audits:
+    """What people have said of pseudo-labels that they did not see, in every cycle so far."""
+    harvests = (past.find(CycleHarvest) for past in cycle.up_to_here())
+    return add_audits(audits for harvest in harvests if harvest for audits in harvest.audits.values())
+
+
+def _unreadable(mining: MiningRun | None) -> list[ImportIssue]:
+    """Images that were fine when they were imported."""
+    faults = mining.faults if mining else ()
+    return [ImportIssue(fault.uri, "unreadable", fault.reason, "quarantined") for fault in faults]
+
+
+def _input_size_px(cycle: Cycle, mining: MiningRun | None) -> int:
+    """Longest side of the detector's input: of the model that mined, or as the settings say where its card is gone."""
+    if mining is not None:
+        with suppress(ArtefactError):
+            return load_card(cycle.workspace.models, mining.model_id).detector.image_size_px
+    return cycle.settings.detector.image_size_px
+
+
+def _table(folder: Folder, name: str, columns: list[str] | None = None) -> pa.Table | None:
+    return folder.read_table(name, columns) if folder.exists(name) else None
+
+
+def _sum(values: pa.ChunkedArray) -> int:
+    return int(pc.sum(values).as_py() or 0)

@@ -1,0 +1,215 @@
+"""The numbers behind a report as pandas DataFrames: what its tables show, and what the Python API and `--csv` give."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.artefacts import (
+    AuditCount,
+    Calibration,
+    Certificate,
+    Certificates,
+    ClassMetrics,
+    Metrics,
+    ScoreQuality,
+)
+from pipeline.dataset.diff import VersionDiff
+from pipeline.dataset.versions import Version
+from pipeline.records import Fate
+from pipeline.report.contents import Turn
+
+_SPLITS = ("val", "test")
+_COUNTED = {"images", "splits", "boxes", "labels"}
+"""Groups of `Version.counts`."""
+
+
+def versions(history: Sequence[Version]) -> pd.DataFrame:
+    """One row per dataset version, ascending.
+
+    Returns:
+        `version, parent, committed, reason, cycle, model_id, restored` and the counts as columns `images_pool`,
+        `splits_train`, `boxes_human`, `labels_bolt` and so on, 0 where a version has none.
+    """
+    rows = [
+        {
+            "version": version.number,
+            "parent": version.parent,
+            "committed": version.timestamp,
+            "reason": version.reason,
+            "cycle": version.cycle,
+            "model_id": version.model_id,
+            "restored": version.restored,
+            **{f"{group}_{name}": n for group, counts in version.counts.items() for name, n in counts.items()},
+        }
+        for version in history
+    ]
+    table = pd.DataFrame(rows)
+    counts = [name for name in map(str, table.columns) if name.partition("_")[0] in _COUNTED]
+    table[counts] = table[counts].fillna(0).astype("int64")
+    return table.astype(dict.fromkeys(("parent", "cycle", "restored"), "Int64"))
+
+
+def differences(diff: VersionDiff) -> pd.DataFrame:
+    """One row per kind of change between two versions.
+
+    Returns:
+        `of` (`image` or `box`), `change` (`added`, `removed`, `state`, `split` or `changed`), `which` (a state, a
+        transition such as `pool->queued`, or the source of boxes), `label` (of boxes) and `number`.
+    """
+    images = {"added": diff.images_added, "removed": diff.images_removed, "state": diff.states, "split": diff.splits}
+    boxes = {"added": diff.boxes_added, "removed": diff.boxes_removed, "changed": diff.boxes_changed}
+    rows = [("image", kind, name, "", len(ids)) for kind, groups in images.items() for name, ids in groups.items()]
+    rows += [
+        ("box", kind, source, label, number)
+        for kind, sources in boxes.items()
+        for source, labels in sources.items()
+        for label, number in labels.items()
+    ]
+    return pd.DataFrame(rows, columns=["of", "change", "which", "label", "number"])
+
+
+def samples(table: pa.Table) -> pd.DataFrame:
+    """One row per image, its boxes and ignore regions counted.
+
+    Args:
+        table: `SAMPLE_SCHEMA`.
+    """
+    counted = {name: pc.list_value_length(table[name]) for name in ("boxes", "ignore")}
+    for name, numbers in counted.items():
+        table = table.set_column(table.column_names.index(name), name, numbers)
+    return plain(table)
+
+
+def boxes(table: pa.Table) -> pd.DataFrame:
+    """One row per box: `image_id`, `uri` and `split` of its image, then the fields of the box.
+
+    Args:
+        table: `SAMPLE_SCHEMA`.
+    """
+    nested = table["boxes"].combine_chunks()
+    rows = pa.Table.from_struct_array(pc.list_flatten(nested))
+    places = pc.list_parent_indices(nested)
+    for number, name in enumerate(("image_id", "uri", "split")):
+        rows = rows.add_column(number, name, table[name].take(places))
+    return plain(rows)
+
+
+def with_uris(rows: pa.Table, images: pa.Table) -> pd.DataFrame:
+    """Rows about images, each with the address of its image.
+
+    Args:
+        rows: Has the column `image_id`.
+        images: Has `image_id` and `uri`.
+    """
+    return plain(rows).merge(plain(images.select(["image_id", "uri"])), on="image_id", how="left")
+
+
+def cycles(turns: Sequence[Turn]) -> pd.DataFrame:
+    """One row per cycle: what its model learned from, what people were asked and answered, and mAP on val and test."""
+    counted = [field.name for field in fields(Turn) if field.name != "gate"]
+    rows = []
+    for turn in turns:
+        row: dict[str, Any] = {name: getattr(turn, name) for name in counted}
+        row["promoted"] = turn.gate.promoted if turn.gate else None
+        for split in _SPLITS:
+            metrics = turn.metrics(split)
+            low, high = (metrics.interval if metrics else None) or (None, None)
+            row |= {
+                f"map_{split}": metrics.map if metrics else None,
+                f"map_{split}_low": low,
+                f"map_{split}_high": high,
+            }
+            row[f"ap50_{split}"] = metrics.map50 if metrics else None
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def evaluation(turns: Sequence[Turn]) -> pd.DataFrame:
+    """One row per cycle, split and class.
+
+    Returns:
+        `cycle, model_id, split, label, boxes, ap, ap_low, ap_high, ap50, ap_small, ap_medium, ap_large`; empty where
+        nothing was evaluated.
+    """
+    rows = [
+        {"cycle": turn.cycle, "model_id": turn.gate.candidate, "split": split, **row}
+        for turn in turns
+        if turn.gate
+        for split in _SPLITS
+        for row in classes(turn.metrics(split)).to_dict("records")
+    ]
+    return pd.DataFrame(rows, columns=["cycle", "model_id", "split", *classes(None).columns])
+
+
+def classes(metrics: Metrics | None) -> pd.DataFrame:
+    """One row per class of one evaluation; see `evaluation` for the columns."""
+    names = [field.name for field in fields(ClassMetrics) if field.name != "interval"]
+    rows = []
+    for label, own in (metrics.per_class if metrics else {}).items():
+        low, high = own.interval or (None, None)
+        rows.append({"label": label, **{name: getattr(own, name) for name in names}, "ap_low": low, "ap_high": high})
+    return pd.DataFrame(rows, columns=["label", *names, "ap_low", "ap_high"])
+
+
+def certificates(
+    promised: Certificates | None,
+    withdrawn: Collection[str],
+    audits: Mapping[str, AuditCount],
+    fates: Mapping[str, Mapping[str, int]],
+) -> pd.DataFrame:
+    """One row per class: what is promised of its pseudo-labels, what audits found, and what became of its boxes.
+
+    Args:
+        promised: The certificates; None where nothing was calibrated.
+        withdrawn: Classes that get no pseudo-labels since an audit failed.
+        audits: Pseudo-labels that people drew without seeing them.
+        fates: Boxes by label and fate.
+
+    Returns:
+        The columns of `Certificate`, then `withdrawn, audited, audited_right, pseudo, ask, drop`.
+    """
+    given = promised.classes if promised else {}
+    names = [field.name for field in fields(Certificate)]
+    nothing = Certificate("", certified=False, threshold=None, boxes=0, right=0, lower_bound=None)
+    rows = []
+    for label in sorted({*given, *fates, *audits}):
+        promise, audit = given.get(label, nothing), audits.get(label, AuditCount())
+        rows.append(
+            {
+                **asdict(promise),
+                "label": label,
+                "withdrawn": label in withdrawn,
+                "audited": audit.boxes,
+                "audited_right": audit.right,
+                **{str(fate): fates.get(label, {}).get(fate, 0) for fate in (Fate.PSEUDO, Fate.ASK, Fate.DROP)},
+            }
+        )
+    return pd.DataFrame(rows, columns=[*names, "withdrawn", "audited", "audited_right", "pseudo", "ask", "drop"])
+
+
+def scores(calibration: Calibration | None) -> pd.DataFrame:
+    """One row per score on held-back boxes, see `ScoreQuality`."""
+    names = [field.name for field in fields(ScoreQuality) if field.name not in {"auroc_interval", "reliability"}]
+    rows = []
+    for score, quality in (calibration.scores if calibration else {}).items():
+        low, high = quality.auroc_interval or (None, None)
+        numbers = {name: getattr(quality, name) for name in names}
+        rows.append({"score": score, **numbers, "auroc_low": low, "auroc_high": high})
+    return pd.DataFrame(rows, columns=["score", *names, "auroc_low", "auroc_high"])
+
+
+def plain(table: pa.Table) -> pd.DataFrame:
+    """An Arrow table as it is."""
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def records(rows: Iterable[Any], kind: type) -> pd.DataFrame:
+    """One row per record of one flat dataclass; its fields are the columns, also without rows."""
+    return pd.DataFrame(map(asdict, rows), columns=[field.name for field in fields(kind)])

@@ -1,0 +1,127 @@
+"""Tables about people: what they were asked and answered, and how they treat the machine's boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from pipeline.artefacts import Acceptance, AcceptanceCount, AuditCount
+from pipeline.report.album import Album
+from pipeline.report.contents import Turn
+from pipeline.report.rows import QueuedImage, read_rows
+from pipeline.report.tables import Column, Table
+from pipeline.report.wording import NOTHING, count, cut, file_name, share, with_interval
+
+_THUMB_PX = 128
+
+
+def effort(turns: Sequence[Turn], most: int) -> Table:
+    """What people were asked and what they answered, by cycle.
+
+    Args:
+        turns: Ascending.
+        most: Rows shown, the latest.
+
+    Returns:
+        One row per cycle, the latest first, and a row of sums over all cycles.
+    """
+    shown = list(turns)[-most:]
+    columns = (
+        Column("Cycle", numeric=False),
+        Column("Images asked"),
+        Column("Boxes shown", hint="the machine's boxes on the images asked"),
+        Column("Images answered", hint="harvested in this cycle, so mostly asked in earlier ones"),
+        Column("Boxes answered"),
+        Column("Hours"),
+    )
+    rows = tuple((str(turn.cycle), *_effort([turn])) for turn in reversed(shown))
+    note = cut(len(shown), len(turns), "cycles", "index.html")
+    return Table("What people were asked and answered", columns, rows, note, ("All cycles", *_effort(turns)))
+
+
+def acceptance(counts: Acceptance) -> Table:
+    """What people do with boxes that they see, beside what they draw without seeing them.
+
+    Args:
+        counts: Of all answers so far.
+
+    Returns:
+        One row per class and a row of sums; no rows without boxes.
+    """
+    columns = (
+        Column("Class", numeric=False),
+        Column("Boxes shown", hint="the machine's boxes on answered images"),
+        Column("Accepted unchanged", hint="share of the boxes shown, with its exact 95 % interval"),
+        Column("Corrected"),
+        Column("Deleted"),
+        Column("Added", hint="drawn by people where the machine showed nothing"),
+        Column("Boxes withheld", hint="the machine's boxes on blind tasks"),
+        Column(
+            "Confirmed blind", hint="share of the boxes withheld that people drew too, with its exact 95 % interval"
+        ),
+        Column("Missed", hint="drawn on blind tasks where the machine would have shown nothing"),
+    )
+    rows = tuple((label, *_accepted(own)) for label, own in sorted(counts.classes.items()))
+    images = f"{count(counts.shown_images)} images with boxes, {count(counts.blind_images)} blind"
+    foot = ("All classes", *_accepted(counts.total)) if rows else ()
+    return Table(f"The machine's boxes, seen and not seen ({images})", columns, rows, foot=foot)
+
+
+def queue(asked: pa.Table, album: Album, most: int) -> Table:
+    """What people are asked and why, in the order of asking.
+
+    Args:
+        asked: `QUEUE_SCHEMA`.
+        album: Holds the images of the rows shown.
+        most: Rows shown, the first.
+
+    Returns:
+        One row per image, with a small image without boxes.
+    """
+    columns = (
+        Column("No.", numeric=False),
+        Column("Image", numeric=False),
+        Column("File", numeric=False),
+        Column("Why", numeric=False),
+        Column("Kind", numeric=False, hint="audit and blind tasks show no boxes to the annotator"),
+        Column("Value", hint="worth of asking, higher is asked sooner"),
+        Column("Expected corrections"),
+        Column("Expected missed objects"),
+        Column("Boxes"),
+    )
+    rows = tuple(
+        (
+            str(row.rank + 1),
+            album.tile(row.image_id, _THUMB_PX),
+            file_name(album.uri(row.image_id)),
+            row.reason or "",
+            row.kind,
+            share(row.value),
+            share(row.expected_corrections),
+            share(row.expected_missed),
+            count(row.boxes),
+        )
+        for row in read_rows(asked.sort_by("rank").slice(0, most), QueuedImage)
+    )
+    return Table("The queue", columns, rows, cut(len(rows), asked.num_rows, "images", "queue.parquet"))
+
+
+def _effort(turns: Sequence[Turn]) -> tuple[str, ...]:
+    hours = [turn.hours for turn in turns if turn.hours is not None]
+    return (
+        count(sum(turn.asked_images for turn in turns)),
+        count(sum(turn.asked_boxes for turn in turns)),
+        count(sum(turn.answered_images for turn in turns)),
+        count(sum(turn.answered_boxes for turn in turns)),
+        f"{sum(hours):.1f}" if hours else NOTHING,
+    )
+
+
+def _accepted(own: AcceptanceCount) -> tuple[str, ...]:
+    counts = (own.corrected, own.deleted, own.added, own.blind)
+    return (count(own.shown), _share(own.unchanged), *map(count, counts), _share(own.confirmation), count(own.missed))
+
+
+def _share(audit: AuditCount) -> str:
+    return with_interval(audit.precision, audit.interval)

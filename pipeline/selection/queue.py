@@ -1,0 +1,84 @@
+"""The queue: images that wait already and are still worth asking about, audits, blind tasks and new questions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.records import TaskKind
+from pipeline.seeds import numpy_generator
+from pipeline.selection.baselines import Pool
+from pipeline.selection.fates import AUDITED
+from pipeline.selection.query import Worth, choose_images, no_longer_worth, queue_table
+from pipeline.settings import SelectionSettings
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Images that may be asked about, and what an answer is worth.
+
+    Attributes:
+        pool: The images and what is known of them.
+        worth: Of each.
+    """
+
+    pool: Pool
+    worth: Worth
+
+    def among(self, image_ids: Collection[str], budget: int) -> Candidates:
+        """Some of them, in order, with another budget."""
+        wanted = set(image_ids)
+        rows = np.flatnonzero([image_id in wanted for image_id in self.pool.image_ids])
+        pool = replace(self.pool, image_ids=[self.pool.image_ids[row] for row in rows], budget=budget)
+        return Candidates(pool, self.worth.take(rows))
+
+
+def plan_queue(candidates: Candidates, before: Mapping[str, TaskKind], settings: SelectionSettings) -> pa.Table:
+    """Decide what people are asked.
+
+    Args:
+        candidates: Every image that may be asked about; the pool's seed and cycle drive what is drawn at random.
+        before: What images that still wait were last asked for.
+        settings: Budgets and shares.
+
+    Returns:
+        Columns of `QUEUE_SCHEMA`, best first.
+    """
+    most, everyone = settings.query.images, candidates.pool.image_ids
+    audited = [image_id for image_id, kind in before.items() if kind is TaskKind.AUDIT]
+    asked = [image_id for image_id in before if image_id not in audited]
+    again = candidates.among(set(everyone) - set(audited), max(0, most - len(audited)))
+    gone = no_longer_worth(again.pool, again.worth, asked, settings.query)
+    waiting = [image_id for image_id in before if image_id not in gone]
+    budget = max(0, most - len(waiting))
+    audits = _draw_audits(candidates.pool, set(before), budget, settings.audit_share)
+    free = candidates.among(set(everyone) - before.keys() - set(audits), budget - len(audits))
+    chosen = choose_images(free.pool, free.worth, settings.query)
+    kinds = {
+        **{image_id: before[image_id] for image_id in waiting},
+        **dict.fromkeys(audits, TaskKind.AUDIT),
+        **dict.fromkeys(chosen, TaskKind.ASK),
+        **dict.fromkeys(_draw_blind(candidates.pool, chosen, settings.query.blind_share), TaskKind.BLIND),
+    }
+    return queue_table(candidates.pool, candidates.worth, kinds)
+
+
+def _draw_audits(pool: Pool, seen: set[str], budget: int, share: float) -> list[str]:
+    """Some of the images that would be pseudo-labelled, at random; people draw them without seeing the boxes.
+
+    Those of classes that failed their audits are among them: what people find there can bring a class back.
+    """
+    sure = sorted(set(pool.selection.filter(AUDITED)["image_id"].to_pylist()) - seen)
+    count = min(len(sure), round(budget * share))
+    drawn = numpy_generator(pool.seed, "audit", pool.cycle).choice(len(sure), count, replace=False)
+    return [sure[index] for index in sorted(drawn.tolist())]
+
+
+def _draw_blind(pool: Pool, chosen: Sequence[str], share: float) -> list[str]:
+    """Some of the chosen images, at random, so that they are like those that are shown with boxes."""
+    count = round(len(chosen) * share)
+    drawn = numpy_generator(pool.seed, "blind", pool.cycle).choice(len(chosen), count, replace=False)
+    return [chosen[index] for index in drawn.tolist()]

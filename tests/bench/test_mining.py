@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.artefacts import MiningCost
+from pipeline.bench.grid import Grid
+from pipeline.bench.mining import EngineRun, MiningCell, MiningResult
+from pipeline.cli.app import app
+from pipeline.mining.reference import HOSTS
+
+
+@pytest.fixture(scope="module")
+def mined(tiny, root):
+    return Grid(root / "cells" / "mining", MiningResult).run([MiningCell(scenario, 4, 6) for scenario in tiny])
+
+
+def test_the_engine_does_less_than_everything_on_the_same_boxes(mined):
+    (result,) = mined
+    assert (result.set, result.seed, result.images, result.published_proposals) == ("tiny", 0, 4, 6)
+    assert result.engine.cost.proposals == result.everything.cost.proposals == result.proposals == 20
+    assert result.everything.cost.pastes == HOSTS * 20
+    assert (result.everything.cost.augmented_views, result.everything.cost.closeups) == (4, 20)
+    assert result.engine.cost.pastes < result.everything.cost.pastes
+
+
+def test_speed_and_cost_are_those_of_the_same_seconds(mined):
+    (result,) = mined
+    engine, everything = result.engine, result.everything
+    assert engine.speedup / everything.speedup == pytest.approx(everything.seconds / engine.seconds)
+    assert engine.plain_passes / everything.plain_passes == pytest.approx(engine.seconds / everything.seconds)
+    # What the published rule takes for all proposals, over what the engine takes.
+    slow = result.published_seconds * result.proposals / result.published_proposals
+    assert engine.speedup == pytest.approx(slow / engine.seconds)
+
+
+def test_every_score_is_measured_on_the_boxes_that_the_published_rule_checked(mined):
+    (result,) = mined
+    assert list(result.auroc) == ["published", "confidence", "engine", "consistency"]
+    assert -1 <= result.published_with_itself < 1, "other hosts and places"
+
+
+def test_shares_of_time_add_up():
+    run = EngineRun(1.0, 1.0, 1.0, MiningCost(seconds={"detect": 3.0, "paste": 1.0}))
+    assert [run.share_of(step) for step in ("decode", "detect", "paste")] == [0.0, 0.75, 0.25]
+
+
+def test_the_command_shows_what_was_measured(mined, config, root, never):
+    never("pipeline.bench.mining.MiningCell.measure")
+    given = ["bench", "mining", "-c", str(config), "--images", "4", "--proposals", "6", "--seed", "0"]
+    given += ["--root", str(root / "cells")]
+    shown = CliRunner().invoke(app, given)
+    assert shown.exit_code == 0, shown.output
+    assert "Mining on tiny" in shown.stdout
+    assert "mean" in shown.stdout
+    assert "every box checked" in shown.stdout
+    (cell,) = json.loads(CliRunner().invoke(app, [*given, "--json"]).stdout)["cells"]
+    assert cell["engine"]["seconds"] == mined[0].engine.seconds

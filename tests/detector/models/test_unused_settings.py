@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+
+from pipeline.detector.models.unused_settings import unused_settings
+from pipeline.settings import DetectorSettings, FocalSettings, TrainingSettings
+
+TORCHVISION = {"backbone": "torchvision:resnet50", "weights": "none"}
+
+
+@pytest.mark.parametrize(
+    ("detector", "training", "keys"),
+    [
+        ({}, {}, []),
+        ({"head_convs": 4, "anchor_scale": 2.0, "fpn_channels": 64}, {"focal": FocalSettings(gamma=1.0)}, []),
+        ({"architecture": "fcos"}, {}, []),
+        ({"architecture": "fcos", "anchor_scale": 2.0}, {}, ["detector.anchor_scale"]),
+        ({**TORCHVISION, "head_convs": 4}, {}, []),
+        (
+            {**TORCHVISION, "anchor_scale": 2.0, "fpn_channels": 64},
+            {},
+            ["detector.anchor_scale", "detector.fpn_channels"],
+        ),
+        ({"architecture": "faster_rcnn"}, {}, ["training.classification 'focal'"]),
+        ({"architecture": "faster_rcnn"}, {"classification": "cross_entropy"}, []),
+        ({"architecture": "faster_rcnn"}, {"classification": "ohem"}, []),
+        (
+            {"architecture": "faster_rcnn", "head_convs": 4, "anchor_scale": 2.0},
+            {"focal": FocalSettings(gamma=1.0)},
+            ["training.classification 'focal'", "training.focal", "detector.head_convs"],
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_network_has_no_use_for(detector, training, keys):
+    sentences = unused_settings(DetectorSettings(**detector), TrainingSettings(**training))
+    assert [sentence.partition(" has no effect on ")[0] for sentence in sentences] == keys
+    assert all(sentence.partition(": ")[2] for sentence in sentences)

@@ -1,0 +1,31 @@
+from pipeline.report.album import Album
+from pipeline.report.people_tables import effort, queue
+from tests.report.builders import turns
+from tests.report.scenes import queue_table, reader, sample_table, scenes, selection_table
+
+
+def test_effort_is_summed_over_all_cycles_though_some_are_cut():
+    assert effort((), 5).foot == ("All cycles", "0", "0", "0", "0", "–")
+    table = effort(turns(3), 2)
+    assert table.rows == (("2", "10", "43", "10", "61", "0.7"), ("1", "10", "43", "10", "61", "0.7"))
+    assert table.foot == ("All cycles", "30", "129", "20", "122", "1.4")
+    assert table.note == "2 of 3 cycles shown; all in index.html."
+
+
+def test_the_queue_is_cut_with_a_count():
+    images = scenes(12)
+    samples = sample_table(images, selection_table(images))
+    album = Album(reader(images), samples, [scene.image_id for scene in images])
+    assert queue(queue_table(images, 0), album, 3).rows == ()
+    table = queue(queue_table(images, 10), album, 3)
+    assert table.note == "3 of 10 images shown; all in queue.parquet."
+    assert table.rows[0][2:] == (
+        "workshop_000.jpg",
+        "3 unsure boxes, most of them gear",
+        "ask",
+        "0.900",
+        "1.800",
+        "0.400",
+        str(len(images[0].boxes)),
+    )
+    assert table.rows[0][1].marks == ()
