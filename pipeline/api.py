@@ -1,4 +1,4 @@
-"""What a project holds, as pandas DataFrames: for notebooks, audits and other tools. It reads, and changes nothing.
+"""What a project holds, as pandas DataFrames and images: for notebooks, audits and other tools. It changes no data.
 
 from pipeline.api import Workspace
 
@@ -18,8 +18,11 @@ from pipeline.dataset.store import SampleStore
 from pipeline.detector.models.registry import champion_id, list_models
 from pipeline.errors import ArtefactError
 from pipeline.report import frames
-from pipeline.report.collect import blind_audit, turns_up_to
+from pipeline.report.album import pixel_reader
+from pipeline.report.collect import blind_audit, collect, turns_up_to
+from pipeline.report.drawing import DrawnCard, draw_card
 from pipeline.report.evidence_tables import count_fates
+from pipeline.report.page import GALLERIES
 from pipeline.workspace import Workspace as WorkspaceFolder
 
 
@@ -135,6 +138,22 @@ class Workspace:
     def _about_images(self, cycle: int | None, name: str) -> pd.DataFrame:
         images = self.store.table(columns=["image_id", "uri"])
         return frames.with_uris(self.cycle(cycle).folder.read_table(name), images)
+
+    def gallery(self, name: str, cycle: int | None = None) -> list[DrawnCard]:
+        """A gallery of a cycle's report as images with boxes drawn in.
+
+        Args:
+            name: `asked`, `pseudo`, `dropped` or `pastes`.
+            cycle: By default the newest.
+
+        Raises:
+            ValueError: There is no such gallery.
+        """
+        if name not in GALLERIES:
+            raise ValueError(f"Expected one of {', '.join(GALLERIES)}, got {name!r}")
+        chosen = self.cycle(cycle)
+        read = pixel_reader(chosen.settings.data.max_image_pixels)
+        return [draw_card(card) for card in GALLERIES[name](collect(chosen), read, chosen.settings.report).cards]
 
     def report_tables(self, cycle: int | None = None) -> dict[str, pd.DataFrame]:
         """The numbers of a cycle's report, by name of the table."""

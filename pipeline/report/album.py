@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.dataset.images import read_image
 from pipeline.errors import ImageFault
 from pipeline.records import ImageRef, Region
 from pipeline.report.rows import Corners
@@ -17,6 +18,19 @@ from pipeline.report.wording import file_name
 ReadPixels = Callable[[str, int], Pixels]
 """Called with a URI and the length in pixels of the image's longest side, as the detector's input is read: a smaller
 image may be scaled up. Raises `ImageFault`."""
+
+
+def pixel_reader(max_pixels: int) -> ReadPixels:
+    """What reads image files.
+
+    Args:
+        max_pixels: An image with more is refused before it is decoded.
+    """
+
+    def read(uri: str, longest_side_px: int) -> Pixels:
+        return read_image(uri, max_pixels, longest_side_px).pixels
+
+    return read
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,13 @@ from pipeline.settings.report import ReportSettings
 _CYCLES_SHOWN = 12
 _VERSIONS_SHOWN = 200
 _QUEUE_SHOWN = 25
-_GALLERIES = (asked_gallery, pseudo_gallery, dropped_gallery, paste_gallery)
+GALLERIES = {
+    "asked": asked_gallery,
+    "pseudo": pseudo_gallery,
+    "dropped": dropped_gallery,
+    "pastes": paste_gallery,
+}
+"""By name, in the order of the page."""
 
 Parts = dict[str, object]
 """What a template shows, by name."""
@@ -57,7 +63,7 @@ def render_cycle(contents: CycleContents, read_pixels: ReadPixels, settings: Rep
             headline=story.headline(contents.turns),
             facts=story.facts(contents),
             attention=attention(contents),
-            galleries=[gallery(contents, read_pixels, settings) for gallery in _GALLERIES],
+            galleries=[gallery(contents, read_pixels, settings) for gallery in GALLERIES.values()],
             **parts,
         )
     )

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from numpy import uint8
-from numpy.typing import NDArray
-
 from pipeline.artefacts import ReportRun
 from pipeline.cycle import Cycle
-from pipeline.dataset.images import read_image
 from pipeline.report import IndexContents, page_name, render_cycle, render_index, summary_of
+from pipeline.report.album import pixel_reader
 from pipeline.report.collect import collect
 
 INDEX = "index.html"
@@ -17,11 +14,7 @@ INDEX = "index.html"
 def report(cycle: Cycle) -> ReportRun:
     """Write the page of a cycle and the index; both are written anew each time."""
     contents, settings = collect(cycle), cycle.settings
-
-    def read_pixels(uri: str, longest_side_px: int) -> NDArray[uint8]:
-        return read_image(uri, settings.data.max_image_pixels, longest_side_px).pixels
-
-    pages = cycle.workspace.reports
+    read_pixels, pages = pixel_reader(settings.data.max_image_pixels), cycle.workspace.reports
     pages.write_bytes(page_name(cycle.number), render_cycle(contents, read_pixels, settings.report).encode())
     pages.write_bytes(INDEX, render_index(IndexContents.of(contents, pages.names())).encode())
     summary = summary_of(contents)
