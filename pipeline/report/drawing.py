@@ -43,41 +43,41 @@ class DrawnCard:
     image: Image.Image
 
 
-def draw_card(card: Card, height_px: int = 160) -> DrawnCard:
+def draw_card(card: Card, height_px: int = 200) -> DrawnCard:
     """Draw a card of a gallery, its tiles at one height."""
     return DrawnCard(card.heading, card.lines, strip(card.tiles, height_px))
 
 
-def draw(tile: Tile) -> Image.Image:
+def draw(tile: Tile, height_px: int) -> Image.Image:
     """Draw a tile with its marks.
 
     Args:
-        tile: With an image.
-
-    Returns:
-        RGB, as large as the tile; a grey area where the image could not be read.
+        tile: A grey area stands for one without an image.
+        height_px: The tile is scaled to it; lines and letters are not.
     """
+    size = (max(1, round(tile.width * height_px / tile.height)), height_px)
     if not tile.source:
-        return Image.new("RGB", (tile.width, tile.height), _NO_IMAGE)
+        return Image.new("RGB", size, _NO_IMAGE)
     encoded = base64.b64decode(tile.source.partition(",")[2])
     with Image.open(io.BytesIO(encoded)) as opened:
-        image = opened.convert("RGB")
+        image = opened.convert("RGB").resize(size, Image.Resampling.BICUBIC)
     pen = ImageDraw.Draw(image)
     for mark in tile.marks:
-        _lay(pen, mark, image.size)
+        _lay(pen, mark, size)
     return image
 
 
-def strip(tiles: Sequence[Tile], height_px: int = 160) -> Image.Image:
+def strip(tiles: Sequence[Tile], height_px: int) -> Image.Image:
     """Draw tiles side by side, at one height, each over its caption.
 
     Args:
         tiles: One or more.
         height_px: Of each tile, without its caption.
     """
-    drawn = [_at_height(draw(tile), height_px) for tile in tiles]
+    drawn = [draw(tile, height_px) for tile in tiles]
     columns = [max(image.width, _width_of(tile.caption)) for image, tile in zip(drawn, tiles, strict=True)]
-    size = (sum(columns) + _GAP_PX * (len(columns) - 1), height_px + _LINE_PX)
+    below = _LINE_PX if any(tile.caption for tile in tiles) else 0
+    size = (sum(columns) + _GAP_PX * (len(columns) - 1), height_px + below)
     sheet, left = Image.new("RGB", size, _PAGE), 0
     pen = ImageDraw.Draw(sheet)
     for image, tile, width in zip(drawn, tiles, columns, strict=True):
@@ -97,10 +97,6 @@ def _lay(pen: ImageDraw.ImageDraw, placed: PlacedMark, size: tuple[int, int]) ->
         at = (left + 2, max(top - _FONT_PX - 3, 0))
         pen.rectangle(pen.textbbox(at, placed.mark.text, font=_font()), fill=color)
         pen.text(at, placed.mark.text, fill="white" if placed.mark.kind in _WHITE_ON else "black", font=_font())
-
-
-def _at_height(image: Image.Image, height_px: int) -> Image.Image:
-    return image.resize((max(1, round(image.width * height_px / image.height)), height_px), Image.Resampling.BILINEAR)
 
 
 def _width_of(text: str) -> int:

@@ -27,7 +27,7 @@ def _tile(kind="ask", text="", caption=""):
     ],
 )
 def test_a_mark_is_an_outline_in_the_colour_of_its_kind(kind, color):
-    drawn = np.asarray(draw(_tile(kind)))
+    drawn = np.asarray(draw(_tile(kind), 60))
     assert drawn.shape == GREY.shape
     assert drawn[15, 40].tolist() == drawn[30, 20].tolist() == drawn[45, 40].tolist() == list(color)
     assert (drawn[20:40, 25:55] == 128).all(), "what lies inside the box stays visible"
@@ -35,14 +35,15 @@ def test_a_mark_is_an_outline_in_the_colour_of_its_kind(kind, color):
 
 
 def test_the_text_of_a_mark_stands_over_its_box():
-    plain, named = np.asarray(draw(_tile())), np.asarray(draw(_tile(text="nut 0.71")))
+    plain, named = np.asarray(draw(_tile(), 60)), np.asarray(draw(_tile(text="nut 0.71"), 60))
     changed = np.argwhere((plain != named).any(2))
     assert len(changed) > 50
     assert changed[:, 0].max() <= 16
 
 
 def test_an_image_that_could_not_be_read_leaves_its_place_grey():
-    drawn = draw(unreadable("a scene", ImageFault("a.jpg", "truncated")))
+    drawn = draw(unreadable("a scene", ImageFault("a.jpg", "truncated")), 60)
+    assert drawn.size == (80, 60)
     assert len(set(drawn.get_flattened_data())) == 1
 
 
@@ -58,4 +59,4 @@ def test_tiles_stand_side_by_side_at_one_height_over_their_captions():
 
 def test_a_card_keeps_its_words():
     drawn = draw_card(Card("No. 1", "a.jpg", ("nut 0.52",), (_tile(), _tile())), height_px=60)
-    assert (drawn.heading, drawn.lines, drawn.image.size) == ("No. 1", ("nut 0.52",), (168, 76))
+    assert (drawn.heading, drawn.lines, drawn.image.size) == ("No. 1", ("nut 0.52",), (168, 60))
