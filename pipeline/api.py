@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.artefacts import Calibration, Certificates, Recall, Standings
+from pipeline.artefacts import Calibration, Certificates, CycleEnd, Recall, Standings
 from pipeline.cycle import Cycle, load_cycle
 from pipeline.dataset.diff import diff_versions
 from pipeline.dataset.store import SampleStore
@@ -29,7 +29,7 @@ from pipeline.workspace import Workspace as WorkspaceFolder
 class Workspace:
     """One project's data, models and cycles, to be read.
 
-    Where a method takes a cycle, None is the newest one.
+    Where a method takes a cycle, None is the newest that is finished; the first one also before.
 
     Attributes:
         folder: Where it lies.
@@ -56,7 +56,7 @@ class Workspace:
         return opened
 
     def cycle(self, number: int | None = None) -> Cycle:
-        """A cycle, by default the newest.
+        """A cycle, by default the newest that is finished.
 
         Raises:
             ArtefactError: There is no such cycle.
@@ -64,7 +64,8 @@ class Workspace:
         numbers = self.folder.cycles()
         if not numbers:
             raise ArtefactError(f"Expected a cycle in {self.folder.uri}, found none. Run `crosscheck cycle` first.")
-        return load_cycle(self.folder.uri, max(numbers) if number is None else number)
+        finished = [each for each in numbers if self.folder.cycle(each).exists(CycleEnd.FILE)]
+        return load_cycle(self.folder.uri, max(finished or numbers) if number is None else number)
 
     def versions(self) -> pd.DataFrame:
         """One row per dataset version, with what it holds; see `frames.versions`."""

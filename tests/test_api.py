@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pandas as pd
 import pytest
 
 from pipeline.api import Workspace
-from pipeline.artefacts import Certificates, GateOutcome
+from pipeline.artefacts import Certificates, CycleEnd, GateOutcome
 from pipeline.errors import ArtefactError
 from tests.end_to_end.project import run_cycles, write_config
 
@@ -51,6 +53,24 @@ def test_every_proposal_has_an_image_and_a_fate(project):
     assert proposals["uri"].notna().all()
     assert set(proposals["fate"]) <= {"pseudo", "ask", "drop"}
     assert project.proposals()["model_id"].unique().tolist() == [project.cycle(1).read(GateOutcome).candidate]
+
+
+def test_a_cycle_under_way_is_shown_only_when_it_is_asked_for(project, tmp_path):
+    shutil.copytree(project.folder.uri, tmp_path / "copy")
+    copy = Workspace.open(str(tmp_path / "copy"))
+    copy.folder.cycle(1).remove(CycleEnd.FILE)
+    assert (copy.cycle().number, copy.cycle(1).number) == (0, 1)
+    assert copy.proposals()["proposal_id"].tolist() == project.proposals(0)["proposal_id"].tolist()
+
+
+def test_galleries_show_what_the_report_shows(project):
+    asked = project.gallery("asked", 1)
+    shown = project.queue(1).query("kind == 'ask'")
+    assert len(asked) == len(shown) > 0
+    assert [card.lines[0] for card in asked] == shown["reason"].tolist()
+    assert all(card.image.height == 200 for card in asked)
+    with pytest.raises(ValueError, match="Expected one of asked, pseudo, dropped, pastes, got 'best'"):
+        project.gallery("best")
 
 
 def test_the_queue_is_in_the_order_of_asking(project):

@@ -10,7 +10,7 @@ Classification = Literal["focal", "ohem", "cross_entropy"]
 
 
 class FocalSettings(Section):
-    """Focal loss of the one-stage detectors (arXiv 1708.02002)."""
+    """Focal loss of the one-stage detectors (arXiv 1708.02002); faster_rcnn does not apply it."""
 
     alpha: float = Field(default=0.25, ge=0.0, le=1.0, description="weight of positives; negatives get 1 - alpha")
     gamma: float = Field(default=2.0, ge=0.0, le=10.0, description="how strongly easy examples fade")

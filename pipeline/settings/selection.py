@@ -45,7 +45,9 @@ class SelectionSettings(Section):
         "its p(correct), and stay questions: nothing is promised of them; none: only certified boxes are learnt",
     )
     ignore_from: Share = Field(
-        default=0.02, description="in pseudo-labelled images, dropped boxes of at least this p(correct) cost no loss"
+        default=0.02,
+        description="in pseudo-labelled images, dropped boxes of at least this p(correct) cost no loss, if "
+        "training.ignore_regions is on",
     )
     max_expected_missed: float | None = Field(
         default=None,

@@ -110,8 +110,8 @@ class TrainingSettings(Section):
     pseudo_boxes: PseudoBoxSettings = PseudoBoxSettings()
     teacher: TeacherSettings = TeacherSettings()
     classification: Classification = Field(
-        default="focal", description="loss of the one-stage detectors; without effect on faster_rcnn, whose classifier "
-        "has softmax cross-entropy, but for ohem, which leaves that the hardest background as well"
+        default="focal", description="loss of the one-stage detectors. faster_rcnn does not apply focal loss: its "
+        "classifier has softmax cross-entropy, whatever is set here; ohem selects its background as well"
     )  # fmt: skip
     label_smoothing: float = Field(
         default=0.0, ge=0.0, lt=0.5, description="softened classes; under a sigmoid only those of anchors on objects"
