@@ -8,23 +8,26 @@ from prefect import flow
 
 from flows.artefacts import show_report
 from flows.tasks import as_task, surroundings
+from flows.waiting import skipped_where_another_waits
 from pipeline.artefacts import ReportRun
 from pipeline.loop import run_cycle
 from pipeline.settings import load_settings
 
 
 @flow(name="cycle", description=__doc__)
-def cycle(config: str, overrides: list[str] | None = None) -> dict[str, Any]:
+@skipped_where_another_waits
+def cycle(config: str, overrides: list[str] | None = None, wait_s: float = 0.0) -> dict[str, Any]:
     """Run the cycle that was not finished, or the next one.
 
     Args:
         config: Settings file.
         overrides: `section.key=value` texts laid over it.
+        wait_s: How long to wait for another run in the workspace; 0 refuses at once.
 
     Returns:
         `cycle`, `report` (path of the page) and `summary` (a line).
     """
-    finished = run_cycle(load_settings(config, overrides or []), surroundings(), as_task)
+    finished = run_cycle(load_settings(config, overrides or []), surroundings(), as_task, wait_s)
     pages = finished.read(ReportRun)
     show_report(finished)
     return {"cycle": finished.number, "report": pages.page, "summary": pages.summary}

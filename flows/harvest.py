@@ -9,18 +9,21 @@ from prefect import flow
 
 from flows.progress import run_page_progress
 from flows.tasks import annotators
+from flows.waiting import skipped_where_another_waits
 from pipeline.cycle import only_one
 from pipeline.settings import load_settings
 
 
 @flow(name="harvest", description=__doc__)
-def harvest(config: str, overrides: list[str] | None = None, full: bool = False) -> dict[str, Any]:
+@skipped_where_another_waits
+def harvest(config: str, overrides: list[str] | None = None, full: bool = False, wait_s: float = 0.0) -> dict[str, Any]:
     """Harvest what was answered since the last time.
 
     Args:
         config: Settings file.
         overrides: `section.key=value` texts laid over it.
         full: Read every answer again, which finds deleted ones, instead of new ones alone.
+        wait_s: How long to wait for another run in the workspace; 0 refuses at once.
 
     Returns:
         What was taken in, see `HarvestSummary`.
@@ -29,5 +32,5 @@ def harvest(config: str, overrides: list[str] | None = None, full: bool = False)
     from pipeline.stages.harvest import harvest_now
 
     settings = load_settings(config, overrides or [])
-    with only_one(settings):
+    with only_one(settings, wait_s, "full harvest" if full else "harvest"):
         return asdict(harvest_now(Intake(settings, annotators(settings)), run_page_progress(), full))

@@ -9,17 +9,20 @@ from prefect import flow
 
 from flows.progress import run_page_progress
 from flows.tasks import annotators
+from flows.waiting import skipped_where_another_waits
 from pipeline.cycle import only_one
 from pipeline.settings import load_settings
 
 
 @flow(name="push", description=__doc__)
-def push(config: str, overrides: list[str] | None = None) -> dict[str, Any]:
+@skipped_where_another_waits
+def push(config: str, overrides: list[str] | None = None, wait_s: float = 0.0) -> dict[str, Any]:
     """Ask people about the images that wait.
 
     Args:
         config: Settings file.
         overrides: `section.key=value` texts laid over it.
+        wait_s: How long to wait for another run in the workspace; 0 refuses at once.
 
     Returns:
         What was pushed, see `PushRun`.
@@ -27,5 +30,5 @@ def push(config: str, overrides: list[str] | None = None) -> dict[str, Any]:
     from pipeline.stages.push import push_now
 
     settings = load_settings(config, overrides or [])
-    with only_one(settings):
+    with only_one(settings, wait_s, "push"):
         return asdict(push_now(settings, annotators(settings), run_page_progress()))

@@ -8,32 +8,36 @@ from datetime import UTC, datetime
 from prefect import flow
 
 from flows.tasks import as_task, surroundings
+from flows.waiting import skipped_where_another_waits
 from pipeline.cycle import only_one, open_cycle
 from pipeline.loop import FINETUNE, GATE, HARVEST, HIDDEN_TRUTH, IMPORT, MINE, REPORT, SELECT, Step, run_steps
 from pipeline.settings import load_settings
 
 
 @flow(name="finetune")
-def finetune(config: str, overrides: list[str] | None = None) -> int:
+@skipped_where_another_waits
+def finetune(config: str, overrides: list[str] | None = None, wait_s: float = 0.0) -> int:
     """Import, harvest, fine-tune the champion and put the candidate through the gate. Returns the cycle's number."""
-    return _run(config, overrides, (IMPORT, HARVEST, FINETUNE, GATE))
+    return _run(config, overrides, wait_s, (IMPORT, HARVEST, FINETUNE, GATE))
 
 
 @flow(name="mine")
-def mine(config: str, overrides: list[str] | None = None) -> int:
+@skipped_where_another_waits
+def mine(config: str, overrides: list[str] | None = None, wait_s: float = 0.0) -> int:
     """Mine the pool with the champion and decide every proposal's fate. Returns the cycle's number."""
-    return _run(config, overrides, (MINE, SELECT))
+    return _run(config, overrides, wait_s, (MINE, SELECT))
 
 
 @flow(name="report")
-def report(config: str, overrides: list[str] | None = None) -> int:
+@skipped_where_another_waits
+def report(config: str, overrides: list[str] | None = None, wait_s: float = 0.0) -> int:
     """Write the pages of the cycle under way. Returns the cycle's number."""
-    return _run(config, overrides, (HIDDEN_TRUTH, REPORT))
+    return _run(config, overrides, wait_s, (HIDDEN_TRUTH, REPORT))
 
 
-def _run(config: str, overrides: list[str] | None, steps: Sequence[Step]) -> int:
+def _run(config: str, overrides: list[str] | None, wait_s: float, steps: Sequence[Step]) -> int:
     settings = load_settings(config, overrides or [])
-    with only_one(settings):
+    with only_one(settings, wait_s, steps[-1].name):
         cycle = open_cycle(settings, datetime.now(UTC))
         run_steps(cycle, steps, surroundings(), as_task)
     return cycle.number

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import yaml
-from filelock import FileLock, Timeout
 
 from pipeline.artefacts import FORMAT, CycleEnd, Opening, StageRecord
 from pipeline.dataset.store import SampleStore
-from pipeline.errors import ArtefactError, PipelineError, SettingsError
+from pipeline.errors import ArtefactError, SettingsError
+from pipeline.lock import alone
 from pipeline.settings import Settings, dump_settings, parse_settings
 from pipeline.workspace import Folder, Workspace
 
@@ -194,22 +193,6 @@ def finish_cycle(cycle: Cycle, now: datetime) -> None:
         cycle.write(CycleEnd(now.astimezone(UTC)))
 
 
-@contextmanager
-def only_one(settings: Settings) -> Iterator[None]:
-    """Keep two runs in one workspace apart; a killed run holds nothing.
-
-    A remote workspace has no lock file: there the deployment's concurrency limit keeps runs apart.
-
-    Raises:
-        PipelineError: Another run is under way.
-    """
-    workspace = Workspace(settings.workspace)
-    if "://" in workspace.uri:
-        yield
-        return
-    Path(workspace.uri).mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(workspace.path("lock"), timeout=0):
-            yield
-    except Timeout as fault:
-        raise PipelineError(f"Another run is under way in {workspace.uri}. Wait for its end.") from fault
+def only_one(settings: Settings, wait_s: float = 0.0, kind: str = "run") -> AbstractContextManager[None]:
+    """Keep two runs in one workspace apart, see `lock.alone`."""
+    return alone(Workspace(settings.workspace), wait_s, kind)

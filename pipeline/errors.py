@@ -5,6 +5,10 @@ class PipelineError(Exception):
     """Root of every fault that is about data, artefacts or remote services rather than about an argument."""
 
 
+class AnotherWaits(PipelineError):
+    """A run of the same kind waits for the workspace already; this one is not needed."""
+
+
 class SettingsError(PipelineError):
     """A settings file that cannot be used: unknown key, value out of bounds, missing file."""
 

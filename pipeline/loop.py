@@ -142,19 +142,23 @@ def directly(_step: Step, _cycle: Cycle, run: Callable[[], object]) -> object:
     return run()
 
 
-def run_cycle(settings: Settings, around: Surroundings | None = None, call: Call = directly) -> Cycle:
+def run_cycle(
+    settings: Settings, around: Surroundings | None = None, call: Call = directly, wait_s: float = 0.0
+) -> Cycle:
     """Run the cycle that was not finished, or the next one, alone in its workspace.
 
     Args:
         settings: The project.
         around: Whoever answers, by default as the settings say with the token of the environment, and progress.
         call: How a step is run.
+        wait_s: How long to wait for another run's end; 0 refuses at once.
 
     Raises:
         PipelineError: Another run is under way, or a step cannot go on.
+        AnotherWaits: Another cycle waits already.
     """
     around = around or Surroundings(annotators_from_environment)
-    with only_one(settings):
+    with only_one(settings, wait_s, "cycle"):
         cycle = open_cycle(settings, datetime.now(UTC))
         run_steps(cycle, STEPS, around, call)
         finish_cycle(cycle, datetime.now(UTC))
