@@ -29,11 +29,12 @@ app = typer.Typer(
 @explained
 def list_(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """List every model with its origin and average precision; the champion is marked."""
-    from pipeline.detector.models.registry import champion_id, list_models
+    from pipeline.detector.models.champion import champion_of
+    from pipeline.detector.models.registry import list_models
     from pipeline.workspace import Workspace
 
-    models = Workspace(settings_from(config, overrides).workspace).models
-    champion, cards = champion_id(models), list_models(models)
+    workspace = Workspace(settings_from(config, overrides).workspace)
+    champion, cards = champion_of(workspace), list_models(workspace.models)
     if as_json:
         output({"champion": champion, "models": cards}, True)
         return

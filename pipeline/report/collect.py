@@ -11,6 +11,7 @@ from pipeline.artefacts import (
     Audits,
     Calibration,
     Certificates,
+    CycleEnd,
     CycleHarvest,
     Decision,
     GateOutcome,
@@ -34,7 +35,6 @@ from pipeline.records import ImportIssue, State
 from pipeline.report.contents import CycleContents, Turn
 from pipeline.report.data_tables import count_boxes
 from pipeline.settings import dump_settings
-from pipeline.workspace import Folder
 
 STAGES: dict[str, type[StageRecord]] = {
     "import": ImportRun,
@@ -48,6 +48,13 @@ STAGES: dict[str, type[StageRecord]] = {
     "hidden truth": HiddenTruthAudit,
 }
 """By the name that the page gives them, in the order in which they run."""
+_MADE_WITH: dict[str, type[StageRecord]] = {
+    "selection": Decision,
+    "queue": Decision,
+    "checks": MiningRun,
+    "proposals": MiningRun,
+}
+"""The record that says of a table that it was made."""
 _BOX = ["proposal_id", "x1", "y1", "x2", "y2"]
 """Columns of the proposals; their embeddings would fill the memory."""
 
@@ -56,7 +63,7 @@ def collect(cycle: Cycle) -> CycleContents:
     """Everything on the page of a cycle; stages that have not run leave their part empty."""
     folder, samples, versions = cycle.folder, cycle.store.table(), cycle.store.history()
     columns = {"selection": None, "queue": None, "checks": None, "proposals": _BOX}
-    tables = {name: _table(folder, f"{name}.parquet", wanted) for name, wanted in columns.items()}
+    tables = {name: _table(cycle, name, wanted) for name, wanted in columns.items()}
     imported, mining, truth = cycle.find(ImportRun), cycle.find(MiningRun), cycle.find(HiddenTruthAudit)
     records = {name: cycle.find(kind) for name, kind in STAGES.items()}
     standings = cycle.find(Standings)
@@ -94,7 +101,7 @@ def turns_up_to(cycle: Cycle) -> tuple[Turn, ...]:
 
 def _turn(cycle: Cycle) -> Turn:
     training, harvest, selected = cycle.find(TrainingRun), cycle.find(CycleHarvest), cycle.find(SelectionRun)
-    queue, certificates = _table(cycle.folder, "queue.parquet"), cycle.find(Certificates)
+    queue, certificates = _table(cycle, "queue"), cycle.find(Certificates)
     learnt = None
     if training is not None:
         labeled = cycle.store.table(training.dataset_version, ["split", "boxes"], [State.LABELED])
@@ -149,8 +156,23 @@ def _input_size_px(cycle: Cycle, mining: MiningRun | None) -> int:
     return cycle.settings.detector.image_size_px
 
 
-def _table(folder: Folder, name: str, columns: list[str] | None = None) -> pa.Table | None:
-    return folder.read_table(name, columns) if folder.exists(name) else None
+def _table(cycle: Cycle, name: str, columns: list[str] | None = None) -> pa.Table | None:
+    """A table of a cycle; None where its stage has not run."""
+    file, record = f"{name}.parquet", _MADE_WITH[name]
+    if not cycle.folder.exists(file):
+        _require_not_run(cycle, file, record)
+        return None
+    return cycle.folder.read_table(file, columns)
+
+
+def _require_not_run(cycle: Cycle, file: str, record: type[StageRecord]) -> None:
+    if not cycle.has(record):
+        return
+    drop = "" if cycle.has(CycleEnd) else " or drop the unfinished cycle with `crosscheck cycle --discard`,"
+    raise ArtefactError(
+        f"Expected {cycle.folder.path(file)}, found none, although {record.FILE} says that it was made. Restore it "
+        f"from a backup,{drop} and write the report again."
+    )
 
 
 def _sum(values: pa.ChunkedArray) -> int:

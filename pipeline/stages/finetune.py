@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pipeline.artefacts import TrainingRun
 from pipeline.cycle import Cycle
+from pipeline.detector.models.champion import champion_of
 from pipeline.detector.models.detector import Detector, build_detector
-from pipeline.detector.models.registry import ModelCard, champion_id, load_card
+from pipeline.detector.models.registry import ModelCard, load_card
 from pipeline.detector.models.saved import load_model, save_model
 from pipeline.detector.training.checkpoint import CHECKPOINT
 from pipeline.detector.training.fit import TrainingJob, fit
@@ -32,7 +33,7 @@ def finetune(cycle: Cycle, progress: Progress = silent) -> TrainingRun:
 
 def _train(cycle: Cycle, progress: Progress) -> TrainingRun:
     settings, models = cycle.settings, cycle.workspace.models
-    parent, version = champion_id(models), cycle.store.version()
+    parent, version = champion_of(cycle.workspace), cycle.store.version()
     samples = cycle.store.training()
     if not samples:
         raise DataError(f"Expected labelled training images in {cycle.store.uri}, found none. Import some first.")

@@ -8,7 +8,8 @@ from pipeline.dataset.store import SampleStore
 from pipeline.detector.evaluation.gate import compare, verdict
 from pipeline.detector.evaluation.labeled_detections import LabeledDetections, detect_labeled
 from pipeline.detector.evaluation.metrics import measure
-from pipeline.detector.models.registry import champion_id, promote, record_metrics
+from pipeline.detector.models.champion import champion_of
+from pipeline.detector.models.registry import promote, record_metrics
 from pipeline.detector.models.saved import load_model
 from pipeline.detector.training.fit import labeled_predictor
 from pipeline.errors import ArtefactError
@@ -40,7 +41,7 @@ def evaluate_model(settings: Settings, model_id: str | None, split: str) -> Metr
     if split not in {Split.VAL, Split.TEST}:
         raise ValueError(f"Expected split val or test, got {split!r}")
     workspace = Workspace(settings.workspace)
-    model_id = model_id or champion_id(workspace.models)
+    model_id = model_id or champion_of(workspace)
     if model_id is None:
         raise ArtefactError("Expected a champion to evaluate, found none. Run `crosscheck finetune` first.")
     store = SampleStore(workspace.samples_uri)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.artefacts import MiningRun, UnreadableImage
 from pipeline.cycle import Cycle
 from pipeline.detector.inference.predictor import PredictionSettings, Predictor
-from pipeline.detector.models.registry import champion_id
+from pipeline.detector.models.champion import champion_of
 from pipeline.detector.models.saved import load_model
 from pipeline.errors import ArtefactError
 from pipeline.mining.checker import CheckEverything
@@ -43,7 +43,7 @@ def mine(cycle: Cycle, progress: Progress = silent) -> MiningRun:
 
 
 def _mine(cycle: Cycle, progress: Progress) -> MiningRun:
-    settings, model_id = cycle.settings, champion_id(cycle.workspace.models)
+    settings, model_id = cycle.settings, champion_of(cycle.workspace)
     if model_id is None:
         raise ArtefactError("Expected a champion to mine with, found none. Run `crosscheck finetune` first.")
     pool = refs_from_table(cycle.store.pool(ImageRef._fields))

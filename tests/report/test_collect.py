@@ -126,6 +126,10 @@ def test_hidden_truth_of_no_pseudo_label_is_no_audit(cycle):
 
 
 def test_pastes_are_drawn_as_the_model_that_mined_saw_them(cycle):
+    for name in ("proposals", "checks"):
+        cycle.folder.write_table(
+            f"{name}.parquet", pa.table({column: [] for column in ("proposal_id", "x1", "y1", "x2", "y2")})
+        )
     cycle.write(mining())
     assert collect(cycle).input_size_px == 256, "as the settings say, where the model's card is gone"
     card = ModelCard(("bolt", "nut"), DetectorSettings(image_size_px=512), TrainingSettings(), 0, None, 0, 0)
