@@ -17,6 +17,7 @@ from pipeline.dataset.diff import diff_versions
 from pipeline.dataset.store import SampleStore
 from pipeline.detector.models.registry import champion_id, list_models
 from pipeline.errors import ArtefactError
+from pipeline.labeling.feedback.provenance import blame_image
 from pipeline.report import frames
 from pipeline.report.album import pixel_reader
 from pipeline.report.collect import blind_audit, collect, turns_up_to
@@ -74,6 +75,18 @@ class Workspace:
     def diff(self, old: int, new: int) -> pd.DataFrame:
         """What changed between two versions, one row per kind of change; see `frames.differences`."""
         return frames.differences(diff_versions(self.store.table(old), self.store.table(new)))
+
+    def blame(self, image: str, box_id: str | None = None) -> pd.DataFrame:
+        """One row per change of an image or of one of its boxes: which version, why, and who or what drew it.
+
+        Args:
+            image: An `image_id` or how it begins, a path or URI, or a file name.
+            box_id: Only this box, and what it began as; all for None.
+
+        Raises:
+            DataError: No image, or more than one, is called so, or it never held such a box.
+        """
+        return frames.blame(blame_image(self.folder, image, box_id))
 
     def samples(self, version: int | None = None) -> pd.DataFrame:
         """One row per image of a version, by default the latest."""

@@ -35,6 +35,25 @@ def test_versions_and_what_changed_between_them(project):
     assert project.diff(3, 3).empty
 
 
+def test_answered_boxes_are_traced_to_their_proposals(project):
+    boxes, proposals = project.boxes(2), project.proposals(0).set_index("proposal_id")
+    begun = boxes[boxes["source"].isin(["accepted", "corrected"])]
+    assert len(begun)
+    for box in begun.itertuples():
+        proposal = proposals.loc[box.proposal_id]
+        assert (box.model_id, box.score, box.p_correct) == (proposal.model_id, proposal.score, proposal.p_correct)
+        story = project.blame(box.uri, box.box_id)
+        assert story["change"].tolist()[-1] == "box added"
+        assert story["version"].tolist()[-1] == 2
+    asked = project.queue(0)
+    shown = proposals[
+        proposals["image_id"].isin(asked.query("kind == 'ask'")["image_id"]) & (proposals["fate"] != "drop")
+    ]
+    stories = pd.concat([project.blame(image) for image in asked["image_id"]])
+    deleted = stories[stories["change"] == "proposal deleted"]
+    assert sorted([*deleted["proposal_id"], *begun["proposal_id"]]) == sorted(shown.index)
+
+
 def test_samples_and_boxes_are_those_of_the_table(project):
     samples, boxes = project.samples(), project.boxes()
     assert len(samples) == 34

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,6 +16,7 @@ from pipeline.cli.console import (
     Config,
     Overrides,
     explained,
+    level,
     output,
     settings_from,
     show_csv,
@@ -23,13 +25,14 @@ from pipeline.cli.console import (
 from pipeline.records import Split
 
 if TYPE_CHECKING:
+    from pipeline.dataset.blame import Change
     from pipeline.dataset.store import SampleStore
     from pipeline.dataset.versions import Version
     from pipeline.settings import Settings
 
 Number = Annotated[int, typer.Argument(help="Version number, see `crosscheck versions list`.", min=0)]
 
-app = typer.Typer(no_args_is_help=True, help="List, show, compare, export and restore dataset versions.")
+app = typer.Typer(no_args_is_help=True, help="List, show, compare, explain, export and restore dataset versions.")
 
 
 def _store(settings: Settings) -> SampleStore:
@@ -114,6 +117,31 @@ def diff(
 
 @app.command()
 @explained
+def blame(
+    image: Annotated[str, typer.Argument(help="An image_id or how it begins, a path, or a file name.")],
+    box: Annotated[str | None, typer.Option("--box", help="Only the box of this box_id, and what it began as.")] = None,
+    config: Config = DEFAULT_CONFIG,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Show every version that changed an image or a box of it: why, who or what drew it, and how sure it was."""
+    from pipeline.labeling.feedback.provenance import blame_image
+    from pipeline.report import frames
+    from pipeline.workspace import Workspace
+
+    changes = blame_image(Workspace(settings_from(config, overrides).workspace), image, box)
+    if as_csv:
+        show_csv(frames.blame(changes))
+    elif as_json:
+        output(json.loads(frames.blame(changes).to_json(orient="records", date_format="iso")), True)
+    else:
+        columns = ["version", "why", "change", "box", "drawn by", "p(correct)", "score", "proposal", "detail"]
+        show_table(f"What changed {image}", columns, [_change_row(change) for change in changes])
+
+
+@app.command()
+@explained
 def export(
     version: Number,
     folder: Annotated[Path, typer.Option("--to", help="Folder to write to.")],
@@ -167,6 +195,23 @@ def restore(
         f"Version {made} holds the rows of version {version}.",
         "Answers harvested since then stay out of it; `crosscheck harvest --full --again` takes them in.",
     )
+
+
+def _change_row(change: Change) -> tuple[object, ...]:
+    start = (change.version.number, change.version.reason, change.change)
+    box = change.box
+    if box is None:
+        return (*start, "", "", "", "", "", change.detail)
+    place = f"{box.label} ({', '.join(f'{value:.0f}' for value in box.xyxy)}) {box.box_id}"
+    people = [
+        box.source,
+        f"by {box.annotator}" if box.annotator else "",
+        f"from {box.model_id}" if box.model_id else "",
+    ]
+    took = f"{change.seconds:.0f} s on the image" if change.seconds is not None else ""
+    measured = [level(box.p_correct), level(box.score)]
+    told = "; ".join(filter(None, [change.detail, took]))
+    return (*start, place, " ".join(filter(None, people)), *measured, box.proposal_id, told)
 
 
 def _row(version: Version) -> tuple[object, ...]:

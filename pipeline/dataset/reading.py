@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pds
 
 from pipeline.errors import ArtefactError
-from pipeline.records import Split, State
+from pipeline.records import SAMPLE_SCHEMA, Split, State
 
 
 def condition(states: Collection[State] | None, splits: Collection[Split] | None) -> pc.Expression | None:
@@ -60,9 +60,15 @@ def pieces(dataset: pds.Dataset, columns: Sequence[str], rows: pc.Expression | N
                         "Restore the version before."
                     )
                 last = ids[-1]
-                yield piece.select(columns)
+                yield _as_now(piece.select(columns))
     except FileNotFoundError as fault:
         raise ArtefactError(f"{name}: its file is gone (vacuumed or deleted). Restore another version.") from fault
+
+
+def _as_now(table: pa.Table) -> pa.Table:
+    """Rows of an earlier release with the fields that boxes have got since, null."""
+    wanted = pa.schema([SAMPLE_SCHEMA.field(name) for name in table.column_names])
+    return table if table.schema.equals(wanted) else table.cast(wanted)
 
 
 def rebatched(tables: Iterable[pa.Table], batch_rows: int) -> Iterator[pa.RecordBatch]:

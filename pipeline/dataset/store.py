@@ -194,10 +194,11 @@ class SampleStore:
         """Images of the pool that are mined afresh every cycle; what people answered or declined stays."""
         return self.table(columns=columns, states=MINED_STATES, splits=[Split.POOL])
 
-    def by_ids(self, image_ids: Iterable[str]) -> list[Sample]:
-        """Some images, in the order of `image_id`; those that the table does not hold are left out."""
+    def by_ids(self, image_ids: Iterable[str], version: int | None = None) -> list[Sample]:
+        """Some images of a version, in the order of `image_id`; those that it does not hold are left out."""
         wanted = of_images(image_ids)
-        table = pa.concat_tables([SAMPLE_SCHEMA.empty_table(), *_read(self._open(), SAMPLE_SCHEMA.names, wanted)])
+        rows = _read(self._open(version), SAMPLE_SCHEMA.names, wanted)
+        table = pa.concat_tables([SAMPLE_SCHEMA.empty_table(), *rows])
         return samples_from_table(table)
 
     def stream(
@@ -241,6 +242,8 @@ class SampleStore:
                 self._uri if table is None else table,
                 rows,
                 mode="error" if table is None else "overwrite",
+                # A table of an earlier release takes on the fields that boxes have got since.
+                schema_mode=None if table is None else "overwrite",
                 configuration=_KEEP_FOR_GOOD if table is None else None,
                 target_file_size=_ONE_FILE,
                 writer_properties=WriterProperties(compression="ZSTD", max_row_group_size=_ROWS_A_GROUP),

@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from torchvision.ops import box_iou
 
 from pipeline.boxes import as_boxes, clip, shift
-from pipeline.labeling.feedback.agreement import sources_of
+from pipeline.labeling.feedback.agreement import begun_as, sources_of
 from pipeline.records import Box, Source, Task
 
 _LEAST_MOVE, _MOST_MOVE = 0.15, 0.3
@@ -58,12 +58,13 @@ def claim(drawn: Sequence[Box], shown: Sequence[Box], accepted_iou: float) -> li
         accepted_iou: With the same label and at least this overlap the machine's box is left as it is.
 
     Returns:
-        The drawn boxes, in order: `accepted` with the machine's corners, `corrected`, or `human`.
+        The drawn boxes, in order: `accepted` with the machine's corners, `corrected`, or `human`; the first two with
+        what the machine said of the box that they began as.
     """
     boxes = [replace(box, source=Source.HUMAN) for box in drawn]
     for i, j, source in _judged_pairs(drawn, shown, accepted_iou):
         x1, y1, x2, y2 = (shown[j] if source is Source.ACCEPTED else drawn[i]).xyxy
-        boxes[i] = replace(drawn[i], source=source, x1=x1, y1=y1, x2=x2, y2=y2)
+        boxes[i] = begun_as(replace(drawn[i], source=source, x1=x1, y1=y1, x2=x2, y2=y2), shown[j])
     return boxes
 
 
@@ -75,6 +76,12 @@ def verdicts(drawn: Sequence[Box], shown: Sequence[Box], accepted_iou: float) ->
     """
     kept = {j: str(source) for _, j, source in _judged_pairs(drawn, shown, accepted_iou)}
     return tuple((box.label, kept.get(j, "deleted")) for j, box in enumerate(shown))
+
+
+def deleted(drawn: Sequence[Box], shown: Sequence[Box], accepted_iou: float) -> tuple[Box, ...]:
+    """The machine's boxes that a person does not take up, as `claim` has it, in order."""
+    kept = {j for _, j, _ in _judged_pairs(drawn, shown, accepted_iou)}
+    return tuple(box for j, box in enumerate(shown) if j not in kept)
 
 
 def _judged_pairs(drawn: Sequence[Box], shown: Sequence[Box], accepted_iou: float) -> list[tuple[int, int, Source]]:

@@ -19,7 +19,7 @@ from pipeline.boxes import as_boxes, intersection_over_first
 from pipeline.dataset.formats.entry import ImportResult
 from pipeline.detector.evaluation.matching import match_boxes
 from pipeline.errors import LeakError
-from pipeline.labeling.annotator_noise import claim, draw, verdicts
+from pipeline.labeling.annotator_noise import claim, deleted, draw, verdicts
 from pipeline.labeling.backend import Harvest, PushResult
 from pipeline.labeling.hidden_labels import HiddenLabels
 from pipeline.progress import Progress, silent
@@ -203,10 +203,12 @@ class SimulatedAnnotator:
         skipped = truth is None or generator.random() < self._settings.skip_rate
         boxes: list[Box] = []
         said: tuple[tuple[str, str], ...] = ()
+        gone: tuple[Box, ...] = ()
         if truth is not None and not skipped:
             drawn = draw(truth.boxes, task, self._labels, self._settings.error_rate, generator)
             boxes = claim(drawn, task.boxes, self._accepted_iou)
             said = verdicts(drawn, task.boxes, self._accepted_iou)
+            gone = deleted(drawn, task.boxes, self._accepted_iou)
         return Answer(
             image_id=task.image_id,
             annotation_id=annotation_id,
@@ -219,6 +221,7 @@ class SimulatedAnnotator:
             ignore=() if truth is None or skipped else truth.ignore,
             cycle=task.cycle,
             verdicts=said,
+            deleted=gone,
         )
 
     def _judged(self, boxes: Sequence[Box], truth: Sample, iou: float) -> list[tuple[Box, bool]]:

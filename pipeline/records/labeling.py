@@ -67,6 +67,7 @@ class Answer:
         ignore: Objects that the person marked with a label outside the class list.
         cycle: The cycle that asked; None where not recorded.
         verdicts: `(label, verdict)` of every machine box shown; the verdict is `accepted`, `corrected` or `deleted`.
+        deleted: Machine boxes that were shown and that the person deleted.
     """
 
     image_id: str
@@ -81,3 +82,4 @@ class Answer:
     ignore: tuple[Region, ...] = ()
     cycle: int | None = None
     verdicts: tuple[tuple[str, str], ...] = ()
+    deleted: tuple[Box, ...] = ()

@@ -42,6 +42,9 @@ class Source(StrEnum):
     """A machine box without a certificate; training weighs it by p(correct)."""
 
 
+_OF_PEOPLE = frozenset({Source.HUMAN, Source.ACCEPTED, Source.CORRECTED})
+
+
 @dataclass(frozen=True, slots=True)
 class Box:
     """One object in an image.
@@ -51,13 +54,15 @@ class Box:
         x1, y1, x2, y2: Corners in pixels, `x1 < x2` and `y1 < y2`.
         label: Class name.
         source: Who or what drew it.
-        score: Detector confidence, 0 to 1; None for people's boxes.
+        score: Detector confidence, 0 to 1; like the next three, of the proposal that the box is or began as: an
+            accepted or corrected box keeps what the machine said, None where no machine drew anything.
         consistency: Mean re-detection score over all pastes, 0 for each miss; None where not checked.
-        p_correct: Calibrated probability of being right; None for people's boxes, which count as 1 in training.
-        model_id: Model that drew it; None for people's boxes.
+        p_correct: Calibrated probability of being right; training asks for `certainty` instead.
+        model_id: Model that drew it.
         annotation_id: Annotation that holds it; None for machine and imported boxes.
         annotator: Who drew or accepted it; None for machine and imported boxes.
         created_at: UTC; machine boxes carry the opening time of their cycle.
+        proposal_id: Proposal of `model_id` that the box is or began as; None where there is none.
     """
 
     box_id: str
@@ -74,6 +79,12 @@ class Box:
     annotation_id: str | None = None
     annotator: str | None = None
     created_at: datetime | None = None
+    proposal_id: str | None = None
+
+    @property
+    def certainty(self) -> float:
+        """How surely it is right, 0 to 1: p(correct) of a machine box, 1 where a person stands for it."""
+        return 1.0 if self.source in _OF_PEOPLE or self.p_correct is None else self.p_correct
 
     @property
     def xyxy(self) -> tuple[float, float, float, float]:

@@ -34,6 +34,7 @@ _BOX_FIELDS = [
     *_of_type(pa.float32(), "score", "consistency", "p_correct"),
     *_of_type(pa.string(), "model_id", "annotation_id", "annotator"),
     ("created_at", pa.timestamp("us", tz="UTC")),
+    ("proposal_id", pa.string()),
 ]
 
 SAMPLE_SCHEMA = pa.schema(

@@ -19,9 +19,10 @@ from pipeline.artefacts import (
     Metrics,
     ScoreQuality,
 )
+from pipeline.dataset.blame import Change
 from pipeline.dataset.diff import VersionDiff
 from pipeline.dataset.versions import Version
-from pipeline.records import Fate
+from pipeline.records import Box, Fate
 from pipeline.report.contents import Turn
 
 _SPLITS = ("val", "test")
@@ -72,6 +73,31 @@ def differences(diff: VersionDiff) -> pd.DataFrame:
         for label, number in labels.items()
     ]
     return pd.DataFrame(rows, columns=["of", "change", "which", "label", "number"])
+
+
+def blame(changes: Sequence[Change]) -> pd.DataFrame:
+    """One row per change of an image or a box of it, oldest version first.
+
+    Returns:
+        `version, committed, cycle, reason, change, detail`, then the fields of the box (null for changes of the image)
+        and `seconds`; for no changes the columns alone.
+    """
+    of_box = [field.name for field in fields(Box)]
+    rows = [
+        {
+            "version": change.version.number,
+            "committed": change.version.timestamp,
+            "cycle": change.version.cycle,
+            "reason": change.version.reason,
+            "change": change.change,
+            "detail": change.detail,
+            **{name: getattr(change.box, name, None) for name in of_box},
+            "seconds": change.seconds,
+        }
+        for change in changes
+    ]
+    names = ["version", "committed", "cycle", "reason", "change", "detail", *of_box, "seconds"]
+    return pd.DataFrame(rows, columns=names).astype({"cycle": "Int64"})
 
 
 def samples(table: pa.Table) -> pd.DataFrame:

@@ -136,7 +136,7 @@ def boxes_of(
     boxes: dict[str, list[Box]] = {}
     for row in selection.filter(pc.field("fate") == fate.value).to_pylist():
         corners = {name: row[name] for name in ("x1", "y1", "x2", "y2")}
-        given = {name: row[name] for name in ("label", "score", "consistency", "p_correct", "model_id")}
+        given = {name: row[name] for name in ("label", "score", "consistency", "p_correct", "model_id", "proposal_id")}
         box = Box(box_id=box_id_of(row), source=source, created_at=created_at, **corners, **given)
         boxes.setdefault(row["image_id"], []).append(box)
     return boxes

@@ -63,7 +63,7 @@ def harvest_now(intake: Intake, progress: Progress = silent, full: bool = False)
     Raises:
         RemoteError: The service is down or refuses.
     """
-    settings, log = intake.settings, HarvestLog(intake.settings)
+    settings, log = intake.settings, HarvestLog(Workspace(intake.settings.workspace))
     unfinished = log.unfinished()
     if unfinished is not None:
         summary = replace(intake, again=False).commit(log, unfinished)
@@ -77,7 +77,7 @@ def harvest_now(intake: Intake, progress: Progress = silent, full: bool = False)
 
 def _since_last_cycle(cycle: Cycle) -> CycleHarvest:
     """Sums over the harvests that no earlier cycle has counted."""
-    log, before = HarvestLog(cycle.settings), cycle.before()
+    log, before = HarvestLog(cycle.workspace), cycle.before()
     names = log.finished()
     every = [log.summary(name) for name in names]
     new = every[before.read(CycleHarvest).harvests if before else 0 :]

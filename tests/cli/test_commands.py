@@ -41,6 +41,19 @@ def test_versions_and_differences_as_csv(crosscheck, project):
     assert changed.query("which == 'pool->queued'")["number"].tolist() == [3]
 
 
+def test_an_image_says_what_changed_it(printed, crosscheck, project):
+    queued = printed("versions", "diff", 0, 1)["image_ids"]["states"]["pool->queued"][0]
+    changes = printed("versions", "blame", queued[:12])
+    assert [(change["version"], change["change"]) for change in changes] == [(0, "image added"), (1, "state")]
+    text = crosscheck("versions", "blame", queued, config=project).stdout
+    assert "cycle 0: pseudo-labels and queue" in text
+    table = pd.read_csv(StringIO(crosscheck("versions", "blame", queued, "--csv", config=project).stdout))
+    assert table["detail"].tolist() == ["pool in pool", "pool -> queued"]
+    refused = crosscheck("versions", "blame", queued, "--box", "none", config=project)
+    assert refused.exit_code == 1
+    assert "Expected a box_id of the image, got 'none'" in refused.stderr
+
+
 @pytest.mark.parametrize(("kind", "file"), [("coco", "train.json"), ("yolo", "data.yaml"), ("voc", "*.xml")])
 def test_a_version_is_exported(printed, tmp_path, kind, file):
     written = printed("versions", "export", 0, "--format", kind, "--to", tmp_path)

@@ -2,8 +2,9 @@ import math
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import ArtefactError
@@ -245,3 +246,26 @@ def test_moment_is_kept_to_the_microsecond(store):
     exact = MOMENT.replace(microsecond=123_456)
     commit(store, sample("a", box(created_at=exact)))
     assert store.samples()[0].boxes[0].created_at == exact
+
+
+def test_a_table_of_an_earlier_release_is_read_and_takes_on_new_fields_of_boxes(tmp_path):
+    rows = samples_to_table([sample("a", box(source=Source.PSEUDO, p_correct=0.9)), sample("b", **POOL)])
+    kinds = [field for field in SAMPLE_SCHEMA.field("boxes").type.value_type if field.name != "proposal_id"]
+    older = pa.schema(
+        [f if f.name != "boxes" else pa.field("boxes", pa.list_(pa.struct(kinds))) for f in SAMPLE_SCHEMA]
+    )
+    boxes = [
+        [{name: v for name, v in b.items() if name != "proposal_id"} for b in row] for row in rows["boxes"].to_pylist()
+    ]
+    table = rows.set_column(
+        rows.column_names.index("boxes"), older.field("boxes"), pa.array(boxes, older.field("boxes").type)
+    )
+    write_deltalake(str(tmp_path / "samples"), table.sort_by("image_id"))
+    store = SampleStore(str(tmp_path / "samples"))
+    assert store.table().equals(rows.sort_by("image_id"))
+    commit(store, sample("c", box(proposal_id="p.000")))
+    assert [b.proposal_id for one in store.samples() for b in one.boxes if one.image_id == image_id("c")] == ["p.000"]
+    assert store.table(0).equals(rows.sort_by("image_id"))
+    assert store.restore(0, "back") == 2
+    commit(store, sample("c", box(proposal_id="p.000")), key="again")
+    assert store.by_ids([image_id("c")])[0].boxes[0].proposal_id == "p.000"

@@ -5,7 +5,7 @@ import pytest
 from torchvision.ops import box_iou
 
 from pipeline.boxes import as_boxes, is_valid
-from pipeline.labeling.annotator_noise import claim, draw
+from pipeline.labeling.annotator_noise import claim, deleted, draw
 from tests.builders import box, task
 
 LABELS = ("bolt", "nut", "gear")
@@ -95,3 +95,15 @@ def test_the_same_seed_makes_the_same_mistakes():
 )
 def test_what_a_person_takes_up_from_the_machine(person, machine, expected):
     assert [(str(b.source), b.label, b.xyxy) for b in claim(person, machine, 0.9)] == expected
+
+
+def test_what_is_taken_up_keeps_what_the_machine_said_and_the_rest_is_deleted():
+    said = {"score": 0.4, "consistency": 0.5, "p_correct": 0.7, "model_id": "m1"}
+    shown = [box(0, 0, 100, 70, proposal_id="p.000", **said), box(200, 200, 220, 220, proposal_id="p.001", **said)]
+    drawn_anew = box(120, 0, 180, 60)
+    taken, anew = claim([box(0, 0, 100, 100), drawn_anew], shown, 0.9)
+    assert {name: getattr(taken, name) for name in said} == said
+    assert (taken.proposal_id, str(taken.source)) == ("p.000", "corrected")
+    assert (anew.proposal_id, anew.score, anew.model_id) == (None, None, None)
+    assert deleted([box(0, 0, 100, 100), drawn_anew], shown, 0.9) == (shown[1],)
+    assert deleted([], shown, 0.9) == tuple(shown)

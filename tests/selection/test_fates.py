@@ -174,7 +174,7 @@ def test_boxes_carry_their_evidence():
     (only,) = boxes_of(selection_of(row), Fate.PSEUDO, MOMENT)["i1"]
     assert only == Box(
         box_id=only.box_id, x1=10.0, y1=20.0, x2=50.0, y2=60.0, label="nut", source=Source.PSEUDO, score=0.75,
-        consistency=0.5, p_correct=0.875, model_id="m1", created_at=MOMENT,
+        consistency=0.5, p_correct=0.875, model_id="m1", created_at=MOMENT, proposal_id="p0",
     )  # fmt: skip
 
 

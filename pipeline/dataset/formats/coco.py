@@ -155,6 +155,7 @@ def _box_keys(box: Box, numbers: Mapping[str, int]) -> dict[str, Any]:
         "consistency": box.consistency,
         "p_correct": box.p_correct,
         "model_id": box.model_id,
+        "proposal_id": box.proposal_id,
         "annotation_id": box.annotation_id,
         "annotator": box.annotator,
     }

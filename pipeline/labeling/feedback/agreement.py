@@ -34,6 +34,18 @@ def sources_of(drawn: Sequence[Box], shown: Sequence[Box], accepted_iou: float) 
     ]
 
 
+def begun_as(drawn: Box, machine: Box) -> Box:
+    """A person's box with what the machine said of the box that it began as."""
+    return replace(
+        drawn,
+        score=machine.score,
+        consistency=machine.consistency,
+        p_correct=machine.p_correct,
+        model_id=machine.model_id,
+        proposal_id=machine.proposal_id,
+    )
+
+
 def same_boxes(first: Sequence[Box], second: Sequence[Box], iou: float) -> list[tuple[int, int, float]]:
     """Pair the boxes of two people, one with one, so that the sum of overlaps is greatest.
 

@@ -7,10 +7,13 @@ from collections.abc import Iterator, Sequence
 from pydantic import TypeAdapter
 
 from pipeline.artefacts import HarvestSummary
+from pipeline.dataset.versions import Version
 from pipeline.labeling.backend import Harvest
 from pipeline.records import Answer
-from pipeline.settings import Settings
 from pipeline.workspace import Folder, Workspace
+
+COMMITTED_AS = "harvest "
+"""The key of the version that a harvest makes, before the harvest's name."""
 
 _ANSWERS = "answers.json"
 _HARVEST: TypeAdapter[Harvest] = TypeAdapter(Harvest)
@@ -23,11 +26,11 @@ class HarvestLog:
     next run.
 
     Args:
-        settings: The project.
+        workspace: Of the project.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._folder: Folder = Workspace(settings.workspace).labeling.folder("harvests")
+    def __init__(self, workspace: Workspace) -> None:
+        self._folder: Folder = workspace.labeling.folder("harvests")
 
     def names(self) -> list[str]:
         """All harvests, the unfinished one included."""
@@ -64,6 +67,13 @@ class HarvestLog:
         """Every answer that these harvests read, as often as it was read, the last time last."""
         for name in names:
             yield from self.harvest(name).answers
+
+    def answers_of(self, version: Version, image_id: str) -> list[Answer]:
+        """What people said of an image in the harvest that made a version; nothing where another thing made it."""
+        name = version.key.removeprefix(COMMITTED_AS)
+        if name == version.key or name not in self.names():
+            return []
+        return [answer for answer in self.harvest(name).answers if answer.image_id == image_id]
 
     def watermark(self) -> str | None:
         """How far the last harvest came; None before the first."""

@@ -12,7 +12,7 @@ from pipeline.dataset.store import SampleStore
 from pipeline.labeling.backend import Harvest, LabelingBackend
 from pipeline.labeling.feedback.audit import count_audits
 from pipeline.labeling.feedback.effort import hours_spent, timed_answers
-from pipeline.labeling.feedback.harvests import HarvestLog
+from pipeline.labeling.feedback.harvests import COMMITTED_AS, HarvestLog
 from pipeline.labeling.feedback.merge import MergeResult, merge_answers
 from pipeline.labeling.feedback.replaced_images import replaced_images
 from pipeline.labeling.feedback.retractions import KEPT_BY_RESTORE, deleted_answers, undone_by_restoring
@@ -75,7 +75,7 @@ class Intake:
             version = store.commit(
                 rows,
                 reason=f"harvest of {len(rows)} answered images",
-                key=f"harvest {name}",
+                key=f"{COMMITTED_AS}{name}",
                 cycle=self.cycle,
                 settings_digest=self.settings.digest(),
             )

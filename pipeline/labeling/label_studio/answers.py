@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.labeling.feedback.agreement import sources_of
+from pipeline.labeling.feedback.agreement import begun_as, sources_of
 from pipeline.labeling.label_studio.page import NOTE
-from pipeline.labeling.label_studio.payload import REGION
+from pipeline.labeling.label_studio.payload import REGION, SAID
 from pipeline.labeling.rectangles import read_rectangle
 from pipeline.records import Answer, Box, Region, Source, make_box_id
 
@@ -77,7 +77,7 @@ class Reader:
         sources = self._sources(drawing, shown)
         boxes = [
             replace(box, source=source, annotator=annotator, created_at=created)
-            for box, source in zip(drawing.boxes, sources, strict=True)
+            for box, source in zip(drawing.with_origins(shown), sources, strict=True)
         ]
         answer = Answer(
             image_id=image.image_id,
@@ -92,6 +92,7 @@ class Reader:
             ignore=tuple(drawing.ignore),
             cycle=image.cycle,
             verdicts=() if skipped else _verdicts(drawing, sources, shown),
+            deleted=() if skipped else _deleted(drawing, shown),
         )
         problems = (f"annotation {answer.annotation_id}, {problem}" for problem in drawing.problems)
         return Reading(answer, tuple((image.image_id, problem) for problem in problems))
@@ -118,6 +119,8 @@ class _Image:
     width: int
     height: int
     cycle: int | None
+    model_id: str | None
+    proposals: Mapping[str, Json]
 
     @classmethod
     def of(cls, task: Json) -> _Image | None:
@@ -125,8 +128,26 @@ class _Image:
         image_id, width, height = (data.get(name) for name in ("image_id", "width", "height"))
         if not (isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0):
             return None
-        cycle = data.get("cycle") if isinstance(data.get("cycle"), int) else None
-        return cls(image_id, width, height, cycle) if isinstance(image_id, str) and image_id else None
+        if not (isinstance(image_id, str) and image_id):
+            return None
+        cycle, model_id, stated = (data.get(name) for name in ("cycle", "model_id", "proposals"))
+        return cls(
+            image_id,
+            width,
+            height,
+            cycle if isinstance(cycle, int) else None,
+            model_id if isinstance(model_id, str) and model_id else None,
+            stated if isinstance(stated, Mapping) else {},
+        )
+
+    def proposed(self, name: str, box: Box) -> Box:
+        """The machine's box of a region; tasks of earlier releases do not keep what it said of it."""
+        said = self.proposals.get(name)
+        stated = said if isinstance(said, Mapping) else {}
+        values: dict[str, Any] = {
+            field: stated[field] for field, kind in SAID.items() if isinstance(stated.get(field), kind)
+        }
+        return replace(box, box_id=name, source=Source.PSEUDO, annotation_id=None, model_id=self.model_id, **values)
 
 
 class _Drawing:
@@ -140,6 +161,11 @@ class _Drawing:
         self.repairs: list[str] = []
         self.problems: list[str] = []
         self._image = image
+
+    def with_origins(self, shown: Mapping[str, Box]) -> list[Box]:
+        """The boxes, those that began as one of the machine's with what it said of it."""
+        began = [shown.get(_name(region)) for region in self.regions]
+        return [begun_as(box, machine) if machine else box for box, machine in zip(self.boxes, began, strict=True)]
 
     def add(self, region: Json, labels: frozenset[str]) -> None:
         if region.get("from_name") == NOTE:
@@ -165,6 +191,11 @@ class _Drawing:
         else:
             self.boxes.append(box)
             self.regions.append(region)
+
+
+def _deleted(drawing: _Drawing, shown: Mapping[str, Box]) -> tuple[Box, ...]:
+    kept = {_name(region) for region in drawing.regions}
+    return tuple(box for name, box in shown.items() if name not in kept)
 
 
 def _verdicts(drawing: _Drawing, sources: Sequence[Source], shown: Mapping[str, Box]) -> tuple[tuple[str, str], ...]:
@@ -210,5 +241,5 @@ def _shown_boxes(task: Json, image: _Image) -> dict[str, Box]:
         for region in prediction.get("result") or []:
             box = _box(region, image, "")[0] if region.get("type") == REGION else None
             if box is not None:
-                shown[_name(region)] = box
+                shown[_name(region)] = image.proposed(_name(region), box)
     return shown

@@ -13,6 +13,15 @@ from pipeline.labeling.rectangles import to_percent
 from pipeline.records import Box, Task, TaskKind
 
 REGION = "rectanglelabels"
+_SHARE = (float, int)
+SAID: dict[str, type | tuple[type, ...]] = {
+    "proposal_id": str,
+    "score": _SHARE,
+    "consistency": _SHARE,
+    "p_correct": _SHARE,
+}
+"""What a task keeps of each of the machine's boxes beside its region, and its type; so an answer tells where it comes
+from."""
 
 
 def task_payload(task: Task, address: str) -> dict[str, Any]:
@@ -26,8 +35,9 @@ def task_payload(task: Task, address: str) -> dict[str, Any]:
         address: Where the page finds the image.
 
     Returns:
-        `data` and `predictions`, JSON-safe. The ids of the boxes are the ids of the regions; what is said of an unsure
-        box is a text of the same id. The score of a region is the chance that it is right.
+        `data` and `predictions`, JSON-safe; `data.proposals` has what the machine said of each box, `SAID`. The ids of
+        the boxes are the ids of the regions; what is said of an unsure box is a text of the same id. The score of a
+        region is the chance that it is right.
     """
     shown = task.boxes if task.kind is TaskKind.ASK else ()
     data = {
@@ -40,6 +50,7 @@ def task_payload(task: Task, address: str) -> dict[str, Any]:
         "model_id": task.model_id,
         "width": task.width,
         "height": task.height,
+        "proposals": {box.box_id: {name: getattr(box, name) for name in SAID} for box in shown},
     }
     percent = to_percent(np.array([box.xyxy for box in shown], dtype=np.float64), task.width, task.height)
     regions = [

@@ -20,7 +20,7 @@ _FORMER = "crosscheck: "
 
 _REASON_PX = 420
 _NOISE = [
-    *(f"tasks:data.{name}" for name in ("image_id", "model_id", "width", "height", DISPUTED)),
+    *(f"tasks:data.{name}" for name in ("image_id", "model_id", "width", "height", "proposals", DISPUTED)),
     *("tasks:inner_id", "tasks:annotations_results", "tasks:annotations_ids", "tasks:file_upload", "tasks:updated_by"),
     *("tasks:predictions_score", "tasks:predictions_model_versions", "tasks:predictions_results"),
     *("tasks:storage_filename", "tasks:created_at", "tasks:avg_lead_time", "tasks:draft_exists", "tasks:completed_at"),

@@ -8,11 +8,14 @@ from pipeline.labeling.label_studio.payload import task_payload
 from tests.builders import box, image_id, task
 
 READER = Reader(frozenset({"bolt", "nut"}), accepted_iou=0.9, people={1: "ann@example.com"})
-MACHINE = (box(32, 24, 96, 96, score=0.6), box(160, 120, 240, 200, "nut", score=0.3))
+MACHINE = (
+    box(32, 24, 96, 96, score=0.6, consistency=0.5, p_correct=0.9, proposal_id="p.000"),
+    box(160, 120, 240, 200, "nut", score=0.3, proposal_id="p.001"),
+)
 
 
 def pushed(*annotations, **data):
-    sent = task_payload(task("one", *MACHINE), "/a.jpg")
+    sent = task_payload(task("one", *MACHINE, model_id="m3"), "/a.jpg")
     return {"id": 17, **sent, "data": {**sent["data"], **data}, "annotations": list(annotations)}
 
 
@@ -94,7 +97,36 @@ def test_source_of_a_box(drawn, source):
     assert str(found.source) == source
     assert (found.annotation_id, found.annotator) == ("5", "ann@example.com")
     assert found.created_at == datetime(2026, 1, 2, 3, 4, 5, 6, UTC)
-    assert (found.score, found.model_id) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "expected"),
+    [
+        (region(0), ("p.000", 0.6, 0.5, 0.9, "m3")),
+        (region(1, x=10.0), ("p.001", 0.3, None, None, "m3")),
+        (region(), (None, None, None, None, None)),
+    ],
+)
+def test_a_box_keeps_what_the_machine_said_of_the_one_it_began_as(drawn, expected):
+    (found,) = read(drawn).answer.boxes
+    assert (found.proposal_id, found.score, found.consistency, found.p_correct, found.model_id) == expected
+
+
+def test_machine_boxes_that_a_person_deletes_are_told():
+    (gone,) = read(region(0)).answer.deleted
+    assert (gone.box_id, gone.label, gone.proposal_id, gone.score) == (MACHINE[1].box_id, "nut", "p.001", 0.3)
+    assert gone.xyxy == pytest.approx(MACHINE[1].xyxy)
+    assert read(region(0), region(1)).answer.deleted == ()
+    assert read(region(0), was_cancelled=True).answer.deleted == ()
+
+
+@pytest.mark.parametrize(
+    "proposals", [None, [], "x", {"p": 3}, {MACHINE[0].box_id: {"score": "high", "p_correct": None}}]
+)
+def test_a_task_of_an_earlier_release_or_changed_by_hand_is_read_without_what_the_machine_said(proposals):
+    (reading,) = READER.read(pushed(annotation(region(0)), proposals=proposals, model_id=None))
+    (found,) = reading.answer.boxes
+    assert (str(found.source), found.proposal_id, found.score, found.model_id) == ("accepted", None, None, None)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pipeline.errors import RemoteError
 from pipeline.labeling.feedback.harvests import HarvestLog
 from pipeline.labeling.feedback.intake import Intake
 from pipeline.stages.harvest import harvest_now
+from pipeline.workspace import Workspace
 from tests.builders import box, image_id
 from tests.labeling.label_studio.proxy import Fault, proxied
 from tests.labeling.label_studio.test_outcomes import Project
@@ -82,7 +83,7 @@ def test_a_fault_that_lasts_ends_in_one_message_and_nothing_half_written(desk, p
     assert str(caught.value).startswith(f"Label Studio at {proxy.url}: could not list tasks")
     listings = sum("/api/tasks/" in request for request in proxy.requests)
     assert listings == (1 if do in {401, 403} else 5)
-    assert (project.store.version(), HarvestLog(project.settings).names()) == (before, [])
+    assert (project.store.version(), HarvestLog(Workspace(project.settings.workspace)).names()) == (before, [])
     with pytest.raises(RemoteError, match=message):
         backend.push([desk.task("new", box(score=0.5))])
     assert len(desk.tasks(people[0])) == 1

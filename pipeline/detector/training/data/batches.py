@@ -104,7 +104,7 @@ class TrainingImages:
             image.pixels,
             scale(as_boxes([box.xyxy for box in sample.boxes]), width / sample.width, height / sample.height),
             torch.tensor([self._number[box.label] for box in sample.boxes], dtype=torch.int64),
-            torch.tensor([1.0 if box.p_correct is None else box.p_correct for box in sample.boxes]),
+            torch.tensor([box.certainty for box in sample.boxes]),
             scale(as_boxes([region.xyxy for region in sample.ignore]), width / sample.width, height / sample.height),
         )
         if image.pixels.nbytes <= self._room:

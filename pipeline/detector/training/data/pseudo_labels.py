@@ -90,7 +90,7 @@ def _likeliest(boxes: list[Box], most: int) -> list[Box]:
 
 def _certainty(box: Box) -> tuple[float, str]:
     """Sorts the likeliest first; ids settle ties."""
-    return (-(1.0 if box.p_correct is None else box.p_correct), box.box_id)
+    return (-box.certainty, box.box_id)
 
 
 def _bounded(sample: Sample, kept: set[str], settings: TrainingSettings) -> Sample:

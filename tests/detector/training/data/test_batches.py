@@ -12,7 +12,7 @@ from pipeline.detector.inference.stream import FILL
 from pipeline.detector.training.data.batches import batches, collate
 from pipeline.detector.training.data.mixup import mixup
 from pipeline.errors import DataError
-from pipeline.records import Region, State
+from pipeline.records import Region, Source, State
 from pipeline.settings import (
     AugmentSettings,
     MixupSettings,
@@ -44,8 +44,9 @@ def test_a_label_that_is_not_known(tmp_path):
 
 def test_a_image_becomes_input_and_target(tmp_path):
     """128 x 96 to 64 x 48: everything halves, and the input is filled up to a multiple of 32."""
-    machine = box(20, 10, 60, 50, "nut", p_correct=0.7)
-    person = box(64, 48, 128, 96, "bolt")
+    machine = box(20, 10, 60, 50, "nut", source=Source.SOFT, p_correct=0.7)
+    # What a person accepted counts fully, whatever the machine had thought of it.
+    person = box(64, 48, 128, 96, "bolt", source=Source.ACCEPTED, p_correct=0.6)
     region = Region(0, 0, 128, 40, "unsure")
     one = painted(tmp_path, "one", machine, person, size=(128, 96), ignore=(region,))
     batch = plan([one], training(batch_size=1))[0]
