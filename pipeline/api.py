@@ -15,6 +15,8 @@ from pipeline.artefacts import Calibration, Certificates, CycleEnd, Recall, Stan
 from pipeline.cycle import Cycle, load_cycle
 from pipeline.dataset.diff import diff_versions
 from pipeline.dataset.store import SampleStore
+from pipeline.dataset.tags import read_tags
+from pipeline.detector.models.dataset_versions import version_named
 from pipeline.detector.models.registry import champion_id, list_models
 from pipeline.errors import ArtefactError
 from pipeline.labeling.feedback.provenance import blame_image
@@ -70,7 +72,15 @@ class Workspace:
 
     def versions(self) -> pd.DataFrame:
         """One row per dataset version, with what it holds; see `frames.versions`."""
-        return frames.versions(self.store.history())
+        return frames.versions(self.store.history(), read_tags(self.folder))
+
+    def version(self, name: str) -> int:
+        """Number of the version with a tag; `champion` is what the model in use learnt from.
+
+        Raises:
+            ArtefactError: Nothing is called so.
+        """
+        return version_named(self.folder, name)
 
     def diff(self, old: int, new: int) -> pd.DataFrame:
         """What changed between two versions, one row per kind of change; see `frames.differences`."""

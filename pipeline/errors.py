@@ -39,6 +39,10 @@ class ArtefactError(PipelineError):
     """An artefact of an earlier stage that is missing, damaged or belongs to another model or settings."""
 
 
+class RowsGoneError(ArtefactError):
+    """A dataset version whose rows were removed to make room; the history still names it."""
+
+
 class RemoteError(PipelineError):
     """A remote service (Label Studio, object storage) that is down or refuses a request."""
 

@@ -217,6 +217,10 @@ class Folder:
         except (pa.ArrowException, OSError) as fault:
             raise ArtefactError(f"{self.path(name)}: expected parquet, got {fault}. Remove it, run again.") from fault
 
+    def size(self, name: str) -> int:
+        """Bytes of a file."""
+        return int(self._files.size(self.path(name)))
+
     def remove(self, name: str) -> None:
         """Remove a file, or a folder with all that it holds; nothing happens where there is none."""
         if self.exists(name):

@@ -27,12 +27,15 @@ from pipeline.records import Split
 if TYPE_CHECKING:
     from pipeline.dataset.blame import Change
     from pipeline.dataset.store import SampleStore
+    from pipeline.dataset.tags import Tags
     from pipeline.dataset.versions import Version
     from pipeline.settings import Settings
 
-Number = Annotated[int, typer.Argument(help="Version number, see `crosscheck versions list`.", min=0)]
+Named = Annotated[
+    str, typer.Argument(help="Version number, tag, `latest`, or `champion`: what the model in use learnt from.")
+]
 
-app = typer.Typer(no_args_is_help=True, help="List, show, compare, explain, export and restore dataset versions.")
+app = typer.Typer(no_args_is_help=True, help="List, show, tag, compare, explain, export and restore dataset versions.")
 
 
 def _store(settings: Settings) -> SampleStore:
@@ -40,6 +43,24 @@ def _store(settings: Settings) -> SampleStore:
     from pipeline.workspace import Workspace
 
     return SampleStore(Workspace(settings.workspace).samples_uri)
+
+
+def _number(settings: Settings, name: str) -> int:
+    from pipeline.detector.models.dataset_versions import version_named
+    from pipeline.workspace import Workspace
+
+    return version_named(Workspace(settings.workspace), name)
+
+
+def _tags(settings: Settings) -> Tags:
+    """Names that people gave, and `champion`."""
+    from pipeline.dataset.tags import CHAMPION, Tags, read_tags
+    from pipeline.detector.models.dataset_versions import champion_version
+    from pipeline.workspace import Workspace
+
+    workspace = Workspace(settings.workspace)
+    champion = champion_version(workspace)
+    return Tags({**read_tags(workspace).versions, **({} if champion is None else {CHAMPION: champion})})
 
 
 @app.command("list")
@@ -51,35 +72,39 @@ def list_(
     as_csv: AsCsv = False,
 ) -> None:
     """List every version: when, why, by which cycle and model, and what it holds."""
-    history = _store(settings_from(config, overrides)).history()
+    settings = settings_from(config, overrides)
+    history, tags = _store(settings).history(), _tags(settings)
     if as_csv:
         from pipeline.report.frames import versions
 
-        show_csv(versions(history))
+        show_csv(versions(history, tags))
     elif as_json:
-        output([asdict(version) for version in history], True)
+        output([{**asdict(version), "tags": tags.of(version.number)} for version in history], True)
     else:
-        columns = ["version", "committed (UTC)", "why", "model", "images", "boxes"]
-        show_table("Dataset versions", columns, [_row(version) for version in history])
+        columns = ["version", "tags", "committed (UTC)", "why", "model", "images", "boxes"]
+        show_table("Dataset versions", columns, [_row(version, tags) for version in history])
 
 
 @app.command()
 @explained
-def show(
-    version: Number, config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: AsJson = False
-) -> None:
+def show(version: Named, config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Show what one version holds and how it came about."""
     from pipeline.errors import ArtefactError
 
-    history = {each.number: each for each in _store(settings_from(config, overrides)).history()}
-    if version not in history:
-        raise ArtefactError(f"Expected a dataset version from 0 to {max(history)}, got {version}.")
-    chosen = history[version]
-    origin = {name: getattr(chosen, name) for name in ("parent", "cycle", "model_id", "settings_digest")}
+    settings = settings_from(config, overrides)
+    number = _number(settings, version)
+    history = {each.number: each for each in _store(settings).history()}
+    if number not in history:
+        raise ArtefactError(f"Expected a dataset version from 0 to {max(history)}, got {number}.")
+    chosen, tags = history[number], _tags(settings).of(number)
+    origin = {
+        name: getattr(chosen, name) for name in ("parent", "cycle", "model_id", "settings_digest", "code_version")
+    }
     output(
-        asdict(chosen),
+        {**asdict(chosen), "tags": tags},
         as_json,
-        f"Version {version}, committed {chosen.timestamp:%Y-%m-%d %H:%M} UTC: {chosen.reason}",
+        f"Version {number}, committed {chosen.timestamp:%Y-%m-%d %H:%M} UTC: {chosen.why}",
+        *([f"tags: {', '.join(tags)}"] if tags else []),
         *(f"{kind}: {_counts(counts)}" for kind, counts in chosen.counts.items()),
         *(f"{name}: {value}" for name, value in origin.items() if value not in {None, ""}),
     )
@@ -88,8 +113,8 @@ def show(
 @app.command()
 @explained
 def diff(
-    old: Number,
-    new: Number,
+    old: Named,
+    new: Named,
     config: Config = DEFAULT_CONFIG,
     overrides: Overrides = None,
     as_json: AsJson = False,
@@ -98,8 +123,9 @@ def diff(
     """Show what changed between two versions: images by state, boxes by source and label."""
     from pipeline.dataset.diff import diff_versions
 
-    store = _store(settings_from(config, overrides))
-    changes = diff_versions(store.table(old), store.table(new))
+    settings = settings_from(config, overrides)
+    store = _store(settings)
+    changes = diff_versions(store.table(_number(settings, old)), store.table(_number(settings, new)))
     if as_csv:
         from pipeline.report.frames import differences
 
@@ -143,7 +169,7 @@ def blame(
 @app.command()
 @explained
 def export(
-    version: Number,
+    version: Named,
     folder: Annotated[Path, typer.Option("--to", help="Folder to write to.")],
     format_: Annotated[Literal["coco", "yolo", "voc"], typer.Option("--format", help="coco, yolo or voc.")] = "coco",
     pseudo: Annotated[bool, typer.Option("--pseudo", help="With pseudo-labelled images.")] = False,
@@ -161,7 +187,7 @@ def export(
     settings = settings_from(config, overrides)
     written = write(
         _store(settings),
-        version,
+        _number(settings, version),
         format_,
         Folder(folder.resolve()),
         settings.data.labels,
@@ -177,7 +203,7 @@ def export(
 @app.command()
 @explained
 def restore(
-    version: Number,
+    version: Named,
     reason: Annotated[str, typer.Option(help="Why; kept in the history.")] = "restored by hand",
     config: Config = DEFAULT_CONFIG,
     overrides: Overrides = None,
@@ -188,17 +214,72 @@ def restore(
 
     settings = settings_from(config, overrides)
     with only_one(settings):
-        made = _store(settings).restore(version, reason)
+        number = _number(settings, version)
+        made = _store(settings).restore(number, reason)
     output(
-        {"version": made, "restored": version},
+        {"version": made, "restored": number},
         as_json,
-        f"Version {made} holds the rows of version {version}.",
+        f"Version {made} holds the rows of version {number}.",
         "Answers harvested since then stay out of it; `crosscheck harvest --full --again` takes them in.",
     )
 
 
+@app.command()
+@explained
+def tag(
+    version: Named,
+    name: Annotated[str, typer.Argument(help="A letter, then letters, digits, '.', '-' and '_'.")],
+    move: Annotated[bool, typer.Option("--move", help="Take the name from the version that has it.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the name away from the version.")] = False,
+    config: Config = DEFAULT_CONFIG,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give a version a name that every command takes for its number; `vacuum` keeps versions that have one."""
+    from pipeline.cycle import only_one
+    from pipeline.dataset.tags import remove_tag, tag_version
+    from pipeline.errors import ArtefactError
+    from pipeline.workspace import Workspace
+
+    settings = settings_from(config, overrides)
+    with only_one(settings):
+        number, latest = _number(settings, version), _store(settings).version()
+        if number > latest:
+            raise ArtefactError(f"Expected a dataset version from 0 to {latest}, got {number}.")
+        if remove:
+            remove_tag(Workspace(settings.workspace), name)
+        else:
+            tag_version(Workspace(settings.workspace), name, number, move)
+    values = {"tag": name, "version": None if remove else number}
+    output(values, as_json, f"Nothing is called {name} any more." if remove else f"Version {number} is {name}.")
+
+
+@app.command()
+@explained
+def vacuum(
+    keep: Annotated[int, typer.Option(help="So many of the newest versions stay.", min=1)] = 10,
+    apply: Annotated[bool, typer.Option("--apply", help="Remove; otherwise only show what would go.")] = False,
+    config: Config = DEFAULT_CONFIG,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove the rows of old versions that have no tag and that no model learnt from; the history stays."""
+    from pipeline.stages.vacuum import vacuum as make_room
+
+    gone = make_room(settings_from(config, overrides), keep, apply=apply)
+    names = ", ".join(map(str, gone.versions)) or "no version"
+    did = "Removed" if apply else "Would remove"
+    hint = (
+        []
+        if apply or not gone.versions
+        else ["--apply removes them; they cannot be restored, compared or exported then."]
+    )
+    values = {"versions": gone.versions, "bytes": gone.size, "applied": apply}
+    output(values, as_json, f"{did} the rows of {names} ({gone.size / 1e6:.1f} MB).", *hint)
+
+
 def _change_row(change: Change) -> tuple[object, ...]:
-    start = (change.version.number, change.version.reason, change.change)
+    start = (change.version.number, change.version.why, change.change)
     box = change.box
     if box is None:
         return (*start, "", "", "", "", "", change.detail)
@@ -214,9 +295,10 @@ def _change_row(change: Change) -> tuple[object, ...]:
     return (*start, place, " ".join(filter(None, people)), *measured, box.proposal_id, told)
 
 
-def _row(version: Version) -> tuple[object, ...]:
+def _row(version: Version, tags: Tags) -> tuple[object, ...]:
     committed, images = f"{version.timestamp:%Y-%m-%d %H:%M}", _counts(version.counts.get("images", {}))
-    return (version.number, committed, version.reason, version.model_id, images, version.count("boxes"))
+    named = " ".join(tags.of(version.number))
+    return (version.number, named, committed, version.why, version.model_id, images, version.count("boxes"))
 
 
 def _counts(counts: dict[str, int]) -> str:

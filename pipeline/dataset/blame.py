@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from pipeline.dataset.store import SampleStore
 from pipeline.dataset.versions import Version
-from pipeline.errors import DataError
+from pipeline.errors import DataError, RowsGoneError
 from pipeline.records import Answer, Box, Sample
 
 Answers = Callable[[Version], Sequence[Answer]]
@@ -49,7 +49,10 @@ def find_image(store: SampleStore, name: str) -> str:
         DataError: No image, or more than one, is called so.
     """
     for version in reversed(store.history()):
-        table = store.table(version.number, ["image_id", "uri"])
+        try:
+            table = store.table(version.number, ["image_id", "uri"])
+        except RowsGoneError:
+            continue
         begins = pc.starts_with(table["image_id"], name)
         called = pc.or_(pc.equal(table["uri"], name), pc.ends_with(table["uri"], f"/{name.lstrip('/')}"))
         found = table.filter(pc.or_(begins, called)).to_pylist() if name else []
@@ -72,12 +75,16 @@ def blame(store: SampleStore, image_id: str, answers: Answers = lambda _: ()) ->
         answers: Tells which proposals people deleted, and how long they took.
 
     Returns:
-        Changes, oldest version first; none for an image that no version holds.
+        Changes, oldest version first; none for an image that no version holds. What versions changed whose rows were
+        removed is told of the next version that can be read.
     """
     changes: list[Change] = []
     before: Sample | None = None
     for version in store.history():
-        after = next(iter(store.by_ids([image_id], version.number)), None)
+        try:
+            after = next(iter(store.by_ids([image_id], version.number)), None)
+        except RowsGoneError:
+            continue
         if after != before:
             changes += _changes(version, before, after, answers(version))
         before = after

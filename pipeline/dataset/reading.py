@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pds
 
-from pipeline.errors import ArtefactError
+from pipeline.errors import ArtefactError, RowsGoneError
 from pipeline.records import SAMPLE_SCHEMA, Split, State
 
 
@@ -45,7 +45,8 @@ def pieces(dataset: pds.Dataset, columns: Sequence[str], rows: pc.Expression | N
         Tables with these columns in the order of `image_id`; they may be empty.
 
     Raises:
-        ArtefactError: The rows are not in order, or a file is gone.
+        ArtefactError: The rows are not in order.
+        RowsGoneError: A file is gone.
     """
     names = list(dict.fromkeys(["image_id", *columns]))
     last = pa.scalar("")
@@ -62,7 +63,7 @@ def pieces(dataset: pds.Dataset, columns: Sequence[str], rows: pc.Expression | N
                 last = ids[-1]
                 yield _as_now(piece.select(columns))
     except FileNotFoundError as fault:
-        raise ArtefactError(f"{name}: its file is gone (vacuumed or deleted). Restore another version.") from fault
+        raise RowsGoneError(f"{name}: its file is gone (vacuumed or deleted). Name another version.") from fault
 
 
 def _as_now(table: pa.Table) -> pa.Table:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,10 +20,11 @@ import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
+from pipeline.dataset.code_version import code_version
 from pipeline.dataset.reading import condition, pieces, rebatched
 from pipeline.dataset.validity import require_valid
 from pipeline.dataset.versions import Version, count_rows, standing_versions
-from pipeline.errors import ArtefactError
+from pipeline.errors import ArtefactError, RowsGoneError
 from pipeline.records import (
     SAMPLE_SCHEMA,
     Sample,
@@ -32,6 +34,7 @@ from pipeline.records import (
     samples_from_table,
     samples_to_table,
 )
+from pipeline.workspace import Folder
 
 MINED_STATES = (State.POOL, State.PSEUDO, State.QUEUED)
 """Images of the pool that nobody has answered or declined."""
@@ -43,6 +46,19 @@ _KEEP_FOR_GOOD = {
     "delta.deletedFileRetentionDuration": "interval 36500 days",
     "delta.enableExpiredLogCleanup": "false",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What a removal of rows takes away.
+
+    Attributes:
+        versions: Versions that cannot be read afterwards.
+        size: Bytes of their files, and of files that a killed commit left behind.
+    """
+
+    versions: tuple[int, ...]
+    size: int
 
 
 class SampleStore:
@@ -136,17 +152,44 @@ class SampleStore:
 
         Raises:
             ArtefactError: There is no such version, or somebody else committed at the same time.
+            RowsGoneError: Its rows were removed.
         """
-        self._open(version)
+        wanted = _files(self._open(version))
         table = self._open()
         versions = _history(table)
         latest = versions[-1]
         if version in {latest.number, latest.restored}:
             return latest.number
+        if not wanted <= set(Folder(self._uri).names()):
+            raise RowsGoneError(f"{self._uri}, version {version}: its file is gone (vacuumed or deleted).")
         metadata = {"reason": reason, "restored": version, "counts": versions[version].counts}
         with _conflicts_explained(self._uri):
             table.restore(version, commit_properties=_properties(latest.number, metadata))
         return latest.number + 1
+
+    def remove_rows(self, kept: Collection[int], *, apply: bool) -> Removal:
+        """Remove the files of all versions but some; the history keeps naming them, and their rows cannot be read.
+
+        Args:
+            kept: Versions that stay readable; the latest one always does.
+            apply: Remove; otherwise only tell what would go.
+
+        Returns:
+            What goes, or went.
+
+        Raises:
+            ArtefactError: There is no table, or no such version.
+        """
+        latest = self.version()
+        files = {number: _files(self._open(number)) for number in range(latest + 1)}
+        used = set().union(*(files[number] for number in {*kept, latest}))
+        folder = Folder(self._uri)
+        there = {name for name in folder.names() if name.endswith(".parquet")}
+        gone = tuple(number for number, names in files.items() if not names <= used and names & there)
+        size = sum(folder.size(name) for name in there - used)
+        for name in sorted(there - used) if apply else ():
+            folder.remove(name)
+        return Removal(gone, size)
 
     def table(
         self,
@@ -266,13 +309,18 @@ class SampleStore:
         return table
 
 
+def _files(table: DeltaTable) -> set[str]:
+    return {uri.rsplit("/", 1)[-1] for uri in table.file_uris()}
+
+
 def _read(table: DeltaTable, columns: Sequence[str], rows: pc.Expression | None) -> Iterator[pa.Table]:
     return pieces(table.to_pyarrow_dataset(), columns, rows, f"{table.table_uri}, version {table.version()}")
 
 
 def _properties(parent: int | None, metadata: dict[str, Any]) -> CommitProperties:
     # Without retries a commit that meets another one fails: its counts and rows were made from an older version.
-    content = json.loads(json.dumps({"parent": parent, **metadata}, allow_nan=False))
+    made = {"parent": parent, "code_version": code_version(), **metadata}
+    content = json.loads(json.dumps(made, allow_nan=False))
     return CommitProperties(custom_metadata={_METADATA_KEY: content}, max_commit_retries=0)
 
 

@@ -32,6 +32,7 @@ class Version:
         counts: What it holds.
         details: Whatever else its maker wanted to be kept, JSON.
         restored: The version whose rows it brought back; None for ordinary commits.
+        code_version: Release and commit of the code that made it; empty where an earlier release did.
     """
 
     number: int
@@ -45,6 +46,12 @@ class Version:
     counts: Counts = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
     restored: int | None = None
+    code_version: str = ""
+
+    @property
+    def why(self) -> str:
+        """The reason; for a restore with the version whose rows are back."""
+        return self.reason if self.restored is None else f"{self.reason} (rows of version {self.restored})"
 
     def count(self, group: str, name: str | None = None) -> int:
         """Number of things of one name in a group of `counts`, or of all of them; 0 where not counted."""

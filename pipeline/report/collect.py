@@ -30,7 +30,7 @@ from pipeline.cycle import SETTINGS, Cycle
 from pipeline.dataset.diff import ChangeCounts, diff_versions
 from pipeline.dataset.versions import Version
 from pipeline.detector.models.registry import load_card
-from pipeline.errors import ArtefactError
+from pipeline.errors import ArtefactError, RowsGoneError
 from pipeline.records import ImportIssue, State
 from pipeline.report.contents import CycleContents, Turn
 from pipeline.report.data_tables import count_boxes
@@ -126,12 +126,15 @@ def _turn(cycle: Cycle) -> Turn:
 
 
 def _change(cycle: Cycle, version: Version) -> ChangeCounts | None:
-    """What a version changed; worked out once, since versions never do."""
+    """What a version changed; worked out once, since versions never do. None for the first, and where rows are gone."""
     if version.parent is None:
         return None
     kept, name = cycle.workspace.folder("diffs"), f"{version.number:06d}.json"
     if not kept.exists(name):
-        diff = diff_versions(cycle.store.table(version.parent), cycle.store.table(version.number))
+        try:
+            diff = diff_versions(cycle.store.table(version.parent), cycle.store.table(version.number))
+        except RowsGoneError:
+            return None
         kept.write_record(name, diff.counts())
     return kept.read_record(name, ChangeCounts)
 

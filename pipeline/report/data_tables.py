@@ -161,7 +161,7 @@ def _version_row(version: Version, change: ChangeCounts | None) -> tuple[Cell, .
     return (
         str(version.number),
         moment(version.timestamp),
-        version.reason,
+        version.why,
         moved(change) or "none",
         _boxes(change.added, change.added_labels) if change else NOTHING,
         _boxes(change.removed, change.removed_labels) if change else NOTHING,

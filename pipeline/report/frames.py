@@ -21,6 +21,7 @@ from pipeline.artefacts import (
 )
 from pipeline.dataset.blame import Change
 from pipeline.dataset.diff import VersionDiff
+from pipeline.dataset.tags import Tags
 from pipeline.dataset.versions import Version
 from pipeline.records import Box, Fate
 from pipeline.report.contents import Turn
@@ -30,12 +31,13 @@ _COUNTED = {"images", "splits", "boxes", "labels"}
 """Groups of `Version.counts`."""
 
 
-def versions(history: Sequence[Version]) -> pd.DataFrame:
+def versions(history: Sequence[Version], tags: Tags | None = None) -> pd.DataFrame:
     """One row per dataset version, ascending.
 
     Returns:
-        `version, parent, committed, reason, cycle, model_id, restored` and the counts as columns `images_pool`,
-        `splits_train`, `boxes_human`, `labels_bolt` and so on, 0 where a version has none.
+        `version, parent, committed, reason, cycle, model_id, settings_digest, code_version, restored, tags` (with
+        spaces between) and the counts as columns `images_pool`, `splits_train`, `boxes_human`, `labels_bolt` and so on,
+        0 where a version has none.
     """
     rows = [
         {
@@ -45,7 +47,10 @@ def versions(history: Sequence[Version]) -> pd.DataFrame:
             "reason": version.reason,
             "cycle": version.cycle,
             "model_id": version.model_id,
+            "settings_digest": version.settings_digest,
+            "code_version": version.code_version,
             "restored": version.restored,
+            "tags": " ".join(tags.of(version.number)) if tags else "",
             **{f"{group}_{name}": n for group, counts in version.counts.items() for name, n in counts.items()},
         }
         for version in history
@@ -88,7 +93,7 @@ def blame(changes: Sequence[Change]) -> pd.DataFrame:
             "version": change.version.number,
             "committed": change.version.timestamp,
             "cycle": change.version.cycle,
-            "reason": change.version.reason,
+            "reason": change.version.why,
             "change": change.change,
             "detail": change.detail,
             **{name: getattr(change.box, name, None) for name in of_box},

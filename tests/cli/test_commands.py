@@ -41,6 +41,38 @@ def test_versions_and_differences_as_csv(crosscheck, project):
     assert changed.query("which == 'pool->queued'")["number"].tolist() == [3]
 
 
+def test_a_version_is_named_by_number_tag_or_champion(printed, crosscheck, project):
+    assert printed("versions", "tag", 1, "release-3") == {"tag": "release-3", "version": 1}
+    assert printed("versions", "show", "release-3")["number"] == 1
+    assert printed("versions", "show", "champion")["number"] == 0
+    assert "tags: champion" in crosscheck("versions", "show", 0, config=project).stdout
+    assert [version["tags"] for version in printed("versions", "list")[:2]] == [["champion"], ["release-3"]]
+    assert printed("versions", "diff", "champion", "release-3") == printed("versions", "diff", 0, 1)
+    refused = crosscheck("versions", "show", "release-4", config=project)
+    assert refused.exit_code == 1
+    expected = "one of the tags latest, champion, release-3, got 'release-4'"
+    assert expected in refused.stderr
+    for arguments, message in [
+        ((0, "release-3"), "release-3 is version 1. --move takes it"),
+        ((0, "champion"), "which move by themselves, got 'champion'"),
+        ((99, "x"), "Expected a dataset version from 0 to"),
+        ((0, "3.1"), "got '3.1'"),
+    ]:
+        refused = crosscheck("versions", "tag", *arguments, config=project)
+        assert refused.exit_code == 1
+        assert message in refused.stderr
+    assert printed("versions", "tag", 0, "release-3", "--move")["version"] == 0
+    assert printed("versions", "tag", 0, "release-3", "--remove")["version"] is None
+    assert [version["tags"] for version in printed("versions", "list")[:2]] == [["champion"], []]
+
+
+def test_every_version_says_by_which_code_and_settings_it_was_made(printed):
+    versions = printed("versions", "list")[:2]
+    assert all(version["code_version"].startswith("0.1.0") for version in versions)
+    assert len({version["settings_digest"] for version in versions}) == 1
+    assert [version["parent"] for version in versions] == [None, 0]
+
+
 def test_an_image_says_what_changed_it(printed, crosscheck, project):
     queued = printed("versions", "diff", 0, 1)["image_ids"]["states"]["pool->queued"][0]
     changes = printed("versions", "blame", queued[:12])
@@ -61,12 +93,13 @@ def test_a_version_is_exported(printed, tmp_path, kind, file):
     assert list(tmp_path.rglob(file))
 
 
-def test_a_version_is_restored_as_a_new_one(printed):
+def test_a_version_is_restored_as_a_new_one(printed, crosscheck, project):
     before = printed("versions", "list")
     made = printed("versions", "restore", 0, "--reason", "a test")
     after = printed("versions", "list")
     assert made == {"version": len(before), "restored": 0}
     assert [version["reason"] for version in after[len(before) :]] == ["a test"]
+    assert "a test (rows of version 0)" in crosscheck("versions", "list", config=project).stdout
     assert after[-1]["counts"] == before[0]["counts"]
     printed("versions", "restore", len(before) - 1)
 

@@ -39,7 +39,7 @@ ALL = dict(walk(ROOT))
 
 def test_the_commands():
     assert tuple(sorted(ROOT.commands)) == COMMANDS
-    assert sorted(ALL["versions",].commands) == ["blame", "diff", "export", "list", "restore", "show"]
+    assert sorted(ALL["versions",].commands) == ["blame", "diff", "export", "list", "restore", "show", "tag", "vacuum"]
     assert sorted(ALL["bench",].commands) == [
         "ablation",
         "calibration",
