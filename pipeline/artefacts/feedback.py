@@ -157,6 +157,30 @@ class TimeSaved:
 
 
 @dataclass(frozen=True, slots=True)
+class PricedAnswers:
+    """What answers take by the settings `labeling.seconds`, as they were given and had nothing been shown.
+
+    Attributes:
+        images: Answered images on which people saw machine boxes.
+        with_boxes_s: Seconds to correct them and to draw what is missing.
+        without_boxes_s: Seconds to draw every object.
+    """
+
+    images: int = 0
+    with_boxes_s: float = 0.0
+    without_boxes_s: float = 0.0
+
+    def __add__(self, other: PricedAnswers) -> PricedAnswers:
+        """Sums, number by number."""
+        return PricedAnswers(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+
+    @property
+    def boxes_cost_time(self) -> bool:
+        """Whether drawing everything would have been quicker."""
+        return self.with_boxes_s > self.without_boxes_s
+
+
+@dataclass(frozen=True, slots=True)
 class HarvestSummary:
     """What one harvest took in; kept beside its answers, numbered over the whole project.
 
@@ -167,6 +191,7 @@ class HarvestSummary:
         boxes: Boxes in the answers, by source.
         hours: Time that people spent; None where unknown.
         timed: Answers that state their time.
+        priced: What the answers take by the settings, with the machine's boxes and without.
         agreements: How far the last two people agree, 0 to 1, for each image that several answered.
         asked_again: Images that were opened for one person more.
         annotators: Images answered, by person.
@@ -186,6 +211,7 @@ class HarvestSummary:
     boxes: Mapping[str, int] = field(default_factory=dict)
     hours: float | None = None
     timed: TimedAnswers = field(default_factory=TimedAnswers)
+    priced: PricedAnswers = field(default_factory=PricedAnswers)
     agreements: tuple[float, ...] = ()
     asked_again: int = 0
     annotators: Mapping[str, int] = field(default_factory=dict)
@@ -202,6 +228,7 @@ class CycleHarvest(StageRecord):
 
     Attributes:
         saved: What the machine's boxes saved of people's time.
+        priced: What the answers take by the settings, with the machine's boxes and without.
         acceptance: How people treat the machine's boxes, in all answers so far.
         harvests: Harvests of the project so far.
     """
@@ -220,6 +247,7 @@ class CycleHarvest(StageRecord):
     audits: Mapping[int, Audits] = field(default_factory=dict)
     notes: tuple[tuple[str, str], ...] = ()
     saved: TimeSaved = field(default_factory=TimeSaved)
+    priced: PricedAnswers = field(default_factory=PricedAnswers)
     acceptance: Acceptance = field(default_factory=Acceptance)
     harvests: int = 0
 

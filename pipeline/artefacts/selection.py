@@ -11,13 +11,20 @@ from pipeline.artefacts.stage import StageRecord
 
 @dataclass(frozen=True, kw_only=True)
 class Decision(StageRecord):
-    """What was decided, before it is committed: images that wait for people, and proposals by fate."""
+    """What was decided, before it is committed.
+
+    Attributes:
+        waiting: Images that wait for people.
+        fates: Proposals by fate.
+        shown_from: People see the boxes of a higher p(correct); None: no box, as showing one would not save time.
+    """
 
     FILE: ClassVar[str] = "decision.json"
     MADE_BY: ClassVar[str] = "crosscheck mine"
 
     waiting: int
     fates: Mapping[str, int] = field(default_factory=dict)
+    shown_from: float | None = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

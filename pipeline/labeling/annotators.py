@@ -56,12 +56,12 @@ def simulated_annotator(settings: Settings) -> SimulatedAnnotator:
     """
     if settings.labeling.simulated is None:
         raise SettingsError("Expected a section labeling.simulated with the hidden labels, found none.")
-    from pipeline.labeling.oracle import SimulatedAnnotator
+    from pipeline.labeling.oracle import SimulatedAnnotator, Ways
 
     return SimulatedAnnotator(
         settings.labeling.simulated,
         settings.data,
-        settings.labeling.accepted_iou,
+        Ways(settings.labeling.accepted_iou, settings.labeling.seconds),
         settings.seed,
         Workspace(settings.workspace).labeling,
     )

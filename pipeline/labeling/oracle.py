@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import torch
@@ -21,11 +21,12 @@ from pipeline.detector.evaluation.matching import match_boxes
 from pipeline.errors import LeakError
 from pipeline.labeling.annotator_noise import claim, deleted, draw, verdicts
 from pipeline.labeling.backend import Harvest, PushResult
+from pipeline.labeling.feedback.prices import seconds_of
 from pipeline.labeling.hidden_labels import HiddenLabels
 from pipeline.progress import Progress, silent
 from pipeline.records import Answer, Box, Sample, Split, State, Task, make_box_id
 from pipeline.seeds import numpy_generator
-from pipeline.settings import DataSettings, SimulatedSettings
+from pipeline.settings import DataSettings, SecondsSettings, SimulatedSettings
 from pipeline.workspace import Folder
 
 ANNOTATOR = "simulated"
@@ -35,26 +36,39 @@ _TASKS = TypeAdapter(tuple[Task, ...])
 _IGNORED_SHARE = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How an annotator treats machine boxes.
+
+    Attributes:
+        accepted_iou: One that fits so well is left as it is, 0 to 1.
+        seconds: What each action takes.
+    """
+
+    accepted_iou: float = 0.9
+    seconds: SecondsSettings = field(default_factory=SecondsSettings)
+
+
 class SimulatedAnnotator:
     """Answers as a person would who knows the true boxes and sometimes errs.
 
-    An answer depends on the seed, the image and what was shown, never on the order of questions or the clock.
+    An answer depends on the seed, the image and what was shown, never on the order of questions or the clock. It takes
+    the seconds that the settings charge for each action.
 
     Args:
         settings: Where the hidden labels lie, and how often it errs and skips.
         data: Class names and bounds.
-        accepted_iou: A machine box that fits so well is left as it is, 0 to 1.
+        ways: How it treats machine boxes.
         seed: Of the project.
         folder: Where the questions and the list of images (without boxes) are kept.
     """
 
-    def __init__(
-        self, settings: SimulatedSettings, data: DataSettings, accepted_iou: float, seed: int, folder: Folder
-    ) -> None:
+    def __init__(self, settings: SimulatedSettings, data: DataSettings, ways: Ways, seed: int, folder: Folder) -> None:
         self._hidden = HiddenLabels(settings, data, folder)
         self._settings = settings
         self._labels = data.labels
-        self._accepted_iou = accepted_iou
+        self._accepted_iou = ways.accepted_iou
+        self._seconds = ways.seconds
         self._seed = seed
         self._folder = folder
 
@@ -209,7 +223,7 @@ class SimulatedAnnotator:
             boxes = claim(drawn, task.boxes, self._accepted_iou)
             said = verdicts(drawn, task.boxes, self._accepted_iou)
             gone = deleted(drawn, task.boxes, self._accepted_iou)
-        return Answer(
+        answer = Answer(
             image_id=task.image_id,
             annotation_id=annotation_id,
             annotator=ANNOTATOR,
@@ -223,6 +237,7 @@ class SimulatedAnnotator:
             verdicts=said,
             deleted=gone,
         )
+        return replace(answer, lead_time_s=seconds_of(answer, self._seconds))
 
     def _judged(self, boxes: Sequence[Box], truth: Sample, iou: float) -> list[tuple[Box, bool]]:
         number = {label: index for index, label in enumerate(self._labels, 1)}

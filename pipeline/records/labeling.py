@@ -34,6 +34,7 @@ class Task:
         model_id: The model that drew the boxes.
         asked_at: Opening time of the cycle that asks, UTC. The simulated annotator answers at that moment.
         doubts: Notes for the annotator on unsure boxes, by `box_id`.
+        rank: Place in the queue, 1 = asked first; 0 where there is none.
     """
 
     image_id: str
@@ -48,6 +49,7 @@ class Task:
     model_id: str = ""
     asked_at: datetime | None = None
     doubts: Mapping[str, str] = field(default_factory=dict)
+    rank: int = 0
 
 
 @dataclass(frozen=True, slots=True)

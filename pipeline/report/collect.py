@@ -19,6 +19,7 @@ from pipeline.artefacts import (
     ImportRun,
     MiningRun,
     Opening,
+    PricedAnswers,
     PushRun,
     SelectionRun,
     StageRecord,
@@ -66,7 +67,7 @@ def collect(cycle: Cycle) -> CycleContents:
     tables = {name: _table(cycle, name, wanted) for name, wanted in columns.items()}
     imported, mining, truth = cycle.find(ImportRun), cycle.find(MiningRun), cycle.find(HiddenTruthAudit)
     records = {name: cycle.find(kind) for name, kind in STAGES.items()}
-    standings = cycle.find(Standings)
+    standings, decision = cycle.find(Standings), cycle.find(Decision)
     return CycleContents(
         opening=cycle.read(Opening),
         turns=turns_up_to(cycle),
@@ -78,6 +79,7 @@ def collect(cycle: Cycle) -> CycleContents:
         calibration=cycle.find(Calibration),
         certificates=cycle.find(Certificates),
         standings=standings.classes if standings else {},
+        shown_from=decision.shown_from if decision else 0.0,
         selected=cycle.find(SelectionRun),
         blind_audit=blind_audit(cycle),
         audit=(truth.labels or None) if truth else None,
@@ -117,6 +119,7 @@ def _turn(cycle: Cycle) -> Turn:
         answered_images=harvest.answered if harvest else 0,
         answered_boxes=sum(harvest.boxes.values()) if harvest else 0,
         hours=harvest.hours if harvest else None,
+        priced=harvest.priced if harvest else PricedAnswers(),
         pseudo_images=selected.pseudo_images if selected else 0,
         pseudo_boxes=selected.pseudo_boxes if selected else 0,
         soft_boxes=selected.soft_boxes if selected else 0,

@@ -18,6 +18,7 @@ from pipeline.artefacts import (
     Metrics,
     MiningRun,
     Opening,
+    PricedAnswers,
     PushRun,
     SelectionRun,
     TrainingRun,
@@ -50,6 +51,7 @@ class Turn:
         answered_images: Images whose answers this cycle harvested.
         answered_boxes: Boxes in those answers.
         hours: Time that people spent on those answers; None where unknown.
+        priced: What those answers take by the settings, with the machine's boxes and without.
         pseudo_images: Images that this cycle pseudo-labelled.
         pseudo_boxes: Certified boxes on them.
         soft_boxes: Boxes on them that are learnt from softly, without a promise.
@@ -67,6 +69,7 @@ class Turn:
     answered_images: int = 0
     answered_boxes: int = 0
     hours: float | None = None
+    priced: PricedAnswers = field(default_factory=PricedAnswers)
     pseudo_images: int = 0
     pseudo_boxes: int = 0
     soft_boxes: int = 0
@@ -108,6 +111,7 @@ class CycleContents:
         calibration: Every score on held-back boxes.
         certificates: The promise for each class.
         standings: Whether a class was withdrawn after its audits, by label.
+        shown_from: People see the machine's boxes of a higher p(correct); None: none, as they would cost time.
         selected: How many boxes met which fate.
         blind_audit: Pseudo-labels of all cycles so far, by label, and how many of them people drew without seeing them.
         audit: Pseudo-labels against hidden truth by label; None outside a simulation.
@@ -138,6 +142,7 @@ class CycleContents:
     calibration: Calibration | None = None
     certificates: Certificates | None = None
     standings: Mapping[str, ClassStanding] = field(default_factory=dict)
+    shown_from: float | None = 0.0
     selected: SelectionRun | None = None
     blind_audit: Audits = field(default_factory=dict)
     audit: Audits | None = None

@@ -43,6 +43,7 @@ def attention(contents: CycleContents) -> tuple[Notice, ...]:
         *_scores(contents),
         *_answers(contents),
         *_rubber_stamps(contents),
+        *_cost(contents),
         *_pool(contents),
     ]
     return tuple(sorted(notices, key=lambda notice: list(_TONES).index(notice.tone)))
@@ -93,6 +94,18 @@ def _rubber_stamps(contents: CycleContents) -> Iterator[Notice]:
                 "unchecked.",
                 "people",
             )
+
+
+def _cost(contents: CycleContents) -> Iterator[Notice]:
+    priced = contents.turn.priced
+    if priced.boxes_cost_time:
+        per_image = (f"{total / priced.images:.0f} s" for total in (priced.with_boxes_s, priced.without_boxes_s))
+        yield Notice(
+            "warn",
+            f"The machine's boxes cost people time: {' an image with them, '.join(per_image)} without; none is shown "
+            "in this cycle.",
+            "people",
+        )
 
 
 def _push(contents: CycleContents) -> Iterator[Notice]:

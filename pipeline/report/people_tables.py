@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from pipeline.artefacts import Acceptance, AcceptanceCount, AuditCount
+from pipeline.artefacts import Acceptance, AcceptanceCount, AuditCount, PricedAnswers
 from pipeline.report.album import Album
 from pipeline.report.contents import Turn
 from pipeline.report.rows import QueuedImage, read_rows
@@ -34,6 +34,11 @@ def effort(turns: Sequence[Turn], most: int) -> Table:
         Column("Images answered", hint="harvested in this cycle, so mostly asked in earlier ones"),
         Column("Boxes answered"),
         Column("Hours"),
+        Column(
+            "Seconds with boxes",
+            hint="per image shown with machine boxes: to correct them and to draw the rest, by labeling.seconds",
+        ),
+        Column("Seconds without", hint="to draw every object of the same images, by labeling.seconds"),
     )
     rows = tuple((str(turn.cycle), *_effort([turn])) for turn in reversed(shown))
     note = cut(len(shown), len(turns), "cycles", "index.html")
@@ -109,12 +114,17 @@ def queue(asked: pa.Table, album: Album, most: int) -> Table:
 
 def _effort(turns: Sequence[Turn]) -> tuple[str, ...]:
     hours = [turn.hours for turn in turns if turn.hours is not None]
+    priced = sum((turn.priced for turn in turns), PricedAnswers())
     return (
         count(sum(turn.asked_images for turn in turns)),
         count(sum(turn.asked_boxes for turn in turns)),
         count(sum(turn.answered_images for turn in turns)),
         count(sum(turn.answered_boxes for turn in turns)),
         f"{sum(hours):.1f}" if hours else NOTHING,
+        *(
+            f"{total / priced.images:.0f}" if priced.images else NOTHING
+            for total in (priced.with_boxes_s, priced.without_boxes_s)
+        ),
     )
 
 

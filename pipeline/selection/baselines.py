@@ -27,6 +27,7 @@ class Pool:
         seed: The settings' seed.
         cycle: From 0.
         budget: How many images may be asked about.
+        shown_from: People see the boxes of a higher p(correct), see `showing.is_shown`; None: no box.
     """
 
     selection: pa.Table
@@ -35,6 +36,7 @@ class Pool:
     seed: int
     cycle: int
     budget: int
+    shown_from: float | None = 0.0
 
     @property
     def query_seed(self) -> int:

@@ -135,11 +135,14 @@ def boxes_of(
     """
     boxes: dict[str, list[Box]] = {}
     for row in selection.filter(pc.field("fate") == fate.value).to_pylist():
-        corners = {name: row[name] for name in ("x1", "y1", "x2", "y2")}
-        given = {name: row[name] for name in ("label", "score", "consistency", "p_correct", "model_id", "proposal_id")}
-        box = Box(box_id=box_id_of(row), source=source, created_at=created_at, **corners, **given)
-        boxes.setdefault(row["image_id"], []).append(box)
+        boxes.setdefault(row["image_id"], []).append(box_of(row, created_at, source))
     return boxes
+
+
+def box_of(row: Mapping[str, Any], created_at: datetime | None, source: Source = Source.PSEUDO) -> Box:
+    """The box that a row of the selection becomes."""
+    names = ("x1", "y1", "x2", "y2", "label", "score", "consistency", "p_correct", "model_id", "proposal_id")
+    return Box(box_id=box_id_of(row), source=source, created_at=created_at, **{name: row[name] for name in names})
 
 
 def box_id_of(row: Mapping[str, Any]) -> str:

@@ -7,18 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.records import QUEUE_SCHEMA, Fate, TaskKind
 from pipeline.selection.baselines import BASELINES, Pool, Values
 from pipeline.selection.diversity import diverse
-from pipeline.selection.fates import box_id_of
 from pipeline.selection.missed_objects import MissedObjectsModel
+from pipeline.selection.reasons import DRAW_ALL, Context, reasons
+from pipeline.selection.showing import is_hidden, is_shown
 from pipeline.settings import QuerySettings
-
-EXAMPLES = 2
-"""Boxes that the reason of an image names."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +24,8 @@ class Worth:
 
     Attributes:
         value: float[K], corrections and misses weighted for rare classes; higher = asked sooner.
-        corrections: float[K], expected number of boxes that a person changes.
-        misses: float[K], expected number of objects that no shown box covers: dropped ones and those never proposed.
+        corrections: float[K], expected number of boxes that a person sees and changes.
+        misses: float[K], expected number of objects that no shown box covers: hidden ones and those never proposed.
     """
 
     value: Values
@@ -64,15 +61,17 @@ def expected_worth(pool: Pool, weights: Mapping[str, float], missed: MissedObjec
         missed: What no proposal finds.
 
     Returns:
-        The worth: the variance p(1-p) summed over shown boxes are corrections; p summed over dropped boxes, and the
-        objects that are expected beside all proposals, are misses.
+        The worth: the variance p(1-p) summed over shown boxes are corrections; p summed over boxes that stand for an
+        object without a shown box, and the objects that are expected beside all proposals, are misses. What an answer
+        is worth does not depend on what is shown.
     """
     p_correct = pool.column("p_correct")
     weight = np.array([weights.get(label, 1.0) for label in pool.selection["label"].to_pylist()], dtype=np.float64)
     dropped = pool.selection["fate"].to_numpy(zero_copy_only=False) == Fate.DROP.value
     unseen = missed.predict(pool.selection, p_correct, pool.image_ids)
-    corrections, _ = pool.by_image(p_correct * (1 - p_correct), ~dropped)
-    misses, _ = pool.by_image(p_correct, dropped)
+    shown = is_shown(pool.selection, pool.shown_from)
+    corrections, _ = pool.by_image(p_correct * (1 - p_correct), shown)
+    misses, _ = pool.by_image(p_correct, is_hidden(pool.selection, shown))
     value, _ = pool.by_image(weight * np.where(dropped, p_correct, p_correct * (1 - p_correct)))
     of_unseen = np.array([weights.get(label, 1.0) for label in missed.labels])
     return Worth(value + unseen @ of_unseen, corrections, misses + unseen.sum(1))
@@ -123,23 +122,6 @@ def no_longer_worth(pool: Pool, worth: Worth, waiting: Sequence[str], settings: 
     return {image_id for image_id in waiting if value[image_id] < least}
 
 
-def doubts(selection: pa.Table, target_precision: float) -> dict[str, str]:
-    """Say of every unsure box that people see why it is unsure.
-
-    Args:
-        selection: Columns of `SELECTION_SCHEMA`.
-        target_precision: The bar of a class without a certificate.
-
-    Returns:
-        Words by box id, for boxes asked about whose p(correct) is under the certified threshold of their class, or
-        under the bar.
-    """
-    asked = selection.filter(pc.field("fate") == Fate.ASK.value)
-    bar = pc.fill_null(asked["threshold"], target_precision)
-    unsure = asked.filter(pc.less(asked["p_correct"], bar))
-    return {box_id_of(row): f"unsure: {_evidence_in_words(row)}" for row in unsure.to_pylist()}
-
-
 def _within_budget(ranked: Sequence[int], shown: Values, images: int, boxes: float) -> list[int]:
     chosen: list[int] = []
     for index in ranked:
@@ -149,18 +131,20 @@ def _within_budget(ranked: Sequence[int], shown: Values, images: int, boxes: flo
     return chosen
 
 
-def queue_table(pool: Pool, worth: Worth, kinds: Mapping[str, TaskKind]) -> pa.Table:
+def queue_table(pool: Pool, worth: Worth, kinds: Mapping[str, TaskKind], context: Context | None = None) -> pa.Table:
     """Rank images that wait for an answer, and say why each was chosen.
 
     Args:
         pool: Holds at least these images.
         worth: Of each image of the pool.
         kinds: What each is asked for, by image id.
+        context: What the reasons may speak of beside the proposals.
 
     Returns:
         Columns of `QUEUE_SCHEMA`, best first.
     """
-    shown, examples = _shown(pool), _examples(pool.selection, set(kinds))
+    asked = {image_id for image_id, kind in kinds.items() if kind is TaskKind.ASK}
+    shown, why = _shown(pool), reasons(pool.selection, asked, pool.shown_from, context or Context())
     position = {image_id: index for index, image_id in enumerate(pool.image_ids)}
     ranked = sorted(kinds, key=lambda image_id: (-worth.value[position[image_id]], image_id))
     rows = [
@@ -172,7 +156,7 @@ def queue_table(pool: Pool, worth: Worth, kinds: Mapping[str, TaskKind]) -> pa.T
             "expected_missed": worth.misses[index],
             "boxes": int(shown[index]) if kinds[image_id] is TaskKind.ASK else 0,
             "kind": kinds[image_id].value,
-            "reason": _reason(kinds[image_id], examples.get(image_id, []), worth.misses[index]),
+            "reason": why.get(image_id, DRAW_ALL),
         }
         for rank, image_id in enumerate(ranked)
     ]
@@ -181,39 +165,4 @@ def queue_table(pool: Pool, worth: Worth, kinds: Mapping[str, TaskKind]) -> pa.T
 
 def _shown(pool: Pool) -> Values:
     """float[K]: boxes that a person would see on each image."""
-    return pool.by_image((pool.selection["fate"].to_numpy(zero_copy_only=False) != Fate.DROP.value).astype(float))[0]
-
-
-def _examples(selection: pa.Table, image_ids: set[str]) -> dict[str, list[str]]:
-    """The least sure boxes of each image, in words."""
-    chosen = selection.filter(pc.is_in(selection["image_id"], pa.array(sorted(image_ids), pa.string())))
-    doubt = np.abs(chosen["p_correct"].to_numpy() - 0.5)
-    texts: dict[str, list[str]] = {}
-    for row in chosen.take(np.argsort(doubt, kind="stable")).to_pylist():
-        texts.setdefault(row["image_id"], [])
-        if len(texts[row["image_id"]]) < EXAMPLES and row["fate"] != Fate.DROP.value:
-            texts[row["image_id"]].append(_in_words(row))
-    return texts
-
-
-def _in_words(row: dict[str, object]) -> str:
-    return f"{row['label']} {_evidence_in_words(row)}"
-
-
-def _evidence_in_words(row: dict[str, object]) -> str:
-    text = f"{row['p_correct']:.2f}"
-    checks = row["checks"]
-    if not isinstance(checks, int) or checks == 0:
-        return text
-    found = round(float(str(row["hit_fraction"])) * checks)
-    return f"{text} found again in {found} of {checks} hosts"
-
-
-def _reason(kind: TaskKind, examples: list[str], misses: float) -> str:
-    if kind is not TaskKind.ASK:
-        return "please draw every object"  # anything more would tell what the machine thinks
-    missed = round(float(misses))
-    if not examples:
-        return f"no likely box here; about {missed} object{'s' * (missed != 1)} to draw"
-    likely = [f"{missed} likely miss{'es' * (missed > 1)}"] if missed else []
-    return "; ".join([*examples, *likely])
+    return pool.by_image(is_shown(pool.selection, pool.shown_from).astype(float))[0]

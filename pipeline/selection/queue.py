@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +13,7 @@ from pipeline.seeds import numpy_generator
 from pipeline.selection.baselines import Pool
 from pipeline.selection.fates import AUDITED
 from pipeline.selection.query import Worth, choose_images, no_longer_worth, queue_table
+from pipeline.selection.reasons import Context
 from pipeline.settings import SelectionSettings
 
 
@@ -23,17 +24,19 @@ class Candidates:
     Attributes:
         pool: The images and what is known of them.
         worth: Of each.
+        context: What the reasons may speak of beside the proposals.
     """
 
     pool: Pool
     worth: Worth
+    context: Context = field(default_factory=Context)
 
     def among(self, image_ids: Collection[str], budget: int) -> Candidates:
         """Some of them, in order, with another budget."""
         wanted = set(image_ids)
         rows = np.flatnonzero([image_id in wanted for image_id in self.pool.image_ids])
         pool = replace(self.pool, image_ids=[self.pool.image_ids[row] for row in rows], budget=budget)
-        return Candidates(pool, self.worth.take(rows))
+        return Candidates(pool, self.worth.take(rows), self.context)
 
 
 def plan_queue(candidates: Candidates, before: Mapping[str, TaskKind], settings: SelectionSettings) -> pa.Table:
@@ -63,7 +66,7 @@ def plan_queue(candidates: Candidates, before: Mapping[str, TaskKind], settings:
         **dict.fromkeys(chosen, TaskKind.ASK),
         **dict.fromkeys(_draw_blind(candidates.pool, chosen, settings.query.blind_share), TaskKind.BLIND),
     }
-    return queue_table(candidates.pool, candidates.worth, kinds)
+    return queue_table(candidates.pool, candidates.worth, kinds, candidates.context)
 
 
 def _draw_audits(pool: Pool, seen: set[str], budget: int, share: float) -> list[str]:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pyarrow as pa
 
-from pipeline.records import Box, Fate, Sample, Task, TaskKind
-from pipeline.selection.fates import boxes_of
-from pipeline.selection.query import doubts
+from pipeline.records import Box, Fate, Sample, Task, TaskKind, of_images
+from pipeline.selection.fates import box_of
+from pipeline.selection.reasons import in_words
+from pipeline.selection.showing import ShownBox, shown_boxes
+
+UNSURE_SHARE = 3
+"""One of so many boxes of an image is called unsure, at least one."""
+SURE_FROM = 0.95
+"""A box is never called unsure from this p(correct)."""
 
 
 def tasks_of(
-    queued: Sequence[Sample], queue: pa.Table, selection: pa.Table, blank: Task, target_precision: float
+    queued: Sequence[Sample], queue: pa.Table, selection: pa.Table, blank: Task, shown_from: float | None
 ) -> list[Task]:
     """Make the tasks of a queue.
 
@@ -22,38 +29,42 @@ def tasks_of(
         queue: Columns of `QUEUE_SCHEMA`, best first; images that do not wait any more are left out.
         selection: Columns of `SELECTION_SCHEMA`.
         blank: What all of them share: the cycle, the model and the time of asking.
-        target_precision: The bar of a class without a certificate.
+        shown_from: Boxes of a higher p(correct) are shown, see `showing.shown_from`.
 
     Returns:
-        Tasks, best first, with the boxes that a person may see.
+        Tasks, best first, with the boxes that a person may see, the most doubtful first.
     """
     if blank.asked_at is None:
         raise ValueError("Expected a task with asked_at, which its boxes carry, got one without")
     by_id = {sample.image_id: sample for sample in queued}
-    shown: dict[str, list[Box]] = {}
-    for fate in (Fate.PSEUDO, Fate.ASK):
-        for image_id, boxes in boxes_of(selection, fate, blank.asked_at).items():
-            shown.setdefault(image_id, []).extend(boxes)
-    unsure = doubts(selection, target_precision)
-    tasks = []
-    for row in queue.to_pylist():
-        sample = by_id.get(row["image_id"])
-        if sample is None:
-            continue
-        kind = TaskKind(row["kind"])
-        boxes = shown.get(sample.image_id, []) if kind is TaskKind.ASK else []
-        tasks.append(
-            replace(
-                blank,
-                image_id=sample.image_id,
-                uri=sample.uri,
-                width=sample.width,
-                height=sample.height,
-                boxes=tuple(boxes),
-                value=row["value"],
-                reason=row["reason"],
-                kind=kind,
-                doubts={box.box_id: unsure[box.box_id] for box in boxes if box.box_id in unsure},
-            )
-        )
-    return tasks
+    rows = [row for row in queue.to_pylist() if row["image_id"] in by_id]
+    asked = {row["image_id"] for row in rows if TaskKind(row["kind"]) is TaskKind.ASK}
+    shown = shown_boxes(selection.filter(of_images(asked)), shown_from)
+    return [_task(by_id[row["image_id"]], row, shown.get(row["image_id"], []), blank) for row in rows]
+
+
+def _task(sample: Sample, row: Mapping[str, Any], shown: Sequence[ShownBox], blank: Task) -> Task:
+    boxes = tuple(box_of(box.row, blank.asked_at) for box in shown)
+    return replace(
+        blank,
+        image_id=sample.image_id,
+        uri=sample.uri,
+        width=sample.width,
+        height=sample.height,
+        boxes=boxes,
+        value=row["value"],
+        reason=row["reason"],
+        kind=TaskKind(row["kind"]),
+        doubts=_doubts(shown, boxes),
+        rank=row["rank"] + 1,
+    )
+
+
+def _doubts(shown: Sequence[ShownBox], boxes: Sequence[Box]) -> dict[str, str]:
+    """What is said of the few boxes whose answer matters most."""
+    few = list(zip(shown, boxes, strict=True))[: max(1, len(shown) // UNSURE_SHARE)]
+    return {
+        box.box_id: in_words(own)
+        for own, box in few
+        if own.row["fate"] == Fate.ASK.value and own.row["p_correct"] < SURE_FROM
+    }

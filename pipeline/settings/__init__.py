@@ -2,7 +2,7 @@
 
 from pipeline.settings.data import DataSettings, SourceSettings
 from pipeline.settings.detector import DetectorSettings
-from pipeline.settings.labeling import LabelingSettings, LabelStudioSettings, SimulatedSettings
+from pipeline.settings.labeling import LabelingSettings, LabelStudioSettings, SecondsSettings, SimulatedSettings
 from pipeline.settings.losses import FocalSettings, OhemSettings, TripletSettings
 from pipeline.settings.mining import FusionSettings, MiningSettings
 from pipeline.settings.report import ReportSettings
@@ -44,6 +44,7 @@ __all__ = [
     "RecoverySettings",
     "RepeatFactorSettings",
     "ReportSettings",
+    "SecondsSettings",
     "Secrets",
     "SelectionSettings",
     "Settings",

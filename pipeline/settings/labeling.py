@@ -78,12 +78,24 @@ class LabelStudioSettings(Section):
         return self
 
 
+class SecondsSettings(Section):
+    """Seconds that people need for an action; which machine boxes they see follows from them."""
+
+    look: float = Field(default=3.0, ge=0.0, le=3600.0, description="to look an image over")
+    draw: float = Field(default=7.0, gt=0.0, le=3600.0, description="to draw a box and give it its class")
+    adjust: float = Field(default=5.0, ge=0.0, le=3600.0, description="to move a machine box to its place")
+    relabel: float = Field(default=3.0, ge=0.0, le=3600.0, description="to give a machine box another class")
+    delete: float = Field(default=2.0, ge=0.0, le=3600.0, description="to delete a machine box")
+    verify: float = Field(default=2.0, ge=0.0, le=3600.0, description="to see that a machine box is right")
+
+
 class LabelingSettings(Section):
     """Who answers: nobody, the simulated annotator or people in Label Studio."""
 
     backend: Literal["none", "simulated", "label_studio"] = "none"
     simulated: SimulatedSettings | None = None
     label_studio: LabelStudioSettings | None = None
+    seconds: SecondsSettings = SecondsSettings()
     accepted_iou: Share = Field(default=0.9, description="a machine box changed less than this counts as accepted")
     several_answers: Literal["latest", "consensus", "ask_again"] = Field(
         default="latest",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from pipeline.artefacts import CycleHarvest, HarvestSummary, TimedAnswers, add_audits
+from pipeline.artefacts import CycleHarvest, HarvestSummary, PricedAnswers, TimedAnswers, add_audits
 from pipeline.cycle import Cycle
 from pipeline.dataset.store import SampleStore
 from pipeline.labeling.backend import LabelingBackend
@@ -96,6 +96,7 @@ def _since_last_cycle(cycle: Cycle) -> CycleHarvest:
         audits={number: add_audits(summary.audits.get(number, {}) for summary in new) for number in asked_in},
         notes=tuple(note for summary in new for note in summary.notes),
         saved=time_saved(*timed),
+        priced=sum((summary.priced for summary in new), PricedAnswers()),
         acceptance=count_acceptance(cycle.settings, log.answers(names)),
         harvests=len(names),
     )

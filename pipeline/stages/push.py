@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from pipeline.artefacts import MiningRun, PushRun
+from pipeline.artefacts import Decision, MiningRun, PushRun
 from pipeline.cycle import Cycle, load_cycle
 from pipeline.errors import ArtefactError
 from pipeline.labeling.backend import LabelingBackend
@@ -88,7 +88,7 @@ def _queued_tasks(cycle: Cycle) -> list[Task]:
     blank = Task("", "", 0, 0, (), 0.0, "", TaskKind.ASK, cycle.number, cycle.read(MiningRun).model_id, cycle.opened_at)
     queue, selection = (cycle.folder.read_table(name) for name in (QUEUE, SELECTION))
     queued = cycle.store.samples(states=[State.QUEUED])
-    return tasks_of(queued, queue, selection, blank, cycle.settings.selection.target_precision)
+    return tasks_of(queued, queue, selection, blank, cycle.read(Decision).shown_from)
 
 
 def _queue_begun(cycle: Cycle, image_ids: Sequence[str]) -> None:

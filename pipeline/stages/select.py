@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.artefacts import Certificates, Decision, MiningRun, SelectionRun
+from pipeline.artefacts import Certificates, CycleHarvest, Decision, MiningRun, SelectionRun
 from pipeline.cycle import Cycle
 from pipeline.labeling.feedback.audit import class_standings
 from pipeline.mining.consistency import gather_evidence
@@ -24,6 +24,8 @@ from pipeline.selection.fates import decide, expected_background, is_background,
 from pipeline.selection.missed_objects import MissedObjectsModel
 from pipeline.selection.query import class_weights, expected_worth
 from pipeline.selection.queue import Candidates, plan_queue
+from pipeline.selection.reasons import Context
+from pipeline.selection.showing import shown_from
 
 
 def select(cycle: Cycle) -> SelectionRun:
@@ -51,11 +53,13 @@ def _decide(cycle: Cycle) -> Decision:
     p_correct = model.cascade.predict(with_affinity(evidence, model.cascade.affinity.measure_parts(parts)))
     corrected = model.bias.correct(evidence, cycle.store.table(columns=["image_id", "width", "height"]))
     selection = decide(corrected, p_correct, certificates.classes, settings.selection, standings.withdrawn)
-    queue = _queue(cycle, selection, model.missed)
+    shown_least = shown_from(settings.labeling.seconds, cycle.find(CycleHarvest))
+    queue = _queue(cycle, selection, model.missed, shown_least)
     cycle.folder.write_table("selection.parquet", selection)
     cycle.folder.write_table("background.parquet", _background(cycle, selection, model.missed))
     cycle.folder.write_table("queue.parquet", queue)
-    return Decision(waiting=len(queue), fates=dict(Counter(selection["fate"].to_pylist())))
+    fates = dict(Counter(selection["fate"].to_pylist()))
+    return Decision(waiting=len(queue), fates=fates, shown_from=shown_least)
 
 
 def _background(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel) -> pa.Table:
@@ -67,10 +71,11 @@ def _background(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel) -
     return pa.table([pa.array(images, pa.string()), pa.array(expected, pa.float32())], schema=BACKGROUND_SCHEMA)
 
 
-def _queue(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel) -> pa.Table:
+def _queue(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel, shown_least: float | None) -> pa.Table:
     settings = cycle.settings
     unread = {fault.image_id for fault in cycle.read(MiningRun).faults}
-    rows = [row for row in cycle.store.pool(["image_id", "state"]).to_pylist() if row["image_id"] not in unread]
+    columns = ["image_id", "state", "width", "height"]
+    rows = [row for row in cycle.store.pool(columns).to_pylist() if row["image_id"] not in unread]
     pool = Pool(
         selection,
         [row["image_id"] for row in rows],
@@ -78,12 +83,14 @@ def _queue(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel) -> pa.
         settings.seed,
         cycle.number,
         settings.selection.query.images,
+        shown_least,
     )
     drawn = Counter(box.label for sample in cycle.store.labeled(Split.TRAIN) for box in sample.boxes)
     counts = {label: drawn[label] for label in settings.data.labels}
     worth = expected_worth(pool, class_weights(counts, settings.selection.query.rare_class_power), missed)
     waiting = [row["image_id"] for row in rows if row["state"] == State.QUEUED]
-    return plan_queue(Candidates(pool, worth), _kinds_before(cycle, waiting), settings.selection)
+    context = Context(missed, {row["image_id"]: (row["width"], row["height"]) for row in rows}, counts)
+    return plan_queue(Candidates(pool, worth, context), _kinds_before(cycle, waiting), settings.selection)
 
 
 def _kinds_before(cycle: Cycle, waiting: list[str]) -> dict[str, TaskKind]:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from pipeline.dataset.images import inspect_image
 from pipeline.errors import LeakError
-from pipeline.labeling.oracle import SimulatedAnnotator
+from pipeline.labeling.oracle import SimulatedAnnotator, Ways
 from pipeline.records import Source, Split, State, Task, TaskKind
 from pipeline.settings import DataSettings, SimulatedSettings
 from pipeline.workspace import Folder
@@ -60,7 +60,7 @@ class Lab:
         settings = SimulatedSettings(
             annotations=str(self.folder / "hidden.json"), images=str(self.folder / "images"), **fields
         )
-        return SimulatedAnnotator(settings, DataSettings(labels=labels), 0.9, seed, Folder(self.folder / folder))
+        return SimulatedAnnotator(settings, DataSettings(labels=labels), Ways(), seed, Folder(self.folder / folder))
 
     def id(self, name):
         return inspect_image(self.uri(name), 10**6).image_id
@@ -191,6 +191,14 @@ def test_boxes_of_the_machine_are_accepted_corrected_or_deleted(lab):
     assert said(answer) == [("accepted", "bolt", 10, 10, 30, 30.5), ("corrected", *NUT)]
 
 
+def test_it_takes_the_seconds_of_the_settings(lab):
+    annotator = lab.annotator()
+    shown = [box(10, 10, 30, 30, "bolt"), box(60, 60, 70, 70, "gear")]
+    annotator.push([lab.task("b", *shown), lab.task("c"), lab.task("d")])
+    spent = {name: answer.lead_time_s for name, answer in by_name(lab, annotator.harvest().answers).items()}
+    assert spent == {"b": 3 + 2 + 2 + 7, "c": 3, "d": 3 + 7}
+
+
 def test_unpushed_images_stay_hidden(lab):
     annotator = lab.annotator(start=2)
     annotator.opening(MOMENT)
@@ -300,7 +308,7 @@ def test_real_data_opens_with_every_class(tmp_path, name, labels):
     content = json.loads((folder / "val.json").read_text())
     names = tuple(category["name"] for category in content["categories"])
     settings = SimulatedSettings(annotations=str(folder / "val.json"), images=str(folder / "images"), start=10)
-    annotator = SimulatedAnnotator(settings, DataSettings(labels=names), 0.9, 0, Folder(tmp_path))
+    annotator = SimulatedAnnotator(settings, DataSettings(labels=names), Ways(), 0, Folder(tmp_path))
     samples = annotator.opening(MOMENT).samples
     given = [sample for sample in samples if sample.split is Split.TRAIN]
     assert (len(samples), len(given)) == (len(content["images"]), 10)

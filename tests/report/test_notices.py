@@ -9,6 +9,7 @@ from pipeline.artefacts import (
     Calibration,
     ClassStanding,
     CycleHarvest,
+    PricedAnswers,
     PushRun,
     ScoreQuality,
 )
@@ -88,6 +89,11 @@ def _scores(fused, plain):
             {"harvest": CycleHarvest(answered=9, acceptance=Acceptance(9, 9, {"bolt": STAMPED}))},
             "warn",
             "0.980 of the bolt boxes that they see unchanged, but draw only 0.600 of those that they do not see",
+        ),
+        (
+            {"turns": (*turns(2), replace(turns(3)[2], priced=PricedAnswers(2, 160.0, 130.0)))},
+            "warn",
+            "The machine's boxes cost people time: 80 s an image with them, 65 s without; none is shown in this cycle.",
         ),
         ({"standings": {"bolt": WITHDRAWN}}, "bad", "No pseudo-labels of bolt: withdrawn in cycle 2."),
         ({"versions": versions(1)}, "note", "10 images in the queue"),

@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+from pipeline.artefacts import PricedAnswers
 from pipeline.report.album import Album
 from pipeline.report.people_tables import effort, queue
 from tests.report.builders import turns
@@ -5,11 +8,23 @@ from tests.report.scenes import queue_table, reader, sample_table, scenes, selec
 
 
 def test_effort_is_summed_over_all_cycles_though_some_are_cut():
-    assert effort((), 5).foot == ("All cycles", "0", "0", "0", "0", "–")
+    assert effort((), 5).foot == ("All cycles", "0", "0", "0", "0", "–", "–", "–")
     table = effort(turns(3), 2)
-    assert table.rows == (("2", "10", "43", "10", "61", "0.7"), ("1", "10", "43", "10", "61", "0.7"))
-    assert table.foot == ("All cycles", "30", "129", "20", "122", "1.4")
+    assert table.rows == (
+        ("2", "10", "43", "10", "61", "0.7", "–", "–"),
+        ("1", "10", "43", "10", "61", "0.7", "–", "–"),
+    )
+    assert table.foot == ("All cycles", "30", "129", "20", "122", "1.4", "–", "–")
     assert table.note == "2 of 3 cycles shown; all in index.html."
+
+
+def test_seconds_with_and_without_boxes_are_told_per_image():
+    first, second = turns(2)
+    table = effort(
+        (replace(first, priced=PricedAnswers(2, 90.0, 120.0)), replace(second, priced=PricedAnswers(1, 30.0, 60.0))), 5
+    )
+    assert [row[-2:] for row in table.rows] == [("30", "60"), ("45", "60")]
+    assert table.foot[-2:] == ("40", "60")
 
 
 def test_the_queue_is_cut_with_a_count():

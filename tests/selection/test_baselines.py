@@ -80,7 +80,15 @@ def test_a_hidden_truth_would_change_nothing(name):
 
 
 def test_a_pool_holds_no_truth():
-    assert {field.name for field in fields(Pool)} == {"selection", "image_ids", "embed", "seed", "cycle", "budget"}
+    assert {field.name for field in fields(Pool)} == {
+        "selection",
+        "image_ids",
+        "embed",
+        "seed",
+        "cycle",
+        "budget",
+        "shown_from",
+    }
     assert not {"right", "truth", "true", "source", "human"} & set(SELECTION_SCHEMA.names)
 
 

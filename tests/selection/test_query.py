@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +13,6 @@ from pipeline.selection.query import (
     Worth,
     choose_images,
     class_weights,
-    doubts,
     expected_worth,
     no_longer_worth,
     queue_table,
@@ -101,6 +102,14 @@ def test_what_is_never_proposed_is_worth_an_answer(rows, label, value, misses):
     worth = worth_of(make_pool({"a": rows}), {"nut": 3.0}, missing(1.5, label))
     assert worth.value.tolist() == pytest.approx([value], abs=1e-6)
     assert worth.misses.tolist() == pytest.approx([misses], abs=1e-6)
+
+
+def test_what_is_shown_changes_what_is_expected_of_people_and_not_what_an_answer_is_worth():
+    pool = make_pool({"a": [{**ASKED, "p_correct": 0.5}, {**ASKED, "p_correct": 0.2}, {**SURE, "p_correct": 0.9}]})
+    shown, hidden = (worth_of(replace(pool, shown_from=least)) for least in (0.3, None))
+    assert shown.value.tolist() == hidden.value.tolist() == pytest.approx([0.5])
+    assert (shown.corrections[0], shown.misses[0]) == pytest.approx((0.34, 0.2))
+    assert (hidden.corrections[0], hidden.misses[0]) == pytest.approx((0.0, 1.6))
 
 
 def test_rare_classes_are_asked_first():
@@ -249,22 +258,6 @@ def test_baselines_never_take_a_question_back(strategy):
     assert no_longer_worth(pool, worth_of(pool), list(pool.image_ids), QuerySettings(strategy=strategy)) == set()
 
 
-# Unsure boxes
-
-
-def test_only_boxes_under_their_bar_are_called_unsure():
-    rows = [
-        {"p_correct": 0.41, "hit_fraction": 0.2, "checks": 5},
-        {"p_correct": 0.8, "threshold": 0.9, "checks": 0, "x1": 1.0},
-        {"p_correct": 0.97, "checks": 0, "threshold": None, "x1": 2.0},
-        {"p_correct": 0.99, "fate": "pseudo", "threshold": 0.9, "x1": 3.0},
-        {"p_correct": 0.01, "fate": "drop", "x1": 4.0},
-    ]
-    selection = make_pool({"a": rows}).selection
-    assert list(doubts(selection, 0.95).values()) == ["unsure: 0.41 found again in 1 of 5 hosts", "unsure: 0.80"]
-    assert doubts(selection.slice(0, 0), 0.95) == {}
-
-
 # The queue
 
 
@@ -307,35 +300,9 @@ def test_who_draws_blind_learns_nothing_of_the_machine(kind):
     assert row["reason"] == "please draw every object"
 
 
-@pytest.mark.parametrize(
-    ("rows", "reason"),
-    [
-        ([], "no likely box here; about 2 objects to draw"),
-        ([{"p_correct": 0.04, "fate": "drop"}], "no likely box here; about 0 objects to draw"),
-        (
-            [{"label": "gear", "p_correct": 0.41, "hit_fraction": 0.2, "checks": 5}],
-            "gear 0.41 found again in 1 of 5 hosts",
-        ),
-        ([{"label": "gear", "p_correct": 0.41, "hit_fraction": None, "checks": 0}], "gear 0.41"),
-        (
-            [{"label": "gear", "p_correct": 0.41, "hit_fraction": 0.2, "checks": 5}]
-            + [{"p_correct": 0.04, "fate": "drop"}] * 50,
-            "gear 0.41 found again in 1 of 5 hosts; 2 likely misses",
-        ),
-        (
-            [
-                {"label": "bolt", "p_correct": 0.95, "fate": "pseudo", "hit_fraction": 1.0},
-                {"label": "gear", "p_correct": 0.3, "hit_fraction": 0.25},
-                {"label": "nut", "p_correct": 0.55, "hit_fraction": 2 / 3, "checks": 3},
-            ],
-            "nut 0.55 found again in 2 of 3 hosts; gear 0.30 found again in 1 of 4 hosts",
-        ),
-    ],
-    ids=["nothing proposed", "all dropped", "one box", "never pasted", "with likely misses", "the least sure two"],
-)
-def test_reasons_can_be_read(rows, reason):
-    missed = None if rows else missing(2.0)
-    assert queue_of({"a": rows}, missed=missed)["reason"].to_pylist() == [reason]
+def test_the_reason_is_that_of_the_image():
+    rows = [{"label": "gear", "p_correct": 0.41, "hit_fraction": 0.25, "checks": 4}]
+    assert queue_of({"a": rows})["reason"].to_pylist() == ["really a gear? found again in 1 of 4 images"]
 
 
 def test_nothing_in_a_queue_is_not_a_number():

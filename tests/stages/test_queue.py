@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.artefacts import Acceptance, SelectionRun
+from pipeline.artefacts import Acceptance, Decision, SelectionRun
 from pipeline.cycle import load_cycle
 from pipeline.dataset.store import SampleStore
 from pipeline.labeling.backend import PushResult
 from pipeline.labeling.feedback.acceptance import count_acceptance
-from pipeline.records import Answer, Box, Fate, Source, State, TaskKind
-from pipeline.selection.fates import boxes_of
+from pipeline.records import Answer, Box, Source, State, TaskKind
+from pipeline.selection.fates import box_of
+from pipeline.selection.showing import shown_boxes
 from pipeline.stages.push import push_now
 from pipeline.workspace import Workspace
 from tests.builders import MOMENT
@@ -101,11 +102,11 @@ def drawn(box: Box) -> Box:
 def test_blind_answers_are_held_against_the_boxes_that_were_withheld(unanswered):
     folder = Workspace(unanswered.workspace).cycle(0)
     selection = folder.read_table("selection.parquet")
-    fates = [boxes_of(selection, fate, MOMENT) for fate in (Fate.PSEUDO, Fate.ASK)]
+    shown = shown_boxes(selection, load_cycle(unanswered.workspace, 0).read(Decision).shown_from)
     rows = queue(unanswered, 0)
-    blind = next(one for one, row in rows.items() if row["kind"] == "blind" and any(one in fate for fate in fates))
+    blind = next(one for one, row in rows.items() if row["kind"] == "blind" and one in shown)
     asked = next(one for one, row in rows.items() if row["kind"] == "ask")
-    withheld = [box for fate in fates for box in fate.get(blind, [])]
+    withheld = [box_of(box.row, MOMENT) for box in shown[blind]]
     first = withheld[0]
     elsewhere = replace(first, x1=0.0, y1=0.0, x2=1.0, y2=1.0)
     verdicts = (("red", "accepted"), ("red", "deleted"), ("blue", "corrected"))

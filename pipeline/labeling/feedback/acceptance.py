@@ -10,12 +10,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from pipeline.artefacts import Acceptance, AcceptanceCount
+from pipeline.artefacts import Acceptance, AcceptanceCount, Decision
 from pipeline.detector.evaluation.proposal_matching import mark_right
 from pipeline.labeling.feedback.audit import as_drawn
-from pipeline.records import Answer, Fate, Source, TaskKind, of_images
+from pipeline.records import Answer, Source, TaskKind, of_images
+from pipeline.selection.showing import is_shown
 from pipeline.settings import Settings
 from pipeline.workspace import Folder, Workspace
 
@@ -26,7 +26,8 @@ Counts = dict[str, Counter[str]]
 def count_acceptance(settings: Settings, answers: Iterable[Answer]) -> Acceptance:
     """Count what became of machine boxes that people saw, and how many they confirm without seeing them.
 
-    A withheld box is confirmed by a box that a person drew, at `selection.match_iou`.
+    On a blind task, boxes that would have been shown are withheld. Such a box is confirmed by one that a person drew,
+    at `selection.match_iou`.
 
     Args:
         settings: The project.
@@ -72,8 +73,9 @@ def _count_shown(answers: Sequence[Answer], classes: Counts) -> None:
 def _count_blind(
     settings: Settings, workspace: Workspace, number: int, answers: Sequence[Answer], classes: Counts
 ) -> None:
-    withheld = (pc.field("fate") != Fate.DROP.value) & of_images(answer.image_id for answer in answers)
-    boxes: pa.Table = workspace.cycle(number).read_table("selection.parquet", None, withheld)
+    folder, images = workspace.cycle(number), of_images(answer.image_id for answer in answers)
+    proposals: pa.Table = folder.read_table("selection.parquet", None, images)
+    boxes = proposals.filter(pa.array(is_shown(proposals, folder.read_record(Decision.FILE, Decision).shown_from)))
     drawn = as_drawn(workspace, answers)
     right = mark_right(boxes, drawn, settings.selection.match_iou)
     for label, is_right in zip(boxes["label"].to_pylist(), right.tolist(), strict=True):

@@ -14,6 +14,7 @@ from pipeline.labeling.feedback.audit import count_audits
 from pipeline.labeling.feedback.effort import hours_spent, timed_answers
 from pipeline.labeling.feedback.harvests import COMMITTED_AS, HarvestLog
 from pipeline.labeling.feedback.merge import MergeResult, merge_answers
+from pipeline.labeling.feedback.prices import price
 from pipeline.labeling.feedback.replaced_images import replaced_images
 from pipeline.labeling.feedback.retractions import KEPT_BY_RESTORE, deleted_answers, undone_by_restoring
 from pipeline.records import Answer
@@ -82,6 +83,7 @@ class Intake:
         self._ask_on(merged)
         summary = replace(
             summarize(new, known, merged, count_audits(self.settings, new)),
+            priced=price(new, known, self.settings.labeling.seconds),
             notes=(*harvest.notes, *notes, *lost, *merged.notes),
             version=version,
             watermark=harvest.watermark,
