@@ -16,6 +16,7 @@ class Decision(StageRecord):
     Attributes:
         waiting: Images that wait for people.
         fates: Proposals by fate.
+        blind_owed: What is left of the share of blind tasks, under one image; the next cycle adds it to its own.
         shown_from: People see the boxes of a higher p(correct); None: no box, as showing one would not save time.
     """
 
@@ -24,6 +25,7 @@ class Decision(StageRecord):
 
     waiting: int
     fates: Mapping[str, int] = field(default_factory=dict)
+    blind_owed: float = 0.0
     shown_from: float | None = 0.0
 
 

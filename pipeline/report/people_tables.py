@@ -85,12 +85,11 @@ def queue(asked: pa.Table, album: Album, most: int) -> Table:
         One row per image, with a small image without boxes.
     """
     columns = (
-        Column("No.", numeric=False),
+        Column("Rank", numeric=False, hint="1 is asked first"),
         Column("Image", numeric=False),
         Column("File", numeric=False),
         Column("Why", numeric=False),
         Column("Kind", numeric=False, hint="audit and blind tasks show no boxes to the annotator"),
-        Column("Value", hint="worth of asking, higher is asked sooner"),
         Column("Expected corrections"),
         Column("Expected missed objects"),
         Column("Boxes"),
@@ -102,7 +101,6 @@ def queue(asked: pa.Table, album: Album, most: int) -> Table:
             file_name(album.uri(row.image_id)),
             row.reason or "",
             row.kind,
-            share(row.value),
             share(row.expected_corrections),
             share(row.expected_missed),
             count(row.boxes),

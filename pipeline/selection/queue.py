@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -39,16 +40,29 @@ class Candidates:
         return Candidates(pool, self.worth.take(rows), self.context)
 
 
-def plan_queue(candidates: Candidates, before: Mapping[str, TaskKind], settings: SelectionSettings) -> pa.Table:
+@dataclass(frozen=True)
+class Plan:
+    """What people are asked.
+
+    Attributes:
+        queue: Columns of `QUEUE_SCHEMA`, best first.
+        blind_owed: What is left of the blind share, under one image; the next cycle adds it to its own.
+    """
+
+    queue: pa.Table
+    blind_owed: float = 0.0
+
+
+def plan_queue(
+    candidates: Candidates, before: Mapping[str, TaskKind], settings: SelectionSettings, blind_owed: float = 0.0
+) -> Plan:
     """Decide what people are asked.
 
     Args:
         candidates: Every image that may be asked about; the pool's seed and cycle drive what is drawn at random.
         before: What images that still wait were last asked for.
         settings: Budgets and shares.
-
-    Returns:
-        Columns of `QUEUE_SCHEMA`, best first.
+        blind_owed: Of the cycle before.
     """
     most, everyone = settings.query.images, candidates.pool.image_ids
     audited = [image_id for image_id, kind in before.items() if kind is TaskKind.AUDIT]
@@ -60,13 +74,20 @@ def plan_queue(candidates: Candidates, before: Mapping[str, TaskKind], settings:
     audits = _draw_audits(candidates.pool, set(before), budget, settings.audit_share)
     free = candidates.among(set(everyone) - before.keys() - set(audits), budget - len(audits))
     chosen = choose_images(free.pool, free.worth, settings.query)
+    blind = blind_owed + len(chosen) * settings.query.blind_share
     kinds = {
         **{image_id: before[image_id] for image_id in waiting},
         **dict.fromkeys(audits, TaskKind.AUDIT),
         **dict.fromkeys(chosen, TaskKind.ASK),
-        **dict.fromkeys(_draw_blind(candidates.pool, chosen, settings.query.blind_share), TaskKind.BLIND),
+        **dict.fromkeys(_draw_blind(candidates.pool, chosen, _whole(blind)), TaskKind.BLIND),
     }
-    return queue_table(candidates.pool, candidates.worth, kinds, candidates.context)
+    queue = queue_table(candidates.pool, candidates.worth, kinds, candidates.context)
+    return Plan(queue, max(0.0, blind - _whole(blind)))
+
+
+def _whole(images: float) -> int:
+    """Whole images of a share; ten times a tenth is one."""
+    return math.floor(images + 1e-6)
 
 
 def _draw_audits(pool: Pool, seen: set[str], budget: int, share: float) -> list[str]:
@@ -80,8 +101,7 @@ def _draw_audits(pool: Pool, seen: set[str], budget: int, share: float) -> list[
     return [sure[index] for index in sorted(drawn.tolist())]
 
 
-def _draw_blind(pool: Pool, chosen: Sequence[str], share: float) -> list[str]:
+def _draw_blind(pool: Pool, chosen: Sequence[str], count: int) -> list[str]:
     """Some of the chosen images, at random, so that they are like those that are shown with boxes."""
-    count = round(len(chosen) * share)
-    drawn = numpy_generator(pool.seed, "blind", pool.cycle).choice(len(chosen), count, replace=False)
+    drawn = numpy_generator(pool.seed, "blind", pool.cycle).choice(len(chosen), min(count, len(chosen)), replace=False)
     return [chosen[index] for index in drawn.tolist()]

@@ -16,7 +16,8 @@ class QuerySettings(Section):
     )
     blind_share: Share = Field(
         default=0.05,
-        description="share of images that is shown without boxes, to measure rubber-stamping",
+        description="share of images that is shown without boxes, to measure rubber-stamping; what is under one image "
+        "is carried over to the next cycle",
     )
     strategy: Literal["crosscheck", "random", "least_confidence", "margin", "entropy", "core_set", "ssm"] = "crosscheck"
     shortlist_factor: int = Field(default=4, ge=1, le=100, description="diversity is sought among so many budgets")

@@ -23,7 +23,7 @@ from pipeline.selection.diversity import image_embeddings
 from pipeline.selection.fates import decide, expected_background, is_background, is_learnt, is_soft, pseudo_images
 from pipeline.selection.missed_objects import MissedObjectsModel
 from pipeline.selection.query import class_weights, expected_worth
-from pipeline.selection.queue import Candidates, plan_queue
+from pipeline.selection.queue import Candidates, Plan, plan_queue
 from pipeline.selection.reasons import Context
 from pipeline.selection.showing import shown_from
 
@@ -54,12 +54,12 @@ def _decide(cycle: Cycle) -> Decision:
     corrected = model.bias.correct(evidence, cycle.store.table(columns=["image_id", "width", "height"]))
     selection = decide(corrected, p_correct, certificates.classes, settings.selection, standings.withdrawn)
     shown_least = shown_from(settings.labeling.seconds, cycle.find(CycleHarvest))
-    queue = _queue(cycle, selection, model.missed, shown_least)
+    plan = _plan(cycle, selection, model.missed, shown_least)
     cycle.folder.write_table("selection.parquet", selection)
     cycle.folder.write_table("background.parquet", _background(cycle, selection, model.missed))
-    cycle.folder.write_table("queue.parquet", queue)
+    cycle.folder.write_table("queue.parquet", plan.queue)
     fates = dict(Counter(selection["fate"].to_pylist()))
-    return Decision(waiting=len(queue), fates=fates, shown_from=shown_least)
+    return Decision(waiting=len(plan.queue), fates=fates, blind_owed=plan.blind_owed, shown_from=shown_least)
 
 
 def _background(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel) -> pa.Table:
@@ -71,7 +71,7 @@ def _background(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel) -
     return pa.table([pa.array(images, pa.string()), pa.array(expected, pa.float32())], schema=BACKGROUND_SCHEMA)
 
 
-def _queue(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel, shown_least: float | None) -> pa.Table:
+def _plan(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel, shown_least: float | None) -> Plan:
     settings = cycle.settings
     unread = {fault.image_id for fault in cycle.read(MiningRun).faults}
     columns = ["image_id", "state", "width", "height"]
@@ -90,7 +90,14 @@ def _queue(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel, shown_
     worth = expected_worth(pool, class_weights(counts, settings.selection.query.rare_class_power), missed)
     waiting = [row["image_id"] for row in rows if row["state"] == State.QUEUED]
     context = Context(missed, {row["image_id"]: (row["width"], row["height"]) for row in rows}, counts)
-    return plan_queue(Candidates(pool, worth, context), _kinds_before(cycle, waiting), settings.selection)
+    past = cycle.before()
+    decided = past.find(Decision) if past else None
+    return plan_queue(
+        Candidates(pool, worth, context),
+        _kinds_before(cycle, waiting),
+        settings.selection,
+        decided.blind_owed if decided else 0.0,
+    )
 
 
 def _kinds_before(cycle: Cycle, waiting: list[str]) -> dict[str, TaskKind]:

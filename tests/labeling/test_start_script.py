@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipeline.settings import load_settings
 from scripts.label_studio import ServerError, free_port, running
 
 SCRIPT = Path(__file__).parents[2] / "scripts/label_studio.py"
@@ -38,6 +39,13 @@ class Handler(BaseHTTPRequestHandler):
 print("serving with", os.environ["LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT"], flush=True)
 HTTPServer(("localhost", int(sys.argv[-1])), Handler).serve_forever()
 """
+
+
+def test_the_template_names_the_folder_that_is_served():
+    checkout = Path(__file__).parents[2]
+    settings = load_settings(checkout / "configs/production.yaml")
+    assert Path(settings.labeling.label_studio.document_root).resolve() == checkout
+    assert "LABEL_STUDIO_DOCUMENT_ROOT ?= $(CURDIR)\n" in (checkout / "Makefile").read_text()
 
 
 @pytest.fixture

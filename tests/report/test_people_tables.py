@@ -38,7 +38,6 @@ def test_the_queue_is_cut_with_a_count():
         "workshop_000.jpg",
         "3 unsure boxes, most of them gear",
         "ask",
-        "0.900",
         "1.800",
         "0.400",
         str(len(images[0].boxes)),

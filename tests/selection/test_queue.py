@@ -29,7 +29,7 @@ def planned(images, before=None, *, worth=None, seed=0, cycle=0, most=4, audit_s
     values = np.arange(len(images), 0, -1, dtype=np.float64) if worth is None else np.array(worth, dtype=np.float64)
     candidates = Candidates(make_pool(images, seed=seed, cycle=cycle), Worth(values, values, values))
     query = QuerySettings(images=most, blind_share=blind_share, boxes=boxes, shortlist_factor=1)
-    queue = plan_queue(candidates, before or {}, SelectionSettings(query=query, audit_share=audit_share))
+    queue = plan_queue(candidates, before or {}, SelectionSettings(query=query, audit_share=audit_share)).queue
     assert queue.schema == QUEUE_SCHEMA
     assert queue["rank"].to_pylist() == list(range(len(queue)))
     return {row["image_id"]: TaskKind(row["kind"]) for row in queue.to_pylist()}
@@ -161,6 +161,48 @@ def test_audits_are_no_part_of_the_blind_share():
     images = {**named(10), **named(10, SURE, "sure")}
     queue = planned(images, most=4, audit_share=0.5, blind_share=0.5)
     assert sorted(queue.values()) == [ASK, AUDIT, AUDIT, BLIND]
+
+
+def blind_images(share, cycles, most=10):
+    """How many of each cycle's new images are blind, when all were answered before the next."""
+    settings, owed, counts = (
+        SelectionSettings(audit_share=0.0, query=QuerySettings(images=most, blind_share=share)),
+        0.0,
+        [],
+    )
+    for cycle in range(cycles):
+        candidates = Candidates(make_pool(named(2 * most), cycle=cycle, budget=most), Worth(*(np.ones(2 * most),) * 3))
+        plan = plan_queue(candidates, {}, settings, owed)
+        counts.append(plan.queue["kind"].to_pylist().count(BLIND.value))
+        owed = plan.blind_owed
+        assert 0.0 <= owed < 1.0
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("share", "most", "counts"),
+    [
+        (0.05, 10, [0, 1, 0, 1, 0, 1]),
+        (0.1, 10, [1, 1, 1, 1, 1, 1]),
+        (0.02, 10, [0, 0, 0, 0, 1, 0]),
+        (0.25, 10, [2, 3, 2, 3, 2, 3]),
+        (0.0, 10, [0] * 6),
+        (1.0, 3, [3] * 6),
+        (0.1, 1, [0] * 6),
+    ],
+)
+def test_fractions_of_the_blind_share_are_carried_over(share, most, counts):
+    assert blind_images(share, 6, most) == counts
+
+
+def test_a_share_too_small_for_any_cycle_is_met_in_the_long_run():
+    assert sum(blind_images(0.1, 20, most=1)) == 2
+
+
+def test_a_cycle_that_asks_nobody_owes_what_it_owed():
+    candidates = Candidates(make_pool({}), Worth(*(np.zeros(0),) * 3))
+    assert plan_queue(candidates, {}, SelectionSettings(), 0.75).blind_owed == 0.75
+    assert plan_queue(candidates, {}, SelectionSettings(), 1.75).queue.num_rows == 0
 
 
 KINDS = st.sampled_from([None, None, ASK, AUDIT, BLIND])

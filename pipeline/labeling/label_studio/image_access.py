@@ -69,7 +69,9 @@ def connect_images(client: Client, project: int, uris: Iterable[str], settings: 
         _connect_buckets(client, project, uris, settings)
 
 
-def expect_shown(client: Client, project: int, addresses: Sequence[str], settings: LabelStudioSettings) -> None:
+def expect_shown(
+    client: Client, project: int, addresses: Sequence[str], settings: LabelStudioSettings, held_up: str
+) -> None:
     """Make sure that the page can show images, before people get tasks without.
 
     A few are fetched as the page would; one that can be shown is enough, since single files may be missing.
@@ -79,9 +81,10 @@ def expect_shown(client: Client, project: int, addresses: Sequence[str], setting
         project: The project, its images connected.
         addresses: As `image_address` gave them; may be empty.
         settings: How images are shown.
+        held_up: What is not done where they cannot be shown, such as `3 new tasks`.
 
     Raises:
-        RemoteError: None of them can be shown; the message says what came instead and what to do.
+        RemoteError: None of them can be shown; the message says what came instead, what to do and what is held up.
     """
     tried = list(dict.fromkeys(addresses[place] for place in (0, len(addresses) // 2, -1))) if addresses else []
     faults = []
@@ -93,7 +96,8 @@ def expect_shown(client: Client, project: int, addresses: Sequence[str], setting
     if faults:
         raise RemoteError(
             f"Label Studio at {client.url}: expected the image {tried[0]} to be shown in project {project}, got "
-            f"{faults[0]}. {_advice(tried[0], settings, faults[0])} Nothing was pushed; push again then."
+            f"{faults[0]}. {_advice(tried[0], settings, faults[0])} Nothing was pushed; push again then. This holds up "
+            f"{held_up}."
         )
 
 

@@ -43,6 +43,7 @@ def task_payload(task: Task, address: str) -> dict[str, Any]:
     data = {
         "image": address,
         "image_id": task.image_id,
+        "rank": task.rank,
         "value": float(task.value),
         "reason": task.reason,
         "kind": str(task.kind),

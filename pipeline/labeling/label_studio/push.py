@@ -13,7 +13,7 @@ from pipeline.labeling.label_studio.image_access import connect_images, expect_s
 from pipeline.labeling.label_studio.page import label_config
 from pipeline.labeling.label_studio.payload import task_payload
 from pipeline.labeling.label_studio.project import ensure_project, show_predictions
-from pipeline.labeling.label_studio.renew import STANDING, renew, withdraw
+from pipeline.labeling.label_studio.renew import STANDING, renew, stale, withdraw
 from pipeline.progress import Progress, silent
 from pipeline.records import Task
 from pipeline.settings.labeling import LabelStudioSettings
@@ -51,7 +51,8 @@ def push_tasks(
     ready, refused = _prepare(best_first, settings, prediction_checker(label_config(labels)))
     connect_images(client, project, [task.uri for task in tasks if task.image_id in ready], settings)
     payloads = {image: payload for image, payload in ready.items() if image not in known}
-    expect_shown(client, project, [payload["data"]["image"] for payload in payloads.values()], settings)
+    there = stale([(known[image], payload) for image, payload in ready.items() if image in known])
+    _expect_all_shown(client, project, list(payloads.values()), there, settings)
     made: dict[int, str] = {}
     for batch in _batches(list(payloads), settings.page_size):
         made |= _import(client, project, {image: payloads[image] for image in batch})
@@ -59,7 +60,6 @@ def push_tasks(
     if made or known:
         show_predictions(client, settings.project)
     doubled = _withdraw_doubles(client, project, made)
-    there = [(known[image], payload) for image, payload in ready.items() if image in known]
     updated = renew(client, project, there, settings.parallel_requests)
     no_use = [known[image] for image in known if image in unasked]
     left, begun = withdraw(client, no_use, settings.lock_s, settings.parallel_requests)
@@ -71,6 +71,22 @@ def push_tasks(
         withdrawn=left,
         begun=begun,
     )
+
+
+def _expect_all_shown(
+    client: Client,
+    project: int,
+    new: Sequence[Payload],
+    renewed: Sequence[tuple[Payload, Payload]],
+    settings: LabelStudioSettings,
+) -> None:
+    """Make sure that the page can show the images of new tasks, and of open ones that would get another address."""
+    moved = [payload for task, payload in renewed if task["data"].get("image") != payload["data"]["image"]]
+    held_up = f"{len(new)} new tasks and {len(renewed)} open ones that would have been renewed"
+    if moved:
+        held_up += f", {len(moved)} of them with another address than now (was document_root changed?)"
+    for payloads in (new, moved):
+        expect_shown(client, project, [payload["data"]["image"] for payload in payloads], settings, held_up)
 
 
 def _import(client: Client, project: int, payloads: Mapping[str, Payload]) -> dict[int, str]:

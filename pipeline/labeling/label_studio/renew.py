@@ -30,6 +30,15 @@ _LOOKED_UP = 50
 _NO_LONGER = "need not be answered any more"
 
 
+def stale(pairs: Sequence[tuple[Json, Json]]) -> list[tuple[Json, Json]]:
+    """Those tasks that nobody has begun and that would be made otherwise now.
+
+    Args:
+        pairs: A task with its fields `STANDING`, and its payload.
+    """
+    return [(task, payload) for task, payload in pairs if not (_touched(task) or _is_current(task, payload))]
+
+
 def renew(client: Client, project: int, pairs: Sequence[tuple[Json, Json]], parallel: int) -> tuple[str, ...]:
     """Give tasks that nobody has begun what they would be made with now.
 
@@ -39,19 +48,19 @@ def renew(client: Client, project: int, pairs: Sequence[tuple[Json, Json]], para
     Args:
         client: The server.
         project: The project.
-        pairs: A task with its fields `STANDING`, and its payload; most valuable first.
+        pairs: As `stale` gives them; most valuable first.
         parallel: Tasks that are changed at once.
 
     Returns:
         Images whose task changed.
     """
-    stale = {task["id"]: payload for task, payload in pairs if not (_touched(task) or _is_current(task, payload))}
+    payloads = {task["id"]: payload for task, payload in pairs}
     renewed: list[str] = []
     with ThreadPoolExecutor(parallel) as pool:
-        for numbers in _batches(list(stale)):
+        for numbers in _batches(list(payloads)):
             open_now = [task for task in _look_up(client, project, numbers) if not _touched(task)]
-            list(pool.map(lambda task: _renew(client, task, stale[task["id"]]), open_now))
-            renewed += [stale[task["id"]]["data"]["image_id"] for task in open_now]
+            list(pool.map(lambda task: _renew(client, task, payloads[task["id"]]), open_now))
+            renewed += [payloads[task["id"]]["data"]["image_id"] for task in open_now]
     return tuple(renewed)
 
 

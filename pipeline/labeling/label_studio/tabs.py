@@ -20,14 +20,14 @@ _FORMER = "crosscheck: "
 
 _REASON_PX = 420
 _NOISE = [
-    *(f"tasks:data.{name}" for name in ("image_id", "model_id", "width", "height", "proposals", DISPUTED)),
+    *(f"tasks:data.{name}" for name in ("image_id", "model_id", "width", "height", "value", "proposals", DISPUTED)),
     *("tasks:inner_id", "tasks:annotations_results", "tasks:annotations_ids", "tasks:file_upload", "tasks:updated_by"),
     *("tasks:predictions_score", "tasks:predictions_model_versions", "tasks:predictions_results"),
     *("tasks:storage_filename", "tasks:created_at", "tasks:avg_lead_time", "tasks:draft_exists", "tasks:completed_at"),
     *("tasks:updated_at", "tasks:total_predictions"),
 ]
 _FACTS = [
-    *(f"tasks:data.{name}" for name in ("reason", "kind", "cycle", "value")),
+    *(f"tasks:data.{name}" for name in ("rank", "reason", "kind", "cycle")),
     *("tasks:annotators", "tasks:total_annotations", "tasks:cancelled_annotations"),
 ]
 

@@ -146,7 +146,7 @@ def test_what_is_sent_to_connect_a_bucket(uri, buckets, path, body):
     (sent,) = [request for request in server.requests if request.method == "POST"]
     assert sent.url.path.rstrip("/") == path.rstrip("/")
     assert json.loads(sent.content) == {"project": 7, "title": "crosscheck images", "use_blob_urls": True, **body}
-    expect_shown(client, 7, [uri], settings)
+    expect_shown(client, 7, [uri], settings, "1 new task")
     signed = server.requests[-1]
     assert signed.url.host == "storage.example.com"
     assert "Authorization" not in signed.headers, "the token stays with the server"

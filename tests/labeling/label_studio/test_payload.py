@@ -18,6 +18,7 @@ def test_a_task_without_boxes_still_has_its_place_in_the_queue():
     assert payload["data"] == {
         "image": "/a.jpg",
         "image_id": image_id("one"),
+        "rank": 0,
         "value": 0.0,
         "reason": "because",
         "kind": "ask",

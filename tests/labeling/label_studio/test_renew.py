@@ -53,6 +53,19 @@ def desk_at_work(desk, people):
     return desk
 
 
+def test_a_push_that_would_move_open_tasks_to_images_that_cannot_be_shown_changes_nothing(desk_at_work, people):
+    owner, _ = people
+    before = desk_at_work.tasks(owner)
+    elsewhere = desk_at_work.backend(document_root=str(desk_at_work.root.parent))
+    named = r"0 new tasks and 2 open ones that would have been renewed, 2 of them with another address"
+    with pytest.raises(RemoteError, match=named):
+        elsewhere.push(renewed(old(desk_at_work)))
+    with pytest.raises(RemoteError, match=r"1 new tasks and 2 open ones"):
+        elsewhere.push([*renewed(old(desk_at_work)), desk_at_work.task("new")])
+    assert desk_at_work.tasks(owner) == before
+    assert set(desk_at_work.backend().push(renewed(old(desk_at_work))).updated) == ids("open", "locked")
+
+
 def test_open_tasks_get_the_new_boxes_and_their_new_place(desk_at_work, people):
     owner, _ = people
     before = desk_at_work.tasks(owner)
