@@ -3,7 +3,7 @@
 from pipeline.settings.data import DataSettings, SourceSettings
 from pipeline.settings.detector import DetectorSettings
 from pipeline.settings.labeling import LabelingSettings, LabelStudioSettings, SecondsSettings, SimulatedSettings
-from pipeline.settings.losses import FocalSettings, OhemSettings, TripletSettings
+from pipeline.settings.losses import Assigner, BoxIouLoss, FocalSettings, OhemSettings, TripletSettings
 from pipeline.settings.mining import FusionSettings, MiningSettings
 from pipeline.settings.report import ReportSettings
 from pipeline.settings.root import Settings, dump_settings, load_settings, parse_settings
@@ -26,7 +26,9 @@ from pipeline.settings.views import (
 )
 
 __all__ = [
+    "Assigner",
     "AugmentSettings",
+    "BoxIouLoss",
     "CopyPasteSettings",
     "DataSettings",
     "DetectorSettings",

@@ -22,6 +22,11 @@ class DetectorSettings(Section):
     image_size_px: int = Field(default=320, ge=64, le=4096, description="longest side of the network's input")
     fpn_channels: int = Field(default=96, ge=16, le=512)
     head_convs: int = Field(default=2, ge=1, le=4, description="convolutions of a one-stage head; torchvision's have 4")
+    head_norm: Literal["none", "group"] = Field(default="none", description="normalisation in RetinaNet's head")
+    head_shared: bool = Field(default=False, description="RetinaNet's head answers class and place from one tower")
+    anchors_per_place: Literal[1, 9] = Field(
+        default=9, description="of RetinaNet; 9: three sizes by three shapes, for training.assigner iou"
+    )
     anchor_scale: float = Field(
         default=3.0, gt=0.5, le=16.0, description="smallest anchor side, in strides of its level"
     )
@@ -37,13 +42,21 @@ class DetectorSettings(Section):
 
     @model_validator(mode="after")
     def _coco_has_a_shape(self) -> "DetectorSettings":
-        if self.weights == "coco" and (self.backbone != "torchvision:resnet50" or self.head_convs != 4):
+        expected = {"backbone": "torchvision:resnet50", "head_convs": 4, "batch_norm": "frozen"}
+        if self.architecture == "retinanet":
+            expected |= {"anchors_per_place": 9, "head_norm": "none", "head_shared": False}
+        other = {name: getattr(self, name) for name, value in expected.items() if getattr(self, name) != value}
+        if self.weights == "coco" and other:
+            wanted = {name: expected[name] for name in other}
+            raise ValueError(f"weights 'coco' are of torchvision's own network: expected {wanted}, got {other}")
+        return self
+
+    @model_validator(mode="after")
+    def _heads_group_channels(self) -> "DetectorSettings":
+        if self.architecture == "retinanet" and self.head_norm == "group" and self.fpn_channels % 8:
             raise ValueError(
-                "weights 'coco' expect backbone 'torchvision:resnet50' and head_convs 4, "
-                f"got {self.backbone!r} and {self.head_convs}"
+                f"head_norm 'group' has 8 groups: expected fpn_channels 16, 24, ..., got {self.fpn_channels}"
             )
-        if self.weights == "coco" and self.batch_norm != "frozen":
-            raise ValueError(f"weights 'coco' expect batch_norm 'frozen', got {self.batch_norm!r}")
         return self
 
     @model_validator(mode="after")

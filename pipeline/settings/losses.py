@@ -6,7 +6,10 @@ from pydantic import Field
 
 from pipeline.settings.base import Section
 
-Classification = Literal["focal", "ohem", "cross_entropy"]
+Classification = Literal["quality_focal", "focal", "ohem", "cross_entropy"]
+Assigner = Literal["iou", "atss", "task_aligned"]
+BoxIouLoss = Literal["giou", "diou", "ciou"]
+BoxLoss = Literal["l1", "giou", "diou", "ciou"]
 
 
 class FocalSettings(Section):

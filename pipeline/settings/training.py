@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from pipeline.settings.base import Section, Share
 from pipeline.settings.detector import Precision
-from pipeline.settings.losses import Classification, FocalSettings, OhemSettings, TripletSettings
+from pipeline.settings.losses import Assigner, BoxLoss, Classification, FocalSettings, OhemSettings, TripletSettings
 from pipeline.settings.views import AugmentSettings, CopyPasteSettings, MixupSettings, MosaicSettings
 
 
@@ -113,6 +113,12 @@ class TrainingSettings(Section):
         default="focal", description="loss of the one-stage detectors. faster_rcnn does not apply focal loss: its "
         "classifier has softmax cross-entropy, whatever is set here; ohem selects its background as well"
     )  # fmt: skip
+    assigner: Assigner = Field(
+        default="iou", description="which anchors of RetinaNet learn an object: iou: a fixed overlap; atss: one that "
+        "follows from its neighbourhood; task_aligned: those that already answer best"
+    )  # fmt: skip
+    box_loss: BoxLoss = Field(default="l1", description="of RetinaNet: distance of encoded boxes, or by overlap")
+    box_weight: float = Field(default=1.0, gt=0.0, le=100.0, description="of that loss, beside classification")
     label_smoothing: float = Field(
         default=0.0, ge=0.0, lt=0.5, description="softened classes; under a sigmoid only those of anchors on objects"
     )

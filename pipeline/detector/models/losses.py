@@ -12,9 +12,11 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
-from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
+from torchvision.ops import complete_box_iou_loss, distance_box_iou_loss, generalized_box_iou_loss, sigmoid_focal_loss
 
-from pipeline.settings import OhemSettings, TrainingSettings
+from pipeline.settings import BoxIouLoss, OhemSettings, TrainingSettings
+
+_IOU_LOSSES = {"giou": generalized_box_iou_loss, "diou": distance_box_iou_loss, "ciou": complete_box_iou_loss}
 
 
 def smooth_one_hot(labels: Tensor, num_classes: int, smoothing: float) -> Tensor:
@@ -44,7 +46,7 @@ def sigmoid_loss(
 ) -> Tensor:
     """Classification loss of the one-stage detectors, as `classification` has it.
 
-    `focal` is arXiv 1708.02002, equation 5; `cross_entropy` is the binary one of each class; `ohem` is that as well,
+    `focal` is arXiv 1708.02002, equation 5; `quality_focal` its form for targets between 0 and 1; `cross_entropy` is the binary one of each class; `ohem` is that as well,
     of the objects and of the background that costs most (arXiv 1604.03540, chosen over the whole batch so that images
     without objects count).
 
@@ -58,14 +60,31 @@ def sigmoid_loss(
     Returns:
         Tensor[]: the weighted sum over rows and columns; 0 for no rows.
     """
-    if settings.classification == "focal":
-        losses: Tensor = sigmoid_focal_loss(
+    if settings.classification == "quality_focal":
+        losses = quality_focal_loss(logits, targets, settings.focal.gamma)
+    elif settings.classification == "focal":
+        losses = sigmoid_focal_loss(
             logits, targets, alpha=settings.focal.alpha, gamma=settings.focal.gamma, reduction="none"
         )
     else:
         losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     rows = losses.sum(1) * weights
     return hardest(rows, labels, settings.ohem).sum() if settings.classification == "ohem" else rows.sum()
+
+
+def quality_focal_loss(logits: Tensor, targets: Tensor, gamma: float) -> Tensor:
+    """Quality focal loss (arXiv 2006.04388, equation 2), which has no `alpha`.
+
+    Args:
+        logits (Tensor[M, K]): before the sigmoid.
+        targets (Tensor[M, K]): 0 to 1; what the scores should be.
+        gamma: How strongly easy examples fade; the paper's beta.
+
+    Returns:
+        Tensor[M, K]: 0 where the score is the target.
+    """
+    distance = (targets - logits.sigmoid()).abs()
+    return distance.pow(gamma) * F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
 
 
 def hardest(losses: Tensor, labels: Tensor, settings: OhemSettings) -> Tensor:
@@ -118,10 +137,11 @@ def weighted_l1(predicted: Tensor, expected: Tensor, weights: Tensor) -> Tensor:
     return ((predicted - expected).abs().sum(1) * weights).sum()
 
 
-def weighted_giou(predicted: Tensor, expected: Tensor, weights: Tensor) -> Tensor:
-    """Generalised IoU loss (arXiv 1902.09630).
+def weighted_iou(kind: BoxIouLoss, predicted: Tensor, expected: Tensor, weights: Tensor) -> Tensor:
+    """Loss of boxes by their overlap: generalised (arXiv 1902.09630), distance or complete IoU (arXiv 1911.08287).
 
     Args:
+        kind: `giou`, `diou` or `ciou`.
         predicted (Tensor[M, 4]): in `(x1, y1, x2, y2)`, pixels.
         expected (Tensor[M, 4]): likewise.
         weights (Tensor[M]): of each row.
@@ -129,5 +149,5 @@ def weighted_giou(predicted: Tensor, expected: Tensor, weights: Tensor) -> Tenso
     Returns:
         Tensor[]: the weighted sum.
     """
-    losses: Tensor = generalized_box_iou_loss(predicted, expected, reduction="none")
+    losses: Tensor = _IOU_LOSSES[kind](predicted, expected, reduction="none")
     return (losses * weights).sum()

@@ -13,15 +13,17 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
+from pipeline.detector.models.assign import Answers, assign
 from pipeline.detector.models.backbones import PYRAMID_STRIDES, TORCHVISION_PREFIX, Normalization
-from pipeline.detector.models.one_stage import WeightedFCOSHead, WeightedRetinaNetHead
+from pipeline.detector.models.one_stage import WeightedFCOSHead
+from pipeline.detector.models.retinanet_head import WeightedRetinaNetHead
 from pipeline.detector.models.targets import Target
 from pipeline.detector.models.two_stage import IgnoringRPN, WeightedRoIHeads
 from pipeline.settings import DetectorSettings, TrainingSettings
 
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 OCTAVES = 3
-"""Sizes of RetinaNet's anchors per level; with the aspect ratios nine anchors per place."""
+"""Sizes per level of nine anchors per place; the aspect ratios make the rest."""
 
 
 class BatchNormalize(GeneralizedRCNNTransform):  # type: ignore[misc]
@@ -72,7 +74,10 @@ class _OneStageNetwork(DetectionNetwork):
 
 
 class WeightedRetinaNet(_OneStageNetwork, RetinaNet):  # type: ignore[misc]
-    """RetinaNet (arXiv 1708.02002).
+    """RetinaNet (arXiv 1708.02002), whose anchors learn what the assigner of the settings says.
+
+    With one anchor per place and an assigner that adapts, nothing is lost (arXiv 1912.02424) and most of the work of
+    the last layers is saved.
 
     Args:
         settings: Its size, anchors and reported detections.
@@ -90,11 +95,21 @@ class WeightedRetinaNet(_OneStageNetwork, RetinaNet):  # type: ignore[misc]
         num_classes: int,
         training: TrainingSettings,
     ) -> None:
-        places = OCTAVES * len(ASPECT_RATIOS)
-        head = WeightedRetinaNetHead(backbone.out_channels, places, num_classes, settings.head_convs, training)
+        head = WeightedRetinaNetHead(backbone.out_channels, num_classes, settings, training)
         anchors = retinanet_anchors(settings)
         super().__init__(backbone, num_classes, anchor_generator=anchors, head=head, **_reported(settings))
         self.transform = transform
+
+    def compute_loss(
+        self, targets: list[Target], head_outputs: dict[str, Tensor], anchors: list[Tensor]
+    ) -> dict[str, Tensor]:
+        """Losses of a batch; as torchvision's, but for the assigner."""
+        scores, offsets = head_outputs["cls_logits"].detach().sigmoid(), head_outputs["bbox_regression"].detach()
+        boxes = [self.box_coder.decode_single(*pair) for pair in zip(offsets, anchors, strict=True)]
+        answers = [Answers(*row) for row in zip(anchors, boxes, scores, strict=True)]
+        assigner, matcher = self.head.settings.assigner, self.proposal_matcher
+        assigned = [assign(assigner, *row, matcher) for row in zip(answers, targets, strict=True)]
+        return self.head.assigned_loss(targets, head_outputs, anchors, assigned)
 
 
 class WeightedFCOS(_OneStageNetwork, FCOS):  # type: ignore[misc]
@@ -176,7 +191,9 @@ def build_network(
 
 
 def retinanet_anchors(settings: DetectorSettings) -> AnchorGenerator | None:
-    """Nine anchors per place; None for torchvision's own."""
+    """One or nine anchors per place; None for torchvision's own nine."""
+    if settings.anchors_per_place == 1:
+        return _anchors(settings, ratios=(1.0,))
     return None if _is_torchvision(settings) else _anchors(settings, OCTAVES)
 
 
@@ -213,10 +230,12 @@ def _is_torchvision(settings: DetectorSettings) -> bool:
     return settings.backbone.startswith(TORCHVISION_PREFIX)
 
 
-def _anchors(settings: DetectorSettings, octaves: int = 1) -> AnchorGenerator:
+def _anchors(
+    settings: DetectorSettings, octaves: int = 1, ratios: tuple[float, ...] = ASPECT_RATIOS
+) -> AnchorGenerator:
     """Anchors whose smallest side is `anchor_scale` strides of their level."""
     sizes = tuple(
         tuple(settings.anchor_scale * stride * 2 ** (octave / octaves) for octave in range(octaves))
         for stride in PYRAMID_STRIDES
     )
-    return AnchorGenerator(sizes, (ASPECT_RATIOS,) * len(sizes))
+    return AnchorGenerator(sizes, (ratios,) * len(sizes))

@@ -1,7 +1,4 @@
-"""The heads of RetinaNet and FCOS with weighted boxes and ignore regions.
-
-Matching anchors to boxes stays torchvision's; only what a match costs is ours.
-"""
+"""What the heads of RetinaNet and FCOS share, and that of FCOS: weighted boxes and ignore regions."""
 
 from __future__ import annotations
 
@@ -11,10 +8,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torchvision.models.detection.fcos import FCOSHead
-from torchvision.models.detection.retinanet import RetinaNetHead
 
 from pipeline.detector.models.hard_negatives import likeliest_background, wanted_background
-from pipeline.detector.models.losses import sigmoid_loss, smooth_one_hot, weighted_giou, weighted_l1
+from pipeline.detector.models.losses import sigmoid_loss, smooth_one_hot, weighted_iou
 from pipeline.detector.models.targets import AnchorTargets, Target, anchor_targets
 from pipeline.settings import TrainingSettings
 
@@ -22,14 +18,29 @@ Decode = Callable[[Tensor, Tensor], Tensor]
 """Gives boxes, Tensor[N, 4] in pixels, from the offsets of N anchors or points and from these."""
 
 
-def _classification_loss(logits: Tensor, expected: AnchorTargets, settings: TrainingSettings) -> Tensor:
+def classification_loss(
+    logits: Tensor, expected: AnchorTargets, settings: TrainingSettings, quality: Tensor | None = None
+) -> Tensor:
+    """Classification loss of a batch.
+
+    Args:
+        logits (Tensor[B, A, K]): column 0 stands for nothing.
+        expected: What they should answer.
+        settings: Which loss.
+        quality (Tensor[B, A]): 0 to 1; what scores of objects should be under quality focal loss, 1 by default.
+
+    Returns:
+        Tensor[]: the weighted sum over anchors that count.
+    """
     counts = expected.labels >= 0
     labels = expected.labels[counts]
-    one_hot = smooth_one_hot(labels, logits.shape[-1], settings.label_smoothing)
-    return sigmoid_loss(logits[counts], one_hot, labels, expected.weights[counts], settings)
+    wanted = smooth_one_hot(labels, logits.shape[-1], settings.label_smoothing)
+    if quality is not None and settings.classification == "quality_focal":
+        wanted = wanted * quality[counts][:, None]
+    return sigmoid_loss(logits[counts], wanted, labels, expected.weights[counts], settings)
 
 
-class _OneStageHead:
+class OneStageHead:
     """What both heads share. At inference nothing is of class 0, whose column in torchvision's heads no box teaches.
 
     Attributes:
@@ -63,44 +74,7 @@ class _OneStageHead:
         )
 
 
-class WeightedRetinaNetHead(_OneStageHead, RetinaNetHead):  # type: ignore[misc]
-    """RetinaNet's head (arXiv 1708.02002) with weighted, ignorable targets.
-
-    Sums are divided by the total weight of matched anchors in the batch, where torchvision divides image by image;
-    images without objects then do not dilute the others.
-
-    Args:
-        channels: Of the feature pyramid.
-        anchors: Per place.
-        classes: Background included.
-        convs: Of each branch, at most torchvision's four.
-        settings: What the losses look like.
-    """
-
-    def __init__(self, channels: int, anchors: int, classes: int, convs: int, settings: TrainingSettings) -> None:
-        super().__init__(channels, anchors, classes)
-        self.settings = settings
-        # torchvision builds four whatever is wanted: the first ones stay, so that a seed gives them the same weights.
-        for branch in (self.classification_head, self.regression_head):
-            branch.conv = branch.conv[:convs]
-
-    def compute_loss(
-        self, targets: list[Target], head_outputs: dict[str, Tensor], anchors: list[Tensor], matched_idxs: list[Tensor]
-    ) -> dict[str, Tensor]:
-        """Losses of a batch, see the class."""
-        expected = anchor_targets(targets, anchors, matched_idxs)
-        is_object = expected.labels > 0
-        weights = expected.weights[is_object]
-        total = weights.sum().clamp(min=1)
-        classification = _classification_loss(head_outputs["cls_logits"], expected, self.settings)
-        coder = self.regression_head.box_coder
-        self._find_background(head_outputs, expected.labels, anchors, coder.decode_single)
-        deltas = coder.encode_single(expected.boxes[is_object], torch.stack(anchors)[is_object])
-        regression = weighted_l1(head_outputs["bbox_regression"][is_object], deltas, weights)
-        return {"classification": classification / total, "box": regression / total}
-
-
-class WeightedFCOSHead(_OneStageHead, FCOSHead):  # type: ignore[misc]
+class WeightedFCOSHead(OneStageHead, FCOSHead):  # type: ignore[misc]
     """FCOS's head (arXiv 1904.01355) with weighted, ignorable targets.
 
     Args:
@@ -122,7 +96,7 @@ class WeightedFCOSHead(_OneStageHead, FCOSHead):  # type: ignore[misc]
         is_object = expected.labels > 0
         weights = expected.weights[is_object]
         total = weights.sum().clamp(min=1)
-        classification = _classification_loss(head_outputs["cls_logits"], expected, self.settings)
+        classification = classification_loss(head_outputs["cls_logits"], expected, self.settings)
         self._find_background(head_outputs, expected.labels, anchors, self.box_coder.decode)
         points, boxes = torch.stack(anchors)[is_object], expected.boxes[is_object]
         predicted = self.box_coder.decode(head_outputs["bbox_regression"][is_object], points)
@@ -132,7 +106,7 @@ class WeightedFCOSHead(_OneStageHead, FCOSHead):  # type: ignore[misc]
         )
         return {
             "classification": classification / total,
-            "box": weighted_giou(predicted, boxes, weights) / total,
+            "box": weighted_iou("giou", predicted, boxes, weights) / total,
             "centerness": (distance * weights).sum() / total,
         }
 

@@ -22,22 +22,45 @@ def unused_settings(detector: DetectorSettings, training: TrainingSettings) -> l
 
 
 def _unused(detector: DetectorSettings, training: TrainingSettings) -> Iterator[tuple[str, str, str]]:
-    architecture, of_torchvision = detector.architecture, detector.backbone.startswith(TORCHVISION_PREFIX)
-    if architecture == "faster_rcnn":
-        softmax = "its classifier has softmax cross-entropy"
-        if training.classification == "focal":
-            yield "training.classification 'focal'", architecture, softmax
-        if training.focal != FocalSettings():
-            yield "training.focal", architecture, softmax
-        if _is_changed(detector, "head_convs"):
-            yield "detector.head_convs", architecture, "its second stage has fully connected layers"
-    if architecture == "fcos" and _is_changed(detector, "anchor_scale"):
-        yield "detector.anchor_scale", architecture, "it has points in place of anchors"
-    elif of_torchvision and _is_changed(detector, "anchor_scale"):
+    if detector.architecture != "retinanet":
+        yield from _only_of_retinanet(detector, training)
+    if detector.architecture == "faster_rcnn":
+        yield from _not_of_two_stages(detector, training)
+    if detector.architecture == "fcos" and _is_changed(detector, "anchor_scale"):
+        yield "detector.anchor_scale", "fcos", "it has points in place of anchors"
+    elif _has_torchvisions_anchors(detector) and _is_changed(detector, "anchor_scale"):
         yield "detector.anchor_scale", detector.backbone, "it has torchvision's anchors"
-    if of_torchvision and _is_changed(detector, "fpn_channels"):
+    if _is_of_torchvision(detector) and _is_changed(detector, "fpn_channels"):
         yield "detector.fpn_channels", detector.backbone, "torchvision's pyramid has 256"
 
 
-def _is_changed(detector: DetectorSettings, name: str) -> bool:
-    return bool(getattr(detector, name) != DetectorSettings.model_fields[name].default)
+def _only_of_retinanet(detector: DetectorSettings, training: TrainingSettings) -> Iterator[tuple[str, str, str]]:
+    for name in ("head_norm", "head_shared", "anchors_per_place"):
+        if _is_changed(detector, name):
+            yield f"detector.{name}", detector.architecture, "it is of RetinaNet alone"
+    for name in ("assigner", "box_loss", "box_weight"):
+        if _is_changed(training, name):
+            yield f"training.{name}", detector.architecture, "it is of RetinaNet alone"
+
+
+def _not_of_two_stages(detector: DetectorSettings, training: TrainingSettings) -> Iterator[tuple[str, str, str]]:
+    softmax = "its classifier has softmax cross-entropy"
+    if training.classification in {"focal", "quality_focal"}:
+        yield f"training.classification {training.classification!r}", detector.architecture, softmax
+    if training.focal != FocalSettings():
+        yield "training.focal", detector.architecture, softmax
+    if _is_changed(detector, "head_convs"):
+        yield "detector.head_convs", detector.architecture, "its second stage has fully connected layers"
+
+
+def _is_of_torchvision(detector: DetectorSettings) -> bool:
+    return detector.backbone.startswith(TORCHVISION_PREFIX)
+
+
+def _has_torchvisions_anchors(detector: DetectorSettings) -> bool:
+    own = detector.architecture == "retinanet" and detector.anchors_per_place == 1
+    return _is_of_torchvision(detector) and not own
+
+
+def _is_changed(section: DetectorSettings | TrainingSettings, name: str) -> bool:
+    return bool(getattr(section, name) != type(section).model_fields[name].default)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -12,10 +13,11 @@ from pipeline.detector.models.losses import (
     sigmoid_loss,
     smooth_one_hot,
     softmax_loss,
-    weighted_giou,
+    weighted_iou,
     weighted_l1,
 )
 from pipeline.settings import FocalSettings, OhemSettings
+from pipeline.settings.losses import Classification
 from tests.detector.small import training
 
 LN2 = math.log(2)
@@ -41,6 +43,10 @@ def focal(**values):
     return training(focal=FocalSettings(**values))
 
 
+def quality(**values):
+    return training(classification="quality_focal", focal=FocalSettings(**values))
+
+
 # p = 1/2 for a logit of 0; p = 3/4 for ln 3.
 @pytest.mark.parametrize(
     ("settings", "logit", "target", "expected"),
@@ -53,6 +59,11 @@ def focal(**values):
         (focal(alpha=0.25, gamma=1.0), math.log(3), 1.0, 0.25 * 0.25 * math.log(4 / 3)),
         (focal(alpha=0.25, gamma=0.0), math.log(3), 1.0, 0.25 * math.log(4 / 3)),
         (focal(alpha=0.0), 0.0, 1.0, 0.0),
+        (quality(gamma=2.0), 0.0, 1.0, 0.5**2 * LN2),
+        (quality(gamma=2.0), 0.0, 0.0, 0.5**2 * LN2),
+        (quality(gamma=2.0), 0.0, 0.5, 0.0),  # the score is what it should be
+        (quality(gamma=1.0), math.log(3), 0.25, 0.5 * (0.25 * math.log(4 / 3) + 0.75 * math.log(4))),
+        (quality(alpha=0.9), math.log(3), 0.0, 0.75**2 * math.log(4)),  # has no alpha
         (training(classification="cross_entropy"), math.log(3), 1.0, math.log(4 / 3)),
         (training(classification="cross_entropy"), math.log(3), 0.0, math.log(4)),
         (training(classification="ohem"), math.log(3), 1.0, math.log(4 / 3)),
@@ -60,12 +71,12 @@ def focal(**values):
     ],
 )
 def test_sigmoid_loss_written_out(settings, logit, target, expected):
-    labels = torch.tensor([int(target)])
+    labels = torch.tensor([int(target > 0)])
     loss = sigmoid_loss(torch.tensor([[logit]]), torch.tensor([[target]]), labels, torch.ones(1), settings)
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("classification", ["focal", "ohem", "cross_entropy"])
+@pytest.mark.parametrize("classification", get_args(Classification))
 def test_sigmoid_loss_of_no_rows_is_0_and_can_be_learnt_from(classification):
     logits, labels = torch.zeros(0, 3, requires_grad=True), torch.zeros(0, dtype=torch.int64)
     settings = training(classification=classification)
@@ -177,5 +188,26 @@ def test_weighted_l1_written_out(rows, weights, expected):
     ],
 )
 def test_weighted_giou_written_out(first, second, weights, expected):
-    loss = weighted_giou(as_boxes(first), as_boxes(second), torch.tensor(weights))
+    loss = weighted_iou("giou", as_boxes(first), as_boxes(second), torch.tensor(weights))
     assert loss.item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+# Centres 10 apart in a hull of 20 x 10: 10^2 / (20^2 + 10^2) = 1/5. One of 20 x 10 and one of 10 x 10 in it, centres 5
+# apart in that hull: 1/20, and IoU 1/2; their shapes differ by v = 4 / pi^2 (atan 2 - atan 1)^2.
+SHAPES = 4 / math.pi**2 * (math.atan(2) - math.atan(1)) ** 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "second", "expected"),
+    [
+        ("diou", (0, 0, 10, 10), 0.0),
+        ("ciou", (0, 0, 10, 10), 0.0),
+        ("diou", (10, 0, 20, 10), 1.2),
+        ("ciou", (10, 0, 20, 10), 1.2),
+        ("diou", (0, 0, 20, 10), 0.5 + 1 / 20),
+        ("ciou", (0, 0, 20, 10), 0.5 + 1 / 20 + SHAPES**2 / (0.5 + SHAPES)),
+    ],
+)
+def test_losses_by_distance_and_shape_written_out(kind, second, expected):
+    loss = weighted_iou(kind, as_boxes([(0, 0, 10, 10)] * 2), as_boxes([second] * 2), torch.tensor([1.0, 0.5]))
+    assert loss.item() == pytest.approx(1.5 * expected, rel=1e-5, abs=1e-6)

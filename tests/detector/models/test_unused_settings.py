@@ -5,6 +5,11 @@ import pytest
 from pipeline.detector.models.unused_settings import unused_settings
 from pipeline.settings import DetectorSettings, FocalSettings, TrainingSettings
 
+OTHER = {
+    "head_norm": "none" if DetectorSettings().head_norm == "group" else "group",
+    "anchors_per_place": 10 - DetectorSettings().anchors_per_place,
+}
+"""What is not the default."""
 TORCHVISION = {"backbone": "torchvision:resnet50", "weights": "none"}
 
 
@@ -15,9 +20,16 @@ TORCHVISION = {"backbone": "torchvision:resnet50", "weights": "none"}
         ({"head_convs": 4, "anchor_scale": 2.0, "fpn_channels": 64}, {"focal": FocalSettings(gamma=1.0)}, []),
         ({"architecture": "fcos"}, {}, []),
         ({"architecture": "fcos", "anchor_scale": 2.0}, {}, ["detector.anchor_scale"]),
-        ({**TORCHVISION, "head_convs": 4}, {}, []),
         (
-            {**TORCHVISION, "anchor_scale": 2.0, "fpn_channels": 64},
+            {"architecture": "fcos", "head_norm": OTHER["head_norm"], "anchors_per_place": OTHER["anchors_per_place"]},
+            {"assigner": "atss", "box_weight": 3.0},
+            ["detector.head_norm", "detector.anchors_per_place", "training.assigner", "training.box_weight"],
+        ),
+        ({"head_norm": OTHER["head_norm"]}, {"assigner": "atss", "box_loss": "ciou"}, []),
+        ({**TORCHVISION, "head_convs": 4}, {}, []),
+        ({**TORCHVISION, "anchor_scale": 2.0, "anchors_per_place": 1}, {}, []),
+        (
+            {**TORCHVISION, "anchors_per_place": 9, "anchor_scale": 2.0, "fpn_channels": 64},
             {},
             ["detector.anchor_scale", "detector.fpn_channels"],
         ),
