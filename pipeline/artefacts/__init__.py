@@ -37,7 +37,7 @@ from pipeline.artefacts.opening import FORMAT, CycleEnd, ImportRun, ImportSummar
 from pipeline.artefacts.report import ReportRun
 from pipeline.artefacts.selection import Decision, SelectionRun
 from pipeline.artefacts.stage import StageRecord
-from pipeline.artefacts.training import Rollback, TrainingRun, TrainingStep, TrainingSummary
+from pipeline.artefacts.training import EndOfRun, Look, Rollback, TrainingRun, TrainingStep, TrainingSummary
 
 __all__ = [
     "ERROR_TYPES",
@@ -55,6 +55,7 @@ __all__ = [
     "CycleEnd",
     "CycleHarvest",
     "Decision",
+    "EndOfRun",
     "ErrorCost",
     "ForgottenClass",
     "GateOutcome",
@@ -62,6 +63,7 @@ __all__ = [
     "HiddenTruthAudit",
     "ImportRun",
     "ImportSummary",
+    "Look",
     "Metrics",
     "MiningCost",
     "MiningPart",

@@ -10,7 +10,7 @@ from typing import ClassVar
 from pipeline.artefacts.stage import StageRecord
 from pipeline.records import ImportIssue
 
-FORMAT = 2
+FORMAT = 3
 """Of everything that a cycle writes; raised when a file or a column changes its name or meaning."""
 
 

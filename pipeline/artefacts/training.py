@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pipeline.artefacts.stage import StageRecord
+
+EndOfRun = Literal["plateau", "steps", "fallback_steps"]
+"""What ended a run: held-back images no longer got better; all steps were done; or, with nothing to look at, as many as
+are set for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +21,14 @@ class TrainingStep:
     loss: float
     parts: Mapping[str, float] = field(default_factory=dict)
     lr: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at held-back images: after how many steps, and the mAP of the averaged weights on them."""
+
+    step: int
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +58,10 @@ class TrainingSummary:
         images_per_s: Images shown per second.
         precision: What it was computed in.
         curve: Logged steps.
-        stopped_early: Whether the held-back measure had stopped rising.
+        ended_by: What ended it, after `steps`.
+        plateau_step: Where held-back images no longer got better, so that the learning rate fell from there on; None
+            where they went on getting better, or nobody looked.
+        looks: At held-back images.
         rollbacks: What went wrong and was taken back.
         labeled_images: Images that people labelled.
         pseudo_images: Images that the machine labelled.
@@ -61,7 +76,9 @@ class TrainingSummary:
     images_per_s: float
     precision: str = ""
     curve: tuple[TrainingStep, ...] = ()
-    stopped_early: bool = False
+    ended_by: EndOfRun = "steps"
+    plateau_step: int | None = None
+    looks: tuple[Look, ...] = ()
     rollbacks: tuple[Rollback, ...] = ()
     labeled_images: int = 0
     pseudo_images: int = 0

@@ -6,7 +6,7 @@ LABELLED, OURS, ALL = "labelled", "ours", "all"
 NAIVE = {"naive-0.5": 0.5, "naive-0.9": 0.9}
 """Least confidence of the pseudo-labels of each naive arm."""
 ARMS = (LABELLED, *NAIVE, OURS, ALL)
-SECOND_HALF = ("training.pseudo_share=0.75", "training.burn_in=0")
+SECOND_HALF = ("training.pseudo_share=0.75", "training.burn_in_steps=0")
 """How `ours` and the naive arms go on: the detector has learnt the labelled images before, so that all images come at
 once. Naive labels are taken as they are: all weights 1, no ignore regions."""
 RECIPE = (
@@ -32,7 +32,7 @@ ABLATIONS = {
     "teacher": ("training.teacher.enabled=true",),
     "strong-view": ("training.augment.strong.enabled=true",),
     "copy-paste": ("training.copy_paste.enabled=true",),
-    "burn-in": ("training.burn_in=0.2",),
+    "burn-in": ("training.burn_in_steps=100",),
     "half-pseudo": ("training.pseudo_share=0.5",),
     "natural-share": ("training.pseudo_share=1.0",),
     "no-fusion": ("mining.fusion.enabled=false",),

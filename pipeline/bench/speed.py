@@ -17,6 +17,7 @@ from pipeline.dataset.store import SampleStore
 from pipeline.detector.inference.precision import native_precision
 from pipeline.detector.models.detector import build_detector
 from pipeline.detector.training.data.batches import BatchPlan, TrainingImages, batches
+from pipeline.detector.training.memory import keep_freed_memory
 from pipeline.detector.training.processes import FABRIC_PRECISION
 from pipeline.detector.training.run import Run, RunSpec
 from pipeline.progress import Progress, silent
@@ -142,6 +143,7 @@ def _own_steps(settings: Settings, samples: Sequence[Sample], watch: Stopwatch) 
     size, max_pixels = settings.detector.image_size_px, settings.data.max_image_pixels
     images = TrainingImages(samples, labels, size, max_pixels, training.cache_mb)
     detector = build_detector(settings.detector, labels, training, settings.seed)
+    keep_freed_memory()  # as `fine_tune` does
     fabric = Fabric(devices=1, accelerator=training.accelerator, precision=FABRIC_PRECISION[training.precision])
     run = Run(detector, RunSpec(training, settings.seed, Workspace(settings.workspace), "speed"), fabric)
     source = batches(BatchPlan(images, training, settings.seed), 0, training.workers)

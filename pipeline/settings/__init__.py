@@ -10,7 +10,7 @@ from pipeline.settings.root import Settings, dump_settings, load_settings, parse
 from pipeline.settings.secrets import Secrets
 from pipeline.settings.selection import QuerySettings, SelectionSettings
 from pipeline.settings.training import (
-    EarlyStopSettings,
+    PlateauSettings,
     PseudoBoxSettings,
     RecoverySettings,
     RepeatFactorSettings,
@@ -22,6 +22,7 @@ from pipeline.settings.views import (
     CopyPasteSettings,
     MixupSettings,
     MosaicSettings,
+    MultiscaleSettings,
     StrongViewSettings,
 )
 
@@ -32,7 +33,6 @@ __all__ = [
     "CopyPasteSettings",
     "DataSettings",
     "DetectorSettings",
-    "EarlyStopSettings",
     "FocalSettings",
     "FusionSettings",
     "LabelStudioSettings",
@@ -40,7 +40,9 @@ __all__ = [
     "MiningSettings",
     "MixupSettings",
     "MosaicSettings",
+    "MultiscaleSettings",
     "OhemSettings",
+    "PlateauSettings",
     "PseudoBoxSettings",
     "QuerySettings",
     "RecoverySettings",

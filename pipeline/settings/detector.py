@@ -22,10 +22,10 @@ class DetectorSettings(Section):
     image_size_px: int = Field(default=320, ge=64, le=4096, description="longest side of the network's input")
     fpn_channels: int = Field(default=96, ge=16, le=512)
     head_convs: int = Field(default=2, ge=1, le=4, description="convolutions of a one-stage head; torchvision's have 4")
-    head_norm: Literal["none", "group"] = Field(default="none", description="normalisation in RetinaNet's head")
-    head_shared: bool = Field(default=False, description="RetinaNet's head answers class and place from one tower")
+    head_norm: Literal["none", "group"] = Field(default="group", description="normalisation in RetinaNet's head")
+    head_shared: bool = Field(default=True, description="RetinaNet's head answers class and place from one tower")
     anchors_per_place: Literal[1, 9] = Field(
-        default=9, description="of RetinaNet; 9: three sizes by three shapes, for training.assigner iou"
+        default=1, description="of RetinaNet; 9: three sizes by three shapes, for training.assigner iou"
     )
     anchor_scale: float = Field(
         default=3.0, gt=0.5, le=16.0, description="smallest anchor side, in strides of its level"
@@ -47,8 +47,9 @@ class DetectorSettings(Section):
             expected |= {"anchors_per_place": 9, "head_norm": "none", "head_shared": False}
         other = {name: getattr(self, name) for name, value in expected.items() if getattr(self, name) != value}
         if self.weights == "coco" and other:
-            wanted = {name: expected[name] for name in other}
-            raise ValueError(f"weights 'coco' are of torchvision's own network: expected {wanted}, got {other}")
+            wanted = ", ".join(f"{name} {expected[name]!r}" for name in other)
+            found = ", ".join(repr(value) for value in other.values())
+            raise ValueError(f"weights 'coco' are of torchvision's own network and expect {wanted}, got {found}")
         return self
 
     @model_validator(mode="after")

@@ -10,5 +10,8 @@ RENAMED = {
     "report.picture_px": "image_px",
     "selection.max_expected_misses": "max_expected_missed",
     "selection.place_boxes": "correct_localisation",
+    "training.burn_in": "burn_in_steps",
+    "training.early_stop": "plateau",
+    "training.warmup": "warmup_steps",
 }
 """Dotted old key -> new key of the same section."""

@@ -8,15 +8,29 @@ from pydantic import Field, model_validator
 from pipeline.settings.base import Section, Share
 from pipeline.settings.detector import Precision
 from pipeline.settings.losses import Assigner, BoxLoss, Classification, FocalSettings, OhemSettings, TripletSettings
-from pipeline.settings.views import AugmentSettings, CopyPasteSettings, MixupSettings, MosaicSettings
+from pipeline.settings.views import (
+    AugmentSettings,
+    CopyPasteSettings,
+    MixupSettings,
+    MosaicSettings,
+    MultiscaleSettings,
+)
 
 
-class EarlyStopSettings(Section):
-    """Stop when validation AP no longer rises."""
+class PlateauSettings(Section):
+    """How long a run is: until mAP on held-back images, smoothed, no longer rises; then the learning rate falls."""
 
-    enabled: bool = False
-    every_steps: int = Field(default=100, ge=1, le=1_000_000)
-    patience: int = Field(default=3, ge=1, le=1000, description="evaluations without a better AP before the run ends")
+    enabled: bool = Field(default=True, description="off: the run has all of training.steps")
+    every_steps: int = Field(default=50, ge=1, le=1_000_000, description="steps between two looks")
+    max_images: int = Field(default=64, ge=1, le=1_000_000, description="held-back images that are looked at, at most")
+    smoothing: int = Field(default=3, ge=1, le=100, description="looks that are averaged")
+    patience: Share = Field(
+        default=0.3, description="share of the steps so far without a higher average after which the rate falls"
+    )
+    min_steps: int = Field(default=300, ge=1, le=1_000_000, description="the rate falls no sooner")
+    fallback_steps: int = Field(
+        default=600, ge=1, le=1_000_000, description="length of a run without held-back images to look at"
+    )
 
 
 class TeacherSettings(Section):
@@ -75,18 +89,26 @@ class RepeatFactorSettings(Section):
 class TrainingSettings(Section):
     """Fine-tuning from the champion."""
 
-    steps: int = Field(default=300, ge=1, le=1_000_000)
-    batch_size: int = Field(default=8, ge=1, le=1024, description="images a step")
+    steps: int = Field(
+        default=3000, ge=1, le=1_000_000, description="at most, see plateau; shares of a run are shares of its length"
+    )
+    batch_size: int = Field(default=4, ge=1, le=1024, description="images a step")
     accumulate: int = Field(default=1, ge=1, le=1024, description="a batch is worked off in so many parts, for memory")
     learning_rate: float = Field(default=1e-3, gt=0.0, le=1.0)
     backbone_factor: float = Field(default=0.3, ge=0.0, le=1.0, description="the backbone learns this much slower")
     weight_decay: float = Field(default=1e-4, ge=0.0, le=1.0)
-    warmup: Share = Field(default=0.1, description="share of the steps with a rising learning rate; then cosine")
+    warmup_steps: int = Field(default=50, ge=0, le=1_000_000, description="steps with a rising learning rate")
+    decay: float = Field(
+        default=0.25, ge=0.0, lt=1.0, description="share of the steps, the last, with a falling learning rate"
+    )
     clip_norm: float = Field(default=10.0, gt=0.0, le=1e6, description="largest gradient norm")
     ema_decay: float = Field(default=0.99, ge=0.0, lt=1.0, description="0 keeps the last weights instead of an average")
     frozen_stages: int = Field(default=2, ge=0, le=5, description="how many backbone stages, from the stem, stay fixed")
+    frozen_depthwise: bool = Field(
+        default=True, description="depthwise kernels of the backbone stay fixed; their gradients are dear on CPUs"
+    )
     precision: Precision | Literal["auto"] = Field(
-        default="fp32", description="auto: half precision where the device has units for it"
+        default="auto", description="auto: half precision where the device has units for it"
     )
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = Field(default=1, ge=1, le=1024, description="processes a machine, each on a share of every batch")
@@ -99,7 +121,7 @@ class TrainingSettings(Section):
     gate_tolerance: Share = Field(
         default=0.02, description="a new champion may be worse on val by so much mAP, as long as that is not sure"
     )
-    burn_in: Share = Field(default=0.2, description="share of the steps, from the first, on people's labels alone")
+    burn_in_steps: int = Field(default=100, ge=0, le=1_000_000, description="first steps, on people's labels alone")
     pseudo_share: Share = Field(default=0.5, description="most of a batch that pseudo-labelled images may fill")
     soft_weights: bool = Field(default=True, description="a pseudo-box weighs its p(correct); off: 1")
     ignore_regions: bool = Field(
@@ -110,17 +132,17 @@ class TrainingSettings(Section):
     pseudo_boxes: PseudoBoxSettings = PseudoBoxSettings()
     teacher: TeacherSettings = TeacherSettings()
     classification: Classification = Field(
-        default="focal", description="loss of the one-stage detectors. faster_rcnn does not apply focal loss: its "
-        "classifier has softmax cross-entropy, whatever is set here; ohem selects its background as well"
+        default="quality_focal", description="loss of the one-stage detectors. faster_rcnn does not apply focal loss: "
+        "its classifier has softmax cross-entropy, whatever is set here; ohem selects its background as well"
     )  # fmt: skip
     assigner: Assigner = Field(
-        default="iou", description="which anchors of RetinaNet learn an object: iou: a fixed overlap; atss: one that "
+        default="task_aligned", description="which anchors of RetinaNet learn an object: iou: a fixed overlap; atss: one that "
         "follows from its neighbourhood; task_aligned: those that already answer best"
     )  # fmt: skip
-    box_loss: BoxLoss = Field(default="l1", description="of RetinaNet: distance of encoded boxes, or by overlap")
-    box_weight: float = Field(default=1.0, gt=0.0, le=100.0, description="of that loss, beside classification")
+    box_loss: BoxLoss = Field(default="giou", description="of RetinaNet: distance of encoded boxes, or by overlap")
+    box_weight: float = Field(default=2.0, gt=0.0, le=100.0, description="of that loss, beside classification")
     label_smoothing: float = Field(
-        default=0.0, ge=0.0, lt=0.5, description="softened classes; under a sigmoid only those of anchors on objects"
+        default=0.05, ge=0.0, lt=0.5, description="softened classes; under a sigmoid only those of anchors on objects"
     )
     focal: FocalSettings = FocalSettings()
     ohem: OhemSettings = OhemSettings()
@@ -128,9 +150,10 @@ class TrainingSettings(Section):
     augment: AugmentSettings = AugmentSettings()
     mixup: MixupSettings = MixupSettings()
     mosaic: MosaicSettings = MosaicSettings()
+    multiscale: MultiscaleSettings = MultiscaleSettings()
     copy_paste: CopyPasteSettings = CopyPasteSettings()
     repeat_factor: RepeatFactorSettings = RepeatFactorSettings()
-    early_stop: EarlyStopSettings = EarlyStopSettings()
+    plateau: PlateauSettings = PlateauSettings()
     recovery: RecoverySettings = RecoverySettings()
 
     @model_validator(mode="before")
@@ -146,7 +169,7 @@ class TrainingSettings(Section):
 
     @model_validator(mode="after")
     def _windows(self) -> "TrainingSettings":
-        for name, window in (("mixup", self.mixup), ("mosaic", self.mosaic)):
+        for name, window in (("mixup", self.mixup), ("mosaic", self.mosaic), ("multiscale", self.multiscale)):
             if window.start > window.end:
                 raise ValueError(f"expected {name}.start <= {name}.end, got {window.start} > {window.end}")
         return self

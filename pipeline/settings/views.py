@@ -10,9 +10,9 @@ class MixupSettings(Section):
 
     enabled: bool = True
     alpha: float = Field(default=1.5, gt=0.0, le=32.0, description="Beta(alpha, alpha) of the blend")
-    probability: Share = Field(default=0.5, description="share of images that are blended")
-    start: Share = Field(default=0.2, description="off before this share of the run (burn-in)")
-    end: Share = Field(default=0.8, description="off after this share of the run")
+    probability: Share = Field(default=0.25, description="share of images that are blended")
+    start: Share = Field(default=0.0, description="off before this share of the run")
+    end: Share = Field(default=0.75, description="off after this share of the run")
     labeled_with_labeled: bool = Field(default=True, description="images that people labelled are blended together")
     labeled_with_pseudo: bool = Field(
         default=True, description="a pseudo-labelled image is blended with one that people labelled, and the reverse"
@@ -34,6 +34,15 @@ class MosaicSettings(Section):
         if self.scale_min > self.scale_max:
             raise ValueError(f"expected scale_min <= scale_max, got {self.scale_min} > {self.scale_max}")
         return self
+
+
+class MultiscaleSettings(Section):
+    """Batches shown smaller, each at a scale of its own: cheaper steps, and objects of more sizes."""
+
+    enabled: bool = True
+    smallest: float = Field(default=0.6, ge=0.1, le=1.0, description="least share of the input's size")
+    start: Share = Field(default=0.0, description="off before this share of the run")
+    end: Share = Field(default=0.75, description="full size after this share of the run")
 
 
 class CopyPasteSettings(Section):

@@ -23,6 +23,7 @@ from pipeline.settings import (
     FocalSettings,
     MixupSettings,
     MosaicSettings,
+    MultiscaleSettings,
     RepeatFactorSettings,
     StrongViewSettings,
     TeacherSettings,
@@ -49,6 +50,9 @@ def network(architecture: str = "retinanet", **values: Any) -> DetectorSettings:
         "head_convs": 1,
         "embedding_dim": 8,
         "anchor_scale": 2.0,
+        "anchors_per_place": 9,
+        "head_norm": "none",
+        "head_shared": False,
     }
     return DetectorSettings(**{**small, **values})
 
@@ -60,12 +64,20 @@ def training(**values: Any) -> TrainingSettings:
         "batch_size": 2,
         "accelerator": "cpu",
         "frozen_stages": 0,
-        "warmup": 0.0,
-        "burn_in": 0.0,
+        "warmup_steps": 0,
+        "burn_in_steps": 0,
         "ema_decay": 0.0,
         "mixup": MixupSettings(enabled=False),
         "triplet": TripletSettings(enabled=False),
         "augment": AugmentSettings(enabled=False),
+        "multiscale": MultiscaleSettings(enabled=False),
+        "classification": "focal",
+        "label_smoothing": 0.0,
+        "assigner": "iou",
+        "box_loss": "l1",
+        "box_weight": 1.0,
+        "frozen_depthwise": False,
+        "precision": "fp32",
     }
     return TrainingSettings(**{**plain, **values})
 
@@ -81,7 +93,8 @@ ALL_ON = {
     "copy_paste": CopyPasteSettings(enabled=True),
     "repeat_factor": RepeatFactorSettings(enabled=True, threshold=1.0),
     "teacher": TeacherSettings(enabled=True, ignore_score=0.05, box_score=0.06),
-    "burn_in": 0.3,
+    "burn_in_steps": 1,
+    "multiscale": MultiscaleSettings(enabled=True, smallest=0.5),
 }
 
 

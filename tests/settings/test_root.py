@@ -86,7 +86,7 @@ def test_a_renamed_key_is_refused_with_its_new_name(dotted, name):
         (
             "detector",
             {"weights": "coco"},
-            r"'torchvision:resnet50' and head_convs 4, got 'tf_efficientnet_lite0' and 2",
+            r"expect backbone 'torchvision:resnet50', head_convs 4, .*, got 'tf_efficientnet_lite0', 2, ",
         ),
         ("detector", {"architecture": "fcos", "fpn_channels": 80}, r"expected fpn_channels 64, 96, ..., got 80"),
         ("data.labels", [], r"data.labels: .* at least 1 item"),

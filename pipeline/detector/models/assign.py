@@ -88,7 +88,7 @@ def atss(anchors: Tensor, boxes: Tensor) -> Tensor:
     middles, centres, levels = _centres(anchors), _centres(boxes), pyramid_levels(anchors)
     distances = torch.cdist(centres, middles)
     candidates = torch.zeros_like(distances, dtype=torch.bool)
-    for level in levels.unique():
+    for level in range(int(levels.max()) + 1):
         members = (levels == level).nonzero().flatten()
         nearest = distances[:, members].topk(min(NEAREST, len(members)), largest=False).indices
         candidates.scatter_(1, members[nearest], True)

@@ -21,7 +21,7 @@ class DepthwiseConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve Tensor[B, C, H, W]."""
-        return _convolve(self, x)
+        return _convolve(self, x, self.weight, self.padding)
 
 
 class DepthwiseConv2dSame(Conv2dSame):
@@ -29,7 +29,13 @@ class DepthwiseConv2dSame(Conv2dSame):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve Tensor[B, C, H, W]."""
-        return _convolve(self, pad_same(x, self.kernel_size, self.stride, self.dilation))  # type: ignore[arg-type]
+        if _halves_evenly(self, x):
+            # TensorFlow pads one more at the end than at the start. A kernel with a row and column of zeros before it
+            # says the same with equal paddings, and no copy of the map has to be made.
+            weight, size = F.pad(self.weight, (1, 0, 1, 0)), self.weight.shape[-1]
+            return _convolve(self, x, weight, (size // 2, size // 2))
+        padded = pad_same(x, self.kernel_size, self.stride, self.dilation)  # type: ignore[arg-type]
+        return _convolve(self, padded, self.weight, self.padding)
 
 
 _OURS = {nn.Conv2d: DepthwiseConv2d, Conv2dSame: DepthwiseConv2dSame}
@@ -42,16 +48,31 @@ def use_depthwise(body: nn.Module) -> None:
             module.__class__ = _OURS.get(type(module), type(module))
 
 
+def freeze_depthwise(body: nn.Module) -> None:
+    """Stop the kernels of a body's depthwise convolutions from learning, in place; their biases go on."""
+    for module in body.modules():
+        if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1:
+            module.weight.requires_grad_(False)
+
+
+def _halves_evenly(layer: nn.Conv2d, x: Tensor) -> bool:
+    """Tell whether a kernel that does not learn goes over a map of even sides in steps of two."""
+    even = x.shape[-1] % 2 == x.shape[-2] % 2 == 0
+    size = layer.kernel_size[0] == layer.kernel_size[1] and layer.kernel_size[0] % 2 == 1
+    return even and size and layer.stride == (2, 2) and layer.dilation == (1, 1) and not layer.weight.requires_grad
+
+
 def _is_padded_with_zeros(layer: nn.Conv2d) -> bool:
     return layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
 
 
-def _convolve(layer: nn.Conv2d, x: Tensor) -> Tensor:
-    where: Any = (layer.stride, layer.padding, layer.dilation, layer.groups)
-    if x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and torch.is_grad_enabled():
-        convolved: Tensor = _Convolution.apply(x, layer.weight, layer.bias, *where)
+def _convolve(layer: nn.Conv2d, x: Tensor, weight: Tensor, padding: Any) -> Tensor:
+    where: Any = (layer.stride, padding, layer.dilation, layer.groups)
+    halved = x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+    if (halved or not weight.requires_grad) and torch.is_grad_enabled():
+        convolved: Tensor = _Convolution.apply(x, weight, layer.bias, *where)
         return convolved
-    return F.conv2d(x, layer.weight, layer.bias, *where)
+    return F.conv2d(x, weight, layer.bias, *where)
 
 
 class _Convolution(torch.autograd.Function):
@@ -69,6 +90,7 @@ class _Convolution(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         of_x, of_weight, of_bias, *_ = ctx.needs_input_grad
         full = gradient.float()
+        # Asked for the gradient of the bias, oneDNN computes that of the kernel as well.
         to_x, to_weight, _ = torch.ops.aten.convolution_backward(
             full, x.float(), weight, None, *ctx.where, False, (0, 0), ctx.groups, (of_x, of_weight, False)
         )

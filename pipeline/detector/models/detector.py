@@ -12,6 +12,7 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from pipeline.detector.models.backbones import build_backbone
 from pipeline.detector.models.coco_weights import load_coco
+from pipeline.detector.models.depthwise import freeze_depthwise
 from pipeline.detector.models.networks import build_network
 from pipeline.detector.models.targets import Target
 from pipeline.detector.models.triplet import sample_boxes, triplet_loss
@@ -75,6 +76,8 @@ class Detector(nn.Module):
         self.labels = tuple(labels)
         self.training_settings = training or TrainingSettings()
         backbone, normalization = build_backbone(settings, self.training_settings.frozen_stages, pretrained)
+        if self.training_settings.frozen_depthwise:
+            freeze_depthwise(backbone.body)
         self.network = build_network(settings, backbone, normalization, len(self.labels) + 1, self.training_settings)
         self.embedder = BoxEmbedder(backbone.out_channels, settings.embedding_dim)
         backbone.register_forward_hook(self._keep_features)

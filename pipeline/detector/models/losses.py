@@ -46,9 +46,9 @@ def sigmoid_loss(
 ) -> Tensor:
     """Classification loss of the one-stage detectors, as `classification` has it.
 
-    `focal` is arXiv 1708.02002, equation 5; `quality_focal` its form for targets between 0 and 1; `cross_entropy` is the binary one of each class; `ohem` is that as well,
-    of the objects and of the background that costs most (arXiv 1604.03540, chosen over the whole batch so that images
-    without objects count).
+    `focal` is arXiv 1708.02002, equation 5; `quality_focal` its form for targets between 0 and 1; `cross_entropy` is
+    the binary one of each class; `ohem` is that as well, of the objects and of the background that costs most (arXiv
+    1604.03540, chosen over the whole batch so that images without objects count).
 
     Args:
         logits (Tensor[M, K]): before the sigmoid.

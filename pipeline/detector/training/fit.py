@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from pipeline.artefacts import TrainingSummary
+from pipeline.artefacts import EndOfRun, TrainingSummary
 from pipeline.detector.evaluation.labeled_detections import detect_labeled
 from pipeline.detector.evaluation.metrics import measure
 from pipeline.detector.inference.predictor import PredictionSettings, Predictor
@@ -19,7 +19,8 @@ from pipeline.detector.training.result import TrainingResult
 from pipeline.detector.training.run import RunSpec
 from pipeline.progress import Progress, silent
 from pipeline.records import Sample, State
-from pipeline.settings import Settings
+from pipeline.seeds import numpy_generator
+from pipeline.settings import Settings, TrainingSettings
 from pipeline.workspace import Folder
 
 LOG = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ class TrainingJob:
     Attributes:
         settings: The project.
         samples: Labelled and pseudo-labelled images to learn from.
-        held_back: Labelled images that early stopping measures on.
+        held_back: Labelled images that tell how long the run is.
         seed: Of this run.
         checkpoints: Where its checkpoint lies.
         identity: What the run is made of; a checkpoint with another identity is not continued.
@@ -67,15 +68,40 @@ def fit(detector: Detector, job: TrainingJob, progress: Progress = silent) -> Tr
         settings.data.max_image_pixels,
         settings.training.cache_mb,
     )
-    plan = BatchPlan(images, settings.training, job.seed)
-    spec = RunSpec(settings.training, job.seed, job.checkpoints, job.identity)
-    result = fine_tune(detector, plan, spec, partial(_map_on, settings, job.held_back), progress)
+    seen = _looked_at(job)
+    training = settings.training if seen or not settings.training.plateau.enabled else _without_looks(settings.training)
+    plan = BatchPlan(images, training, job.seed)
+    spec = RunSpec(training, job.seed, job.checkpoints, job.identity)
+    result = fine_tune(detector, plan, spec, partial(_map_on, settings, seen) if seen else None, progress)
     return _summary(result, settings, plan)
 
 
 def labeled_predictor(settings: Settings, detector: Detector) -> Predictor:
     """A detector as it is measured: in full precision."""
     return Predictor(detector, PredictionSettings.of(settings, "fp32"))
+
+
+def _looked_at(job: TrainingJob) -> list[Sample]:
+    """The held-back images that are looked at during the run; none where they hold no object."""
+    held_back, most = job.held_back, job.settings.training.plateau.max_images
+    order = numpy_generator(job.seed, "looks").permutation(len(held_back))
+    seen = [held_back[index] for index in sorted(order[:most].tolist())]
+    return seen if any(sample.boxes for sample in seen) else []
+
+
+def _without_looks(training: TrainingSettings) -> TrainingSettings:
+    steps = min(training.steps, training.plateau.fallback_steps)
+    LOG.warning(
+        f"Expected labelled images of split val with objects, to see when training has nothing more to teach; found "
+        f"none. It has {steps} steps; import such images, or set training.plateau.fallback_steps."
+    )
+    return training.model_copy(update={"steps": steps})
+
+
+def _ended_by(result: TrainingResult, settings: TrainingSettings) -> EndOfRun:
+    if result.plateau_step is not None:
+        return "plateau"
+    return "steps" if result.steps == settings.steps else "fallback_steps"
 
 
 def _map_on(settings: Settings, samples: Sequence[Sample], detector: Detector) -> float:
@@ -92,7 +118,9 @@ def _summary(result: TrainingResult, settings: Settings, plan: BatchPlan) -> Tra
         images_per_s=round(result.images_per_s, 3),
         precision=result.precision,
         curve=tuple(result.curve),
-        stopped_early=result.stopped_early,
+        ended_by=_ended_by(result, settings.training),
+        plateau_step=result.plateau_step,
+        looks=tuple(result.looks),
         rollbacks=tuple(result.rollbacks),
         labeled_images=len(labels.samples) - pseudo,
         pseudo_images=pseudo,

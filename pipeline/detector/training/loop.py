@@ -13,6 +13,7 @@ from pipeline.detector.inference.precision import native_precision
 from pipeline.detector.models.detector import Detector
 from pipeline.detector.training.checkpoint import read_checkpoint
 from pipeline.detector.training.data.batches import Batch, BatchPlan, batches
+from pipeline.detector.training.memory import keep_freed_memory
 from pipeline.detector.training.processes import launch
 from pipeline.detector.training.result import TrainingResult
 from pipeline.detector.training.run import Run, RunSpec
@@ -32,10 +33,11 @@ def fine_tune(
     """Train a detector in place; a checkpoint of the same run is continued, with the same outcome.
 
     Args:
-        detector: Changed in place; ends with the averaged weights, with early stop with the best that were evaluated.
+        detector: Changed in place; ends with the averaged weights.
         plan: The batches.
         spec: The run.
-        evaluate: Gives validation AP, for early stop; with several processes it must be a function of a module.
+        evaluate: Measures a detector on held-back images, higher = better, which finds how long the run is; with
+            several processes it must be a function of a module. None: the run has all its steps.
         progress: Called after every step.
 
     Returns:
@@ -65,23 +67,24 @@ def _work(
     fabric: Fabric, progress: Progress, detector: Detector, plan: BatchPlan, spec: RunSpec, evaluate: Evaluate | None
 ) -> tuple[TrainingResult, dict[str, Tensor]]:
     """The whole run, or one process's share of it."""
+    keep_freed_memory()
     settings, run = spec.settings, Run(detector, spec, fabric)
     run.restore()
     plan = plan.of_rank(fabric.global_rank, fabric.world_size)
     began, before = time.monotonic(), run.result.seconds
     while not run.is_over():
-        # Begun anew where a step was taken back.
-        parts = batches(plan, run.result.steps * settings.accumulate, settings.workers)
+        # Begun anew where a step was taken back, and where the run has turned out to be shorter.
+        parts = batches(plan.of_length(run.settings.steps), run.result.steps * settings.accumulate, settings.workers)
         for batch in _grouped(parts, settings.accumulate):
             run.step(batch)
             run.result.seconds = before + time.monotonic() - began
             if run.is_due() and not run.look_back():
                 break
             done = run.result.steps
-            progress("fine-tuning", done, settings.steps)
-            if evaluate and run.early_stop.is_due(done) and run.should_stop(evaluate):
+            progress("fine-tuning", done, run.settings.steps)
+            if evaluate and run.is_look_due() and run.found_plateau(evaluate):
                 break
-            if done % settings.checkpoint_every_steps == 0 and done < settings.steps:
+            if done % settings.checkpoint_every_steps == 0 and done < run.settings.steps:
                 run.save()
     return run.result, run.weights()
 

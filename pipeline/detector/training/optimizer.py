@@ -1,4 +1,4 @@
-"""AdamW whose learning rate rises and then falls along a cosine."""
+"""AdamW whose learning rate rises, stays, and falls at the end."""
 
 from __future__ import annotations
 
@@ -18,21 +18,32 @@ def build_optimizer(detector: Detector, settings: TrainingSettings) -> AdamW:
     return AdamW(list(_parameter_groups(detector, settings)), weight_decay=settings.weight_decay, fused=True)
 
 
-def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
-    """Share of the full learning rate: a linear rise, then half a cosine down to 0.
+def learning_rate_factor(step: int, settings: TrainingSettings) -> float:
+    """Share of the full learning rate: warm-up, stable, decay (arXiv 2404.06395), falling as in arXiv 2405.18392.
+
+    Up to the decay it does not depend on how long the run is, so that the length may be found while it goes on.
 
     Args:
         step: From 0.
-        steps: Of the run.
-        warmup: Share of the run that rises.
+        settings: Steps, warm-up and decay.
 
     Returns:
         0 to 1.
     """
-    rising = round(steps * warmup)
-    if step < rising:
-        return (step + 1) / (rising + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+    stable = stable_steps(settings.steps, settings.decay)
+    risen = min(1.0, (step + 1) / (settings.warmup_steps + 1))
+    fallen = math.sqrt(max(0, step - stable) / max(1, settings.steps - stable))
+    return risen * (1 - fallen)
+
+
+def stable_steps(steps: int, decay: float) -> int:
+    """Steps before the decay of a run of so many."""
+    return round(steps * (1 - decay))
+
+
+def steps_with(stable: int, decay: float) -> int:
+    """Steps of a run whose decay begins after so many."""
+    return max(stable + 1, round(stable / (1 - decay)))
 
 
 def _parameter_groups(detector: Detector, settings: TrainingSettings) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pipeline.artefacts import Rollback, TrainingStep
+from pipeline.artefacts import Look, Rollback, TrainingStep
 
 
 @dataclass
@@ -19,7 +19,8 @@ class TrainingResult:
         images: Images shown.
         curve: Every ten steps.
         faults: Images that could not be read: (uri, reason), each once.
-        stopped_early: Whether validation AP had stopped rising.
+        looks: At held-back images.
+        plateau_step: Where they had nothing more to say; None where they went on to, or nobody looked.
         rollbacks: What went wrong and was taken back.
         precision: What it was computed in.
     """
@@ -29,7 +30,8 @@ class TrainingResult:
     images: int = 0
     curve: list[TrainingStep] = field(default_factory=list)
     faults: list[tuple[str, str]] = field(default_factory=list)
-    stopped_early: bool = False
+    looks: list[Look] = field(default_factory=list)
+    plateau_step: int | None = None
     rollbacks: list[Rollback] = field(default_factory=list)
     precision: str = ""
 
@@ -49,4 +51,5 @@ class TrainingResult:
         rollbacks = [
             Rollback(**{**rollback, "image_ids": tuple(rollback["image_ids"])}) for rollback in state["rollbacks"]
         ]
-        return TrainingResult(**{**state, "curve": curve, "rollbacks": rollbacks})
+        looks = [Look(**look) for look in state["looks"]]
+        return TrainingResult(**{**state, "curve": curve, "rollbacks": rollbacks, "looks": looks})

@@ -13,15 +13,15 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils._pytree import tree_map_only
 
-from pipeline.artefacts import Rollback, TrainingStep
+from pipeline.artefacts import Look, Rollback, TrainingStep
 from pipeline.detector.models.detector import Detector
 from pipeline.detector.models.targets import Target
 from pipeline.detector.training.checkpoint import CHECKPOINT, no_checkpoint, read_checkpoint
 from pipeline.detector.training.data.batches import Batch
 from pipeline.detector.training.data.mixup import mixup
 from pipeline.detector.training.divergence import Divergence, DivergenceWatch
-from pipeline.detector.training.early_stop import EarlyStop
-from pipeline.detector.training.optimizer import build_optimizer, learning_rate_factor
+from pipeline.detector.training.optimizer import build_optimizer, learning_rate_factor, stable_steps, steps_with
+from pipeline.detector.training.plateau import Plateau
 from pipeline.detector.training.processes import student_in_processes, without_sync
 from pipeline.detector.training.result import TrainingResult
 from pipeline.detector.training.teacher import build_teacher, with_teacher_labels
@@ -65,15 +65,13 @@ class Run:
         self.detector = detector
         self.spec = spec
         self.result = TrainingResult(precision=settings.precision)
-        self.early_stop = EarlyStop(settings.early_stop)
+        self._plateau = Plateau(settings.plateau)
         self.fabric = fabric
         detector.train().to(self.fabric.device).to(memory_format=torch.channels_last)
         optimizer = build_optimizer(detector, settings)
         self.optimizer: Any = self.fabric.setup_optimizers(optimizer)
         self._slower = 1.0
-        self.schedule = LambdaLR(
-            optimizer, lambda step: self._slower * learning_rate_factor(step, settings.steps, settings.warmup)
-        )
+        self.schedule = LambdaLR(optimizer, lambda step: self._slower * learning_rate_factor(step, self.settings))
         self.teacher = build_teacher(detector, settings.ema_decay)
         self.teacher.module.eval()
         self._student = student_in_processes(detector, fabric, settings)
@@ -131,7 +129,7 @@ class Run:
 
     def is_over(self) -> bool:
         """Tell whether nothing is left to do."""
-        return self.result.stopped_early or self.result.steps >= self.settings.steps
+        return self.result.steps >= self.settings.steps
 
     def is_due(self) -> bool:
         """Tell whether to look back now: before a line is logged, weights are kept or judged, and at the end."""
@@ -140,7 +138,7 @@ class Run:
             done % LOG_EVERY == 0
             or done % self.settings.checkpoint_every_steps == 0
             or done == self.settings.steps
-            or self.early_stop.is_due(done)
+            or self.is_look_due()
         )
 
     def look_back(self) -> bool:
@@ -194,13 +192,26 @@ class Run:
         self.result.curve.append(TrainingStep(self.result.steps, loss, parts, float(self.schedule.get_last_lr()[-1])))
         self._logged = []
 
-    def should_stop(self, evaluate: Callable[[Detector], float]) -> bool:
-        """Evaluate the averaged weights and tell whether to give up."""
-        kept = self.kept()
-        score = self.fabric.broadcast(evaluate(kept.eval()) if self.fabric.is_global_zero else 0.0)
+    def is_look_due(self) -> bool:
+        """Tell whether to look at held-back images now, which is done while the learning rate is full."""
+        done, settings = self.result.steps, self.settings
+        return self._plateau.is_due(done) and done < stable_steps(settings.steps, settings.decay)
+
+    def found_plateau(self, evaluate: Callable[[Detector], float]) -> bool:
+        """Measure the averaged weights; where they no longer get better, let the learning rate fall from here on."""
+        score = self.fabric.broadcast(evaluate(self.kept().eval()) if self.fabric.is_global_zero else 0.0)
         self.detector.train()
-        self.result.stopped_early = self.early_stop.update(score, kept)
-        return self.result.stopped_early
+        done, result = self.result.steps, self.result
+        result.looks = [*result.looks, Look(done, score)]
+        if self._plateau.is_reached(result.looks):
+            result.plateau_step = done
+            self._end_after(steps_with(done, self.settings.decay))
+        # A step that is taken back later does not take this look back.
+        self._good = _copy(self._state())
+        return result.plateau_step is not None
+
+    def _end_after(self, steps: int) -> None:
+        self.settings = self.settings.model_copy(update={"steps": min(steps, self.settings.steps)})
 
     def kept(self) -> Detector:
         """The model whose weights are kept: the average, or the last where averaging is off."""
@@ -209,8 +220,7 @@ class Run:
 
     def weights(self) -> dict[str, Tensor]:
         """The weights that are kept."""
-        weights = self.early_stop.best_weights or self.kept().state_dict()
-        return {key: value.clone() for key, value in weights.items()}
+        return {key: value.clone() for key, value in self.kept().state_dict().items()}
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -220,6 +230,7 @@ class Run:
             "schedule": self.schedule.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
             "slower": self._slower,
+            "steps": self.settings.steps,
             "means": list(self._watch.means),
             "result": self.result.state_dict(),
             "logged": list(self._logged),
@@ -232,6 +243,7 @@ class Run:
         self.schedule.load_state_dict(state["schedule"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         self._slower = state["slower"]
+        self._end_after(state["steps"])
         self._watch.means = list(state["means"])
         self.result = TrainingResult.from_state(state["result"])
         self._logged = list(state["logged"])
@@ -240,11 +252,7 @@ class Run:
         """Write a checkpoint; one process does."""
         if not self.fabric.is_global_zero:
             return
-        state = {
-            **self._state(),
-            "identity": self.spec.identity,
-            "early_stop": self.early_stop.state_dict(),
-        }
+        state = {**self._state(), "identity": self.spec.identity}
         with self.spec.checkpoints.create(CHECKPOINT) as file:
             torch.save(state, file)
 
@@ -255,7 +263,6 @@ class Run:
             return
         try:
             self._load(state)
-            self.early_stop.load_state_dict(state["early_stop"])
         except Exception as fault:  # torch raises a dozen kinds for weights of another network
             raise no_checkpoint(self.spec.checkpoints, fault) from fault
         self._good = _copy(self._state())

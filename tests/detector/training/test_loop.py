@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 import math
 
 import pytest
@@ -8,11 +7,11 @@ import torch
 
 from pipeline.detector.training.checkpoint import CHECKPOINT
 from pipeline.detector.training.loop import fine_tune
-from pipeline.detector.training.optimizer import learning_rate_factor
+from pipeline.detector.training.optimizer import learning_rate_factor, stable_steps, steps_with
 from pipeline.detector.training.run import RunSpec
 from pipeline.errors import ArtefactError, PipelineError
 from pipeline.records import State
-from pipeline.settings import EarlyStopSettings, MixupSettings
+from pipeline.settings import MixupSettings, PlateauSettings
 from pipeline.workspace import Folder
 from tests.dataset.images import torn
 from tests.detector.runs import Killed, Run, kill_at
@@ -33,33 +32,36 @@ def samples(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("step", "steps", "warmup", "expected"),
+    ("step", "steps", "warmup_steps", "decay", "expected"),
     [
-        (0, 1, 0.0, 1.0),
-        (0, 10, 0.0, 1.0),
-        (5, 10, 0.0, 0.5),
-        (10, 10, 0.0, 0.0),
-        (0, 10, 0.3, 0.25),
-        (1, 10, 0.3, 0.5),
-        (2, 10, 0.3, 0.75),
-        (3, 10, 0.3, 1.0),
-        (10, 10, 0.3, 0.0),
-        (9, 10, 1.0, 10 / 11),
-        (10, 10, 1.0, 1.0),
-        (0, 1, 1.0, 0.5),
+        (0, 1, 0, 0.0, 1.0),
+        (0, 10, 3, 0.5, 0.25),
+        (1, 10, 3, 0.5, 0.5),
+        (2, 10, 3, 0.5, 0.75),
+        (3, 10, 3, 0.5, 1.0),
+        (4, 10, 3, 0.6, 1.0),
+        (5, 10, 3, 0.5, 1.0),
+        (9, 10, 0, 0.4, 1 - math.sqrt(3 / 4)),
+        (10, 10, 0, 0.4, 0.0),
+        (9, 10, 0, 0.0, 1.0),
+        (4, 10, 9, 0.6, 0.5),  # still rising where the decay begins
+        (7, 10, 9, 0.6, 0.8 * (1 - math.sqrt(3 / 6))),
     ],
 )
-def test_learning_rate_factor(step, steps, warmup, expected):
-    assert learning_rate_factor(step, steps, warmup) == pytest.approx(expected)
+def test_learning_rate_factor(step, steps, warmup_steps, decay, expected):
+    settings = training(steps=steps, warmup_steps=warmup_steps, decay=decay)
+    assert learning_rate_factor(step, settings) == pytest.approx(expected)
 
 
-def test_the_learning_rate_never_leaps():
-    factors = [learning_rate_factor(step, 100, 0.1) for step in range(101)]
-    assert all(abs(after - before) < 0.1 for before, after in itertools.pairwise(factors))
-    assert max(factors) == factors[10] == 1.0
+@pytest.mark.parametrize("decay", [0.0, 0.25, 0.5, 0.9])
+@pytest.mark.parametrize("stable", [1, 2, 300, 1001])
+def test_a_run_decays_from_where_its_length_was_found(stable, decay):
+    steps = steps_with(stable, decay)
+    assert steps > stable
+    assert stable_steps(steps, decay) in {stable, steps}  # a run without a decay is stable to its end
 
 
-STOPPING = EarlyStopSettings(enabled=True, every_steps=2, patience=2)
+STOPPING = PlateauSettings(every_steps=2, smoothing=1, patience=0.5, min_steps=1)
 KINDS = {
     "plain": ("retinanet", {}, None),
     "everything on": ("retinanet", ALL_ON, None),
@@ -67,7 +69,7 @@ KINDS = {
     "hard examples": ("retinanet", {**ALL_ON, "classification": "ohem"}, None),
     "everything on, fcos": ("fcos", ALL_ON, None),
     "everything on, faster_rcnn": ("faster_rcnn", ALL_ON, None),
-    "early stop": ("retinanet", {**ALL_ON, "early_stop": STOPPING, "learning_rate": 5e-3}, score_of),
+    "found length": ("retinanet", {**ALL_ON, "plateau": STOPPING, "learning_rate": 5e-3}, score_of),
     "bf16": ("retinanet", {**ALL_ON, "precision": "bf16"}, None),
 }
 
@@ -89,7 +91,8 @@ def test_a_killed_run_ends_as_one_that_was_not(tmp_path, samples, kind):
     assert result.steps == expected.steps
     assert result.images == expected.images == 2 * expected.steps
     assert result.curve == expected.curve
-    assert result.stopped_early == expected.stopped_early
+    assert result.looks == expected.looks
+    assert result.plateau_step == expected.plateau_step
 
 
 def test_a_resume_does_not_begin_again(tmp_path, samples):
@@ -270,7 +273,8 @@ def test_the_curve_and_the_count(tmp_path, samples):
     assert result.images == 36
     assert result.seconds > 0
     assert result.images_per_s == pytest.approx(36 / result.seconds)
-    assert not result.stopped_early
+    assert result.looks == []
+    assert result.plateau_step is None
 
 
 def test_training_teaches(tmp_path, samples):
@@ -287,7 +291,7 @@ def test_unreadable_images_are_reported_once(tmp_path):
     assert [uri for uri, _ in result.faults] == [str(tmp_path / "scene1.png")]
 
 
-def test_early_stop_ends_the_run_with_the_best_weights(tmp_path, samples):
+def test_a_plateau_ends_the_run_after_its_decay(tmp_path, samples):
     scores, seen = iter([0.2, 0.9, 0.5, 0.1, 0.0]), []
 
     def evaluate(model):
@@ -295,20 +299,29 @@ def test_early_stop_ends_the_run_with_the_best_weights(tmp_path, samples):
         seen.append(weights_of(model))
         return next(scores)
 
-    settings = training(steps=20, ema_decay=0.5, early_stop=STOPPING)
-    run = Run(tmp_path, samples, settings, evaluate=evaluate)
-    result = run.start()
-    assert result.stopped_early
-    assert result.steps == 8
+    settings = training(steps=30, ema_decay=0.5, plateau=STOPPING, decay=0.5)
+    reports, run = [], Run(tmp_path, samples, settings, evaluate=evaluate)
+    result = run.start(lambda _, done, total: reports.append((done, total)))
+    assert [(look.step, look.score) for look in result.looks] == [(2, 0.2), (4, 0.9), (6, 0.5), (8, 0.1)]
+    assert (result.plateau_step, result.steps) == (8, 16)
+    assert result.curve[-1].lr == 0.0
+    assert reports[-1] == (16, 16)
     assert len(seen) == 4
-    assert differing(run.weights(), seen[1]) == []
+    assert differing(run.weights(), seen[3]) != []
+
+
+def test_nobody_looks_while_the_learning_rate_falls(tmp_path, samples):
+    settings, scores = training(steps=12, plateau=STOPPING, decay=0.5), iter([0.1, 0.2])
+    result = Run(tmp_path, samples, settings, evaluate=lambda _: next(scores)).start()
+    assert [look.step for look in result.looks] == [2, 4]
+    assert (result.plateau_step, result.steps) == (None, 12)
 
 
 @pytest.mark.parametrize("ema_decay", [0.0, 0.5])
 def test_evaluating_does_not_change_the_run(tmp_path, samples, ema_decay):
     """Evaluated or not, the last weights of a run are the same."""
-    settings = training(ema_decay=ema_decay, checkpoint_every_steps=2)
-    often = settings.model_copy(update={"early_stop": EarlyStopSettings(enabled=True, every_steps=1, patience=100)})
+    settings = training(ema_decay=ema_decay, checkpoint_every_steps=2, decay=0.0)
+    often = settings.model_copy(update={"plateau": PlateauSettings(every_steps=1), "decay": 0.0})
     rising = iter(range(100))
 
     def evaluate(model):
@@ -320,7 +333,7 @@ def test_evaluating_does_not_change_the_run(tmp_path, samples, ema_decay):
     evaluated = Run(tmp_path, samples, often, name="evaluated", evaluate=evaluate)
     for run in (plain, evaluated):
         run.start()
-    assert next(rising) == settings.steps
+    assert next(rising) == settings.steps - 1
     assert differing(plain.weights(), evaluated.weights()) == []
 
 

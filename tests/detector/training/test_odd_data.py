@@ -50,7 +50,7 @@ DATA = {
 @pytest.mark.parametrize("name", DATA)
 def test_a_run_ends_well(tmp_path, architecture, classification, name):
     samples = DATA[name](tmp_path)
-    settings = training(**{**ALL_ON, "classification": classification, "steps": 3, "batch_size": 4, "burn_in": 0.4})
+    settings = training(**{**ALL_ON, "classification": classification, "steps": 3, "batch_size": 4, "burn_in_steps": 1})
     model = detector(architecture, labels=["bolt"], settings=settings, score_floor=0.0)
     first = weights_of(model)
     made = BatchPlan(images_of(samples, labels=["bolt"]), settings, 0)

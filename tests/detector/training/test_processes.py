@@ -17,7 +17,7 @@ import torch
 from pipeline.detector.training.checkpoint import CHECKPOINT
 from pipeline.detector.training.processes import _Line
 from pipeline.errors import PipelineError
-from pipeline.settings import EarlyStopSettings
+from pipeline.settings import PlateauSettings
 from tests.dataset.images import torn
 from tests.detector.runs import Killed, Run, kill_at
 from tests.detector.small import ALL_ON, detector, differing, scenes, training
@@ -59,8 +59,8 @@ def test_two_processes_learn_what_one_learns(tmp_path):
 
 @pytest.mark.slow  # starting processes takes its time
 def test_killed_processes_go_on_to_the_same_end(tmp_path, samples):
-    stopping = EarlyStopSettings(enabled=True, every_steps=2, patience=9)
-    values = {**ALL_ON, **TWO, "accumulate": 2, "early_stop": stopping}
+    stopping = PlateauSettings(every_steps=2, patience=1.0)
+    values = {**ALL_ON, **TWO, "accumulate": 2, "plateau": stopping}
     settings = training(**values, steps=5, checkpoint_every_steps=2)
     whole, killed = (Run(tmp_path, samples, settings, name=name, evaluate=score_of) for name in ("whole", "killed"))
     expected = whole.start()

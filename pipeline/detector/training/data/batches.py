@@ -13,13 +13,15 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from pipeline.boxes import as_boxes, scale
+from pipeline.boxes import as_boxes
+from pipeline.boxes import scale as scale_boxes
 from pipeline.dataset.images import read_image
 from pipeline.detector.inference.stream import FILL, stack_images
 from pipeline.detector.models.targets import Target
 from pipeline.detector.training.data.copy_paste import Load
 from pipeline.detector.training.data.labeled_image import LabeledPixels
 from pipeline.detector.training.data.mixup import is_on, mixup
+from pipeline.detector.training.data.multiscale import rescale, scale_of
 from pipeline.detector.training.data.pseudo_labels import bound_pseudo_labels
 from pipeline.detector.training.data.sampling import Epochs, repeat_factors
 from pipeline.detector.training.data.views import Slot, WeakStrongViews
@@ -100,12 +102,13 @@ class TrainingImages:
         sample = self.samples[index]
         image = read_image(sample.uri, self._max_pixels, self._size)
         height, width = image.pixels.shape[:2]
+        factors = (width / sample.width, height / sample.height)
         item = LabeledPixels(
             image.pixels,
-            scale(as_boxes([box.xyxy for box in sample.boxes]), width / sample.width, height / sample.height),
+            scale_boxes(as_boxes([box.xyxy for box in sample.boxes]), *factors),
             torch.tensor([self._number[box.label] for box in sample.boxes], dtype=torch.int64),
             torch.tensor([box.certainty for box in sample.boxes]),
-            scale(as_boxes([region.xyxy for region in sample.ignore]), width / sample.width, height / sample.height),
+            scale_boxes(as_boxes([region.xyxy for region in sample.ignore]), *factors),
         )
         if image.pixels.nbytes <= self._room:
             self._room -= image.pixels.nbytes
@@ -142,7 +145,7 @@ class BatchPlan(Dataset[Batch]):
         )
         self._epochs = {kind: self._order(kind) for kind in (False, True)}
         self._rank, self._world = 0, 1
-        self._burn_in = round(settings.burn_in * settings.steps) if self._labeled else 0
+        self._burn_in = settings.burn_in_steps if self._labeled else 0
 
     def __len__(self) -> int:
         """Parts of all batches of the run."""
@@ -157,20 +160,23 @@ class BatchPlan(Dataset[Batch]):
         settings, faults = self._settings, list[tuple[str, str]]()
         step, first = divmod(part, settings.accumulate)
         stream, streams = part * self._world + self._rank, settings.accumulate * self._world
-        indices = self.indices(step)
+        indices, progress = self.indices(step), step / settings.steps
         names, pseudo, views = [], [], []
         for number in range(first * self._world + self._rank, settings.batch_size, streams):
             index, item = self._readable(indices[number], faults)
-            slot = Slot(step, number, self._is_pseudo[index], step < self._burn_in)
+            slot = Slot(step, number, self._is_pseudo[index], step < self._burn_in, progress)
             names.append(self._images.samples[index].image_id)
             pseudo.append(slot.is_pseudo)
             views.append(self._views.make(item, slot, self._loader(faults)))
         images, targets = collate([strong for _, strong in views])
         weak = self._weak(views, pseudo, images) if settings.teacher.enabled and any(pseudo) else None
-        mixing = stream if is_on(settings.mixup, step / settings.steps) else None
+        mixing = stream if is_on(settings.mixup, progress) else None
         if mixing is not None and weak is None:
             images, targets = mixup(images, targets, settings.mixup, self._seed, mixing, pseudo)
             mixing = None
+        scale = scale_of(settings.multiscale, self._seed, step, progress)
+        images, targets = rescale(images, targets, scale)
+        weak = None if weak is None else rescale(weak, [], scale)[0]
         return Batch(images, targets, faults, names, pseudo, weak, mixing)
 
     def of_rank(self, rank: int, world: int) -> BatchPlan:
@@ -178,6 +184,12 @@ class BatchPlan(Dataset[Batch]):
         share = copy(self)
         share._rank, share._world = rank, world
         return share
+
+    def of_length(self, steps: int) -> BatchPlan:
+        """The same batches in a run of so many steps; what is on for a share of a run is on for another while."""
+        other = copy(self)
+        other._settings = self._settings.model_copy(update={"steps": steps})
+        return other
 
     def indices(self, step: int) -> list[int]:
         """Which images step `step` shows: whole epochs in random order, pseudo-labelled ones capped."""

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from pipeline.detector.models.targets import Target
 from pipeline.seeds import numpy_generator
-from pipeline.settings import MixupSettings, MosaicSettings
+from pipeline.settings import MixupSettings, MosaicSettings, MultiscaleSettings
 
 
-def is_on(settings: MixupSettings | MosaicSettings, progress: float) -> bool:
-    """Tell whether mixup or mosaic is on at a point of a run.
+def is_on(settings: MixupSettings | MosaicSettings | MultiscaleSettings, progress: float) -> bool:
+    """Tell whether mixup, mosaic or multi-scale training is on at a point of a run.
 
     Args:
         settings: The switch and the window.

@@ -24,12 +24,14 @@ class Slot:
         number: Which place, from 0.
         is_pseudo: Whether the machine labelled its image.
         burning_in: Whether only people's labels may be learnt.
+        progress: Share of the steps done, 0 to 1.
     """
 
     step: int
     number: int
     is_pseudo: bool
     burning_in: bool
+    progress: float
 
 
 class WeakStrongViews:
@@ -73,7 +75,7 @@ class WeakStrongViews:
     def _in_mosaic(self, item: LabeledPixels, slot: Slot, load: Load) -> LabeledPixels:
         settings = self._settings.mosaic
         random = numpy_generator(self._seed, "mosaic", slot.step, slot.number)
-        if not is_on(settings, slot.step / self._settings.steps) or random.random() >= settings.probability:
+        if not is_on(settings, slot.progress) or random.random() >= settings.probability:
             return item
         members = self._members[slot.is_pseudo]
         others = [load(members[index]) for index in random.integers(len(members), size=TILES - 1)]

@@ -208,7 +208,7 @@ def of_both_kinds(tmp_path, labeled=4, pseudo=4):
 
 def test_the_burn_in_is_for_people(tmp_path):
     samples = of_both_kinds(tmp_path)
-    made = plan(samples, training(steps=10, batch_size=4, burn_in=0.3))
+    made = plan(samples, training(steps=10, batch_size=4, burn_in_steps=3))
     machine = [sum(samples[index].state is State.PSEUDO for index in made.indices(step)) for step in range(10)]
     assert machine == [0, 0, 0, 2, 2, 2, 2, 2, 2, 2]
     assert [sum(made[step].pseudo) for step in (0, 2, 3)] == [0, 0, 2]
@@ -218,14 +218,14 @@ def test_the_burn_in_is_for_people(tmp_path):
 
 def test_without_labels_of_people_nothing_burns_in(tmp_path):
     samples = scenes(tmp_path, 3, State.PSEUDO)
-    made = plan(samples, training(steps=4, burn_in=0.5, pseudo_share=0.5))
+    made = plan(samples, training(steps=4, burn_in_steps=2, pseudo_share=0.5))
     assert made[0].pseudo == [True, True]
 
 
 def test_an_unreadable_image_is_replaced_by_one_of_its_kind(tmp_path):
     samples = of_both_kinds(tmp_path, 2, 2)
     torn(tmp_path / "scene1.png")
-    made = plan(samples, training(steps=4, batch_size=4, burn_in=0.5))
+    made = plan(samples, training(steps=4, batch_size=4, burn_in_steps=2))
     seen = [made[step] for step in range(4)]
     assert [sum(batch.pseudo) for batch in seen] == [0, 0, 2, 2]
     assert set(seen[0].image_ids) == {samples[0].image_id}
@@ -263,7 +263,7 @@ def test_the_teacher_sees_the_weak_view_and_the_student_the_strong_one(tmp_path)
 
 def test_mixup_waits_for_the_teacher(tmp_path):
     mixing = MixupSettings(probability=1.0, start=0.0, end=1.0)
-    values = {"steps": 4, "batch_size": 4, "burn_in": 0.5, "mixup": mixing}
+    values = {"steps": 4, "batch_size": 4, "burn_in_steps": 2, "mixup": mixing}
     samples = of_both_kinds(tmp_path)
     alone, taught = (plan(samples, training(**values, **more)) for more in ({}, WITH_TEACHER))
     assert same(alone[0], taught[0])  # nobody to ask while burning in
