@@ -164,7 +164,7 @@ class TrainingSettings(Section):
         if not isinstance(focal, Mapping) or "enabled" not in focal:
             return values
         rest = {key: value for key, value in focal.items() if key != "enabled"}
-        chosen = {} if focal["enabled"] else {"classification": "cross_entropy"}
+        chosen = {"classification": "focal" if focal["enabled"] else "cross_entropy"}
         return {**chosen, **values, "focal": rest}
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from pipeline.errors import SettingsError
-from pipeline.settings import Settings, TrainingSettings, dump_settings, load_settings, parse_settings
+from pipeline.settings import DetectorSettings, Settings, TrainingSettings, dump_settings, load_settings, parse_settings
 from pipeline.settings.base import Section
 from pipeline.settings.renamed import RENAMED
 from pipeline.settings.root import _known_keys
@@ -76,8 +76,8 @@ def test_a_renamed_key_is_refused_with_its_new_name(dotted, name):
         ("training.mixup", {"start": 0.8, "end": 0.2}, r"expected mixup.start <= mixup.end, got 0.8 > 0.2"),
         ("training.mosaic", {"start": 0.9}, r"expected mosaic.start <= mosaic.end, got 0.9 > 0.8"),
         ("training.mosaic", {"scale_min": 0.9, "scale_max": 0.4}, r"expected scale_min <= scale_max, got 0.9 > 0.4"),
-        ("training.accumulate", 3, r"multiple of accumulate x devices x nodes = 3, got 8"),
-        ("training", {"accumulate": 4, "devices": 4}, r"multiple of accumulate x devices x nodes = 16, got 8"),
+        ("training.accumulate", 3, r"multiple of accumulate x devices x nodes = 3, got 4"),
+        ("training", {"accumulate": 4, "devices": 4}, r"multiple of accumulate x devices x nodes = 16, got 4"),
         ("training", {"ema_decay": 0, "teacher": {"enabled": True}}, r"teacher.enabled expects ema_decay above 0"),
         ("training.teacher", {"box_score": 0.2}, r"expected ignore_score <= box_score, got 0.3 > 0.2"),
         ("training.classification", "fokal", r"'focal', 'ohem' or 'cross_entropy', got 'fokal'"),
@@ -259,7 +259,7 @@ def test_the_digest_tells_settings_apart_but_not_workspaces():
     plain = parse_settings(SMALLEST, "parts.yaml")
     backwards = parse_settings(dict(reversed(SMALLEST.items())), "parts.yaml")
     moved = parse_settings({**SMALLEST, "workspace": "other"}, "parts.yaml")
-    spelled_out = parse_settings({**SMALLEST, "seed": 0, "training": {"steps": 300}}, "parts.yaml")
+    spelled_out = parse_settings({**SMALLEST, "seed": 0, "training": {"steps": 3000}}, "parts.yaml")
     others = [
         parse_settings({**SMALLEST, **more}, "parts.yaml")
         for more in ({"seed": 1}, {"training": {"steps": 301}}, {"data": {"labels": ["nut", "bolt"]}})
@@ -271,7 +271,11 @@ def test_the_digest_tells_settings_apart_but_not_workspaces():
 
 @pytest.mark.parametrize(
     ("focal", "classification"),
-    [({}, "focal"), ({"enabled": True, "gamma": 1.0}, "focal"), ({"enabled": False, "gamma": 1.0}, "cross_entropy")],
+    [
+        ({}, "quality_focal"),
+        ({"enabled": True, "gamma": 1.0}, "focal"),
+        ({"enabled": False, "gamma": 1.0}, "cross_entropy"),
+    ],
 )
 def test_focal_as_a_switch_is_still_read(focal, classification):
     """Settings and model cards from before `training.classification`."""
@@ -280,3 +284,30 @@ def test_focal_as_a_switch_is_still_read(focal, classification):
     assert training.focal.gamma == focal.get("gamma", 2.0)
     assert TrainingSettings(**training.model_dump()) == training
     assert TrainingSettings(focal=focal, classification="ohem").classification == "ohem"
+
+
+def test_the_recipe_that_was_measured_is_the_default():
+    training, detector = TrainingSettings(), DetectorSettings()
+    assert (training.classification, training.assigner, training.box_loss) == ("quality_focal", "task_aligned", "giou")
+    assert (detector.anchors_per_place, detector.head_norm, detector.head_shared) == (1, "group", True)
+    assert training.plateau.enabled
+    assert training.multiscale.enabled
+    assert training.mixup.enabled
+    assert training.triplet.enabled
+    assert training.frozen_depthwise
+    assert training.label_smoothing == 0.05
+    assert training.precision == "auto"
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"weights": "coco", "backbone": "torchvision:resnet50", "head_convs": 4}, "anchors_per_place 9, head_norm"),
+        ({"fpn_channels": 20}, "expected fpn_channels 16, 24"),
+    ],
+)
+def test_heads_that_cannot_be_are_refused(values, expected):
+    with pytest.raises(ValidationError, match=expected):
+        DetectorSettings(**values)
+    DetectorSettings(**{**values, "anchors_per_place": 9, "head_norm": "none", "head_shared": False})
+    DetectorSettings(**{**values, "architecture": "faster_rcnn"})

@@ -43,7 +43,14 @@ def offered(monkeypatch):
 
 def coco(architecture):
     return DetectorSettings(
-        architecture=architecture, backbone="torchvision:resnet50", weights="coco", head_convs=4, image_size_px=64
+        architecture=architecture,
+        backbone="torchvision:resnet50",
+        weights="coco",
+        head_convs=4,
+        anchors_per_place=9,
+        head_norm="none",
+        head_shared=False,
+        image_size_px=64,
     )
 
 

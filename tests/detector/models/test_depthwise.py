@@ -7,7 +7,8 @@ import torch
 from timm.layers import Conv2dSame
 from torch import nn
 
-from pipeline.detector.models.depthwise import DepthwiseConv2d, DepthwiseConv2dSame, use_depthwise
+from pipeline.detector.models.depthwise import DepthwiseConv2d, DepthwiseConv2dSame, freeze_depthwise, use_depthwise
+from tests.detector.small import detector, training
 
 LAYERS = {
     "plain": lambda: nn.Conv2d(8, 8, 5, padding=2, groups=8),
@@ -77,3 +78,51 @@ def test_other_convolutions_and_names_of_weights_stay() -> None:
     assert [type(layer) for layer in body] == [nn.Conv2d] * 4 + [DepthwiseConv2d]
     assert list(body.state_dict()) == names
     assert type(copy.deepcopy(body)[4]) is DepthwiseConv2d
+
+
+FIXED = {
+    **LAYERS,
+    "as TensorFlow pads, not strided": lambda: Conv2dSame(8, 8, 3, groups=8),
+    "as TensorFlow pads, small kernel": lambda: Conv2dSame(8, 8, 3, stride=2, groups=8),
+}
+
+
+@pytest.mark.parametrize("size", [(13, 10), (16, 12)], ids=["odd", "even"])
+@pytest.mark.parametrize("name", FIXED)
+def test_a_fixed_kernel_answers_and_teaches_what_lies_below_as_torchs_does(name: str, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    theirs = FIXED[name]()
+    ours = nn.Sequential(copy.deepcopy(theirs))
+    use_depthwise(ours)
+    freeze_depthwise(ours)
+    x = torch.randn(2, 8, *size)
+    told = []
+    for layer in (ours, theirs):
+        below = x.clone().requires_grad_()
+        out = layer(below)
+        (out * torch.linspace(-1, 1, out.numel()).reshape(out.shape)).sum().backward()
+        told.append((out, below.grad))
+    for mine, expected in zip(*told, strict=True):
+        torch.testing.assert_close(mine, expected, rtol=1e-5, atol=1e-5)
+    assert ours[0].weight.grad is None
+    if theirs.bias is not None:
+        torch.testing.assert_close(ours[0].bias.grad, theirs.bias.grad, rtol=1e-5, atol=1e-4)
+
+
+def test_only_depthwise_kernels_are_fixed() -> None:
+    body = nn.Sequential(nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3, groups=2), nn.Conv2d(8, 8, 3, groups=8))
+    freeze_depthwise(body)
+    assert [layer.weight.requires_grad for layer in body] == [True, True, False]
+    assert all(layer.bias.requires_grad for layer in body)
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_the_setting_fixes_them_in_a_detector(fixed: bool) -> None:
+    model = detector(settings=training(frozen_depthwise=fixed))
+    kernels = [
+        layer.weight
+        for layer in model.body.modules()
+        if isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1
+    ]
+    assert kernels
+    assert all(kernel.requires_grad != fixed for kernel in kernels)

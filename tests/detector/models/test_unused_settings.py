@@ -33,13 +33,14 @@ TORCHVISION = {"backbone": "torchvision:resnet50", "weights": "none"}
             {},
             ["detector.anchor_scale", "detector.fpn_channels"],
         ),
-        ({"architecture": "faster_rcnn"}, {}, ["training.classification 'focal'"]),
+        ({"architecture": "faster_rcnn"}, {}, ["training.classification 'quality_focal'"]),
+        ({"architecture": "faster_rcnn"}, {"classification": "focal"}, ["training.classification 'focal'"]),
         ({"architecture": "faster_rcnn"}, {"classification": "cross_entropy"}, []),
         ({"architecture": "faster_rcnn"}, {"classification": "ohem"}, []),
         (
             {"architecture": "faster_rcnn", "head_convs": 4, "anchor_scale": 2.0},
             {"focal": FocalSettings(gamma=1.0)},
-            ["training.classification 'focal'", "training.focal", "detector.head_convs"],
+            ["training.classification 'quality_focal'", "training.focal", "detector.head_convs"],
         ),
     ],
 )  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pipeline.errors import PipelineError
-from pipeline.settings import RecoverySettings
+from pipeline.settings import PlateauSettings, RecoverySettings
 from tests.detector.runs import Killed, Run, kill_at
 from tests.detector.small import differing, plan, scenes, training
 
@@ -118,3 +118,13 @@ def test_weights_are_never_kept_unseen(tmp_path, samples):
     result = run.start()
     assert result.steps == 24
     assert all(torch.isfinite(tensor).all() for tensor in run.weights().values() if tensor.is_floating_point())
+
+
+def test_a_step_that_is_taken_back_does_not_take_back_the_plateau(tmp_path, samples):
+    """It goes wrong right after the length was found, and the run is still as long as was found then."""
+    plateau = PlateauSettings(every_steps=4, smoothing=1, patience=0.5, min_steps=8)
+    run = Poisoned(tmp_path, samples, settings(plateau=plateau, decay=0.5, steps=100), at=9, evaluate=lambda _: 0.0)
+    result = run.start()
+    assert [(back.step, back.to) for back in result.rollbacks] == [(9, 8)]
+    assert [look.step for look in result.looks] == [4, 8]
+    assert (result.plateau_step, result.steps) == (8, 16)
