@@ -13,6 +13,7 @@ import pytest
 from pipeline.selection import baselines
 from pipeline.selection.query import Worth, choose_images
 from pipeline.settings import QuerySettings, load_settings
+from pipeline.settings.renamed import RENAMED
 from scripts.execute_notebook import execute
 from tests.end_to_end.project import run_cycles, write_config
 from tests.selection.pools import make_pool
@@ -46,6 +47,12 @@ def test_every_relative_link_leads_somewhere(page):
 
 def test_pages_have_links_at_all():
     assert sum(len(LINK.findall(page.read_text())) for page in PAGES) > 10
+
+
+def test_the_changelog_names_every_setting_that_was_renamed():
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    for old, new in RENAMED.items():
+        assert re.search(rf"`{old}`\s+is\s+`{new}`", changes), f"{old} is now {new}"
 
 
 # Add a query strategy
