@@ -136,8 +136,8 @@ class TrainingSettings(Section):
         "its classifier has softmax cross-entropy, whatever is set here; ohem selects its background as well"
     )  # fmt: skip
     assigner: Assigner = Field(
-        default="task_aligned", description="which anchors of RetinaNet learn an object: iou: a fixed overlap; atss: one "
-        "that follows from its neighbourhood; task_aligned: those that already answer best"
+        default="task_aligned", description="which anchors of RetinaNet learn an object: iou: a fixed overlap; atss: "
+        "one that follows from its neighbourhood; task_aligned: those that already answer best"
     )  # fmt: skip
     box_loss: BoxLoss = Field(default="giou", description="of RetinaNet: distance of encoded boxes, or by overlap")
     box_weight: float = Field(default=2.0, gt=0.0, le=100.0, description="of that loss, beside classification")
