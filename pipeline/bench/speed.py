@@ -92,8 +92,8 @@ class SpeedResult:
 def bench_speed(scenario: Scenario, turns: Turns, progress: Progress = silent) -> SpeedResult:
     """Train with both loops in turn and compare images per second.
 
-    Both have the same network, images, batch size, threads and workers. Ours does more per step, as the settings say:
-    augmentation, mixup, the triplet loss, averaged weights.
+    Both have the same backbone and pyramid, images, batch size, threads and workers. Ours does what the settings say:
+    augmentation, mixup, smaller batches, a lighter head, the triplet loss, averaged weights.
 
     Args:
         scenario: A simulated project; all of its labels are learnt from.

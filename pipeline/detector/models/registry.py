@@ -31,7 +31,7 @@ class ModelCard:
         weights_sha256: Of the weights file.
     """
 
-    REMEDY: ClassVar[str] = "Restore it, or train the model again."
+    REMEDY: ClassVar[str] = "Restore it, or train the model again; a model of an earlier release cannot be read."
 
     labels: tuple[str, ...]
     detector: DetectorSettings

@@ -130,6 +130,18 @@ def test_a_card_of_another_form_is_named_with_its_key(models, values, key):
         load_card(models, FIRST)
 
 
+def test_a_card_of_an_earlier_release_is_refused(models):
+    """It does not describe the head, and its network would be built with another one."""
+    folder = models.folder(FIRST)
+    values = folder.read_json(CARD)
+    for key in ("anchors_per_place", "head_norm", "head_shared"):
+        del values["detector"][key]
+    values["training"] |= {"warmup": 0.1, "burn_in": 0.2, "early_stop": {"enabled": False}}
+    folder.write_json(CARD, values)
+    with pytest.raises(ArtefactError, match=r"training.warmup: Extra .* a model of an earlier release cannot be read"):
+        load_card(models, FIRST)
+
+
 @pytest.mark.parametrize("read", [load_card, promote, lambda models, name: record_metrics(models, name, {})])
 def test_an_unknown_model_is_refused(models, read):
     path = re.escape(models.path(NOWHERE))
