@@ -9,7 +9,7 @@ cycles at once: of twenty promises at 95 % one may be broken. What it rests on:
 - The held-back boxes get their p(correct) from models fitted on other images, the pool's from one fitted on all. The
   two are not the same function, so that the promise is as good as cross-validation is, and no better: exact for each
   fold's model, close for the one in use.
-- The detector is chosen on the same held-back images (the gate, and early stopping where it is on), which flatters
+- The detector is chosen on the same held-back images (the gate, and the length of its training), which flatters
   it a little.
 """
 
