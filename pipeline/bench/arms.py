@@ -21,8 +21,9 @@ soft labels, and what is left is background."""
 ABLATIONS = {
     "no-mixup": ("training.mixup.enabled=false",),
     "mosaic": ("training.mosaic.enabled=true",),
-    "label-smoothing": ("training.label_smoothing=0.05",),
-    "ohem": ("training.classification=ohem",),
+    "label-smoothing": ("training.label_smoothing=0.1",),
+    "no-label-smoothing": ("training.label_smoothing=0",),
+    "ohem": ("training.classification=ohem", "training.label_smoothing=0"),
     "smoothed-ohem": ("training.classification=ohem", "training.label_smoothing=0.05"),
     "no-triplet": ("training.triplet.enabled=false",),
     "no-ema": ("training.ema_decay=0",),

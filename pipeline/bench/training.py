@@ -1,10 +1,10 @@
 """`crosscheck bench training`: what pseudo-labels add, between the labelled images alone and all labels.
 
-Every arm trains twice for the same number of steps of the same batch, as the first two cycles of a project do, and is
-measured on the test split. The first half starts from pretrained weights and new layers drawn from the same seed, and
-learns the labelled images (`all`: every label); its detector makes the pseudo-labels. The second half goes on from
+Every arm trains twice, as the first two cycles of a project do, and is measured on the test split. Each half is as long
+as `val` finds, at most `training.steps`. The first starts from pretrained weights and new layers drawn from the same
+seed, and learns the labelled images (`all`: every label); its detector makes the pseudo-labels. The second goes on from
 there: the arm `labelled` with the labelled images alone, the others with their pseudo-labels as well. `val` calibrates,
-certifies and gates; no arm learns from it.
+certifies and gates as well; no arm learns from it.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import typer
 from pipeline.cli.console import AsJson, Overrides, explained, number, output, progress_bars, show_table
 
 if TYPE_CHECKING:
+    from pipeline.bench.curve import CurveCell
     from pipeline.bench.training_table import ArmSummary
 
 PUBLIC_SETS = ("bccd", "deeppcb", "cards")
@@ -52,7 +53,7 @@ def training(
         ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(help="Of each half of every arm. Default: as the settings say.", min=1)
+        int | None, typer.Option(help="Most of each half of every arm. Default: as the settings say.", min=1)
     ] = None,
     results: Annotated[
         Path | None,
@@ -62,26 +63,44 @@ def training(
         Path | None, typer.Option(help="Train nothing: show what the results in this folder say, mean over seeds.")
     ] = None,
     figure: Annotated[Path | None, typer.Option(help="Draw the table into this SVG or PNG file.")] = None,
+    curve: Annotated[
+        bool,
+        typer.Option(
+            "--curve",
+            help="Instead of arms: how good labels of people alone make a detector, by their number (5, 10, 20, 47 or "
+            "for deeppcb 90, all; or --labelled). One JSON file per cell in curve/ of the root folder, or --json.",
+        ),
+    ] = False,
     overrides: Overrides = None,
     root: Root = Path("runs/bench"),
 ) -> None:
     """Measure what pseudo-labels are worth, between the labelled images alone and the labels of all images.
 
-    Every arm trains from the same start for the same number of steps, goes on for as many with its labels of the pool,
-    and is measured on the test split. `labelled` has none, `naive-0.5` and `naive-0.9` take every detection of that
+    Every arm trains from the same start, goes on with its labels of the pool, each time for as long as val finds, and
+    is measured on the test split. `labelled` has none, `naive-0.5` and `naive-0.9` take every detection of that
     confidence, `ours` is what the pipeline makes of the pool when nobody is asked, and `all` has the labels of every
-    image. Ablations, each `ours` with one change: no-mixup, mosaic, label-smoothing, ohem, smoothed-ohem, no-triplet,
-    no-ema, ignore, certified-only, no-soft-weights, teacher, strong-view, copy-paste, burn-in, half-pseudo,
-    natural-share, no-fusion, no-localisation-bias. What is finished is kept, and a killed run goes on.
+    image. Ablations, each `ours` with one change: no-mixup, mosaic, label-smoothing, no-label-smoothing, ohem,
+    smoothed-ohem, no-triplet, no-ema, ignore, certified-only, no-soft-weights, teacher, strong-view, copy-paste,
+    burn-in, half-pseudo, natural-share, no-fusion, no-localisation-bias. What is finished is kept, and
+    a killed run goes on.
     """
     from pipeline.bench.arms import ARMS
+    from pipeline.bench.curve import curve_cells
     from pipeline.bench.grid import Grid
     from pipeline.bench.scenario import Scenario
     from pipeline.bench.training import ArmCell, ArmResult, default_budget
     from pipeline.bench.training_table import draw, read_results, summarize
 
+    changes = (*(overrides or []), *([] if steps is None else [f"training.steps={steps}"]))
+    if curve:
+        if arms or table or figure:
+            raise ValueError("Expected --curve alone: it has no --arms, no --table and no --figure")
+        _curve(
+            curve_cells(sets_of(config), [labelled] if labelled else [], seed or [0, 1, 2], root, changes),
+            results or root / "curve",
+        )
+        return
     if table is None:
-        changes = (*(overrides or []), *([] if steps is None else [f"training.steps={steps}"]))
         cells = [
             ArmCell(Scenario(file, labelled or default_budget(file), value, root, changes), arm)
             for value in seed or [0, 1, 2]
@@ -133,6 +152,22 @@ def speed(
         as_json,
         f"{result.ours:.1f} images per second against {result.reference:.1f}: {result.ratio:.2f} times as fast, rounds "
         f"from {low:.2f} to {high:.2f}.",
+    )
+
+
+def _curve(cells: Sequence[CurveCell], folder: Path) -> None:
+    from pipeline.bench.curve import CurvePoint
+    from pipeline.bench.grid import Grid
+
+    with progress_bars() as progress:
+        points = Grid(folder, CurvePoint).run(cells, progress)
+    show_table(
+        "mAP on test by labelled images",
+        ["set", "labelled", "seed", "mAP", "AP50", "steps", "minutes", "ended by"],
+        [
+            (own.set, own.labelled, own.seed, number(own.map), number(own.map50), own.steps, own.minutes, own.ended_by)
+            for own in points
+        ],
     )
 
 

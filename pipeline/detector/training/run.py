@@ -193,9 +193,9 @@ class Run:
         self._logged = []
 
     def is_look_due(self) -> bool:
-        """Tell whether to look at held-back images now, which is done while the learning rate is full."""
-        done, settings = self.result.steps, self.settings
-        return self._plateau.is_due(done) and done < stable_steps(settings.steps, settings.decay)
+        """Tell whether to look at held-back images now: while what they say may still make the run shorter."""
+        done, stable = self.result.steps, stable_steps(self.settings.steps, self.settings.decay)
+        return self._plateau.is_due(done) and max(done, self.settings.plateau.min_steps) < stable
 
     def found_plateau(self, evaluate: Callable[[Detector], float]) -> bool:
         """Measure the averaged weights; where they no longer get better, let the learning rate fall from here on."""

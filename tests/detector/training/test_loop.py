@@ -310,6 +310,15 @@ def test_a_plateau_ends_the_run_after_its_decay(tmp_path, samples):
     assert differing(run.weights(), seen[3]) != []
 
 
+@pytest.mark.parametrize(("min_steps", "looked"), [(7, [2, 4, 6]), (8, []), (50, [])])
+def test_nobody_looks_where_it_could_not_make_the_run_shorter(tmp_path, samples, min_steps, looked):
+    settings = training(steps=16, plateau=STOPPING.model_copy(update={"min_steps": min_steps}), decay=0.5)
+    scores = iter([0.1, 0.2, 0.3])
+    result = Run(tmp_path, samples, settings, evaluate=lambda _: next(scores)).start()
+    assert [look.step for look in result.looks] == looked
+    assert result.steps == 16
+
+
 def test_nobody_looks_while_the_learning_rate_falls(tmp_path, samples):
     settings, scores = training(steps=12, plateau=STOPPING, decay=0.5), iter([0.1, 0.2])
     result = Run(tmp_path, samples, settings, evaluate=lambda _: next(scores)).start()
@@ -321,7 +330,9 @@ def test_nobody_looks_while_the_learning_rate_falls(tmp_path, samples):
 def test_evaluating_does_not_change_the_run(tmp_path, samples, ema_decay):
     """Evaluated or not, the last weights of a run are the same."""
     settings = training(ema_decay=ema_decay, checkpoint_every_steps=2, decay=0.0)
-    often = settings.model_copy(update={"plateau": PlateauSettings(every_steps=1), "decay": 0.0})
+    often = settings.model_copy(
+        update={"plateau": PlateauSettings(every_steps=1, min_steps=1, patience=1.0), "decay": 0.0}
+    )
     rising = iter(range(100))
 
     def evaluate(model):
