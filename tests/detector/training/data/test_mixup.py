@@ -16,11 +16,13 @@ ALWAYS = MixupSettings(probability=1.0)
     ("values", "progress", "expected"),
     [
         ({"enabled": False}, 0.5, False),
-        ({}, 0.0, False),
-        ({}, 0.19, False),
-        ({}, 0.2, True),
-        ({}, 0.79, True),
-        ({}, 0.8, False),
+        ({}, 0.0, True),  # by default on until the learning rate falls
+        ({}, 0.74, True),
+        ({}, 0.75, False),
+        ({"start": 0.2, "end": 0.8}, 0.19, False),
+        ({"start": 0.2, "end": 0.8}, 0.2, True),
+        ({"start": 0.2, "end": 0.8}, 0.79, True),
+        ({"start": 0.2, "end": 0.8}, 0.8, False),
         ({"start": 0.0, "end": 1.0}, 0.0, True),
         ({"start": 0.5, "end": 0.5}, 0.5, False),
     ],
