@@ -20,6 +20,9 @@ class MiningCost:
         pastes: Windows that show a proposal in a host.
         canvases: Images that the windows were packed into.
         passes: Forward passes over batches of canvases.
+        due: Boxes that are to teach or to be asked about, as far as is known before they are pasted.
+        pasted: Those that were pasted, now or by the same detector before.
+        readings: Pastes that were read for each of these, summed; boxes of one object share a window.
         seconds: By step: `decode` (waiting for images), `detect`, `propose`, `paste`, `match`.
     """
 
@@ -29,7 +32,25 @@ class MiningCost:
     pastes: int = 0
     canvases: int = 0
     passes: int = 0
+    due: int = 0
+    pasted: int = 0
+    readings: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def pasted_share(self) -> float | None:
+        """Share of the boxes that are due for pasting that were pasted; None where none is."""
+        return self.pasted / self.due if self.due else None
+
+    @property
+    def pastes_per_box(self) -> float | None:
+        """In how many hosts a pasted box was looked for, on average; None where none was pasted."""
+        return self.readings / self.pasted if self.pasted else None
+
+    @property
+    def windows_per_canvas(self) -> float | None:
+        """How many windows share a canvas, on average; None without canvases."""
+        return (self.closeups + self.pastes) / self.canvases if self.canvases else None
 
     @staticmethod
     def total(parts: Iterable[MiningCost]) -> MiningCost:

@@ -14,6 +14,7 @@ from pipeline.detector.inference.predictor import Detections, Predictor
 from pipeline.mining.augmented_view import compare_augmented_view
 from pipeline.records import NEIGHBOUR_FIELDS
 from pipeline.selection.calibrator import feature_matrix, fit_calibrator
+from pipeline.selection.cascade import stage_of
 from pipeline.selection.class_affinity import AFFINITY
 from pipeline.selection.held_back import HeldBack
 from pipeline.selection.localisation_bias import xyxy_of
@@ -55,7 +56,8 @@ def score_boxes(mining: LabeledMining, applied: Applied) -> Scores:
         "detection without neighbours and affinity": without(detection, *NEIGHBOURS, *AFFINITY),
         "detection without affinity": without(detection, *AFFINITY),
         "detection": cascade.predict_on(0, evidence),
-        "detection and augmented view": cascade.predict_on(1, evidence),
+        "detection and pastes": cascade.predict_on(stage_of(0, pasted=True), evidence),
+        "detection and augmented view": cascade.predict_on(stage_of(1), evidence),
         "all evidence without affinity": without(everything, *AFFINITY),
         "all evidence": cascade.predict_on(-1, evidence),
         "crosscheck": applied.p_correct,

@@ -112,7 +112,7 @@ class LabeledMining:
         progress("mining", 2, 2)
         boxes, plan = held_back.known_boxes(self.settings), cascade_plan(self.settings, self.model_id)
         cascade, (as_in_pool, _) = fit_cascade(boxes, plan), out_of_fold(boxes, plan)
-        return Applied(held_back, as_in_pool, cascade, pool, cascade.replay(pool.rounds))
+        return Applied(held_back, as_in_pool, cascade, pool, cascade.replay(pool.evidence))
 
     def _mined(self, split: Split) -> Mined:
         """All proposals of a split with all their checks, read if they were mined before."""

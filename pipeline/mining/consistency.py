@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from pipeline.records import EVIDENCE_FIELDS
 
 
-def gather_evidence(proposals: pa.Table, checks: pa.Table, most: int | None = None) -> pa.Table:
+def gather_evidence(proposals: pa.Table, checks: pa.Table) -> pa.Table:
     """Sum up the pastes of each proposal.
 
     Args:
         proposals: Columns of `PROPOSAL_SCHEMA`.
         checks: Columns of `CHECK_SCHEMA`, any order.
-        most: Only so many pastes of each proposal count, the first ones; all by default.
 
     Returns:
         The proposals, in order, with `consistency` (mean score over all pastes, misses counting 0, as the text of
@@ -24,8 +23,6 @@ def gather_evidence(proposals: pa.Table, checks: pa.Table, most: int | None = No
         `spread` (standard deviation of the scores) and `checks`; null, and 0 checks, where a proposal was not
         pasted.
     """
-    if most is not None:
-        checks = checks.filter(pc.field("number") < most)
     ids = proposals["proposal_id"].combine_chunks()
     row = pc.index_in(checks["proposal_id"], value_set=ids).to_numpy(zero_copy_only=False)
     hit = checks["hit"].to_numpy(zero_copy_only=False).astype(np.float64)

@@ -22,11 +22,13 @@ class Crops:
         images: uint8[h, w, 3] each, input pixels, with as much context as any check shows.
         object: Tensor[N, 4] float32, where the proposal itself lies, pixels of its crop.
         label: Tensor[N] int64, from 1.
+        origin: Tensor[N, 2] float32, where the top left corner of each lies in its image, input pixels.
     """
 
     images: list[NDArray[np.uint8]]
     object: Tensor
     label: Tensor
+    origin: Tensor
 
     def __len__(self) -> int:
         """How many."""
@@ -50,6 +52,11 @@ class Crops:
         return torch.cat([reach[:, :2].clamp(min=0), torch.minimum(reach[:, 2:], self.sides)], dim=1)
 
     @property
+    def in_image(self) -> Tensor:
+        """Tensor[N, 4], where the proposals lie in their images, input pixels."""
+        return shift(self.object, self.origin)
+
+    @property
     def pixels(self) -> int:
         """Of all crops together."""
         return sum(image.shape[0] * image.shape[1] for image in self.images)
@@ -60,7 +67,8 @@ class Crops:
         Args:
             rows (Tensor[M]): int64.
         """
-        return Crops([self.images[row] for row in rows.tolist()], self.object[rows], self.label[rows])
+        images = [self.images[row] for row in rows.tolist()]
+        return Crops(images, self.object[rows], self.label[rows], self.origin[rows])
 
     @staticmethod
     def join(parts: Iterable[Crops]) -> Crops:
@@ -70,6 +78,7 @@ class Crops:
             [image for part in parts for image in part.images],
             torch.cat([as_boxes([]), *(part.object for part in parts)]),
             torch.cat([torch.zeros(0, dtype=torch.int64), *(part.label for part in parts)]),
+            torch.cat([torch.zeros(0, 2), *(part.origin for part in parts)]),
         )
 
 
@@ -86,4 +95,4 @@ def crop_proposals(found: Detections, source: NDArray[np.uint8], margin: float) 
     """
     edges = outward(clip(grow(found.boxes, margin), source.shape[1], source.shape[0]))
     images = [source[y1:y2, x1:x2].copy() for x1, y1, x2, y2 in edges.tolist()]
-    return Crops(images, shift(found.boxes, -edges[:, :2]), found.labels)
+    return Crops(images, shift(found.boxes, -edges[:, :2]), found.labels, edges[:, :2].float())

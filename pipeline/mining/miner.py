@@ -18,8 +18,8 @@ from pipeline.detector.inference.box_fusion import detect_fused
 from pipeline.detector.inference.predictor import Detections, Predictor, detect_batch
 from pipeline.detector.inference.stream import Fault, ImageBatch
 from pipeline.mining.augmented_view import AugmentedViewEvidence, compare_augmented_view
-from pipeline.mining.budget import PassBudget
-from pipeline.mining.checker import Checker, CheckEverything, CheckPolicy, Flags, PendingChecks
+from pipeline.mining.budget import Budgets
+from pipeline.mining.checker import Checker, CheckEverything, CheckPolicy, Flags, PendingChecks, can_be_shown
 from pipeline.mining.columns import CORNERS, corner_columns, fill_in, table_of
 from pipeline.mining.consistency import gather_evidence
 from pipeline.mining.cost import CostMeter
@@ -30,7 +30,7 @@ from pipeline.mining.redetection import Redetector, prices
 from pipeline.records import CHECK_SCHEMA, NEIGHBOUR_FIELDS, PROPOSAL_SCHEMA, TTA_FIELDS, ImageRef, of_images
 from pipeline.settings import MiningSettings
 
-FULL_BATCHES = 2
+FULL_BATCHES = 16
 """Checks wait until crops would fill so many batches of canvases."""
 
 
@@ -80,8 +80,8 @@ class Miner:
 
         Args:
             refs: Images; those of one shape are put side by side, which wastes no padding.
-            policy: Tells which proposals are worth an augmented view of their image and, of these, which are shown
-                enlarged and pasted, as far as its budget reaches; every one without it.
+            policy: Tells which proposals are worth an augmented view of their image or a close-up, and which are
+                pasted, as far as its budgets reach; every one without it.
             known: What the same detector found before. Its images are not detected again, and are read again only
                 where the policy wants more checks than they had.
 
@@ -106,7 +106,7 @@ class _Mining:
         self._policy = policy
         self._known = known
         self._meter = CostMeter()
-        self._budget = PassBudget(policy.budget)
+        self._budgets = Budgets(policy.budget, policy.look_budget)
         self._faults: list[Fault] = []
         self._detect: Callable[[Tensor], list[Detections]] = miner.predictor
         if self._settings.fusion.enabled:
@@ -121,7 +121,8 @@ class _Mining:
         checker = Checker(redetector, self._miner.hosts, self._settings, self._miner.seed)
         proposals, checks = [PROPOSAL_SCHEMA.empty_table()], [CHECK_SCHEMA.empty_table()]
         for pending in self._in_loads(part for parts in (ready, found) for part in parts):
-            checked = checker.check(pending, self._policy, self._budget)
+            checked = checker.check(pending, self._policy, self._budgets)
+            self._count_pasted(*checked)
             for table, rows in zip((proposals, checks), checked, strict=True):
                 table.append(rows)
         every = pa.concat_tables(proposals)
@@ -144,7 +145,7 @@ class _Mining:
         advancing = self._advancing(known.proposals, known.checks)
         doubtful = set(known.proposals["image_id"].filter(pa.array(advancing)).to_pylist())
         idle = known.proposals.filter(of_images({ref.image_id for ref in refs} - doubtful))
-        self._budget.add_images(len(refs) - len(doubtful))
+        self._budgets.add_images(len(refs) - len(doubtful))
         none, free = np.zeros(len(idle), dtype=np.bool_), np.zeros((len(idle), 1 + len(self._settings.rounds)))
         yield PendingChecks(idle, known.of(idle), none, Crops.join([]), free)
         for batch in self._batches([ref for ref in refs if ref.image_id in doubtful]):
@@ -154,11 +155,27 @@ class _Mining:
                 table = pa.concat_tables(parts)
             yield self._pending(batch, kept, table, known.of(table))
 
-    def _advancing(self, proposals: pa.Table, checks: pa.Table) -> Flags:
-        """Which proposals are worth another check and have not had all of them."""
+    def _count_pasted(self, proposals: pa.Table, checks: pa.Table) -> None:
         evidence = gather_evidence(proposals, checks)
-        unfinished: Flags = evidence["checks"].to_numpy() < self._settings.hosts
-        return self._policy.advances(evidence) & unfinished
+        pasted = evidence["checks"].to_numpy() > 0
+        due = pasted | np.isfinite(self._policy.worth(evidence))
+        self._meter.count(due=int(due.sum()), pasted=int(pasted.sum()), readings=len(checks))
+
+    def _advancing(self, proposals: pa.Table, checks: pa.Table) -> Flags:
+        """Which proposals are worth another check and have not had it."""
+        return self._looking(proposals, checks) | self._due(proposals, checks)
+
+    def _looking(self, proposals: pa.Table, checks: pa.Table) -> Flags:
+        """Which proposals are worth another look at their own image."""
+        unseen: Flags = pc.is_null(proposals["closeup_score"]).to_numpy(zero_copy_only=False)
+        return self._policy.looks(gather_evidence(proposals, checks)) & unseen
+
+    def _due(self, proposals: pa.Table, checks: pa.Table) -> Flags:
+        """Which proposals are to be pasted."""
+        evidence = gather_evidence(proposals, checks)
+        new: Flags = evidence["checks"].to_numpy() == 0
+        due: Flags = new & np.isfinite(self._policy.worth(evidence))
+        return due
 
     def _pending(
         self, batch: ImageBatch, kept: list[Detections], proposals: pa.Table, checks: pa.Table
@@ -166,14 +183,14 @@ class _Mining:
         """Detect in an augmented view of images where it matters, then cut out what is worth more."""
         sizes = [len(found) for found in kept]
         unseen = proposals["tta_score"].is_null().to_numpy(zero_copy_only=False)
-        advancing = self._advancing(proposals, checks)
-        doubtful = np.array([bool(flags.any()) for flags in _split(advancing & unseen, sizes)])
-        self._budget.add_images(len(sizes))
-        augmented = self._budget.spend(doubtful, np.full(len(sizes), self._settings.tta_scale**2))
+        looking = self._looking(proposals, checks) & unseen
+        doubtful = np.array([bool(flags.any()) for flags in _split(looking, sizes)])
+        self._budgets.add_images(len(sizes))
+        augmented = self._budgets.looks.spend(doubtful, np.full(len(sizes), self._settings.tta_scale**2))
         if augmented.any():
             proposals = self._augment(batch, kept, proposals, augmented)
-            advancing = self._advancing(proposals, checks)
-        advancing &= proposals["tta_score"].is_valid().to_numpy(zero_copy_only=False)
+        closer = self._looking(proposals, checks) & can_be_shown(proposals)
+        advancing = closer | self._due(proposals, checks)
         with self._meter.time("propose"):
             parts = zip(_split(advancing, sizes), kept, batch.unpadded(), strict=True)
             crops = Crops.join(

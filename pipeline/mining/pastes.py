@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -63,61 +63,78 @@ class Pastes:
         """Several sets in one, in order."""
         return Pastes(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Pastes)))
 
+    def locate(self, boxes: Tensor) -> Tensor:
+        """Where something of each crop comes to lie.
+
+        Args:
+            boxes (Tensor[M, 4]): in `(x1, y1, x2, y2)`, pixels of the crop of each paste.
+
+        Returns:
+            Tensor[M, 4], input pixels of the hosts.
+        """
+        origin, sides = (box[:, :2] for box in (self.target, self.target[:, 2:] - self.target[:, :2]))
+        factor = sides / (self.source[:, 2:] - self.source[:, :2])
+        return shift(shift(boxes, -self.source[:, :2]) * factor.repeat(1, 2), origin)
+
 
 def plan_pastes(
-    crops: Crops, hosts: Hosts, settings: MiningSettings, random: np.random.Generator, *, first_proposal: int = 0
+    crops: Crops, hosts: Hosts, settings: MiningSettings, random: np.random.Generator, classes: Tensor | None = None
 ) -> Pastes:
     """Choose hosts and places for the proposals of one image.
 
-    Of `places_tried` random places the one that covers least of the host's objects is taken.
+    Of `places_tried` random places the one that covers least of the host's objects is taken. Large objects are pasted
+    smaller (`paste_px`): a card that fills half of a host tests nothing better, and takes the room of many.
 
     Args:
         crops: The proposals.
         hosts: Where to paste.
         settings: Number and kind of hosts, margin, window, jitter and placement.
         random: Drawn from in a fixed order; the same state gives the same pastes.
-        first_proposal: Number of the first proposal.
+        classes: Tensor[N, C + 1] bool, which labels each may have and hosts should lack; its own alone without it.
 
     Returns:
         `N * settings.hosts` pastes, those of one proposal side by side.
     """
     count, each = len(crops), settings.hosts
-    host, class_free = _choose_hosts(crops.label, hosts, settings, random)
+    host, class_free = _choose_hosts(crops.label, hosts, settings, random, classes)
     source = crops.within(settings.margin)
     sides = (source[:, 2:] - source[:, :2]).float()[:, None].expand(count, each, 2)
     jitter = torch.from_numpy(random.uniform(-settings.scale_jitter, settings.scale_jitter, (count, each))).float()
     largest = (hosts.sizes[host] * LARGEST_SHARE).floor().clamp(min=1)
-    factor = torch.minimum(1 + jitter, (largest / sides).amin(-1))
+    longest = (crops.object[:, 2:] - crops.object[:, :2]).amax(1)
+    shrunk = (settings.paste_px / longest).clamp(max=1)
+    factor = torch.minimum((1 + jitter) * shrunk[:, None], (largest / sides).amin(-1))
     target_sides = (sides * factor[..., None]).round().clamp(min=1).long()
     origin = _choose_places(target_sides, crops.label, host, hosts, settings, random)
     target = torch.cat([origin, origin + target_sides], dim=-1)
-    exact = target_sides / sides
-    lies = shift(crops.object, -source[:, :2])
-    inside = torch.cat([origin, origin], dim=-1) + lies[:, None] * torch.cat([exact, exact], dim=-1)
 
     def flat(values: Tensor) -> Tensor:
         return values.reshape(count * each, *values.shape[2:])
 
-    return Pastes(
-        proposal=torch.arange(first_proposal, first_proposal + count).repeat_interleave(each),
+    planned = Pastes(
+        proposal=torch.arange(count).repeat_interleave(each),
         number=torch.arange(each).repeat(count),
         label=crops.label.repeat_interleave(each),
         host=flat(host),
         class_free=flat(class_free),
         source=source.repeat_interleave(each, dim=0),
         target=flat(target),
-        object=flat(inside),
+        object=torch.zeros(count * each, 4),
         window=windows_around(flat(target), hosts.sizes[flat(host)], settings.window),
         scale=flat(factor),
     )
+    return replace(planned, object=planned.locate(crops.object[planned.proposal]))
 
 
 def _choose_hosts(
-    labels: Tensor, hosts: Hosts, settings: MiningSettings, random: np.random.Generator
+    labels: Tensor, hosts: Hosts, settings: MiningSettings, random: np.random.Generator, classes: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Host numbers and whether each is free of the class, Tensor[N, settings.hosts] both; the wanted kind first."""
     keys = torch.from_numpy(random.random((len(labels), len(hosts))))
     holds = hosts.holds[:, labels].T
+    if classes is not None and settings.host_kind == "class_free_first":
+        # Of those that lack its own class, hosts that lack every class that it may have come first.
+        keys = 0.5 * keys + 0.5 * (classes.float() @ hosts.holds.float().T > 0)
     wanted = {"class_free_first": holds, "class_held_first": ~holds, "any": torch.zeros_like(holds)}
     order = (keys + wanted[settings.host_kind]).argsort(dim=1)
     chosen = order[:, torch.arange(settings.hosts) % len(hosts)]

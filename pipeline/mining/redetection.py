@@ -34,29 +34,38 @@ _FAR = 1e5
 
 
 @dataclass(frozen=True)
-class Windows:
-    """M small images that show one object each.
+class Sought:
+    """K boxes that are looked for in windows; several may be in one.
 
     Attributes:
-        images: uint8[h, w, 3] each.
-        object: Tensor[M, 4], where the object lies, pixels of its window.
-        label: Tensor[M] int64, from 1.
+        window: Tensor[K] int64, in which.
+        box: Tensor[K, 4], where it lies, pixels of the window or, for pastes, of the host.
+        label: Tensor[K] int64, from 1.
     """
 
-    images: list[NDArray[np.uint8]]
-    object: Tensor
+    window: Tensor
+    box: Tensor
     label: Tensor
+
+    @staticmethod
+    def one_each(boxes: Tensor, labels: Tensor) -> Sought:
+        """One box in each window, in order."""
+        return Sought(torch.arange(len(boxes)), boxes, labels)
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self.window)
 
 
 @dataclass(frozen=True)
 class Redetections:
-    """What became of M objects.
+    """What became of K boxes that were looked for.
 
     Attributes:
-        hit: Tensor[M] bool, found again.
-        score: Tensor[M], confidence of the re-detection, 0 for a miss.
-        iou: Tensor[M], overlap of the re-detection with the object, 0 for a miss.
-        boxes: Tensor[M, 4], the re-detection in pixels of the window or, for pastes, of the host; NaN for a miss.
+        hit: Tensor[K] bool, found again.
+        score: Tensor[K], confidence of the re-detection, 0 for a miss.
+        iou: Tensor[K], overlap of the re-detection with the box, 0 for a miss.
+        boxes: Tensor[K, 4], the re-detection in pixels of the window or, for pastes, of the host; NaN for a miss.
     """
 
     hit: Tensor
@@ -121,45 +130,44 @@ class Redetector:
             exact = sides.double() / (shown[:, 2:] - shown[:, :2])
             x1, y1, x2, y2 = (shift(crops.object.double(), -shown[:, :2]) * exact.repeat(1, 2)).unbind(1)
             width = sides[:, 0]
-            windows = Windows(images, torch.stack([width - x2, y1, width - x1, y2], dim=1), crops.label)
+            sought = Sought.one_each(torch.stack([width - x2, y1, width - x1, y2], dim=1), crops.label)
         self._meter.count(closeups=len(crops))
-        return self._find_again(windows)
+        return self._find_again(images, sought)
 
-    def pastes(self, pastes: Pastes, crops: Crops, hosts: Hosts) -> Redetections:
+    def pastes(self, pastes: Pastes, crops: Crops, hosts: Hosts, sought: Sought | None = None) -> Redetections:
         """Draw pastes, detect, and match.
 
         Args:
             pastes: What goes where.
             crops: By `Pastes.proposal`.
             hosts: By `Pastes.host`.
+            sought: What is looked for, in input pixels of the hosts, several boxes in one paste where proposals share
+                it; the object of each paste without it.
 
         Returns:
-            A verdict on each paste, in order, boxes in input pixels of the host; the same whatever shares a canvas or
-            a batch, up to what neighbours on a canvas do to the detector.
+            A verdict on each box that is looked for, in order, boxes in input pixels of the host; the same whatever
+            shares a canvas or a batch, up to what neighbours on a canvas do to the detector.
         """
-        origin = pastes.window[:, :2]
+        sought = sought or Sought.one_each(pastes.object, pastes.label)
+        origin = pastes.window[sought.window, :2]
         with self._meter.time("paste"):
-            windows = Windows(
-                draw_pastes(pastes, crops, hosts, self._settings.feather_px),
-                shift(pastes.object.double(), -origin),
-                pastes.label,
-            )
+            images = draw_pastes(pastes, crops, hosts, self._settings.feather_px)
         self._meter.count(pastes=len(pastes))
-        seen = self._find_again(windows)
+        seen = self._find_again(images, replace(sought, box=shift(sought.box.double(), -origin)))
         return replace(seen, boxes=shift(seen.boxes, origin))
 
-    def _find_again(self, windows: Windows) -> Redetections:
-        sizes = [(image.shape[1], image.shape[0]) for image in windows.images]
+    def _find_again(self, images: list[NDArray[np.uint8]], sought: Sought) -> Redetections:
+        sizes = [(image.shape[1], image.shape[0]) for image in images]
         with self._meter.time("paste"):
             canvases = pack_windows(sizes, self._predictor.image_size_px)
-        found = _nothing(len(sizes))
+        found = _nothing(len(sought))
         for batch in in_batches(canvases, self._predictor.batch_size):
             with self._meter.time("paste"):
-                drawn = stack_images([draw_canvas(tiles, windows.images) for tiles in batch])
+                drawn = stack_images([draw_canvas(tiles, images) for tiles in batch])
             with self._meter.time("detect"):
                 detections = self._predictor(drawn)
             with self._meter.time("match"):
-                _match(batch, detections, windows, self._settings, found)
+                _match(batch, detections, sought, self._settings, found)
             self._meter.count(passes=1)
         self._meter.count(canvases=len(canvases))
         return found
@@ -203,15 +211,18 @@ def _nothing(count: int) -> Redetections:
 def _match(
     batch: list[list[Tile]],
     detections: list[Detections],
-    windows: Windows,
+    sought: Sought,
     settings: MiningSettings,
     found: Redetections,
 ) -> None:
-    """Hold the detections of a batch of canvases against its windows, and write down the hits."""
+    """Hold the detections of a batch of canvases against what is looked for there, and write down the hits."""
     tiles = [(number, tile) for number, canvas in enumerate(batch) for tile in canvas]
-    rows = torch.tensor([tile.index for _, tile in tiles])
-    places = torch.tensor([[tile.x + _FAR * number, tile.y] for number, tile in tiles], dtype=torch.float64)
-    objects = shift(windows.object[rows], places)
+    shown = torch.tensor([tile.index for _, tile in tiles])
+    corners = torch.tensor([[tile.x + _FAR * number, tile.y] for number, tile in tiles], dtype=torch.float64)
+    rows = torch.isin(sought.window, shown).nonzero()[:, 0]
+    ordered = shown.argsort()
+    places = corners[ordered[torch.searchsorted(shown[ordered], sought.window[rows])]]
+    objects = shift(sought.box[rows].double(), places)
     offsets = torch.cat(
         [torch.full((len(detected),), _FAR * number) for number, detected in enumerate(detections)]
     ).double()
@@ -223,7 +234,7 @@ def _match(
     if len(boxes) == 0:
         return
     overlap = box_iou(objects, boxes)
-    counts = (overlap >= settings.hit_iou) & (labels == windows.label[rows, None]) & (scores >= settings.hit_score)
+    counts = (overlap >= settings.hit_iou) & (labels == sought.label[rows, None]) & (scores >= settings.hit_score)
     best_score, best = (counts * scores).max(1)
     hit = best_score > 0
     rows, best = rows[hit], best[hit]

@@ -91,18 +91,19 @@ CHECK_SCHEMA = pa.schema(
     [
         ("proposal_id", pa.string()),
         ("number", pa.int32()),
-        *_of_type(pa.string(), "host_id", "host_kind"),
+        *_of_type(pa.string(), "shown_id", "host_id", "host_kind"),
         *_of_type(pa.float32(), "paste_x1", "paste_y1", "paste_x2", "paste_y2", "margin", "scale"),
         ("hit", pa.bool_()),
         *_of_type(pa.float32(), "score", "iou"),
         *_CORNERS,
     ]
 )
-"""One row per paste.
+"""One row per paste and proposal that was looked for in it.
 
-`number`: counts the pastes of a proposal from 0. `paste_*`: where it was pasted; `x1` to `y2`: its re-detection,
-null for a miss; both in pixels of the host. `margin`: context around the object, as a share of its sides. `scale`: host
-pixels per source pixel. `score`: 0 for a miss."""
+`number`: counts the pastes of a proposal from 0. `shown_id`: the proposal that was cut out and pasted; those at the
+same place share its pastes. `paste_*`: where it was pasted; `x1` to `y2`: its re-detection, null for a miss; both in
+pixels of the host. `margin`: context around the object, as a share of its sides. `scale`: host pixels per source pixel.
+`score`: 0 for a miss."""
 
 EVIDENCE_FIELDS = [
     *_of_type(pa.float32(), "consistency", "hit_fraction", "mean_iou", "spread"),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pipeline.records import Fate
 from pipeline.report.album import Album, ReadPixels
 from pipeline.report.cards import FATES, Card, Gallery
 from pipeline.report.choices import disputed
 from pipeline.report.contents import CycleContents
-from pipeline.report.pastes import PasteTiles
+from pipeline.report.pastes import PasteTiles, SharedPaste
 from pipeline.report.rows import Check, DetectedBox, Verdict, rows_of
 from pipeline.report.wording import cut, file_name, plural, share
 from pipeline.settings.report import ReportSettings
@@ -21,17 +21,21 @@ def paste_gallery(contents: CycleContents, read_pixels: ReadPixels, settings: Re
     """Proposals whose re-detections contradict the detector, with their pastes as the detector saw them."""
     verdicts, total = disputed(contents.selection, contents.checks, settings.gallery_images // 2)
     ids = [verdict.proposal_id for verdict in verdicts]
-    boxes = rows_of(contents.proposals, DetectedBox, "proposal_id", ids)
-    checks = {
-        key: sorted(rows, key=_number) for key, rows in rows_of(contents.checks, Check, "proposal_id", ids).items()
-    }
+    checks = _checks_of(contents, ids)
+    shown = {check.shown_id for rows in checks.values() for check in rows}
+    drawn = _checks_of(contents, shown)
+    boxes = rows_of(contents.proposals, DetectedBox, "proposal_id", [*ids, *shown])
     hosts = (check.host_id for rows in checks.values() for check in rows[:_PASTES_SHOWN])
     album = Album(read_pixels, contents.samples, [*(verdict.image_id for verdict in verdicts), *hosts])
     drawing = PasteTiles(album, contents.mining_settings, contents.input_size_px, settings.image_px // 2)
     cards = []
     for verdict in verdicts:
         own, (box,) = checks[verdict.proposal_id], boxes[verdict.proposal_id]
-        tiles = drawing.tiles(verdict.image_id, verdict.label, box.xyxy, own[:_PASTES_SHOWN])
+        pastes = [
+            SharedPaste(check, drawn[check.shown_id][check.number], boxes[check.shown_id][0].xyxy)
+            for check in own[:_PASTES_SHOWN]
+        ]
+        tiles = drawing.tiles(verdict.image_id, verdict.label, box.xyxy, pastes)
         uri = album.uri(verdict.image_id)
         cards.append(Card(f"{verdict.label} in {file_name(uri)}", uri, _lines(verdict, own), tiles))
     return Gallery(
@@ -44,6 +48,11 @@ def paste_gallery(contents: CycleContents, read_pixels: ReadPixels, settings: Re
         "No box was pasted in this cycle.",
         cut(len(verdicts), total, "checked boxes", "checks.parquet"),
     )
+
+
+def _checks_of(contents: CycleContents, ids: Iterable[str]) -> dict[str, list[Check]]:
+    """Pastes of some proposals, in order: that of number 0 comes first."""
+    return {key: sorted(rows, key=_number) for key, rows in rows_of(contents.checks, Check, "proposal_id", ids).items()}
 
 
 def _number(check: Check) -> int:

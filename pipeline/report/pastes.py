@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pipeline.boxes import as_boxes
 from pipeline.errors import ImageFault
-from pipeline.mining.crops import Crops
 from pipeline.report.album import Album
 from pipeline.report.redrawing import InputImage, cut_again, redraw
 from pipeline.report.rows import Check, Corners
@@ -16,6 +16,21 @@ from pipeline.settings import MiningSettings
 
 _SURROUNDINGS = 1.6
 _LEAST_VIEW = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class SharedPaste:
+    """A paste, which proposals at one place may share.
+
+    Attributes:
+        read: What became of the proposal in question there.
+        drawn: The same paste as a check of the proposal that was cut out.
+        box: Where the detector put that one, in pixels of its image.
+    """
+
+    read: Check
+    drawn: Check
+    box: Corners
 
 
 class PasteTiles:
@@ -34,14 +49,14 @@ class PasteTiles:
         self._input_size_px = input_size_px
         self._tile_px = tile_px
 
-    def tiles(self, image_id: str, label: str, box: Corners, checks: Sequence[Check]) -> tuple[Tile, ...]:
+    def tiles(self, image_id: str, label: str, box: Corners, pastes: Sequence[SharedPaste]) -> tuple[Tile, ...]:
         """Show one proposal and its pastes.
 
         Args:
             image_id: The proposal's image.
             label: Its class.
             box: Where the detector put it, in pixels of the image.
-            checks: Its pastes.
+            pastes: Those that it was looked for in.
 
         Returns:
             The source, then one tile per paste; an image that cannot be read gives a tile that says why.
@@ -51,8 +66,7 @@ class PasteTiles:
             source = self._read(image_id)
         except ImageFault as fault:
             return (unreadable(subject, fault, "source"),)
-        crop = cut_again(source, box, self._settings)
-        return (self._source(source, label, box), *(self._paste(check, crop) for check in checks))
+        return (self._source(source, label, box), *(self._paste(paste, source) for paste in pastes))
 
     def _source(self, source: InputImage, label: str, box: Corners) -> Tile:
         x1, y1, x2, y2 = _surroundings(source.to_input(box)[0].tolist(), *source.size[0].tolist())
@@ -61,10 +75,11 @@ class PasteTiles:
         pixels = shrink(source.pixels[y1:y2, x1:x2], self._tile_px)
         return encode(pixels, f"source {file_name(source.ref.uri)}", [mark], "source")
 
-    def _paste(self, check: Check, crop: Crops) -> Tile:
+    def _paste(self, paste: SharedPaste, source: InputImage) -> Tile:
+        check, crop = paste.read, cut_again(source, paste.box, self._settings)
         subject, caption = f"host {file_name(self._album.uri(check.host_id))}", _outcome(check)
         try:
-            drawn = redraw(check, crop, self._read(check.host_id), self._settings)
+            drawn = redraw(paste.drawn, crop, self._read(check.host_id), self._settings)
         except ImageFault as fault:
             return unreadable(subject, fault, caption)
         marks = [place(Mark("paste", tip="where the object was pasted"), check.pasted, drawn.view)]

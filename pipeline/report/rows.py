@@ -74,6 +74,7 @@ class Check:
 
     proposal_id: str
     number: int
+    shown_id: str
     host_id: str
     paste_x1: float
     paste_y1: float

@@ -1,10 +1,10 @@
 """The cascade of evidence: cheap for every proposal, dearer only where it can change what becomes of it.
 
-The stage of a proposal is the evidence that it has: the detection alone, then an augmented view of its image, a
-close-up, and one or more rounds of pastes. Each stage has its own calibrator. A proposal advances when its class has a
-chance of being certified and its p(correct) is so near to the threshold that the next evidence may carry it across,
-nearest first, as far as the budget reaches. An augmented view serves all proposals of an image, so that they advance to
-it together.
+What is known of a proposal is how closely it was looked at (the detection alone, an augmented view of its image, a
+close-up too) and whether it was pasted; each of these six states has its own calibrator. Every proposal that would not
+be dropped is pasted. A proposal gets another look when its class has a chance of being certified and its p(correct) is
+so near to the threshold that the look may carry it across, nearest first, as far as the budget reaches. An augmented
+view serves all proposals of an image, so that they get it together.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from pipeline.selection.escalation import LOOK, Moves, Ranges, choose_ranges, tu
 from pipeline.settings import SelectionSettings
 
 BARE = (*CHEAP, *AFFINITY)
-LOOKED_AT, SHOWN = (*BARE, *LOOKED), (*BARE, *LOOKED, *CLOSER)
-"""What is known of a proposal on the first three stages; every later one adds what its pastes say."""
+LOOKS = (BARE, (*BARE, *LOOKED), (*BARE, *LOOKED, *CLOSER))
+"""What is known of a proposal that was looked at once, twice and closer; pastes add theirs to each."""
 SPENT = 0.75
-"""Share of what is left of the budget that a stage may spend; the last one may spend all of it."""
+"""Share of the budget for looks that augmented views may spend; close-ups may spend what is left."""
 
 
 @dataclass(frozen=True)
@@ -50,22 +50,23 @@ class Cascade:
     """Calibrators, and who advances from one to the next.
 
     Attributes:
-        stages: One calibrator each: of detections alone, after an augmented view, after a close-up, and after each
-            round of pastes.
-        advancing: Of all stages but the last.
-        rounds: How many pastes a proposal has had after each round.
+        stages: One calibrator each, by `stage_of`.
+        advancing: Who gets an augmented view, and who gets a close-up after that.
         affinity: What objects of each class look like to the detector.
-        budget: Detection passes that checks of an image may cost on average; None: no limit.
+        drop_below: Proposals of a lower p(correct) are not pasted.
+        budget: Detection passes that pastes of an image may cost on average; None: no limit.
+        look_budget: The same for augmented views and close-ups.
     """
 
     stages: tuple[Calibrator, ...]
     advancing: tuple[Ranges, ...]
-    rounds: tuple[int, ...]
     affinity: ClassAffinity = field(default_factory=ClassAffinity)
+    drop_below: float = 0.0
     budget: float | None = None
+    look_budget: float | None = None
 
-    def advances(self, evidence: pa.Table) -> Flags:
-        """Which proposals are worth the evidence of the next stage.
+    def looks(self, evidence: pa.Table) -> Flags:
+        """Which proposals are worth another look at their own image.
 
         Args:
             evidence: Proposals with the evidence that they have.
@@ -74,12 +75,30 @@ class Cascade:
             bool[N].
         """
         advances = np.zeros(len(evidence), dtype=np.bool_)
-        evidence, standing = self._likened(evidence), self._standing(evidence)
-        for stage, ranges in enumerate(self.advancing):
-            rows = standing == stage
+        evidence, look = self._likened(evidence), _look(evidence)
+        for number, ranges in enumerate(self.advancing):
+            rows = look == number
             there = evidence.filter(pa.array(rows))
-            advances[rows] = who_advances(stage, self.stages[stage].predict(there), there, ranges)
+            p_correct = self.stages[stage_of(number)].predict(there)
+            advances[rows] = who_advances(number, p_correct, there, ranges)
         return advances
+
+    def worth(self, evidence: pa.Table) -> Floats:
+        """Which proposals are pasted, the surest first.
+
+        Args:
+            evidence: Proposals with the evidence that they have.
+
+        Returns:
+            float[N], p(correct); NaN where the proposal is dropped.
+        """
+        p_correct = self.predict(evidence)
+        return np.where(self._is_due(p_correct), p_correct, np.nan)
+
+    def _is_due(self, p_correct: Floats) -> Flags:
+        """Compared as it is stored, so that no box is asked about or written that was not pasted."""
+        due: Flags = p_correct.astype(np.float32) >= np.float32(self.drop_below)
+        return due
 
     def predict(self, evidence: pa.Table) -> Floats:
         """p(correct) by what is known of each proposal.
@@ -94,7 +113,7 @@ class Cascade:
         Raises:
             ArtefactError: The proposals are another detector's.
         """
-        p_correct, standing = np.zeros(len(evidence)), self._standing(evidence)
+        p_correct, standing = np.zeros(len(evidence)), _standing(evidence)
         evidence = self._likened(evidence)
         for number, stage in enumerate(self.stages):
             rows = standing == number
@@ -105,7 +124,7 @@ class Cascade:
         """p(correct) by the evidence of one stage, whatever else is known.
 
         Args:
-            stage: Which, -1 for the last.
+            stage: Which, of `stage_of`; -1 for the one that knows everything.
             evidence: Proposals with at least that evidence.
 
         Returns:
@@ -119,31 +138,52 @@ class Cascade:
             return evidence
         return with_affinity(evidence, self.affinity.measure(evidence))
 
-    def _standing(self, evidence: pa.Table) -> NDArray[np.int64]:
-        """The stage of each proposal."""
-        looked, shown = (
-            evidence[name].is_valid().to_numpy(zero_copy_only=False) for name in ("tta_score", "closeup_score")
-        )
-        pasted = np.searchsorted(self.rounds, evidence["checks"].to_numpy(), side="right")
-        return np.where(looked, np.where(shown, 2 + pasted, 1), 0)
-
-    def replay(self, evidence: Sequence[pa.Table]) -> Floats:
-        """p(correct) of proposals with all evidence as if only those that advance had been checked.
+    def replay(self, evidence: pa.Table) -> Floats:
+        """p(correct) of proposals with all evidence as if only what is worth it had been checked.
 
         Args:
-            evidence: The same proposals with their evidence after each round of pastes.
+            evidence: Proposals with all their evidence.
 
         Returns:
             float[N].
         """
-        affinity = self.affinity.measure(evidence[-1])
-        tables = _by_stage([with_affinity(table, affinity) for table in evidence])
-        p_correct = self.stages[0].predict(tables[0])
-        rows: NDArray[np.intp] = np.arange(len(p_correct))
-        for number, (ranges, table) in enumerate(zip(self.advancing, tables[1:], strict=True)):
+        table = self._likened(evidence)
+        look = np.zeros(len(table), dtype=np.int64)
+        p_correct = self.stages[stage_of(0)].predict(table)
+        rows: NDArray[np.intp] = np.arange(len(table))
+        for number, ranges in enumerate(self.advancing):
             rows = rows[who_advances(number, p_correct[rows], table.take(rows), ranges)]
-            p_correct[rows] = self.stages[number + 1].predict(table.take(rows))
+            look[rows] = number + 1
+            p_correct[rows] = self.stages[stage_of(number + 1)].predict(table.take(rows))
+        due = self._is_due(p_correct)
+        for number in range(len(LOOKS)):
+            rows = np.flatnonzero(due & (look == number))
+            p_correct[rows] = self.stages[stage_of(number, pasted=True)].predict(table.take(rows))
         return p_correct
+
+
+def stage_of(look: int, *, pasted: bool = False) -> int:
+    """The number of a calibrator.
+
+    Args:
+        look: 0 for the detection alone, 1 with an augmented view, 2 with a close-up too.
+        pasted: Whether it knows pastes.
+    """
+    return 2 * look + pasted
+
+
+def _look(evidence: pa.Table) -> NDArray[np.int64]:
+    """How closely each proposal was looked at."""
+    looked, shown = (
+        evidence[name].is_valid().to_numpy(zero_copy_only=False) for name in ("tta_score", "closeup_score")
+    )
+    return np.where(looked, np.where(shown, 2, 1), 0)
+
+
+def _standing(evidence: pa.Table) -> NDArray[np.int64]:
+    """The stage of each proposal."""
+    pasted: Flags = evidence["checks"].to_numpy() > 0
+    return 2 * _look(evidence) + pasted.astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -151,23 +191,21 @@ class KnownBoxes:
     """Proposals whose truth is known, which a cascade is fitted on.
 
     Attributes:
-        rounds: N proposals in labelled images that the detector was not trained on, with their evidence after each
-            round of pastes.
+        evidence: N proposals in labelled images that the detector was not trained on, with all evidence.
         right: bool[N].
         objects: str[N], the class of the object that each shows, right or not; `class_affinity.NOTHING` for none.
-        prices: float[N, 2 + rounds], what each check of each proposal costs, in detection passes over its image; the
-            first is paid once per image.
+        prices: float[N, 2], what an augmented view and a close-up of each proposal cost, in detection passes over its
+            image; the first is paid once per image.
     """
 
-    rounds: tuple[pa.Table, ...]
+    evidence: pa.Table
     right: Flags
     objects: Names
     prices: Floats
 
     def take(self, rows: NDArray[np.intp]) -> KnownBoxes:
         """Some of them."""
-        rounds = tuple(table.take(rows) for table in self.rounds)
-        return KnownBoxes(rounds, self.right[rows], self.objects[rows], self.prices[rows])
+        return KnownBoxes(self.evidence.take(rows), self.right[rows], self.objects[rows], self.prices[rows])
 
 
 @dataclass(frozen=True)
@@ -175,16 +213,16 @@ class CascadePlan:
     """How a cascade is fitted.
 
     Attributes:
-        settings: The promised precision, folds, and which classes are pooled.
-        rounds: How many pastes a proposal has had after each round.
-        budget: Detection passes per image for all checks; None: no limit.
+        settings: The promised precision, folds, which classes are pooled, and which boxes are dropped.
         model_id: The detector whose proposals these are.
+        budget: Detection passes per image for pastes; None: no limit.
+        look_budget: The same for augmented views and close-ups.
     """
 
     settings: SelectionSettings
-    rounds: tuple[int, ...]
-    budget: float | None
     model_id: str
+    budget: float | None = None
+    look_budget: float | None = None
 
 
 def fit_cascade(known: KnownBoxes, plan: CascadePlan) -> Cascade:
@@ -197,29 +235,42 @@ def fit_cascade(known: KnownBoxes, plan: CascadePlan) -> Cascade:
     Returns:
         The cascade.
     """
-    settings, right, every = plan.settings, known.right, known.rounds[-1]
+    settings, right, every = plan.settings, known.right, known.evidence
     affinity = affinity_out_of_fold(every, known.objects, folds_of(every, settings.folds))
-    tables = _by_stage([with_affinity(table, affinity) for table in known.rounds])
-    features = (BARE, LOOKED_AT, SHOWN, *[(*SHOWN, *PASTED)] * len(plan.rounds))
+    table = with_affinity(every, affinity)
     stages = tuple(
         fit_calibrator(table, right, min_class_boxes=settings.min_class_boxes, features=names, model_id=plan.model_id)
-        for table, names in zip(tables, features, strict=True)
+        for look in LOOKS
+        for names in (look, (*look, *PASTED))
     )
-    p_correct = [stage.predict(table) for stage, table in zip(stages, tables, strict=True)]
-    labels = tables[0]["label"].to_numpy(zero_copy_only=False)
-    turns = turning_points(p_correct[-1], labels, settings)
-    images = tables[0]["image_id"].to_numpy(zero_copy_only=False)
-    left = np.inf if plan.budget is None else plan.budget * len(np.unique(images))
+    return Cascade(
+        stages,
+        _choose_looks(stages, table, known, plan),
+        fit_class_affinity(every, known.objects),
+        settings.drop_below,
+        plan.budget,
+        plan.look_budget,
+    )
+
+
+def _choose_looks(
+    stages: Sequence[Calibrator], table: pa.Table, known: KnownBoxes, plan: CascadePlan
+) -> tuple[Ranges, ...]:
+    """Who gets an augmented view, and who gets a close-up after that."""
+    p_correct = [stages[stage_of(look)].predict(table) for look in range(len(LOOKS))]
+    labels, images = (table[name].to_numpy(zero_copy_only=False) for name in ("label", "image_id"))
+    turns = turning_points(stages[-1].predict(table), labels, plan.settings)
+    left = np.inf if plan.look_budget is None else plan.look_budget * len(np.unique(images))
     advancing: list[Ranges] = []
-    rows: NDArray[np.intp] = np.arange(len(right))
-    for stage, (before, after, price) in enumerate(zip(p_correct[:-1], p_correct[1:], known.prices.T, strict=True)):
-        allowance = left if stage == len(stages) - 2 else left * SPENT
-        moves = Moves(before[rows], after[rows], labels[rows], price[rows], images[rows] if stage == LOOK else None)
+    rows: NDArray[np.intp] = np.arange(len(table))
+    for look, (before, after, price) in enumerate(zip(p_correct[:-1], p_correct[1:], known.prices.T, strict=True)):
+        allowance = left * SPENT if look == LOOK else left
+        moves = Moves(before[rows], after[rows], labels[rows], price[rows], images[rows] if look == LOOK else None)
         ranges, spent = choose_ranges(moves, turns, allowance)
         left -= spent
         advancing.append(ranges)
-        rows = rows[who_advances(stage, before[rows], tables[0].take(rows), ranges)]
-    return Cascade(stages, tuple(advancing), plan.rounds, fit_class_affinity(every, known.objects), plan.budget)
+        rows = rows[who_advances(look, before[rows], table.take(rows), ranges)]
+    return tuple(advancing)
 
 
 def out_of_fold(known: KnownBoxes, plan: CascadePlan) -> tuple[Floats, Floats]:
@@ -236,14 +287,9 @@ def out_of_fold(known: KnownBoxes, plan: CascadePlan) -> tuple[Floats, Floats]:
     count = len(known.right)
     everything = np.arange(count)
     gated, full = np.zeros(count), np.zeros(count)
-    for fitted, left_out in folds_of(known.rounds[-1], plan.settings.folds) or [(everything, everything)]:
+    for fitted, left_out in folds_of(known.evidence, plan.settings.folds) or [(everything, everything)]:
         cascade = fit_cascade(known.take(fitted), plan)
-        unseen = known.take(left_out).rounds
+        unseen = known.evidence.take(left_out)
         gated[left_out] = cascade.replay(unseen)
-        full[left_out] = cascade.predict_on(-1, unseen[-1])
+        full[left_out] = cascade.predict_on(-1, unseen)
     return gated, full
-
-
-def _by_stage(evidence: Sequence[pa.Table]) -> list[pa.Table]:
-    """One table per stage; what the first three look at is in all of them."""
-    return [evidence[-1], evidence[-1], evidence[-1], *evidence]

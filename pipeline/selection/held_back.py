@@ -29,8 +29,8 @@ class HeldBack:
     """Proposals whose truth is known.
 
     Attributes:
-        rounds: Proposals of held-back images with their evidence after each round of pastes, and the `group_id` of
-            their image, so that no fold is judged on near-duplicates of what it was fitted on.
+        evidence: Proposals of held-back images with all their evidence, and the `group_id` of their image, so that no
+            fold is judged on near-duplicates of what it was fitted on.
         bias: How they are misplaced; nothing where `selection.correct_localisation` is off.
         corrected: The proposals where they truly lie, as far as other images tell.
         matched: int64[N], which box of its image each of `corrected` is, -1 for none.
@@ -38,7 +38,7 @@ class HeldBack:
         samples: The held-back images.
     """
 
-    rounds: tuple[pa.Table, ...]
+    evidence: pa.Table
     bias: LocalisationBias
     corrected: pa.Table
     matched: NDArray[np.int64]
@@ -51,11 +51,6 @@ class HeldBack:
         return self.matched >= 0
 
     @property
-    def evidence(self) -> pa.Table:
-        """The proposals with all their evidence."""
-        return self.rounds[-1]
-
-    @property
     def groups(self) -> NDArray[np.intp]:
         """int[N]: which family of near-duplicates the image of each proposal belongs to."""
         names = self.evidence["group_id"].to_numpy(zero_copy_only=False)
@@ -66,14 +61,14 @@ class HeldBack:
         """What a cascade is fitted on."""
         size = {sample.image_id: (sample.width, sample.height) for sample in self.samples}
         sizes = torch.tensor([size[image_id] for image_id in self.evidence["image_id"].to_pylist()]).reshape(-1, 2)
-        cost = prices(as_boxes(xyxy_of(self.evidence)), sizes, settings.mining).double().numpy()
-        return KnownBoxes(self.rounds, self.right, self.objects, cost)
+        cost = prices(as_boxes(xyxy_of(self.evidence)), sizes, settings.mining).double().numpy()[:, :2]
+        return KnownBoxes(self.evidence, self.right, self.objects, cost)
 
 
 def cascade_plan(settings: Settings, model_id: str) -> CascadePlan:
     """How the cascade of a project is fitted for one detector."""
     mining = settings.mining
-    return CascadePlan(settings.selection, rounds=mining.rounds, budget=mining.budget, model_id=model_id)
+    return CascadePlan(settings.selection, model_id, mining.budget, mining.look_budget)
 
 
 def hold_back(
@@ -89,17 +84,13 @@ def hold_back(
         proposals: Columns of `PROPOSAL_SCHEMA`, of labelled images.
         checks: Columns of `CHECK_SCHEMA`, all of these proposals.
         samples: The images.
-        settings: Rounds of pastes, and what a right box is.
+        settings: What a right box is.
         bias: How boxes are misplaced, as other images tell; without it each of these images is corrected as the others
             of them tell.
     """
     family = {sample.image_id: sample.group_id for sample in samples}
     groups = pa.array([family[image_id] for image_id in proposals["image_id"].to_pylist()], pa.string())
-    rounds = tuple(
-        gather_evidence(proposals, checks, pastes).append_column("group_id", groups)
-        for pastes in settings.mining.rounds
-    )
-    evidence = rounds[-1]
+    evidence = gather_evidence(proposals, checks).append_column("group_id", groups)
     if bias is None and settings.selection.correct_localisation:
         bias, corrected = _corrected_out_of_fold(evidence, samples, settings.selection.folds)
     else:
@@ -107,7 +98,7 @@ def hold_back(
         corrected = bias.correct(evidence, _sizes(samples))
     least = settings.selection.match_iou
     matched, objects = match_proposals(corrected, samples, least), objects_shown(corrected, samples, least)
-    return HeldBack(rounds, bias, corrected, matched, objects, samples)
+    return HeldBack(evidence, bias, corrected, matched, objects, samples)
 
 
 def _corrected_out_of_fold(

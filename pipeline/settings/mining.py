@@ -10,6 +10,10 @@ from pipeline.settings.detector import Precision
 Engine = Literal["auto", "torch", "onnx", "onnx_int8"]
 
 
+FIRST_PASTES = 2
+"""Every proposal that is pasted is pasted so often, where there are so many hosts."""
+
+
 class FusionSettings(Section):
     """Proposals are what several views of an image agree on, at one pass per view: better labels (arXiv 1712.04440)."""
 
@@ -31,7 +35,19 @@ class MiningSettings(Section):
         default=30, ge=1, le=1000, description="best detections per image that become proposals"
     )
     fusion: FusionSettings = FusionSettings()
-    hosts: int = Field(default=4, ge=1, le=64, description="pastes per proposal, each into another host where possible")
+    hosts: int = Field(
+        default=4,
+        ge=1,
+        le=64,
+        description="most pastes per proposal, each into another host where possible; a proposal gets the first two, "
+        "and the others where these disagree",
+    )
+    paste_px: int = Field(
+        default=64,
+        ge=4,
+        le=4096,
+        description="objects with a longer side than this are pasted smaller",
+    )
     tta_scale: float = Field(
         default=1.2,
         ge=0.5,
@@ -68,11 +84,18 @@ class MiningSettings(Section):
     )
     hit_score: Share = Field(default=0.05, description="a re-detection has at least this confidence")
     budget: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=1000.0,
+        description="pastes cost at most so many detection passes per image on average, the surest boxes first; none: "
+        "every box that is to teach or to be asked about is pasted",
+    )
+    look_budget: float | None = Field(
         default=0.25,
         ge=0.0,
         le=1000.0,
-        description="checks cost at most so many detection passes per image on average, spent where they can change "
-        "what becomes of a box; none: every box that they can change is checked",
+        description="augmented views and close-ups cost at most so many detection passes per image on average, spent "
+        "where they can change what becomes of a box; none: on every box that they can change",
     )
     batch_size: int = Field(default=16, ge=1, le=1024, description="images or canvases per forward pass")
     precision: Precision | Literal["auto"] = Field(
@@ -100,6 +123,5 @@ class MiningSettings(Section):
 
     @property
     def rounds(self) -> tuple[int, ...]:
-        """How many pastes a proposal has had after each round: a first half, and the others where still in doubt."""
-        half = -(-self.hosts // 2)
-        return (half, self.hosts) if half < self.hosts else (self.hosts,)
+        """How many pastes a proposal has had after each round: the first two, and the others where these disagree."""
+        return (FIRST_PASTES, self.hosts) if self.hosts > FIRST_PASTES else (self.hosts,)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from pipeline.artefacts import MiningRun, UnreadableImage
 from pipeline.cycle import Cycle
-from pipeline.detector.inference.predictor import PredictionSettings, Predictor
 from pipeline.detector.models.champion import champion_of
-from pipeline.detector.models.saved import load_model
 from pipeline.errors import ArtefactError
 from pipeline.mining.checker import CheckEverything
-from pipeline.mining.hosts import choose_hosts, load_hosts
-from pipeline.mining.miner import Miner
 from pipeline.mining.parts import PartedMining
+from pipeline.mining.preparation import prepare_miner
 from pipeline.progress import Progress, silent
 from pipeline.records import ImageRef, Split, refs_from_table
-from pipeline.seeds import derive_seed
 from pipeline.selection.calibration import CalibratedModel, calibrate
 from pipeline.selection.held_back import hold_back
 from pipeline.workspace import Folder
@@ -23,7 +19,7 @@ PARTS, HELD_BACK = "parts", "held_back_"
 
 
 def mine(cycle: Cycle, progress: Progress = silent) -> MiningRun:
-    """Propose and check: on held-back images everything, on the pool what can change what becomes of a box.
+    """Propose and check: on held-back images everything, on the pool every box that is not dropped.
 
     The held-back images come first: what is found in them tells how p(correct) is read off the evidence, and which
     boxes of the pool are worth checking. The tables go to `proposals.parquet` and `checks.parquet`, those of held-back
@@ -48,7 +44,7 @@ def _mine(cycle: Cycle, progress: Progress) -> MiningRun:
         raise ArtefactError("Expected a champion to mine with, found none. Run `crosscheck finetune` first.")
     pool = refs_from_table(cycle.store.pool(ImageRef._fields))
     held_back = cycle.store.labeled(Split.VAL)
-    miner = build_miner(cycle, model_id, len(pool))
+    miner = prepare_miner(cycle, model_id, len(pool))
     mining = PartedMining(
         miner, cycle.folder, cycle.folder.folder(PARTS), settings.mining.chunk_images, _same_before(cycle, model_id)
     )
@@ -70,23 +66,6 @@ def _mine(cycle: Cycle, progress: Progress) -> MiningRun:
         held_back_cost=of_held_back.cost,
         faults=(*hosts, *of_pool.faults, *of_held_back.faults),
     )
-
-
-def build_miner(cycle: Cycle, model_id: str, images: int = 0) -> Miner:
-    """Prepare mining with a model of a cycle's workspace.
-
-    Args:
-        cycle: Its settings, models and labelled images.
-        model_id: Which.
-        images: Of the pool, which decides whether the detector is compiled.
-    """
-    settings, least = cycle.settings, cycle.settings.mining.compile_images
-    options = PredictionSettings.of(settings, compiled=least is not None and images >= least)
-    predictor = Predictor(load_model(cycle.workspace.models, model_id), options)
-    seed = derive_seed(settings.seed, "mine", cycle.number)
-    chosen = choose_hosts(cycle.store.labeled(Split.TRAIN), settings.mining.max_hosts_cached, seed)
-    hosts = load_hosts(chosen, settings.data.labels, predictor, settings.mining.host_blur)
-    return Miner(predictor, hosts, settings.mining, model_id, seed)
 
 
 def _same_before(cycle: Cycle, model_id: str) -> Folder | None:

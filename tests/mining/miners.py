@@ -32,20 +32,18 @@ def pool(folder, count=7, size=(64, 48)):
 
 
 class Only:
-    """Gives boxes of some classes an augmented view and a close-up, and pastes those of some classes after that."""
+    """Gives boxes of some classes an augmented view and a close-up, and pastes those of some classes."""
 
-    def __init__(self, alone=(), pasted=(), budget=None):
-        self.alone, self.pasted, self.budget = set(alone), set(pasted), budget
+    def __init__(self, closer=(), pasted=(), budget=None, look_budget=None):
+        self.closer, self.pasted = set(closer), set(pasted)
+        self.budget, self.look_budget = budget, look_budget
 
-    def advances(self, proposals):
-        shown = proposals["closeup_score"].is_valid().to_pylist()
-        return np.array(
-            [
-                label in (self.pasted if checked else self.alone)
-                for label, checked in zip(proposals["label"].to_pylist(), shown, strict=True)
-            ],
-            dtype=bool,
-        )
+    def looks(self, evidence):
+        return np.isin(evidence["label"].to_numpy(zero_copy_only=False).astype(str), list(self.closer))
+
+    def worth(self, evidence):
+        pasted = np.isin(evidence["label"].to_numpy(zero_copy_only=False).astype(str), list(self.pasted))
+        return np.where(pasted, evidence["score"].to_numpy(), np.nan)
 
 
 def by_id(table):

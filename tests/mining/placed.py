@@ -44,10 +44,13 @@ def placed(*rows, hosts, context=None):
 
 def uncut(sources):
     """Whole images as crops, for pastes put by hand."""
-    return Crops(list(sources), as_boxes([[0, 0, 1, 1]] * len(sources)), torch.ones(len(sources), dtype=torch.int64))
+    count = len(sources)
+    boxes, labels = as_boxes([[0, 0, 1, 1]] * count), torch.ones(count, dtype=torch.int64)
+    return Crops(list(sources), boxes, labels, torch.zeros(count, 2))
 
 
 def whole_images(boxes, labels, size):
     """Proposals whose crops are images of one size."""
     blank = np.zeros((size[1], size[0], 3), dtype=np.uint8)
-    return Crops([blank] * len(boxes), as_boxes(boxes), torch.tensor(labels, dtype=torch.int64))
+    numbers, origin = torch.tensor(labels, dtype=torch.int64), torch.zeros(len(boxes), 2)
+    return Crops([blank] * len(boxes), as_boxes(boxes), numbers, origin)

@@ -19,19 +19,46 @@ SIZE = (64, 48)
 BOX = (20, 16, 32, 26)
 
 
-def plan(boxes=(BOX,), labels=(1,), *, into=None, seed=0, first_proposal=0, **settings):
+def plan(boxes=(BOX,), labels=(1,), *, into=None, seed=0, classes=None, **settings):
     return plan_pastes(
         whole_images(boxes, labels, SIZE),
         into or empty_hosts(),
         MiningSettings(**{"scale_jitter": 0.0, **settings}),
         np.random.default_rng(seed),
-        first_proposal=first_proposal,
+        classes,
     )
 
 
 def assert_equal(first, second):
     for field in fields(Pastes):
         assert torch.equal(getattr(first, field.name), getattr(second, field.name)), field.name
+
+
+@pytest.mark.parametrize(("paste_px", "scale"), [(64, 1.0), (12, 1.0), (6, 0.5)])
+def test_a_large_object_is_pasted_smaller(paste_px, scale):
+    """Its longer side is 12 pixels."""
+    pastes = plan(paste_px=paste_px, margin=0.5)
+    sides = pastes.object[:, 2:] - pastes.object[:, :2]
+    assert pastes.scale.tolist() == [scale] * 4
+    torch.testing.assert_close(sides, torch.tensor([[12.0, 10.0]] * 4) * scale, rtol=0, atol=0.2)
+
+
+def test_hosts_lack_every_class_that_an_object_may_have():
+    """All hosts lack bolts; those that lack gears too come first."""
+    gear = (4, 4, 16, 16, 2, 200)
+    hosts = host_set(*((image(gear), (gear,)) for _ in range(4)), *((image(seed=seed), ()) for seed in range(4)))
+    either = torch.tensor([[False, True, True, False]])
+    for seed in range(5):
+        assert set(plan(into=hosts, seed=seed, classes=either).host.tolist()) == {4, 5, 6, 7}
+    drawn = {host for seed in range(5) for host in plan(into=hosts, seed=seed).host.tolist()}
+    assert drawn & {0, 1, 2, 3}
+
+
+def test_what_else_lies_in_a_crop_is_located_with_it():
+    pastes = plan(paste_px=6)
+    twice = pastes.locate(torch.tensor([[20.0, 16, 26, 21]]).expand(4, 4))
+    torch.testing.assert_close(twice[:, :2], pastes.object[:, :2])
+    torch.testing.assert_close(twice[:, 2:] - twice[:, :2], torch.tensor([[3.0, 2.5]] * 4), rtol=0, atol=0.2)
 
 
 def test_no_proposals_no_pastes():
@@ -41,8 +68,8 @@ def test_no_proposals_no_pastes():
 
 
 def test_pastes_of_a_proposal_lie_side_by_side_and_keep_their_number():
-    pastes = plan([BOX, (0, 0, 9, 9)], [3, 1], into=empty_hosts(5), first_proposal=7)
-    assert pastes.proposal.tolist() == [7] * 4 + [8] * 4
+    pastes = plan([BOX, (0, 0, 9, 9)], [3, 1], into=empty_hosts(5))
+    assert pastes.proposal.tolist() == [0] * 4 + [1] * 4
     assert pastes.label.tolist() == [3] * 4 + [1] * 4
     assert pastes.number.tolist() == [0, 1, 2, 3] * 2
 
@@ -303,14 +330,9 @@ def test_the_same_state_gives_the_same_pastes_and_another_gives_others():
     assert not torch.equal(planned(5).target, planned(6).target)
 
 
-def test_the_place_in_a_batch_changes_nothing_but_the_numbers():
-    first, later = plan(seed=3), plan(seed=3, first_proposal=9)
-    assert_equal(first, Pastes(**{**vars(later), "proposal": first.proposal}))
-
-
 @pytest.mark.parametrize("counts", [[0], [2], [1, 0, 3]])
 def test_join_keeps_the_order(counts):
-    parts = [plan([BOX] * count, [1] * count, first_proposal=10 * index) for index, count in enumerate(counts)]
+    parts = [plan([BOX] * count, [1] * count) for count in counts]
     joined = Pastes.join(parts)
     assert joined.proposal.tolist() == [number for part in parts for number in part.proposal.tolist()]
     assert len(joined) == 4 * sum(counts)
