@@ -54,7 +54,7 @@ def test_the_published_gate_opens_wider_and_lets_no_unlikely_box_through():
     scores = {"score": [0.97, 0.9, 0.7, 0.03], "runner_up": [0.01, 0.05, 0.2, 0.01]}
     evidence = pa.table({**scores, **dict.fromkeys(("x1", "y1"), [0.0] * 4), **dict.fromkeys(("x2", "y2"), [9.0] * 4)})
     matched, nothing = np.array([0, -1, 1, -1]), np.array([""] * 4)
-    boxes = HeldBack((evidence,), LocalisationBias(), evidence, matched, nothing, [])
+    boxes = HeldBack(evidence, LocalisationBias(), evidence, matched, nothing, [])
     losses = gate_loss(torch.tensor(list(zip(*scores.values(), strict=True)))).tolist()
     assert losses == pytest.approx([0.0405, 0.1567, 0.5798, 0.0405], abs=1e-3)
     passed = [_through_gate(boxes, most) for most in (0.01, 0.15, 0.3, 0.6)]

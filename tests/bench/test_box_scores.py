@@ -55,7 +55,7 @@ def pool(tmp_path):
     columns = {"image_id": [row[0] for row in rows], "label": [row[1] for row in rows]}
     columns |= {name: [row[2][at] for row in rows] for at, name in enumerate(("x1", "y1", "x2", "y2"))}
     evidence = pa.table(columns)
-    return HeldBack((evidence,), LocalisationBias(), evidence, np.full(6, -1), np.array([""] * 6), samples)
+    return HeldBack(evidence, LocalisationBias(), evidence, np.full(6, -1), np.array([""] * 6), samples)
 
 
 def test_flip_agreement_is_the_score_at_the_same_place_in_the_mirrored_image(pool):

@@ -51,7 +51,7 @@ def pool():
     selection = pa.Table.from_arrays(arrays, schema=SELECTION_SCHEMA)
     matched = np.array([row[4] for row in PROPOSALS])
     samples = [sample(CROWDED, 4), sample(PLAIN, 1)]
-    boxes = HeldBack((selection,), LocalisationBias(), selection, matched, np.array([""] * len(PROPOSALS)), samples)
+    boxes = HeldBack(selection, LocalisationBias(), selection, matched, np.array([""] * len(PROPOSALS)), samples)
     flat = (0.0,) * 4
     return DecidedPool(boxes, selection, MissedObjectsModel(("nut",), (0.5,), flat, (1.0,) * 4, flat, 0.0))
 

@@ -74,14 +74,6 @@ def test_sums_equal_a_naive_loop(seed):
         assert row.spread == pytest.approx(own["score"].std(ddof=0), abs=1e-6)
 
 
-@pytest.mark.parametrize(("most", "expected"), [(1, 0.9), (2, 0.6), (3, 0.4), (None, 0.4)])
-def test_only_the_first_pastes_count(most, expected):
-    rows = checks(("a", 0.9, 0.7), ("a", 0.3, 0.8), ("a", 0.0, 0.0)).take([2, 0, 1])
-    evidence = gather_evidence(proposals("a"), rows, most)
-    assert evidence["consistency"].to_pylist() == pytest.approx([expected])
-    assert evidence["checks"].to_pylist() == [most or 3]
-
-
 def test_the_order_of_the_checks_does_not_matter():
     random = np.random.default_rng(0)
     rows = checks(*[(f"p{index % 5}", float(score), 0.5) for index, score in enumerate(random.random(40))])

@@ -48,7 +48,13 @@ def test_what_was_handed_out_does_not_grow_later():
 
 
 def test_parts_are_summed_number_by_number_and_step_by_step():
-    first = MiningCost(1, 2, 3, 4, 5, 6, {"detect": 1.0, "paste": 0.5})
-    second = MiningCost(10, 20, 30, 40, 50, 60, {"detect": 2.0, "match": 0.25})
-    expected = MiningCost(11, 22, 33, 44, 55, 66, {"detect": 3.0, "match": 0.25, "paste": 0.5})
+    first = MiningCost(1, 2, 3, 4, 5, 6, 7, 8, 9, {"detect": 1.0, "paste": 0.5})
+    second = MiningCost(10, 20, 30, 40, 50, 60, 70, 80, 90, {"detect": 2.0, "match": 0.25})
+    expected = MiningCost(11, 22, 33, 44, 55, 66, 77, 88, 99, {"detect": 3.0, "match": 0.25, "paste": 0.5})
     assert MiningCost.total(iter([first, second])) == expected
+
+
+def test_shares():
+    cost = MiningCost(closeups=10, pastes=50, canvases=8, due=40, pasted=30, readings=75)
+    assert (cost.pasted_share, cost.pastes_per_box, cost.windows_per_canvas) == (0.75, 2.5, 7.5)
+    assert (MiningCost().pasted_share, MiningCost().pastes_per_box, MiningCost().windows_per_canvas) == (None,) * 3

@@ -224,8 +224,8 @@ def mining() -> MiningRun:
         model_id="02c0ffee1234567890",
         images=240,
         held_back_images=40,
-        cost=MiningCost(2900, 410, 640, 1160, 210, 91, {"decode": 1.2, "detect": 11.0, "paste": 4.1}),
-        held_back_cost=MiningCost(480, 40, 480, 1920, 260, 17, {"decode": 0.2, "detect": 9.0}),
+        cost=MiningCost(2900, 410, 640, 1160, 210, 91, 900, 870, 2610, {"decode": 1.2, "detect": 11.0, "paste": 4.1}),
+        held_back_cost=MiningCost(480, 40, 480, 1920, 260, 17, 480, 480, 1920, {"decode": 0.2, "detect": 9.0}),
     )
 
 

@@ -145,6 +145,7 @@ def check_table(selection: pa.Table, images: list[Scene], pastes: int = 4, seed:
                 {
                     "proposal_id": proposal["proposal_id"],
                     "number": number,
+                    "shown_id": proposal["proposal_id"],
                     "host_id": host.image_id,
                     "host_kind": "class_free_image",
                     **{f"paste_{name}": value for name, value in zip(_CORNERS, pasted, strict=True)},

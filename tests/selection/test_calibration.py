@@ -27,7 +27,7 @@ def held_back(evidence, right, samples=()):
     evidence = evidence.append_column("group_id", evidence["image_id"])
     right = np.asarray(right, dtype=bool)
     objects = np.where(right, evidence["label"].to_pylist(), "").astype(np.str_)
-    return HeldBack((evidence,), LocalisationBias(), evidence, np.where(right, 0, -1), objects, samples)
+    return HeldBack(evidence, LocalisationBias(), evidence, np.where(right, 0, -1), objects, samples)
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +79,8 @@ def test_what_is_kept_belongs_to_the_model_and_is_read_back_as_it_was(calibrated
     again = written_and_read(calibrated.model, tmp_path)
     assert again == calibrated.model
     assert isinstance(again, CalibratedModel)
-    expected = calibrated.model.cascade.replay(drawn.rounds)
-    np.testing.assert_array_equal(again.cascade.replay(drawn.rounds), expected)
+    expected = calibrated.model.cascade.replay(drawn.evidence)
+    np.testing.assert_array_equal(again.cascade.replay(drawn.evidence), expected)
     with pytest.raises(ArtefactError, match="Expected proposals of model m1"):
         again.cascade.predict(evidence_of({"model_id": "m2"}))
 

@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 
 from pipeline.errors import ArtefactError
 from pipeline.selection.calibrator import CLOSER, LOOKED, PASTED, Calibrator
-from pipeline.selection.cascade import SPENT, Cascade, CascadePlan, KnownBoxes, fit_cascade, out_of_fold
+from pipeline.selection.cascade import SPENT, Cascade, CascadePlan, KnownBoxes, fit_cascade, out_of_fold, stage_of
 from pipeline.selection.class_affinity import NOTHING
 from pipeline.selection.escalation import LOOK
 from pipeline.settings import SelectionSettings
@@ -24,10 +24,10 @@ def stage(feature, at=0.5, model_id="m1"):
     return Calibrator((feature,), ((),), (4.0,), -4.0 * at, {}, 100, model_id)
 
 
-def cascade(*advancing, model_id="m1"):
-    features = ("score", "tta_score", "closeup_score", "consistency")
-    stages = tuple(stage(feature, model_id=model_id) for feature in features)
-    return Cascade(stages, advancing or ({"bolt": (0.0, 1.0)},) * 3, (4,))
+def cascade(*advancing, model_id="m1", drop_below=0.0):
+    features = ("score", "tta_score", "closeup_score")
+    stages = tuple(stage(name, model_id=model_id) for feature in features for name in (feature, "consistency"))
+    return Cascade(stages, advancing or ({"bolt": (0.0, 1.0)},) * 2, drop_below=drop_below)
 
 
 def drawn(count=1_500, seed=0, labels=("bolt",), weak=()):
@@ -49,8 +49,8 @@ def drawn(count=1_500, seed=0, labels=("bolt",), weak=()):
     return table, random.random(count) < p_true
 
 
-def prices(count, augmented=0.05, closeup=0.01, pasted=0.1):
-    return np.tile([augmented, closeup, pasted], (count, 1))
+def prices(count, augmented=0.05, closeup=0.01):
+    return np.tile([augmented, closeup], (count, 1))
 
 
 def objects(evidence, right):
@@ -58,15 +58,15 @@ def objects(evidence, right):
     return np.where(right, evidence["label"].to_pylist(), NOTHING).astype(np.str_)
 
 
-def fitted(evidence, right, budget=None, settings=SETTINGS):
-    known = KnownBoxes((evidence,), right, objects(evidence, right), prices(len(right)))
-    return fit_cascade(known, CascadePlan(settings, (4,), budget, "m1"))
+def fitted(evidence, right, look_budget=None, settings=SETTINGS):
+    known = KnownBoxes(evidence, right, objects(evidence, right), prices(len(right)))
+    return fit_cascade(known, CascadePlan(settings, "m1", look_budget=look_budget))
 
 
-def left_out(evidence, right, budget=None, shown=None):
+def left_out(evidence, right, look_budget=None, shown=None):
     shown = objects(evidence, right) if shown is None else shown
-    known = KnownBoxes((evidence,), right, shown, prices(len(right)))
-    return out_of_fold(known, CascadePlan(SETTINGS, (4,), budget, "m1"))
+    known = KnownBoxes(evidence, right, shown, prices(len(right)))
+    return out_of_fold(known, CascadePlan(SETTINGS, "m1", look_budget=look_budget))
 
 
 # Where a proposal stands
@@ -78,61 +78,82 @@ def test_each_proposal_is_judged_by_what_is_known_of_it():
         {"score": 0.9, "tta_score": 0.6, **NOT_SHOWN},
         {"score": 0.9, "tta_score": 0.6, "closeup_score": 0.1, "closeup_iou": 0.0, **NOT_PASTED},
         {"score": 0.9, "tta_score": 0.6, "closeup_score": 0.1, "consistency": 0.7},
+        {"score": 0.9, **UNMEASURED, "consistency": 0.3, "checks": 2},
     ]
-    expected = [expit(1.6), expit(0.4), expit(-1.6), expit(0.8)]
+    expected = [expit(1.6), expit(0.4), expit(-1.6), expit(0.8), expit(-0.8)]
     np.testing.assert_allclose(cascade().predict(evidence_of(*rows)), expected, rtol=1e-5)
     np.testing.assert_allclose(cascade().predict(evidence_of(*np.roll(rows, 1))), np.roll(expected, 1), rtol=1e-5)
 
 
 def test_no_proposals():
-    assert cascade().predict(evidence_of()).shape == cascade().advances(evidence_of()).shape == (0,)
-    assert cascade().replay([evidence_of()]).shape == (0,)
+    nothing = evidence_of()
+    assert cascade().predict(nothing).shape == cascade().looks(nothing).shape == cascade().worth(nothing).shape == (0,)
+    assert cascade().replay(nothing).shape == (0,)
 
 
-def test_who_advances():
+def test_who_is_looked_at_again():
     rows = evidence_of(
         {"tta_score": 0.5, **NOT_SHOWN},
         {"tta_score": 0.9, **NOT_SHOWN},
         {"tta_score": 0.5, "label": "gear", **NOT_SHOWN},
-        {"closeup_score": 0.9, **NOT_PASTED},
         {"closeup_score": 0.5, **NOT_PASTED},
     )
-    advancing = cascade({}, {"bolt": (0.4, 0.6)}, {"bolt": (0.8, 0.9)}).advances(rows)
-    assert advancing.tolist() == [True, False, False, True, False]
+    assert cascade({}, {"bolt": (0.4, 0.6)}).looks(rows).tolist() == [True, False, False, False]
 
 
-def test_all_proposals_of_an_image_advance_to_its_augmented_view_together():
+def test_all_proposals_of_an_image_get_its_augmented_view_together():
     rows = evidence_of(
         {"score": 0.5, "image_id": "a", **UNMEASURED},
         {"score": 0.9, "image_id": "a", **UNMEASURED},
         {"score": 0.9, "image_id": "b", **UNMEASURED},
         {"score": 0.1, "image_id": "a", "label": "gear", **UNMEASURED},
     )
-    advancing = cascade({"bolt": (0.4, 0.6)}, {}, {}).advances(rows)
-    assert advancing.tolist() == [True, True, False, True]
+    assert cascade({"bolt": (0.4, 0.6)}, {}).looks(rows).tolist() == [True, True, False, True]
 
 
-def pool_would_get(made, rounds):
-    """Check only those that advance, step by step: the evidence of the pool's proposals."""
-    whole = rounds[-1]
+def test_what_is_not_dropped_is_pasted_whatever_its_class_the_surest_first():
+    rows = evidence_of(*({"score": score, **UNMEASURED, "label": label} for score, label in DOUBTS))
+    worth = cascade({}, {}, drop_below=0.3).worth(rows)
+    np.testing.assert_allclose(worth, [expit(1.6), np.nan, expit(0.4)], rtol=1e-5)
+
+
+DOUBTS = [(0.9, "bolt"), (0.1, "bolt"), (0.6, "gear")]
+
+
+def pool_would_get(made, whole):
+    """Check only what is worth it, step by step: the evidence of the pool's proposals."""
     nothing = {name: [None] * len(whole) for name in (*LOOKED, *CLOSER, *PASTED)}
     evidence = with_columns(whole, **nothing, checks=[0] * len(whole))
-    steps = [(LOOKED, whole), (CLOSER, whole), *((("checks", *PASTED), table) for table in rounds)]
-    rows, advanced = made.advances(evidence), []
-    for names, table in steps:
-        advanced.append(int(rows.sum()))
-        known = {name: np.where(rows, table[name].to_pylist(), evidence[name].to_pylist()).tolist() for name in names}
-        evidence = with_columns(evidence, **known)
-        rows = rows & made.advances(evidence)
-    return evidence, advanced
+    looked = []
+    for names in (LOOKED, CLOSER):
+        rows = made.looks(evidence)
+        looked.append(int(rows.sum()))
+        evidence = measured(evidence, whole, rows, names)
+    return measured(evidence, whole, np.isfinite(made.worth(evidence)), ("checks", *PASTED)), looked
+
+
+def measured(evidence, whole, rows, names):
+    known = {name: np.where(rows, whole[name].to_pylist(), evidence[name].to_pylist()).tolist() for name in names}
+    return with_columns(evidence, **known)
 
 
 def test_a_replay_is_what_the_pool_would_have_got():
     evidence, right = drawn()
-    made = fitted(evidence, right, budget=0.05)
-    pool, advanced = pool_would_get(made, [evidence])
-    assert 0 < advanced[2] < advanced[1] < advanced[0] < len(right)
-    np.testing.assert_allclose(made.replay([evidence]), made.predict(pool))
+    made = fitted(evidence, right, look_budget=0.05, settings=SETTINGS.model_copy(update={"drop_below": 0.3}))
+    pool, looked = pool_would_get(made, evidence)
+    pasted = (pool["checks"].to_numpy() > 0).sum()
+    assert 0 < looked[1] < looked[0] < len(right)
+    assert 0 < pasted < len(right)
+    np.testing.assert_allclose(made.replay(evidence), made.predict(pool))
+
+
+def test_no_box_that_is_asked_about_or_written_goes_unpasted():
+    evidence, right = drawn()
+    made = fitted(evidence, right, look_budget=0.05, settings=SETTINGS.model_copy(update={"drop_below": 0.3}))
+    pool, _ = pool_would_get(made, evidence)
+    unpasted = pool["checks"].to_numpy() == 0
+    assert unpasted.any()
+    assert made.predict(pool)[unpasted].max() < 0.3
 
 
 # Who is worth it
@@ -141,13 +162,13 @@ def test_a_replay_is_what_the_pool_would_have_got():
 def looked_at(made, evidence):
     """Proposals that lie near enough to the threshold for an augmented view."""
     low, high = made.advancing[LOOK].get("bolt", (2.0, -2.0))
-    p_correct = made.predict_on(LOOK, evidence)
+    p_correct = made.predict_on(stage_of(0), evidence)
     return (low <= p_correct) & (p_correct <= high)
 
 
 def test_those_advance_that_lie_next_to_the_threshold():
     evidence, right = drawn()
-    made = fitted(evidence, right, budget=0.02)
+    made = fitted(evidence, right, 0.02)
     low, high = made.advancing[LOOK]["bolt"]
     images = set(evidence["image_id"].filter(pa.array(looked_at(made, evidence))).to_pylist())
     assert 0.4 < low < high < 0.8, "looser than the promise, which the surer ones keep"
@@ -158,18 +179,16 @@ def test_an_augmented_view_is_paid_for_once_per_image():
     evidence, right = drawn()
     one_image = with_columns(evidence, image_id=["i0"] * len(right))
     least = 0.05 / SPENT
-    assert looked_at(fitted(one_image, right, budget=least + 1e-9), one_image).sum() > 50
-    assert looked_at(fitted(one_image, right, budget=least - 1e-9), one_image).sum() == 0
+    assert looked_at(fitted(one_image, right, least + 1e-9), one_image).sum() > 50
+    assert looked_at(fitted(one_image, right, least - 1e-9), one_image).sum() == 0
 
 
 @pytest.mark.parametrize("budget", [0.0, 0.02, 0.1, 0.5])
-def test_checks_stay_within_the_budget(budget):
+def test_looks_stay_within_their_budget(budget):
     evidence, right = drawn()
-    made = fitted(evidence, right, budget)
-    pool, _ = pool_would_get(made, [evidence])
+    pool, _ = pool_would_get(fitted(evidence, right, budget), evidence)
     views = len(set(pool["image_id"].filter(pool["tta_score"].is_valid()).to_pylist()))
-    shown, pasted = len(right) - pool["closeup_score"].null_count, int((pool["checks"].to_numpy() > 0).sum())
-    spent = views * 0.05 + shown * 0.01 + pasted * 0.1
+    spent = views * 0.05 + (len(right) - pool["closeup_score"].null_count) * 0.01
     assert spent <= budget * 150 + 1e-9
     assert (spent > 0) == (budget > 0)
 
@@ -193,50 +212,16 @@ def test_without_a_limit_proposals_that_no_evidence_can_carry_stay_where_they_ar
     assert high - low < 0.1, "the next stage moves nobody"
 
 
-def test_a_class_that_cannot_be_certified_is_not_checked():
+def test_a_class_that_cannot_be_certified_is_not_looked_at_again():
     evidence, right = drawn(labels=("bolt", "gear"), weak=("gear",))
     settings = SETTINGS.model_copy(update={"min_class_boxes": 30})
     made = fitted(evidence, right, settings=settings)
-    assert [set(ranges) for ranges in made.advancing] == [{"bolt"}] * 3
+    assert [set(ranges) for ranges in made.advancing] == [{"bolt"}] * 2
 
 
-def test_where_no_class_can_be_certified_nothing_is_checked():
+def test_where_no_class_can_be_certified_nothing_is_looked_at_again():
     evidence, right = drawn(weak=("bolt",))
-    assert fitted(evidence, right).advancing == ({}, {}, {})
-
-
-# Rounds
-
-
-def in_rounds(count=1_500):
-    """Evidence after one paste and after all: the first says less."""
-    evidence, right = drawn(count)
-    noise = np.random.default_rng(7).normal(0, 0.3, count)
-    first = with_columns(evidence, consistency=evidence["consistency"].to_numpy() + noise, checks=[2] * count)
-    return [first, evidence], right
-
-
-def fitted_in_rounds(rounds, right, budget):
-    costs = np.tile([0.05, 0.01, 0.05, 0.05], (len(right), 1))
-    known = KnownBoxes(tuple(rounds), right, objects(rounds[0], right), costs)
-    return fit_cascade(known, CascadePlan(SETTINGS, (2, 4), budget, "m1"))
-
-
-def test_a_round_has_a_stage_of_its_own_and_few_need_the_last():
-    rounds, right = in_rounds()
-    made = fitted_in_rounds(rounds, right, budget=0.6)
-    assert len(made.stages) == 5
-    advancing = [int(made.advances(with_columns(rounds[0], checks=[count] * len(right))).sum()) for count in (0, 2, 4)]
-    assert advancing[2] == 0, "who was pasted in full has nowhere to advance"
-    assert 0 < advancing[1] < len(right)
-
-
-def test_a_replay_in_rounds_is_what_the_pool_would_have_got():
-    rounds, right = in_rounds()
-    made = fitted_in_rounds(rounds, right, budget=0.6)
-    pool, advanced = pool_would_get(made, rounds)
-    assert 0 < advanced[-1] < advanced[-2]
-    np.testing.assert_allclose(made.replay(rounds), made.predict(pool))
+    assert fitted(evidence, right).advancing == ({}, {})
 
 
 # Out of fold
@@ -292,10 +277,10 @@ def test_few_boxes_and_a_single_image(count):
 
 def test_it_is_read_back_as_it_was(tmp_path):
     evidence, right = drawn(300)
-    made = fitted(evidence, right, budget=0.5)
+    made = fitted(evidence, right, 0.5)
     again = written_and_read(made, tmp_path)
     assert again == made
-    np.testing.assert_array_equal(again.replay([evidence]), made.replay([evidence]))
+    np.testing.assert_array_equal(again.replay(evidence), made.replay(evidence))
 
 
 def test_another_models_proposals_are_refused():

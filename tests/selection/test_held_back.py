@@ -45,7 +45,7 @@ def test_no_images_and_no_proposals(correct_localisation):
     assert len(held_back.evidence) == len(held_back.right) == len(held_back.groups) == len(held_back.objects) == 0
     assert held_back.bias == LocalisationBias()
     known = held_back.known_boxes(settings())
-    assert known.prices.shape == (0, 2 + len(settings().mining.rounds))
+    assert known.prices.shape == (0, 2)
     assert len(hold_back(proposals(), checks(), [sample("a", box())], settings()).evidence) == 0
 
 
@@ -71,15 +71,10 @@ def test_a_right_box_overlaps_the_true_one_as_is_set(match_iou, right):
     assert hold_back(rows, checks(), samples, settings(match_iou=match_iou)).right.tolist() == [right]
 
 
-def test_evidence_after_each_round_of_pastes():
+def test_evidence_is_of_all_pastes():
     held_back = hold_back(proposals(("a", HERE, {})), checks(0.8, 0.4, 0.0, 0.0), [sample("a")], settings())
-    assert settings().mining.rounds == (2, 4)
-    assert [table["checks"].to_pylist() for table in held_back.rounds] == [[2], [4]]
-    assert [table["consistency"].to_pylist() for table in held_back.rounds] == [
-        [pytest.approx(0.6)],
-        [pytest.approx(0.3)],
-    ]
-    assert held_back.evidence is held_back.rounds[-1]
+    assert held_back.evidence["checks"].to_pylist() == [4]
+    assert held_back.evidence["consistency"].to_pylist() == [pytest.approx(0.3)]
 
 
 def test_near_duplicates_are_one_group():
@@ -153,7 +148,7 @@ def test_known_boxes_are_priced_by_their_share_of_their_own_image():
     rows = proposals(("large", HERE, {}), ("small", HERE, {}))
     held_back = hold_back(rows, checks(), samples, settings())
     known = held_back.known_boxes(settings())
-    assert known.rounds == held_back.rounds
+    assert known.evidence is held_back.evidence
     np.testing.assert_array_equal(known.right, held_back.right)
     large, small = known.prices
     assert large[0] == small[0] == pytest.approx(settings().mining.tta_scale ** 2), "an image costs what an image costs"
@@ -162,8 +157,9 @@ def test_known_boxes_are_priced_by_their_share_of_their_own_image():
 
 def test_the_plan_is_the_projects():
     settings = project(
-        mining={"hosts": 6, "budget": 0.75}, selection={"target_precision": 0.9, "folds": 3, "min_class_boxes": 7}
+        mining={"budget": 0.75, "look_budget": 0.5},
+        selection={"target_precision": 0.9, "folds": 3, "min_class_boxes": 7},
     )
     plan = cascade_plan(settings, "m7")
-    assert (plan.rounds, plan.budget, plan.model_id) == ((3, 6), 0.75, "m7")
+    assert (plan.budget, plan.look_budget, plan.model_id) == (0.75, 0.5, "m7")
     assert plan.settings == settings.selection

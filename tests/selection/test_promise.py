@@ -15,7 +15,7 @@ from tests.selection.evidence import evidence_of, with_columns
 TARGET, CONFIDENCE, BOXES_AN_IMAGE = 0.9, 0.95, 10
 SETTINGS = SelectionSettings(target_precision=TARGET, confidence=CONFIDENCE, min_class_boxes=10**6)
 WEIGHTS = {"score": 5.0, "tta_score": 3.0, "closeup_score": 2.0, "consistency": 2.0}
-PLAN = CascadePlan(SETTINGS, rounds=(4,), budget=0.25, model_id="m1")
+PLAN = CascadePlan(SETTINGS, "m1", look_budget=0.25)
 
 
 def drawn(random, images, shared):
@@ -38,8 +38,8 @@ def found_precision(seed, images, shared):
     """Of a pool that is judged by the cascade of all held-back images; None where nothing is certified."""
     random = np.random.default_rng(seed)
     held_back, right, _ = drawn(random, images, shared)
-    prices = np.tile([1.44, 0.02, 0.1], (len(right), 1))
-    known = KnownBoxes((held_back,), right, np.where(right, "bolt", NOTHING), prices)
+    prices = np.tile([1.44, 0.02], (len(right), 1))
+    known = KnownBoxes(held_back, right, np.where(right, "bolt", NOTHING), prices)
     p_correct, _ = out_of_fold(known, PLAN)
     groups = np.repeat(np.arange(images), BOXES_AN_IMAGE)
     correlation = error_correlation(p_correct, right, groups)
@@ -49,7 +49,7 @@ def found_precision(seed, images, shared):
     if not certificate.certified:
         return None
     pool, _, p_true = drawn(random, 1_500, shared)
-    written = fit_cascade(known, PLAN).replay([pool]) >= certificate.threshold
+    written = fit_cascade(known, PLAN).replay(pool) >= certificate.threshold
     return p_true[written].mean() if written.any() else 1.0
 
 
