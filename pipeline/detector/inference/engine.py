@@ -49,8 +49,10 @@ def predictor_with_engine(
         kept: The model's folder.
         labelled: Images that int8 takes its ranges from.
     """
-    engine = fastest_engine(engine, settings)
+    wanted, engine = engine, fastest_engine(engine, settings)
     if engine == "torch":
+        if wanted == "auto" and not is_installed():
+            LOG.info("Torch computes; `pip install 'crosscheck[onnx]'` makes detection faster on processors")
         return Predictor(detector, settings)
     name = f"{engine}.onnx"
     try:
@@ -64,6 +66,8 @@ def predictor_with_engine(
 
 
 def _export(detector: Detector, settings: PredictionSettings, engine: Engine, labelled: Sequence[ImageRef]) -> bytes:
+    if not is_installed():
+        raise ImportError("Expected the packages onnx and onnxruntime, found none. `pip install 'crosscheck[onnx]'`")
     exported = export_onnx(detector)
     if engine == "onnx":
         return exported
