@@ -35,7 +35,7 @@ from pipeline.artefacts.feedback import (
 from pipeline.artefacts.mining import MiningCost, MiningPart, MiningRun, UnreadableImage
 from pipeline.artefacts.opening import FORMAT, CycleEnd, ImportRun, ImportSummary, Opening
 from pipeline.artefacts.report import ReportRun
-from pipeline.artefacts.selection import Decision, SelectionRun
+from pipeline.artefacts.selection import Decision, PastedBoxes, SelectionRun
 from pipeline.artefacts.stage import StageRecord
 from pipeline.artefacts.training import EndOfRun, Look, Rollback, TrainingRun, TrainingStep, TrainingSummary
 
@@ -69,6 +69,7 @@ __all__ = [
     "MiningPart",
     "MiningRun",
     "Opening",
+    "PastedBoxes",
     "PricedAnswers",
     "PushRun",
     "Recall",

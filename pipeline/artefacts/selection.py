@@ -29,6 +29,28 @@ class Decision(StageRecord):
     shown_from: float | None = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class PastedBoxes:
+    """How many boxes of one fate were looked for in labelled images.
+
+    Attributes:
+        boxes: Of that fate.
+        pasted: Those that were pasted at least once.
+        pastes: In how many pastes these were looked for, summed.
+        hits: In how many of these they were found again.
+    """
+
+    boxes: int
+    pasted: int
+    pastes: int
+    hits: int
+
+    @property
+    def share(self) -> float | None:
+        """Share that was pasted; None without boxes."""
+        return self.pasted / self.boxes if self.boxes else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class SelectionRun(StageRecord):
     """The version that took the decision in.
@@ -42,6 +64,7 @@ class SelectionRun(StageRecord):
         queued: Images that wait for people.
         dropped: Proposals that were dropped.
         pseudo_by_class: Certified boxes by class.
+        pasted: By fate (`pseudo`, `soft`, `ask`, `drop`), how many proposals were pasted.
     """
 
     FILE: ClassVar[str] = "select.json"
@@ -55,3 +78,4 @@ class SelectionRun(StageRecord):
     queued: int = 0
     dropped: int = 0
     pseudo_by_class: Mapping[str, int] = field(default_factory=dict)
+    pasted: Mapping[str, PastedBoxes] = field(default_factory=dict)

@@ -37,15 +37,43 @@ class EngineRun:
 
     Attributes:
         seconds: It takes.
-        speedup: Proposals per second, over those of the published rule.
-        plain_passes: What it costs, in plain detection passes over the same images.
+        cost_over_plain_pass: The same, in plain detection passes over the same images.
+        speedup_same_boxes: How much longer the published rule takes for the same boxes with as many pastes; None where
+            nothing was pasted.
+        pasted_share: Share of the boxes that are to teach or to be asked about that were pasted.
+        pastes_per_box: Pastes that each of these was looked for in, on average.
+        windows_per_canvas: Close-ups and pastes on each canvas, on average.
         cost: What it does.
     """
 
     seconds: float
-    speedup: float
-    plain_passes: float
+    cost_over_plain_pass: float
+    speedup_same_boxes: float | None
+    pasted_share: float | None
+    pastes_per_box: float | None
+    windows_per_canvas: float | None
     cost: MiningCost
+
+    @staticmethod
+    def of(cost: MiningCost, seconds: float, plain_s: float, published_paste_s: float) -> EngineRun:
+        """From what was counted and timed.
+
+        Args:
+            cost: Of mining.
+            seconds: Of mining.
+            plain_s: Of a plain detection pass.
+            published_paste_s: Of one paste by the published rule.
+        """
+        same = published_paste_s * cost.readings
+        return EngineRun(
+            seconds,
+            seconds / plain_s,
+            same / seconds if cost.readings else None,
+            cost.pasted_share,
+            cost.pastes_per_box,
+            cost.windows_per_canvas,
+            cost,
+        )
 
     def share_of(self, step: str) -> float:
         """Share of the measured time that a step of `STEPS` takes."""
@@ -60,10 +88,11 @@ class MiningResult(ScenarioResult):
         images: Mined images of the test split.
         proposals: Boxes that were proposed in them.
         published_proposals: Those of them that the published rule checked, and AUROC is measured on.
-        plain_seconds: Of a plain detection pass.
-        published_seconds: Of the published rule.
-        engine: Mining as it is: checks that can change the fate of a box, within the budget.
-        everything: Mining with every box checked.
+        plain_seconds: Of a plain detection pass, by the same engine.
+        published_seconds: Of the published rule: whole hosts, one forward pass each, torch in full precision.
+        published_pastes: That it made in this time.
+        engine: Mining as it is: every box that is not dropped is pasted, within the budget.
+        everything: Mining with every box checked in every way.
         auroc: By score: `published`, `confidence`, `engine` (p(correct)) and `consistency` (with every box checked).
         published_with_itself: Correlation of the published rule's consistency under two seeds.
         engine_with_published: Correlation of the engine's consistency with it.
@@ -76,6 +105,7 @@ class MiningResult(ScenarioResult):
     published_proposals: int
     plain_seconds: float
     published_seconds: float
+    published_pastes: int
     engine: EngineRun
     everything: EngineRun
     auroc: Mapping[str, float | None]
@@ -122,9 +152,10 @@ class MiningCell(ScenarioCell):
             "consistency": consistency,
         }
         plain_s, published_s = watch.median("plain"), watch.total("published")
+        pastes = HOSTS * len(rows)
 
         def run(seconds: float, cost: MiningCost) -> EngineRun:
-            return EngineRun(seconds, published_s / len(rows) / (seconds / count), seconds / plain_s, cost)
+            return EngineRun.of(cost, seconds, plain_s, published_s / pastes)
 
         return MiningResult(
             **vars(self.identity),
@@ -133,6 +164,7 @@ class MiningCell(ScenarioCell):
             published_proposals=len(rows),
             plain_seconds=plain_s,
             published_seconds=published_s,
+            published_pastes=pastes,
             engine=run(watch.median("engine"), engine.cost),
             everything=run(watch.total("everything"), everything.cost),
             auroc={name: auroc(score, boxes.right[rows]) for name, score in scores.items()},

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.artefacts import MiningCost, MiningRun
+from pipeline.artefacts import MiningCost, MiningRun, PastedBoxes
 from pipeline.dataset.diff import ChangeCounts
 from pipeline.dataset.versions import Version
 from pipeline.records import ImportIssue, Source
 from pipeline.report.tables import Cell, Column, Table, stacked
-from pipeline.report.wording import NOTHING, count, cut, duration, moment, short_id
+from pipeline.report.wording import NOTHING, count, cut, duration, moment, share, short_id
 
 _CLASSES_SHOWN = 30
 
@@ -126,6 +126,10 @@ def times(caption: str, part: str, seconds: Mapping[str, float]) -> Table:
     return Table(caption, columns, rows, foot=("Sum", duration(sum(seconds.values())), "") if rows else ())
 
 
+PASTED_FATES = {"pseudo": "pseudo-labeled", "soft": "soft label", "ask": "asked", "drop": "dropped"}
+"""What became of a box, in words, by the keys of `SelectionRun.pasted`."""
+
+
 def mining_costs(mining: MiningRun) -> Table:
     """What mining did in the pool and in the held-back images that calibrate it."""
     columns = (
@@ -137,12 +141,37 @@ def mining_costs(mining: MiningRun) -> Table:
         Column("Pastes", hint="boxes shown in another image"),
         Column("Canvases", hint="images that close-ups and pastes were packed into"),
         Column("Forward passes", hint="over batches of canvases"),
+        Column("Pasted share", hint="of the boxes that are to teach or to be asked about"),
     )
     rows = (
         ("pool", count(mining.images), *_cost(mining.cost)),
         ("held back", count(mining.held_back_images), *_cost(mining.held_back_cost)),
     )
     return Table("What mining did", columns, rows)
+
+
+def pasted_by_fate(pasted: Mapping[str, PastedBoxes]) -> Table:
+    """How many boxes of each fate were pasted into labelled images, and how often they were found again there."""
+    columns = (
+        Column("What became of them", numeric=False),
+        Column("Boxes"),
+        Column("Pasted"),
+        Column("Share", hint="of the boxes that were pasted"),
+        Column("Pastes per box"),
+        Column("Found again", hint="share of the pastes"),
+    )
+    rows = tuple(
+        (
+            PASTED_FATES.get(fate, fate),
+            count(own.boxes),
+            count(own.pasted),
+            share(own.share),
+            f"{own.pastes / own.pasted:.1f}" if own.pasted else NOTHING,
+            share(own.hits / own.pastes if own.pastes else None),
+        )
+        for fate, own in pasted.items()
+    )
+    return Table("Boxes that were pasted into labelled images", columns, rows)
 
 
 def spaced(kind: str) -> str:
@@ -180,4 +209,4 @@ def _boxes(by_source: Mapping[str, int], by_label: Mapping[str, int]) -> str:
 
 def _cost(cost: MiningCost) -> tuple[str, ...]:
     numbers = (cost.proposals, cost.augmented_views, cost.closeups, cost.pastes, cost.canvases, cost.passes)
-    return tuple(map(count, numbers))
+    return (*map(count, numbers), share(cost.pasted_share))

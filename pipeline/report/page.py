@@ -178,6 +178,7 @@ def _run(contents: CycleContents) -> Parts:
         "training_curve": figures.training_curve(training.run.curve) if training else "",
         "stages": data_tables.times("Time by stage", "Stage", contents.stage_seconds),
         "mining": data_tables.mining_costs(mining) if mining else None,
+        "pasted": data_tables.pasted_by_fate(contents.selected.pasted) if contents.selected else None,
         "mining_steps": data_tables.times(
             "Time of mining the pool, by step", "Step", mining.cost.seconds if mining else {}
         ),

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.artefacts import SelectionRun
 from pipeline.report.contents import CycleContents, Turn, measured
 from pipeline.report.wording import change, count, difference, interval, plural, share
+
+PASTED_NOUNS = {"pseudo": ("pseudo-label",), "soft": ("soft label",), "ask": ("box in doubt", "boxes in doubt")}
+"""Boxes that are pasted, by fate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,16 @@ def headline(turns: Sequence[Turn]) -> str:
     human = f"with {plural(turn.labeled_images, 'human-labeled image')}"
     asked = f"{plural(turn.asked_images, 'image')} asked" if turn.asked_images else "nobody asked"
     return f"Cycle {turn.cycle}: {_precision(turns)} {human}; {_pseudo(turn)}; {asked}"
+
+
+def pasted_line(selected: SelectionRun | None) -> str:
+    """How much of what teaches or is asked about was pasted into labelled images; empty where nothing was."""
+    counted = [
+        f"{count(own.pasted)} of {plural(own.boxes, *PASTED_NOUNS[fate])}"
+        for fate, own in (selected.pasted if selected else {}).items()
+        if own.boxes and fate in PASTED_NOUNS
+    ]
+    return f"Pasted into labelled images: {', '.join(counted)}" if counted else ""
 
 
 def facts(contents: CycleContents) -> tuple[Fact, ...]:

@@ -11,7 +11,7 @@ from pipeline.report.collect import collect
 from pipeline.report.contents import CycleContents
 from pipeline.report.figures import ap_by_cycle
 from pipeline.report.notices import attention
-from pipeline.report.story import headline
+from pipeline.report.story import headline, pasted_line
 from pipeline.report.wording import count, share
 
 
@@ -73,7 +73,8 @@ def _rows(contents: CycleContents) -> list[dict[str, str]]:
 def _markdown(contents: CycleContents, rows: list[dict[str, str]]) -> str:
     notices = [f"- **{notice.word.capitalize()}**: {_plain(notice.text)}" for notice in attention(contents)]
     table = [_line(list(rows[0])), _line(["---"] * len(rows[0])), *(_line(list(row.values())) for row in rows)]
-    parts = [f"# {_plain(contents.opening.name)}", headline(contents.turns), "\n".join(notices), "\n".join(table)]
+    said = [headline(contents.turns), pasted_line(contents.selected)]
+    parts = [f"# {_plain(contents.opening.name)}", *said, "\n".join(notices), "\n".join(table)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.artefacts import Certificate
+from pipeline.artefacts import Certificate, PastedBoxes
 from pipeline.records import SELECTION_SCHEMA, Box, Fate, Region, Source, make_box_id
 from pipeline.selection.missed_objects import MissedObjectsModel
 from pipeline.settings import SelectionSettings
@@ -105,6 +105,32 @@ def is_soft(soft_from: float | None) -> pc.Expression:
 def is_learnt(soft_from: float | None) -> pc.Expression:
     """A filter for boxes that a pseudo-labelled image teaches: promised ones, and soft ones."""
     return (pc.field("fate") == Fate.PSEUDO.value) | is_soft(soft_from)
+
+
+def count_pasted(selection: pa.Table, soft_from: float | None) -> dict[str, PastedBoxes]:
+    """How many boxes were pasted, and how often they were found again.
+
+    Args:
+        selection: Columns of `SELECTION_SCHEMA`.
+        soft_from: As of `is_soft`.
+
+    Returns:
+        By fate; `ask` without soft labels, which are `soft`.
+    """
+    asked = pc.field("fate") == Fate.ASK.value
+    parts = {
+        "pseudo": pc.field("fate") == Fate.PSEUDO.value,
+        "soft": is_soft(soft_from),
+        "ask": asked & ~is_soft(soft_from),
+        "drop": pc.field("fate") == Fate.DROP.value,
+    }
+    return {fate: _count_pasted(selection.filter(rows)) for fate, rows in parts.items()}
+
+
+def _count_pasted(boxes: pa.Table) -> PastedBoxes:
+    pastes = boxes["checks"].to_numpy().astype(np.int64)
+    hits = np.rint(pastes * np.nan_to_num(boxes["hit_fraction"].to_numpy(zero_copy_only=False)))
+    return PastedBoxes(len(boxes), int((pastes > 0).sum()), int(pastes.sum()), int(hits.sum()))
 
 
 def is_background(soft_from: float | None, ignore_from: float | None) -> pc.Expression:

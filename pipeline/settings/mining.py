@@ -43,7 +43,7 @@ class MiningSettings(Section):
         "and the others where these disagree",
     )
     paste_px: int = Field(
-        default=64,
+        default=48,
         ge=4,
         le=4096,
         description="objects with a longer side than this are pasted smaller",

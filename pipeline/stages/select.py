@@ -20,7 +20,15 @@ from pipeline.selection.calibration import CalibratedModel, calibration_set
 from pipeline.selection.class_affinity import with_affinity
 from pipeline.selection.commit import Outcome, changed_rows
 from pipeline.selection.diversity import image_embeddings
-from pipeline.selection.fates import decide, expected_background, is_background, is_learnt, is_soft, pseudo_images
+from pipeline.selection.fates import (
+    count_pasted,
+    decide,
+    expected_background,
+    is_background,
+    is_learnt,
+    is_soft,
+    pseudo_images,
+)
 from pipeline.selection.missed_objects import MissedObjectsModel
 from pipeline.selection.query import class_weights, expected_worth
 from pipeline.selection.queue import Candidates, Plan, plan_queue
@@ -149,4 +157,5 @@ def _commit(cycle: Cycle) -> SelectionRun:
         queued=len(queued),
         dropped=selection["fate"].to_pylist().count(Fate.DROP.value),
         pseudo_by_class=dict(sorted(Counter(sure).items())),
+        pasted=count_pasted(selection, settings.soft_from),
     )

@@ -21,19 +21,20 @@ def test_the_engine_does_less_than_everything_on_the_same_boxes(mined):
     (result,) = mined
     assert (result.set, result.seed, result.images, result.published_proposals) == ("tiny", 0, 4, 6)
     assert result.engine.cost.proposals == result.everything.cost.proposals == result.proposals == 20
-    assert result.everything.cost.pastes == HOSTS * 20
+    assert result.everything.pasted_share == result.engine.pasted_share == 1.0
+    assert 2 <= result.everything.pastes_per_box <= HOSTS
     assert (result.everything.cost.augmented_views, result.everything.cost.closeups) == (4, 20)
-    assert result.engine.cost.pastes < result.everything.cost.pastes
+    assert result.engine.cost.closeups < result.everything.cost.closeups
 
 
 def test_speed_and_cost_are_those_of_the_same_seconds(mined):
     (result,) = mined
     engine, everything = result.engine, result.everything
-    assert engine.speedup / everything.speedup == pytest.approx(everything.seconds / engine.seconds)
-    assert engine.plain_passes / everything.plain_passes == pytest.approx(engine.seconds / everything.seconds)
-    # What the published rule takes for all proposals, over what the engine takes.
-    slow = result.published_seconds * result.proposals / result.published_proposals
-    assert engine.speedup == pytest.approx(slow / engine.seconds)
+    for run in (engine, everything):
+        assert run.cost_over_plain_pass == pytest.approx(run.seconds / result.plain_seconds)
+        # What the published rule takes for as many pastes of the same boxes.
+        slow = result.published_seconds / (HOSTS * result.published_proposals) * run.cost.readings
+        assert run.speedup_same_boxes == pytest.approx(slow / run.seconds)
 
 
 def test_every_score_is_measured_on_the_boxes_that_the_published_rule_checked(mined):
@@ -43,8 +44,9 @@ def test_every_score_is_measured_on_the_boxes_that_the_published_rule_checked(mi
 
 
 def test_shares_of_time_add_up():
-    run = EngineRun(1.0, 1.0, 1.0, MiningCost(seconds={"detect": 3.0, "paste": 1.0}))
+    run = EngineRun.of(MiningCost(seconds={"detect": 3.0, "paste": 1.0}), 1.0, 1.0, 1.0)
     assert [run.share_of(step) for step in ("decode", "detect", "paste")] == [0.0, 0.75, 0.25]
+    assert (run.speedup_same_boxes, run.pasted_share, run.pastes_per_box) == (None, None, None)
 
 
 def test_the_command_shows_what_was_measured(mined, config, root, never):

@@ -70,7 +70,8 @@ def write_config(folder: Path, images: Path, **sections: Any) -> Path:
         "training": {"steps": 30, "batch_size": 4, "checkpoint_every_steps": 6, "learning_rate": 0.003,
                      "accelerator": "cpu", "gate_tolerance": 1.0},
         "mining": {"proposal_score": 0.02, "hit_score": 0.01, "hit_iou": 0.3, "proposals_per_image": 5, "hosts": 2,
-                   "batch_size": 4, "chunk_images": 5, "precision": "fp32"},
+                   "batch_size": 4, "chunk_images": 5, "precision": "fp32",
+                   "engine": "torch"},
         "selection": {"target_precision": 0.5, "confidence": 0.8, "min_class_boxes": 5, "query": {"images": 3}},
         "labeling": {
             "backend": "simulated",

@@ -24,6 +24,7 @@ from pipeline.artefacts import (
     MiningCost,
     MiningRun,
     Opening,
+    PastedBoxes,
     PushRun,
     Recall,
     ScoreQuality,
@@ -262,7 +263,12 @@ def cycle_contents(images: list[Scene] | None = None, **fields: Any) -> CycleCon
         "calibration": calibration(),
         "certificates": certificates(*promises),
         "selected": SelectionRun(
-            version=4, pseudo_images=pseudo_images, pseudo_boxes=pseudo_boxes, queued=10, dropped=fates.count("drop")
+            version=4,
+            pseudo_images=pseudo_images,
+            pseudo_boxes=pseudo_boxes,
+            queued=10,
+            dropped=fates.count("drop"),
+            pasted={"pseudo": PastedBoxes(50, 50, 110, 99), "soft": PastedBoxes(40, 30, 60, 30)},
         ),
         "audit": {label: AuditCount(22 + place, 21 + place) for place, label in enumerate(labels[:3])},
         "push": PushRun(created=10),

@@ -317,6 +317,10 @@ def test_what_training_and_mining_did_is_on_the_page(pages):
     cost = mining().cost
     assert pool[2:6] == [f"{number:,}" for number in (cost.proposals, cost.augmented_views, cost.closeups, cost.pastes)]
     assert held_back[:2] == ["held back", "40"]
+    assert pool[-1] == "0.967"
+    pseudo, soft = page.table("Boxes that were pasted into labelled images")[1:]
+    assert pseudo == ["pseudo-labeled", "50", "50", "1.000", "2.2", "0.900"]
+    assert soft == ["soft label", "40", "30", "0.750", "2.0", "0.500"]
     assert [row[0] for row in page.table("Time of mining the pool")[1:]] == ["decode", "detect", "paste", "Sum"]
 
 

@@ -4,7 +4,7 @@ import pytest
 from pipeline.errors import ImageFault
 from pipeline.records import samples_to_table
 from pipeline.report.album import Album
-from pipeline.report.pastes import PasteTiles
+from pipeline.report.pastes import PasteTiles, SharedPaste
 from pipeline.report.rows import Check
 from pipeline.settings import MiningSettings
 from tests.builders import image_id, sample
@@ -18,7 +18,7 @@ INPUT_PX = 160
 def _check(host, hit=True, pasted=PASTED):
     redetection = (41.0, 59.0, 82.0, 99.0) if hit else (None,) * 4
     score, iou = (0.8, 0.9) if hit else (0.0, 0.0)
-    return Check("p", 0, image_id(host), *pasted, 0.25, 1.0, hit, score, iou, *redetection)
+    return Check("p", 0, "p", image_id(host), *pasted, 0.25, 1.0, hit, score, iou, *redetection)
 
 
 def _tiles(*checks, broken=(), tile_px=120):
@@ -30,7 +30,8 @@ def _tiles(*checks, broken=(), tile_px=120):
 
     names = ("one", "two", "three")
     album = Album(read, samples_to_table([sample(name) for name in names]), [image_id(name) for name in names])
-    return PasteTiles(album, MiningSettings(), INPUT_PX, tile_px).tiles(image_id("one"), "bolt", BOX, checks)
+    pastes = [SharedPaste(check, check, BOX) for check in checks]
+    return PasteTiles(album, MiningSettings(), INPUT_PX, tile_px).tiles(image_id("one"), "bolt", BOX, pastes)
 
 
 @pytest.mark.parametrize(

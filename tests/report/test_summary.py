@@ -36,6 +36,11 @@ def test_markdown_has_the_story_and_the_table():
     assert SUMMARY.markdown.count("\n| ") == 2 + len(CONTENTS.turns)
 
 
+def test_it_says_what_was_pasted():
+    assert "Pasted into labelled images: 50 of 50 pseudo-labels, 30 of 40 soft labels" in SUMMARY.markdown
+    assert "Pasted into" not in summary_of(first_cycle()).markdown
+
+
 def test_the_figure_is_that_of_the_page():
     assert SUMMARY.figure == str(ap_by_cycle(CONTENTS.turns))
     assert SUMMARY.figure.startswith("<svg")

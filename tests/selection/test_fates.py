@@ -3,12 +3,13 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from pipeline.artefacts import Certificate
+from pipeline.artefacts import Certificate, PastedBoxes
 from pipeline.records import SELECTION_SCHEMA, Box, Fate, Region, Source
 from pipeline.selection.fates import (
     AUDITED,
     REASONS,
     boxes_of,
+    count_pasted,
     decide,
     expected_background,
     is_background,
@@ -280,3 +281,22 @@ def test_soft_boxes_have_a_source_of_their_own():
         "a": [(Source.SOFT, pytest.approx(0.6))],
         "b": [(Source.SOFT, pytest.approx(0.5))],
     }
+
+
+def test_pasted_boxes_are_counted_by_fate():
+    rows = [
+        {"fate": "pseudo", "checks": 2, "hit_fraction": 1.0, "p_correct": 0.99},
+        {"fate": "pseudo", "checks": 4, "hit_fraction": 0.75, "p_correct": 0.98},
+        {"fate": "ask", "checks": 2, "hit_fraction": 0.0, "p_correct": 0.6},
+        {"fate": "ask", "checks": 0, "hit_fraction": None, "p_correct": 0.2},
+        {"fate": "drop", "checks": 0, "hit_fraction": None, "p_correct": 0.01},
+    ]
+    counted = count_pasted(selection_of(*rows), soft_from=0.5)
+    assert counted == {
+        "pseudo": PastedBoxes(2, 2, 6, 5),
+        "soft": PastedBoxes(1, 1, 2, 0),
+        "ask": PastedBoxes(1, 0, 0, 0),
+        "drop": PastedBoxes(1, 0, 0, 0),
+    }
+    assert (counted["pseudo"].share, counted["ask"].share) == (1.0, 0.0)
+    assert count_pasted(selection_of(), None)["pseudo"].share is None
