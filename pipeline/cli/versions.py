@@ -173,7 +173,10 @@ def export(
     folder: Annotated[Path, typer.Option("--to", help="Folder to write to.")],
     format_: Annotated[Literal["coco", "yolo", "voc"], typer.Option("--format", help="coco, yolo or voc.")] = "coco",
     pseudo: Annotated[bool, typer.Option("--pseudo", help="With pseudo-labelled images.")] = False,
-    copy: Annotated[bool, typer.Option("--copy", help="With copies of the images.")] = False,
+    copy: Annotated[
+        bool,
+        typer.Option("--copy", help="With copies of the images; else YOLO gets links to them, the others their paths."),
+    ] = False,
     splits: Annotated[list[Split] | None, typer.Option("--split", help="As often as needed; all by default.")] = None,
     config: Config = DEFAULT_CONFIG,
     overrides: Overrides = None,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from pipeline.dataset.formats import write_samples
 from pipeline.dataset.formats.files import read_bytes
@@ -23,8 +24,8 @@ class ExportResult:
     """What an export wrote.
 
     Attributes:
-        images_root: Folder that the paths of images in the files are relative to; copies lie one folder a split
-            below it.
+        images_root: Folder that the paths of images in the files are relative to; copies and links lie one folder a
+            split below it.
         images: Number of images by split.
         boxes: Number of boxes by split.
         lost_regions: Ignore regions that the format has no place for.
@@ -58,15 +59,16 @@ def export(
         splits: Which splits; pseudo-labeled images of the pool belong to train.
         include_pseudo: Write images in state `pseudo` too. Soft labels, which promise nothing, are ignore regions, and
             images that hold nothing else are left out.
-        copy_images: Copy the images to `images/<split>/`, byte for byte; otherwise they stay where they are.
+        copy_images: Copy the images to `images/<split>/`, byte for byte; otherwise they stay where they are, and
+            `yolo`, whose trainers find labels by the place of the image alone, gets hard links to them there.
 
     Returns:
         What was written.
 
     Raises:
         ArtefactError: There is no such version.
-        DataError: No image qualifies, a label is not among `labels`, an image to copy is gone, or the images
-            have no folder in common.
+        DataError: No image qualifies, a label is not among `labels`, an image to copy is gone, the images have no
+            folder in common, or for `yolo` cannot be linked to.
     """
     states = [State.LABELED, State.PSEUDO] if include_pseudo else [State.LABELED]
     by_split: dict[str, list[Sample]] = {str(split): [] for split in splits}
@@ -78,17 +80,36 @@ def export(
     if not everything:
         raise DataError(f"Expected {' or '.join(states)} images in {', '.join(splits)} of {store.uri}, found none.")
     _require_labels(everything, labels)
-    root, names = _copied_names(everything, folder) if copy_images else _names_in_place(everything)
+    place = _copy if copy_images else _link if format_name == "yolo" else None
+    root, names = _copied_names(everything, folder) if place else _names_in_place(everything)
     for split, samples in by_split.items():
+        if place:
+            for sample in samples:
+                place(sample.uri, folder.folder("images", split), names[sample.image_id])
         write_samples(format_name, samples, names, labels, folder, split)
-        for sample in samples if copy_images else ():
-            folder.folder("images", split).write_bytes(names[sample.image_id], read_bytes(sample.uri))
     return ExportResult(
         images_root=root,
         images={split: len(samples) for split, samples in by_split.items()},
         boxes={split: sum(len(sample.boxes) for sample in samples) for split, samples in by_split.items()},
         lost_regions=sum(len(sample.ignore) for sample in everything) if format_name == "yolo" else 0,
     )
+
+
+def _copy(uri: str, folder: Folder, name: str) -> None:
+    folder.write_bytes(name, read_bytes(uri))
+
+
+def _link(uri: str, folder: Folder, name: str) -> None:
+    path = Path(folder.path(name))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        os.link(uri, path)
+    except OSError as fault:
+        raise DataError(
+            f"Expected {uri} and {folder.uri} on one file system, for YOLO without copies of the images, "
+            f"got: {fault.strerror}. Export with copies."
+        ) from fault
 
 
 def _promised(sample: Sample) -> Sample:

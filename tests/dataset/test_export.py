@@ -1,6 +1,8 @@
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 from fsspec.implementations.memory import MemoryFileSystem
 
 from pipeline.dataset.export import ExportResult, export
@@ -115,7 +117,42 @@ def test_copies_with_one_name_get_their_own(tmp_path):
     assert files(tmp_path / "out" / "images") == sorted(f"train/{name}" for name in names)
 
 
-@pytest.mark.parametrize(("format_name", "fits"), [("coco", True), ("yolo", False), ("voc", False)])
+@pytest.mark.parametrize("copy_images", [True, False])
+def test_every_folder_that_data_yaml_names_is_there_and_pairs_with_its_labels(store, tmp_path, copy_images):
+    out = tmp_path / "out"
+    result = write(store, out, "yolo", copy_images=copy_images)
+    content = yaml.safe_load((out / "data.yaml").read_text())
+    assert content == {"train": "images/train", "test": "images/test", "names": {0: "bolt", 1: "nut"}}
+    for split in ("train", "test"):
+        images = sorted((out / content[split]).rglob("*.jpg"))
+        labels = [Path(str(path).replace("/images/", "/labels/")).with_suffix(".txt") for path in images]
+        assert len(images) == result.images[split]
+        assert all(path.is_file() for path in labels)
+        entries = read_entries("yolo", f"{out}/labels/{split}", f"{out}/{content[split]}")
+        assert sum(len(entry.boxes) for entry in entries) == result.boxes[split]
+    linked = (out / "images/train/a.jpg").samefile(tmp_path / "images/a.jpg")
+    assert linked is not copy_images
+
+
+def test_a_second_yolo_export_replaces_the_first(store, tmp_path):
+    for copy_images in (False, True, False):
+        write(store, tmp_path / "out", "yolo", copy_images=copy_images)
+    assert (tmp_path / "out/images/train/a.jpg").samefile(tmp_path / "images/a.jpg")
+    assert (tmp_path / "images/a.jpg").stat().st_nlink == 2
+
+
+def test_yolo_images_that_cannot_be_linked_to_need_copies(tmp_path):
+    MemoryFileSystem().pipe("/set/a.jpg", b"bytes")
+    store = SampleStore(str(tmp_path / "samples"))
+    store.commit([sample("a", uri="memory:///set/a.jpg")], reason="r", key="k")
+    with pytest.raises(
+        DataError, match=r"Expected memory:///set/a\.jpg and .* on one file system.* Export with copies"
+    ):
+        write(store, tmp_path / "out", "yolo")
+    assert write(store, tmp_path / "out", "yolo", copy_images=True).images == {"train": 1}
+
+
+@pytest.mark.parametrize(("format_name", "fits"), [("coco", True), ("voc", False)])
 def test_images_that_would_share_a_label_file(tmp_path, format_name, fits):
     store = SampleStore(str(tmp_path / "samples"))
     store.commit([sample("one", uri="/x/a.jpg"), sample("other", uri="/x/a.png")], reason="r", key="k")

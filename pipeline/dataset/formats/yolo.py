@@ -27,6 +27,7 @@ from pipeline.errors import DataError
 from pipeline.records import Box, Sample
 from pipeline.workspace import Folder
 
+_PARTS = ("train", "val", "test")
 _CLASS_FILES = ("data.yaml", "data.yml", "classes.txt")
 
 
@@ -68,6 +69,9 @@ def write(
 ) -> None:
     """Write `labels/<split>/*.txt` and `data.yaml`; the format has no place for ignore regions, they are lost.
 
+    Trainers look for the images in `images/<split>/`, where `data.yaml` names them, relative to itself: it can be moved
+    with its folder. It names the splits that were written, this one the last.
+
     Args:
         samples: Their images and boxes.
         names: Relative path of each image id; the label file takes it with the suffix .txt.
@@ -82,7 +86,8 @@ def write(
     for sample, name in zip(samples, label_names([names[sample.image_id] for sample in samples], ".txt"), strict=True):
         lines = [_line(box, numbers[box.label], sample) for box in sample.boxes]
         write_below(folder, f"labels/{split}/{name}", "".join(lines))
-    content = {**{part: f"images/{part}" for part in ("train", "val", "test")}, "names": dict(enumerate(labels))}
+    written = [part for part in _PARTS if folder.folder("labels").exists(part)]
+    content = {**{part: f"images/{part}" for part in written}, "names": dict(enumerate(labels))}
     folder.write_bytes("data.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
 
 

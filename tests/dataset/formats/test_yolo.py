@@ -141,9 +141,4 @@ def test_what_is_written(tmp_path):
     assert (tmp_path / "labels/train/sub/a.txt").read_text() == "1 0.20000000 0.15000000 0.20000000 0.10000000\n"
     assert (tmp_path / "labels/train/b.txt").read_text() == ""
     content = yaml.safe_load((tmp_path / "data.yaml").read_text())
-    assert content == {
-        "train": "images/train",
-        "val": "images/val",
-        "test": "images/test",
-        "names": {0: "bolt", 1: "nut"},
-    }
+    assert content == {"train": "images/train", "names": {0: "bolt", 1: "nut"}}
