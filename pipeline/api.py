@@ -16,6 +16,7 @@ from pipeline.cycle import Cycle, load_cycle
 from pipeline.dataset.diff import diff_versions
 from pipeline.dataset.store import SampleStore
 from pipeline.dataset.tags import read_tags
+from pipeline.dataset.verify import verify
 from pipeline.detector.models.dataset_versions import version_named
 from pipeline.detector.models.registry import champion_id, list_models
 from pipeline.errors import ArtefactError
@@ -85,6 +86,10 @@ class Workspace:
     def diff(self, old: int, new: int) -> pd.DataFrame:
         """What changed between two versions, one row per kind of change; see `frames.differences`."""
         return frames.differences(diff_versions(self.store.table(old), self.store.table(new)))
+
+    def verify(self, version: str = "latest") -> pd.DataFrame:
+        """One row per image of a version whose file is missing or changed; every file is read."""
+        return frames.damages(verify(self.store, self.version(version)).damaged)
 
     def blame(self, image: str, box_id: str | None = None) -> pd.DataFrame:
         """One row per change of an image or of one of its boxes: which version, why, and who or what drew it.

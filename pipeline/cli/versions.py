@@ -18,6 +18,7 @@ from pipeline.cli.console import (
     explained,
     level,
     output,
+    progress_bars,
     settings_from,
     show_csv,
     show_table,
@@ -35,7 +36,9 @@ Named = Annotated[
     str, typer.Argument(help="Version number, tag, `latest`, or `champion`: what the model in use learnt from.")
 ]
 
-app = typer.Typer(no_args_is_help=True, help="List, show, tag, compare, explain, export and restore dataset versions.")
+app = typer.Typer(
+    no_args_is_help=True, help="List, show, tag, compare, explain, verify, export and restore dataset versions."
+)
 
 
 def _store(settings: Settings) -> SampleStore:
@@ -120,7 +123,7 @@ def diff(
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Show what changed between two versions: images by state, boxes by source and label."""
+    """Show what changed between two versions: images by state and split, boxes by source and label."""
     from pipeline.dataset.diff import diff_versions
 
     settings = settings_from(config, overrides)
@@ -138,7 +141,11 @@ def diff(
         for kind, counts in values["boxes"].items()
         if counts["total"]
     ]
-    output(values, as_json, *(images + boxes or ["Nothing changed."]))
+    pairs = [
+        f"boxes {pair.change}: {pair.number} {pair.label} ({pair.source}, mean IoU {pair.iou:.3f})"
+        for pair in changes.box_pairs
+    ]
+    output(values, as_json, *(images + boxes + pairs or ["Nothing changed."]))
 
 
 @app.command()
@@ -255,6 +262,32 @@ def tag(
             tag_version(Workspace(settings.workspace), name, number, move)
     values = {"tag": name, "version": None if remove else number}
     output(values, as_json, f"Nothing is called {name} any more." if remove else f"Version {number} is {name}.")
+
+
+@app.command()
+@explained
+def verify(
+    version: Named = "latest",
+    config: Config = DEFAULT_CONFIG,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Read and hash every image of a version again; name those that are missing or changed, and exit with 1."""
+    from pipeline.dataset.verify import verify as look
+    from pipeline.report.frames import damages
+
+    settings = settings_from(config, overrides)
+    with progress_bars() as progress:
+        found = look(_store(settings), _number(settings, version), progress)
+    if as_csv:
+        show_csv(damages(found.damaged))
+    else:
+        lines = [f"{damage.problem}: {damage.uri} ({damage.detail})" for damage in found.damaged]
+        summary = f"{len(found.damaged)} of {found.images} images are not what was imported."
+        output(found, as_json, *lines, summary if lines else f"All {found.images} images are what was imported.")
+    if found.damaged:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline.dataset.box_pairs import PairCount, count_pairs, pair_boxes
 
 Tally = dict[str, dict[str, int]]
 """Number of boxes: `{source: {label: n}}`."""
@@ -42,9 +46,11 @@ class VersionDiff:
         images_removed: Images that are only in the old version, ids by state.
         states: Images that are in both with another state, ids by `old->new`.
         splits: Images that are in both with another split, ids by `old->new`.
-        boxes_added: Boxes that are only in the new version.
-        boxes_removed: Boxes that are only in the old version.
+        boxes_added: Boxes of objects that only the new version has.
+        boxes_removed: Boxes of objects that only the old version has.
         boxes_changed: Boxes that are in both with another score, p_correct or other value, as in the new version.
+        box_pairs: Boxes of objects that both have: moved, relabelled, or taken over from another source.
+        box_images: Images with any such change of their boxes, ids.
     """
 
     images_added: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -54,13 +60,25 @@ class VersionDiff:
     boxes_added: Tally = field(default_factory=dict)
     boxes_removed: Tally = field(default_factory=dict)
     boxes_changed: Tally = field(default_factory=dict)
+    box_pairs: tuple[PairCount, ...] = ()
+    box_images: tuple[str, ...] = ()
 
     def counts(self) -> ChangeCounts:
-        """Numbers alone, for a report."""
-        added, removed = _margins(self.boxes_added), _margins(self.boxes_removed)
+        """Numbers alone, for a report; a box that became another is one removed and one added."""
+        added, removed = (_margins(tally) for tally in (self.all_added(), self.all_removed()))
         images = {name: len(ids) for name, ids in self.states.items()}
         images |= {f"new->{state}": len(ids) for state, ids in self.images_added.items()}
         return ChangeCounts(images, added["by_source"], removed["by_source"], added["by_label"], removed["by_label"])
+
+    def all_added(self) -> Tally:
+        """Boxes that are only in the new version, those that others became included."""
+        became = [(pair.new_source, pair.new_label, pair.number) for pair in self.box_pairs]
+        return _with_pairs(self.boxes_added, became)
+
+    def all_removed(self) -> Tally:
+        """Boxes that are only in the old version, those that became others included."""
+        were = [(pair.old_source, pair.old_label, pair.number) for pair in self.box_pairs]
+        return _with_pairs(self.boxes_removed, were)
 
     def to_json(self) -> dict[str, Any]:
         """Counts and ids as plain JSON."""
@@ -75,14 +93,16 @@ class VersionDiff:
             "images": {kind: {name: len(ids) for name, ids in groups.items()} for kind, groups in images.items()},
             "image_ids": {kind: {name: list(ids) for name, ids in groups.items()} for kind, groups in images.items()},
             "boxes": {kind: {**_margins(tally), "by_source_and_label": tally} for kind, tally in boxes.items()},
+            "box_pairs": [asdict(pair) for pair in self.box_pairs],
+            "box_image_ids": list(self.box_images),
         }
 
 
 def diff_versions(old: pa.Table, new: pa.Table) -> VersionDiff:
     """Compare two versions.
 
-    A box is known by its `box_id`, which holds its corners, its label and who drew it: a box that was moved, relabeled
-    or taken over by a person is one box removed and one added.
+    A box is known by its `box_id`, which holds its corners, its label and who drew it. Of boxes with other ids, those
+    that overlap are one object, see `pair_boxes`.
 
     Args:
         old: Rows with `SAMPLE_SCHEMA`.
@@ -93,19 +113,43 @@ def diff_versions(old: pa.Table, new: pa.Table) -> VersionDiff:
     """
     after, before = _matched(new, old, "image_id")
     old_boxes, new_boxes = _boxes(old), _boxes(new)
+    gone, came = _only(old_boxes, new_boxes, "box_id"), _only(new_boxes, old_boxes, "box_id")
+    left, right, iou = pair_boxes(gone, came)
+    changed = _changed(*_matched(new_boxes, old_boxes, "box_id"))
     return VersionDiff(
         images_added=_ids_by(_only(new, old, "image_id"), "state"),
         images_removed=_ids_by(_only(old, new, "image_id"), "state"),
         states=_transitions(before, after, "state"),
         splits=_transitions(before, after, "split"),
-        boxes_added=_tally(_only(new_boxes, old_boxes, "box_id")),
-        boxes_removed=_tally(_only(old_boxes, new_boxes, "box_id")),
-        boxes_changed=_tally(_changed(*_matched(new_boxes, old_boxes, "box_id"))),
+        boxes_added=_tally(_without(came, right)),
+        boxes_removed=_tally(_without(gone, left)),
+        boxes_changed=_tally(changed),
+        box_pairs=count_pairs(gone.take(left), came.take(right), iou),
+        box_images=_images(gone, came, changed),
     )
 
 
 def _boxes(table: pa.Table) -> pa.Table:
-    return pa.Table.from_struct_array(pc.list_flatten(table["boxes"]))
+    nested = table["boxes"].combine_chunks()
+    boxes = pa.Table.from_struct_array(pc.list_flatten(nested))
+    return boxes.append_column("image_id", table["image_id"].take(pc.list_parent_indices(nested)))
+
+
+def _without(boxes: pa.Table, rows: NDArray[np.int64]) -> pa.Table:
+    kept = np.ones(len(boxes), dtype=bool)
+    kept[rows] = False
+    return boxes.filter(pa.array(kept))
+
+
+def _images(*boxes: pa.Table) -> tuple[str, ...]:
+    return tuple(sorted({image_id for part in boxes for image_id in pc.unique(part["image_id"]).to_pylist()}))
+
+
+def _with_pairs(tally: Tally, boxes: Iterable[tuple[str, str, int]]) -> Tally:
+    found = {source: Counter(labels) for source, labels in tally.items()}
+    for source, label, number in boxes:
+        found.setdefault(source, Counter())[label] += number
+    return {source: dict(sorted(found[source].items())) for source in sorted(found)}
 
 
 def _only(these: pa.Table, those: pa.Table, key: str) -> pa.Table:

@@ -22,6 +22,7 @@ from pipeline.artefacts import (
 from pipeline.dataset.blame import Change
 from pipeline.dataset.diff import VersionDiff
 from pipeline.dataset.tags import Tags
+from pipeline.dataset.verify import Damage
 from pipeline.dataset.versions import Version
 from pipeline.records import Box, Fate
 from pipeline.report.contents import Turn
@@ -65,19 +66,28 @@ def differences(diff: VersionDiff) -> pd.DataFrame:
     """One row per kind of change between two versions.
 
     Returns:
-        `of` (`image` or `box`), `change` (`added`, `removed`, `state`, `split` or `changed`), `which` (a state, a
-        transition such as `pool->queued`, or the source of boxes), `label` (of boxes) and `number`.
+        `of` (`image` or `box`), `change` (`added`, `removed`, `state`, `split`, `changed`, `moved`, `relabelled` or
+        `taken over`), `which` (a state, or the source of boxes; or a transition such as `pool->queued`), `label` (of
+        boxes, or `bolt->nut`), `number`, and `iou`: mean overlap of boxes that became others, else null.
     """
     images = {"added": diff.images_added, "removed": diff.images_removed, "state": diff.states, "split": diff.splits}
     boxes = {"added": diff.boxes_added, "removed": diff.boxes_removed, "changed": diff.boxes_changed}
-    rows = [("image", kind, name, "", len(ids)) for kind, groups in images.items() for name, ids in groups.items()]
+    rows: list[tuple[Any, ...]] = [
+        ("image", kind, name, "", len(ids), None) for kind, groups in images.items() for name, ids in groups.items()
+    ]
     rows += [
-        ("box", kind, source, label, number)
+        ("box", kind, source, label, number, None)
         for kind, sources in boxes.items()
         for source, labels in sources.items()
         for label, number in labels.items()
     ]
-    return pd.DataFrame(rows, columns=["of", "change", "which", "label", "number"])
+    rows += [("box", pair.change, pair.source, pair.label, pair.number, pair.iou) for pair in diff.box_pairs]
+    return pd.DataFrame(rows, columns=["of", "change", "which", "label", "number", "iou"]).astype({"iou": "float64"})
+
+
+def damages(found: Sequence[Damage]) -> pd.DataFrame:
+    """One row per image that is not the file that was imported: `image_id, uri, problem, detail`."""
+    return records(found, Damage)
 
 
 def blame(changes: Sequence[Change]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pipeline.settings import load_settings
 from tests.end_to_end.project import write_config
 
 
@@ -71,6 +72,22 @@ def test_every_version_says_by_which_code_and_settings_it_was_made(printed):
     assert all(version["code_version"].startswith("0.1.0") for version in versions)
     assert len({version["settings_digest"] for version in versions}) == 1
     assert [version["parent"] for version in versions] == [None, 0]
+
+
+def test_images_are_verified(printed, crosscheck, project):
+    assert printed("versions", "verify") == {"images": 34, "damaged": []}
+    image = Path(load_settings(project).data.sources[0].images) / "01.png"
+    before = image.read_bytes()
+    image.write_bytes(before + b"x")
+    try:
+        found = crosscheck("versions", "verify", "champion", config=project)
+        table = crosscheck("versions", "verify", "--csv", config=project)
+    finally:
+        image.write_bytes(before)
+    assert found.exit_code == table.exit_code == 1
+    assert f"changed: {image}" in found.stdout
+    assert "1 of 34 images are not what was imported." in found.stdout
+    assert pd.read_csv(StringIO(table.stdout))["problem"].tolist() == ["changed"]
 
 
 def test_an_image_says_what_changed_it(printed, crosscheck, project):

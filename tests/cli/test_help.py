@@ -39,7 +39,8 @@ ALL = dict(walk(ROOT))
 
 def test_the_commands():
     assert tuple(sorted(ROOT.commands)) == COMMANDS
-    assert sorted(ALL["versions",].commands) == ["blame", "diff", "export", "list", "restore", "show", "tag", "vacuum"]
+    versions = ["blame", "diff", "export", "list", "restore", "show", "tag", "vacuum", "verify"]
+    assert sorted(ALL["versions",].commands) == versions
     assert sorted(ALL["bench",].commands) == [
         "ablation",
         "calibration",

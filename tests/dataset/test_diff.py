@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from pipeline.dataset.diff import VersionDiff, diff_versions
 from pipeline.records import Source, Split, State, samples_to_table
+from pipeline.report.frames import differences
 from tests.builders import box, image_id, sample
 
 A, B, C = (image_id(name) for name in "abc")
@@ -48,11 +49,52 @@ def test_images_change_state_and_split():
     assert found.boxes_added == {"import": {"bolt": 1}}
 
 
-def test_a_box_taken_over_by_a_person_is_one_removed_and_one_added():
-    guess = box(source=Source.PSEUDO, score=0.5, box_id="1")
-    answer = box(source=Source.ACCEPTED, box_id="2")
-    found = diff([sample("a", guess)], [sample("a", answer)])
-    assert (found.boxes_removed, found.boxes_added) == ({"pseudo": {"bolt": 1}}, {"accepted": {"bolt": 1}})
+GUESS = box(0, 0, 100, 100, source=Source.PSEUDO, score=0.5, box_id="1")
+
+
+@pytest.mark.parametrize(
+    ("answer", "pair"),
+    [
+        (box(0, 0, 100, 100, source=Source.ACCEPTED), ("taken over", "pseudo->accepted", "bolt", 1, 1.0)),
+        (box(0, 0, 100, 80, source=Source.CORRECTED), ("moved", "pseudo->corrected", "bolt", 1, 0.8)),
+        (box(0, 0, 100, 50, source=Source.PSEUDO), ("moved", "pseudo", "bolt", 1, 0.5)),
+        (box(0, 0, 100, 60, "nut", Source.CORRECTED), ("relabelled", "pseudo->corrected", "bolt->nut", 1, 0.6)),
+    ],
+)
+def test_a_box_that_became_another(answer, pair):
+    found = diff([sample("a", GUESS)], [sample("a", replace(answer, box_id="2"))])
+    assert [(one.change, one.source, one.label, one.number, one.iou) for one in found.box_pairs] == [pair]
+    assert (found.boxes_removed, found.boxes_added) == ({}, {})
+    assert (found.all_removed(), found.box_images) == ({"pseudo": {"bolt": 1}}, (A,))
+    assert found.all_added() == {str(answer.source): {answer.label: 1}}
+
+
+@pytest.mark.parametrize(
+    "other", [sample("a", box(0, 0, 100, 49, box_id="2")), sample("b", replace(GUESS, box_id="2"))]
+)
+def test_boxes_that_overlap_less_or_lie_in_another_image_are_two_objects(other):
+    found = diff([sample("a", GUESS)], [other])
+    assert (found.box_pairs, found.boxes_removed) == ((), {"pseudo": {"bolt": 1}})
+    assert sum(labels["bolt"] for labels in found.boxes_added.values()) == 1
+
+
+def test_each_box_becomes_one_other_those_of_its_class_first():
+    near, same = box(0, 0, 100, 98, "nut", box_id="2"), box(0, 0, 100, 90, box_id="3")
+    found = diff([sample("a", GUESS)], [sample("a", near, same)])
+    assert [(pair.change, pair.label, pair.iou) for pair in found.box_pairs] == [("moved", "bolt", 0.9)]
+    assert found.boxes_added == {"import": {"nut": 1}}
+
+
+def test_pairs_are_told_as_json_and_as_rows():
+    found = diff([sample("a", GUESS)], [sample("a", box(0, 0, 100, 80, source=Source.CORRECTED, box_id="2"))])
+    values = found.to_json()
+    assert json.loads(json.dumps(values)) == values
+    sides = {"old_source": "pseudo", "new_source": "corrected", "old_label": "bolt", "new_label": "bolt"}
+    assert values["box_pairs"] == [{"change": "moved", **sides, "number": 1, "iou": 0.8}]
+    assert values["box_image_ids"] == [A]
+    (row,) = differences(found).itertuples(index=False)
+    assert tuple(row) == ("box", "moved", "pseudo->corrected", "bolt", 1, 0.8)
+    assert differences(VersionDiff()).empty
 
 
 @pytest.mark.parametrize(
@@ -92,6 +134,10 @@ def test_json_holds_counts_and_ids():
     assert found["boxes"]["removed"]["total"] == 0
 
 
+def total(tally):
+    return sum(number for labels in tally.values() for number in labels.values())
+
+
 rows = st.lists(
     st.builds(
         lambda name, state, boxes: sample(
@@ -124,8 +170,11 @@ def test_columns_count_what_loops_count(old, new):
                     counts[part.source][part.label] += 1
         return counts
 
-    assert found.boxes_added == tally(new, old)
-    assert found.boxes_removed == tally(old, new)
+    assert found.all_added() == tally(new, old)
+    assert found.all_removed() == tally(old, new)
+    paired = sum(pair.number for pair in found.box_pairs)
+    assert total(found.boxes_added) + paired == total(found.all_added())
+    assert total(found.boxes_removed) + paired == total(found.all_removed())
     moved: dict = {}
     for key in sorted(before.keys() & after.keys()):
         if before[key].state is not after[key].state:
@@ -133,7 +182,7 @@ def test_columns_count_what_loops_count(old, new):
     assert found.states == {name: tuple(ids) for name, ids in moved.items()}
     assert sum(map(len, found.images_added.values())) == len(after.keys() - before.keys())
     back = diff(new, old)
-    assert (back.boxes_added, back.images_added) == (found.boxes_removed, found.images_removed)
+    assert (back.all_added(), back.images_added) == (found.all_removed(), found.images_removed)
 
 
 def test_order_of_rows_does_not_matter():
