@@ -21,6 +21,7 @@ from PIL import Image
 from pydantic import SecretStr
 
 from pipeline.labeling.label_studio import LabelStudioBackend
+from pipeline.settings import DataSettings
 from pipeline.settings.labeling import LabelStudioSettings
 from pipeline.workspace import Folder
 from scripts.label_studio import free_port, logged_in
@@ -172,7 +173,9 @@ def test_label_studio_and_prefect_run_on_postgresql_with_these_settings(tmp_path
             with logged_in(url, SECRETS["LABEL_STUDIO_EMAIL"], SECRETS["LABEL_STUDIO_PASSWORD"]) as person:
                 token = SecretStr(person.post("/api/token/").raise_for_status().json()["token"])
                 settings = LabelStudioSettings(url=url, document_root=str(root))
-                backend = LabelStudioBackend(settings, ("bolt",), token, 0.9, Folder(tmp_path / "labeling"))
+                backend = LabelStudioBackend(
+                    settings, DataSettings(labels=("bolt",)), token, 0.9, Folder(tmp_path / "labeling")
+                )
                 asked = task("one", box(score=0.5), uri=str(root / "data/one.png"))
                 assert len(backend.push([asked]).created) == 1
                 assert len(backend.push([asked]).existing) == 1

@@ -18,6 +18,7 @@ from pipeline.artefacts.evaluation import (
 from pipeline.artefacts.feedback import (
     Acceptance,
     AcceptanceCount,
+    AnswerRemark,
     AuditCount,
     Audits,
     ClassStanding,
@@ -44,6 +45,7 @@ __all__ = [
     "FORMAT",
     "Acceptance",
     "AcceptanceCount",
+    "AnswerRemark",
     "AuditCount",
     "Audits",
     "Calibration",

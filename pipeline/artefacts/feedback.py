@@ -181,6 +181,27 @@ class PricedAnswers:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerRemark:
+    """Why a person should look at an answer again.
+
+    Attributes:
+        kind: `fast`, `unchanged`, `overlapping`, `empty` or `disagreement`.
+        image_id: The image.
+        uri: Where it lies; empty where the sample table does not have it.
+        annotator: Who answered.
+        text: What was found, in words.
+        link: Address of the task in the labelling tool; empty where there is none.
+    """
+
+    kind: str
+    image_id: str
+    uri: str
+    annotator: str
+    text: str
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class HarvestSummary:
     """What one harvest took in; kept beside its answers, numbered over the whole project.
 
@@ -196,7 +217,8 @@ class HarvestSummary:
         asked_again: Images that were opened for one person more.
         annotators: Images answered, by person.
         audits: Pseudo-labels that people confirmed blindly, by the cycle that asked.
-        notes: What was wrong with an answer: (image or task, problem).
+        notes: What was wrong with an answer: (file or task, problem).
+        remarks: Answers that a second look is due to.
         version: The dataset version after it; None where nothing could be harvested.
         watermark: Where the next harvest begins.
         undone: Annotations that stay undone, since an older version was restored.
@@ -217,6 +239,7 @@ class HarvestSummary:
     annotators: Mapping[str, int] = field(default_factory=dict)
     audits: Mapping[int, Audits] = field(default_factory=dict)
     notes: tuple[tuple[str, str], ...] = ()
+    remarks: tuple[AnswerRemark, ...] = ()
     version: int | None = None
     watermark: str = ""
     undone: tuple[str, ...] = ()
@@ -246,6 +269,7 @@ class CycleHarvest(StageRecord):
     annotators: Mapping[str, int] = field(default_factory=dict)
     audits: Mapping[int, Audits] = field(default_factory=dict)
     notes: tuple[tuple[str, str], ...] = ()
+    remarks: tuple[AnswerRemark, ...] = ()
     saved: TimeSaved = field(default_factory=TimeSaved)
     priced: PricedAnswers = field(default_factory=PricedAnswers)
     acceptance: Acceptance = field(default_factory=Acceptance)

@@ -18,6 +18,7 @@ from pipeline.labeling.label_studio.client import Client
 from pipeline.labeling.label_studio.project import find_project
 from pipeline.progress import Progress, silent
 from pipeline.records import Task
+from pipeline.settings import DataSettings
 from pipeline.settings.labeling import LabelStudioSettings
 from pipeline.workspace import Folder
 
@@ -85,7 +86,7 @@ def bench_labeling(url: str, token: SecretStr, load: Load | None = None, progres
     )
     client = Client(url, token, load.timeout_s)
     with TemporaryDirectory() as scratch, served_image() as address, _removed_at_the_end(client, title):
-        backend = LabelStudioBackend(settings, LABELS, token, ACCEPTED_IOU, Folder(scratch))
+        backend = LabelStudioBackend(settings, DataSettings(labels=LABELS), token, ACCEPTED_IOU, Folder(scratch))
         tasks = [generated_task(number, load.boxes, address) for number in range(load.tasks)]
         exchange = _Exchange(client, backend, title, watch, progress)
         answered_boxes = exchange.run(tasks, load.renewed)

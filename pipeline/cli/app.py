@@ -133,7 +133,7 @@ def push(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: 
 
     with with_annotators(config, overrides) as (settings, backend, progress):
         pushed = push_now(settings, backend, progress)
-    refused = [f"Refused {image_id[:12]}: {reason}" for image_id, reason in pushed.refused.items()]
+    refused = [f"Refused {reason}" for reason in pushed.refused.values()]
     output(pushed, as_json, f"{pushed.created} tasks created, {pushed.existing} were there already.", *refused)
 
 

@@ -41,7 +41,7 @@ def labeling_backend(settings: Settings, token: SecretStr | None) -> LabelingBac
 
     return LabelStudioBackend(
         settings.labeling.label_studio,
-        settings.data.labels,
+        settings.data,
         token,
         settings.labeling.accepted_iou,
         Workspace(settings.workspace).labeling,

@@ -132,7 +132,7 @@ class SimulatedAnnotator:
         return PushResult(
             created=tuple(new),
             existing=tuple(task.image_id for task in best_first if task.image_id in known),
-            refused={task.image_id: reason for task in tasks if task.image_id not in images},
+            refused={task.image_id: f"{task.uri}: {reason}" for task in tasks if task.image_id not in images},
         )
 
     def harvest(self, watermark: str | None = None, progress: Progress = silent) -> Harvest:

@@ -68,6 +68,7 @@ class Answer:
         notes: Repairs made while reading the answer (clipped, rotated, ...), for the report.
         ignore: Objects that the person marked with a label outside the class list.
         cycle: The cycle that asked; None where not recorded.
+        link: Address of its task in the labelling tool; empty where there is none.
         verdicts: `(label, verdict)` of every machine box shown; the verdict is `accepted`, `corrected` or `deleted`.
         deleted: Machine boxes that were shown and that the person deleted.
     """
@@ -85,3 +86,4 @@ class Answer:
     cycle: int | None = None
     verdicts: tuple[tuple[str, str], ...] = ()
     deleted: tuple[Box, ...] = ()
+    link: str = ""

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pipeline.artefacts import AnswerRemark
 from pipeline.report.contents import CycleContents, measured
 from pipeline.report.data_tables import count_issues
-from pipeline.report.wording import count, difference, listing, percent, plural, sentence, share, short_id
+from pipeline.report.wording import count, difference, file_name, listing, percent, plural, sentence, share, short_id
 
+_REMARKS_OF_A_KIND = 3
+_LEAST_OBJECTS = 10
+"""So many objects of a class must be there before it is said that none is found."""
 _TONES = {"bad": "problem", "warn": "check", "note": "note"}
 
 
@@ -20,11 +24,13 @@ class Notice:
         tone: `bad`: act on it; `warn`: check it; `note`: know it.
         text: What is the matter, in plain words.
         section: Anchor of the part of the page that says more.
+        link: Address of the task in question; empty for none.
     """
 
     tone: str
     text: str
     section: str
+    link: str = ""
 
     @property
     def word(self) -> str:
@@ -43,6 +49,8 @@ def attention(contents: CycleContents) -> tuple[Notice, ...]:
         *_scores(contents),
         *_answers(contents),
         *_rubber_stamps(contents),
+        *_remarks(contents),
+        *_never_found(contents),
         *_cost(contents),
         *_pool(contents),
     ]
@@ -94,6 +102,30 @@ def _rubber_stamps(contents: CycleContents) -> Iterator[Notice]:
                 "unchecked.",
                 "people",
             )
+
+
+def _remarks(contents: CycleContents) -> Iterator[Notice]:
+    """The first answers of each kind that a second look is due to, and how many more there are."""
+    by_kind: dict[str, list[AnswerRemark]] = {}
+    for remark in contents.harvest.remarks if contents.harvest else ():
+        by_kind.setdefault(remark.kind, []).append(remark)
+    for found in by_kind.values():
+        for remark in found[:_REMARKS_OF_A_KIND]:
+            text = f"{file_name(remark.uri) or remark.image_id[:12]}, {remark.annotator}: {sentence(remark.text)}"
+            yield Notice("warn", text, "people", remark.link)
+        more = len(found) - _REMARKS_OF_A_KIND
+        if more > 0:
+            text = f"{plural(more, 'more answer')} of the same kind, such as: {sentence(found[-1].text)}"
+            yield Notice("warn", text, "people")
+
+
+def _never_found(contents: CycleContents) -> Iterator[Notice]:
+    split = contents.turn.reported_split
+    metrics = contents.turn.metrics(split)
+    for label, own in sorted(metrics.per_class.items() if metrics else ()):
+        if own.boxes >= _LEAST_OBJECTS and not own.ap50:
+            text = f"No {label} is ever found: AP 0.000 with {plural(own.boxes, 'object')} in {split}."
+            yield Notice("bad", text, "model")
 
 
 def _cost(contents: CycleContents) -> Iterator[Notice]:

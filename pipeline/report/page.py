@@ -28,6 +28,7 @@ from pipeline.settings.report import ReportSettings
 
 _CYCLES_SHOWN = 12
 _VERSIONS_SHOWN = 200
+_REMARKS_SHOWN = 50
 _QUEUE_SHOWN = 25
 GALLERIES = {
     "asked": asked_gallery,
@@ -161,8 +162,9 @@ def _people(contents: CycleContents, read_pixels: ReadPixels) -> Parts:
         "annotators": numbers_table("Images answered, by person", "Person", "Images", harvest.annotators),
         "drawn": numbers_table("Boxes answered, by source", "Source", "Boxes", harvest.boxes),
         "acceptance": people_tables.acceptance(harvest.acceptance),
+        "remarks": people_tables.remarks(harvest.remarks, _REMARKS_SHOWN),
         "notes": text_table(
-            "Answers that needed repair or could not be read", ("Image or task", "Problem"), harvest.notes
+            "Answers that needed repair or could not be read", ("File or task", "Problem"), harvest.notes
         ),
         "refused": text_table(
             "Images that could not be pushed",

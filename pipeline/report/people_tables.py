@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from pipeline.artefacts import Acceptance, AcceptanceCount, AuditCount, PricedAnswers
+from pipeline.artefacts import Acceptance, AcceptanceCount, AnswerRemark, AuditCount, PricedAnswers
 from pipeline.report.album import Album
 from pipeline.report.contents import Turn
 from pipeline.report.rows import QueuedImage, read_rows
-from pipeline.report.tables import Column, Table
+from pipeline.report.tables import Column, Link, Table
 from pipeline.report.wording import NOTHING, count, cut, file_name, share, with_interval
 
 _THUMB_PX = 128
@@ -71,6 +71,29 @@ def acceptance(counts: Acceptance) -> Table:
     images = f"{count(counts.shown_images)} images with boxes, {count(counts.blind_images)} blind"
     foot = ("All classes", *_accepted(counts.total)) if rows else ()
     return Table(f"The machine's boxes, seen and not seen ({images})", columns, rows, foot=foot)
+
+
+def remarks(found: Sequence[AnswerRemark], most: int) -> Table:
+    """Answers that a second look is due to.
+
+    Args:
+        found: Of the answers harvested in this cycle.
+        most: Rows shown, the first.
+
+    Returns:
+        One row per remark, with a link to the task where there is one.
+    """
+    columns = tuple(Column(title, numeric=False) for title in ("File", "What was found", "Answered by", "Task"))
+    rows = tuple(
+        (
+            file_name(remark.uri) or remark.image_id[:12],
+            remark.text,
+            remark.annotator,
+            Link("open", remark.link) if remark.link else NOTHING,
+        )
+        for remark in found[:most]
+    )
+    return Table("Answers to look at again", columns, rows, cut(len(rows), len(found), "remarks", "harvest.json"))
 
 
 def queue(asked: pa.Table, album: Album, most: int) -> Table:

@@ -44,7 +44,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link to another page of the report or to a place on this one."""
+    """A link to another page of the report, to a place on this one, or to a task in the labelling tool."""
 
     text: str
     target: str

@@ -34,6 +34,9 @@ class DataSettings(Section):
     """Class names, sources and the checks every image goes through."""
 
     labels: tuple[Name, ...] = Field(min_length=1, description="class names; their order gives label numbers 1, 2, ...")
+    descriptions: dict[Name, str] = Field(
+        default_factory=dict, description="what annotators are told of a class, by its name; shown in the instructions"
+    )
     sources: tuple[SourceSettings, ...] = Field(default=(), description="imported, in order, by the first cycle")
     near_duplicate_bits: int = Field(
         default=10,
@@ -53,4 +56,7 @@ class DataSettings(Section):
     def _labels_differ(self) -> "DataSettings":
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"expected every label once, got {list(self.labels)}")
+        unknown = sorted(set(self.descriptions) - set(self.labels))
+        if unknown:
+            raise ValueError(f"descriptions: expected names among {list(self.labels)}, got {unknown}")
         return self

@@ -94,6 +94,7 @@ def _since_last_cycle(cycle: Cycle) -> CycleHarvest:
         asked_again=sum(summary.asked_again for summary in new),
         annotators=dict(sum((Counter(summary.annotators) for summary in new), Counter())),
         audits={number: add_audits(summary.audits.get(number, {}) for summary in new) for number in asked_in},
+        remarks=tuple(remark for summary in new for remark in summary.remarks),
         notes=tuple(note for summary in new for note in summary.notes),
         saved=time_saved(*timed),
         priced=sum((summary.priced for summary in new), PricedAnswers()),

@@ -5,8 +5,10 @@ import pytest
 from pipeline.artefacts import (
     Acceptance,
     AcceptanceCount,
+    AnswerRemark,
     AuditCount,
     Calibration,
+    ClassMetrics,
     ClassStanding,
     CycleHarvest,
     PricedAnswers,
@@ -22,6 +24,7 @@ from tests.report.builders import (
     cycle_contents,
     first_cycle,
     gate,
+    metrics,
     turns,
     versions,
 )
@@ -53,6 +56,11 @@ def test_a_good_cycle_needs_no_attention():
 
 def _certified(*certified):
     return certificates(*(certificate(f"class {place}", own) for place, own in enumerate(certified)))
+
+
+def _never_found(boxes=40):
+    own = metrics(0.4)
+    return gate(2, 0.4, test=replace(own, per_class={**own.per_class, "bolt": ClassMetrics(0.0, 0.0, boxes=boxes)}))
 
 
 def _scores(fused, plain):
@@ -95,6 +103,16 @@ def _scores(fused, plain):
             "warn",
             "The machine's boxes cost people time: 80 s an image with them, 65 s without; none is shown in this cycle.",
         ),
+        (
+            {"harvest": CycleHarvest(answered=1, remarks=(AnswerRemark("fast", "i", "/a/b.png", "ann", "in 1 s"),))},
+            "warn",
+            "b.png, ann: in 1 s.",
+        ),
+        (
+            {"turns": (*turns(2), replace(turns(3)[2], gate=_never_found()))},
+            "bad",
+            "No bolt is ever found: AP 0.000 with 40 objects in test.",
+        ),
         ({"standings": {"bolt": WITHDRAWN}}, "bad", "No pseudo-labels of bolt: withdrawn in cycle 2."),
         ({"versions": versions(1)}, "note", "10 images in the queue"),
         ({"versions": (replace(versions(1)[0], counts={}),)}, "note", "The pool is empty"),
@@ -131,3 +149,22 @@ def test_a_model_that_was_held_and_fell_comes_first():
     assert [notice.tone for notice in notices] == sorted(
         (notice.tone for notice in notices), key=["bad", "warn", "note"].index
     )
+
+
+def test_the_first_remarks_of_a_kind_are_named_with_their_task_and_the_rest_are_counted():
+    found = tuple(AnswerRemark("fast", str(n), f"/a/{n}.png", "ann", f"in {n} s", f"http://here/{n}") for n in range(5))
+    harvest = CycleHarvest(answered=5, remarks=(*found, AnswerRemark("empty", "e", "", "bob", "nothing")))
+    notices = attention(replace(QUIET, certificates=_certified(True), harvest=harvest))
+    assert [(notice.text, notice.link) for notice in notices] == [
+        ("0.png, ann: in 0 s.", "http://here/0"),
+        ("1.png, ann: in 1 s.", "http://here/1"),
+        ("2.png, ann: in 2 s.", "http://here/2"),
+        ("2 more answers of the same kind, such as: in 4 s.", ""),
+        ("e, bob: nothing.", ""),
+    ]
+
+
+def test_a_class_of_few_objects_may_go_unfound():
+    history = (*turns(2), replace(turns(3)[2], gate=_never_found(boxes=9)))
+    notices = attention(replace(QUIET, certificates=_certified(True), turns=history))
+    assert not [notice for notice in notices if "ever found" in notice.text]

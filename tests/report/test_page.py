@@ -140,7 +140,8 @@ def test_the_numbers_shown_are_the_numbers_given(pages):
         assert promised[label][3] == f"{own.right} of {own.boxes}"
     asked = page.table("The queue")[1:]
     for row, given in zip(asked, CONTENTS.queue.to_pylist(), strict=True):
-        assert (row[0], row[3], row[5]) == (str(given["rank"] + 1), given["reason"], f"{given['value']:.3f}")
+        expected = (str(given["rank"] + 1), given["reason"], f"{given['expected_corrections']:.3f}")
+        assert (row[0], row[3], row[5]) == expected
 
 
 def test_every_faulty_file_and_refused_image_is_on_the_page():

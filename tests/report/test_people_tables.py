@@ -1,8 +1,9 @@
 from dataclasses import replace
 
-from pipeline.artefacts import PricedAnswers
+from pipeline.artefacts import AnswerRemark, PricedAnswers
 from pipeline.report.album import Album
-from pipeline.report.people_tables import effort, queue
+from pipeline.report.people_tables import effort, queue, remarks
+from pipeline.report.tables import Link
 from tests.report.builders import turns
 from tests.report.scenes import queue_table, reader, sample_table, scenes, selection_table
 
@@ -43,3 +44,15 @@ def test_the_queue_is_cut_with_a_count():
         str(len(images[0].boxes)),
     )
     assert table.rows[0][1].marks == ()
+
+
+def test_answers_to_look_at_again_lead_to_their_task():
+    found = [AnswerRemark("fast", "one", "/a/b.png", "ann", "in 1 s", "http://here/7")]
+    found.append(AnswerRemark("empty", "0123456789abcdef", "", "bob", "nothing"))
+    table = remarks(found, 5)
+    assert table.rows == (
+        ("b.png", "in 1 s", "ann", Link("open", "http://here/7")),
+        ("0123456789ab", "nothing", "bob", "–"),
+    )
+    assert remarks(found, 1).note == "1 of 2 remarks shown; all in harvest.json."
+    assert remarks([], 5).rows == ()

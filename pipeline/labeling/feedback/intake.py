@@ -17,6 +17,7 @@ from pipeline.labeling.feedback.merge import MergeResult, merge_answers
 from pipeline.labeling.feedback.prices import price
 from pipeline.labeling.feedback.replaced_images import replaced_images
 from pipeline.labeling.feedback.retractions import KEPT_BY_RESTORE, deleted_answers, undone_by_restoring
+from pipeline.labeling.feedback.scrutiny import Scrutiny
 from pipeline.records import Answer
 from pipeline.settings import Settings
 from pipeline.workspace import Workspace
@@ -81,10 +82,14 @@ class Intake:
                 settings_digest=self.settings.digest(),
             )
         self._ask_on(merged)
+        every_note = (*harvest.notes, *notes, *lost, *merged.notes)
+        uris = {row.image_id: row.uri for row in store.by_ids({*touched, *(subject for subject, _ in every_note)})}
+        links = {answer.image_id: answer.link for answer in (*standing, *new)}
         summary = replace(
             summarize(new, known, merged, count_audits(self.settings, new)),
             priced=price(new, known, self.settings.labeling.seconds),
-            notes=(*harvest.notes, *notes, *lost, *merged.notes),
+            notes=tuple((_named(subject, uris, links), problem) for subject, problem in every_note),
+            remarks=Scrutiny(self.settings, uris, merged.disagreements).remarks(new),
             version=version,
             watermark=harvest.watermark,
             undone=tuple(answer.annotation_id for answer in undone if answer.image_id in kept),
@@ -123,6 +128,14 @@ def summarize(
         annotators=dict(Counter(answer.annotator for answer in answers)),
         audits=audits,
     )
+
+
+def _named(subject: str, uris: Mapping[str, str], links: Mapping[str, str]) -> str:
+    """The file of an image, with the address of its task; what is no image stays as it is."""
+    if subject not in uris:
+        return subject
+    link = links.get(subject)
+    return f"{uris[subject]} ({link})" if link else uris[subject]
 
 
 def _known(log: HarvestLog, earlier: Sequence[str], harvest: Harvest) -> dict[str, Answer]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pipeline.labeling.feedback.adjudication import settle
 from pipeline.records import Answer, Region, Sample, Split, State
@@ -26,6 +26,7 @@ class MergeResult:
         counts: `answered` and `skipped` images, and how many of the answered are `empty`; changed or not.
         notes: What a person should know: (image id, what was found).
         agreements: How far the last two people agree about each image that several answered, 0 to 1.
+        disagreements: Those of them about which people disagree: how far the last two agree, by image.
         ask_again: Images that one person more has to answer.
         disputed: Images that people disagree about.
         settled: The other images of these answers.
@@ -35,6 +36,7 @@ class MergeResult:
     counts: dict[str, int]
     notes: tuple[Note, ...]
     agreements: tuple[float, ...] = ()
+    disagreements: Mapping[str, float] = field(default_factory=dict)
     ask_again: tuple[str, ...] = ()
     disputed: tuple[str, ...] = ()
     settled: tuple[str, ...] = ()
@@ -100,6 +102,11 @@ def merge_answers(
         agreements=tuple(
             outcome.agreement for image, outcome in outcomes.items() if image in new and outcome.agreement is not None
         ),
+        disagreements={
+            image: outcome.agreement
+            for image, outcome in outcomes.items()
+            if image in new and outcome.disputed and outcome.agreement is not None
+        },
         ask_again=tuple(image for image, outcome in outcomes.items() if outcome.ask_again and image in new),
         disputed=tuple(image for image, outcome in outcomes.items() if outcome.disputed),
         settled=tuple(image for image, outcome in outcomes.items() if not outcome.disputed),

@@ -45,11 +45,13 @@ class Reader:
         labels: Class names that count.
         accepted_iou: A machine box changed less than this counts as accepted.
         people: E-mail addresses of users by id.
+        tasks_at: What the address of a task is, up to its number; empty: answers have no link.
     """
 
     labels: frozenset[str]
     accepted_iou: float
     people: Mapping[int, str]
+    tasks_at: str = ""
 
     def read(self, task: Json) -> list[Reading] | Note:
         """Read all annotations of one task.
@@ -65,7 +67,9 @@ class Reader:
             missing = "expected image_id, width and height in its data: was it made by hand? Its answers are left out"
             return (f"task {task.get('id')}", missing)
         shown = _shown_boxes(task, image)
-        return [self._reading(annotation, image, shown) for annotation in task.get("annotations") or []]
+        link = f"{self.tasks_at}{task.get('id')}" if self.tasks_at else ""
+        readings = (self._reading(annotation, image, shown) for annotation in task.get("annotations") or [])
+        return [replace(reading, answer=replace(reading.answer, link=link)) for reading in readings]
 
     def _reading(self, annotation: Json, image: _Image, shown: Mapping[str, Box]) -> Reading:
         skipped = bool(annotation.get("was_cancelled"))

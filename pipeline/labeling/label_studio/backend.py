@@ -19,6 +19,7 @@ from pipeline.labeling.label_studio.push import push_tasks
 from pipeline.labeling.label_studio.reopening import open_again
 from pipeline.progress import Progress, silent
 from pipeline.records import Task
+from pipeline.settings import DataSettings
 from pipeline.settings.labeling import LabelStudioSettings
 from pipeline.workspace import Folder
 
@@ -32,7 +33,7 @@ class LabelStudioBackend:
 
     Args:
         settings: The server, the project, how images are shown.
-        labels: Class names.
+        data: Class names and their descriptions.
         token: Personal access token or legacy token; kept out of every message.
         accepted_iou: A machine box changed less than this counts as accepted, 0 to 1.
         folder: Where the lock file lies.
@@ -45,7 +46,7 @@ class LabelStudioBackend:
     def __init__(
         self,
         settings: LabelStudioSettings,
-        labels: Sequence[str],
+        data: DataSettings,
         token: SecretStr,
         accepted_iou: float,
         folder: Folder,
@@ -53,7 +54,7 @@ class LabelStudioBackend:
     ) -> None:
         self._client = Client(settings.url, token, settings.timeout_s, transport)
         self._settings = settings
-        self._labels = tuple(labels)
+        self._data = data
         self._accepted_iou = accepted_iou
         self._folder = folder
 
@@ -75,7 +76,7 @@ class LabelStudioBackend:
         """
         try:
             with self._lock():
-                return push_tasks(self._client, self._settings, self._labels, tasks, progress, unasked)
+                return push_tasks(self._client, self._settings, self._data, tasks, progress, unasked)
         except Timeout as fault:
             raise RemoteError(
                 f"Expected to be the only push to {self._settings.project!r}, another is under way. Wait for its end."
@@ -88,7 +89,7 @@ class LabelStudioBackend:
             RemoteError: The server is down or refuses.
             ValueError: The watermark is not from Label Studio.
         """
-        return harvest_answers(self._client, self._settings, self._labels, self._accepted_iou, watermark, progress)
+        return harvest_answers(self._client, self._settings, self._data.labels, self._accepted_iou, watermark, progress)
 
     def ask_again(self, image_ids: Sequence[str]) -> int:
         """Open answered tasks for one person more; those who have answered do not meet them again.

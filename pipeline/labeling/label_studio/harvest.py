@@ -118,7 +118,8 @@ def harvest_answers(
     if project is None:
         return Harvest((), before.write(), images=None if watermark else ())
     overlap = timedelta(seconds=settings.overlap_s)
-    reader = Reader(frozenset(labels), accepted_iou, client.people())
+    tasks_at = f"{client.url}/projects/{project['id']}/data?task="
+    reader = Reader(frozenset(labels), accepted_iou, client.people(), tasks_at)
     found, latest = _read_changed(client, int(project["id"]), reader, before, settings, progress)
     foreign = [result for result in found if isinstance(result, tuple)]
     seen = [reading for result in found if isinstance(result, list) for reading in result]

@@ -5,26 +5,33 @@ from __future__ import annotations
 import colorsys
 import itertools
 from collections.abc import Iterator, Sequence
+from html import escape
 from xml.etree import ElementTree as Xml
 
 from defusedxml.ElementTree import ParseError, fromstring
+
+from pipeline.settings import DataSettings
 
 CONTROL = "label"
 IMAGE = "image"
 NOTE = "note"
 """The control that holds what is said of an unsure box, below its line in the list of regions."""
 
-INSTRUCTION = """\
+_HOW_TO = """\
 <p>Draw one tight, upright box round every object of a listed class, also round objects that are cut by the edge of the
-image or partly hidden. A digit selects the class; the line on top says why the image was chosen.</p><br>
+image or partly hidden. The line on top says why the image was chosen.</p><br>
 <p>• Boxes that are there already are a <b>proposal of the model</b>, not an answer: delete wrong ones, drag inexact
-ones, correct wrong labels, add what is missing.</p>
-<p>• The number beside a box in the list of regions is its chance of being right. A line on yellow marks an
-<b>unsure</b> box: look at it first. What you leave as it is counts as your own.</p>
-<p>• Some images come <b>without boxes</b> on purpose: draw every object.</p>
+ones, correct wrong labels, add what is missing. The most doubtful ones come first in the list of regions, and a line on
+yellow says what may be wrong with an <b>unsure</b> one. What you leave as it is counts as your own.</p>
+<p>• Some images come <b>without boxes</b>: draw every object.</p>
 <p>• An image without any object is submitted empty: that is an answer too.</p>
-<p>• Skip an image only when nobody could answer it.</p><br>
-<p>Anything that you submitted may be changed later; the last word counts.</p>"""
+<p>• Skip an image only when nobody could answer it.</p>
+<p>• Anything that you submitted may be changed later; the last word counts.</p><br>
+<p><b>Keys</b></p>
+<p>• <b>Ctrl+Enter</b>: submit. <b>Alt+.</b>: next region. <b>Backspace</b>: delete the selected region.</p>
+<p>• <b>a digit</b>: choose the class to draw, or give the selected region another. <b>Ctrl+Z</b>: undo.</p>
+<p>• <b>Ctrl+drag</b>: draw over a box that is there; a plain drag would move that box.</p>
+<p>• <b>Ctrl+H</b>: hide all boxes, or show them again.</p>"""
 """The page keeps paragraphs, line breaks and bold text of this, no lists and no styles."""
 
 _STYLE = """
@@ -35,8 +42,28 @@ _STYLE = """
 """
 """Shows what is said of unsure boxes on yellow, and no empty line to type into at the others."""
 
+_FILL = "0.1"
+"""How much of the image a box covers."""
 _HOTKEYS = "1234567890"
 _GOLDEN_TURN = 0.618033988749895
+
+
+def instructions(data: DataSettings) -> str:
+    """Write what people read before they begin.
+
+    Args:
+        data: Class names, and what is said of them.
+
+    Returns:
+        HTML: the classes that have a description, what to do, and the keys that matter.
+    """
+    told = (
+        f"<p>• <b>{escape(label)}</b>: {escape(data.descriptions[label])}</p>"
+        for label in data.labels
+        if label in data.descriptions
+    )
+    classes = "\n".join(told)
+    return f"<p><b>Classes</b></p>\n{classes}<br>\n{_HOW_TO}" if classes else _HOW_TO
 
 
 def label_config(labels: Sequence[str], before: str = "") -> str:
@@ -54,7 +81,8 @@ def label_config(labels: Sequence[str], before: str = "") -> str:
     Xml.SubElement(view, "Style").text = _STYLE
     Xml.SubElement(view, "Header", value="$reason", size="5")
     Xml.SubElement(view, "Image", name=IMAGE, value="$image", zoom="true", zoomControl="true")
-    control = Xml.SubElement(view, "RectangleLabels", name=CONTROL, toName=IMAGE, canRotate="false")
+    drawn = {"canRotate": "false", "opacity": _FILL, "strokeWidth": "1"}
+    control = Xml.SubElement(view, "RectangleLabels", {"name": CONTROL, "toName": IMAGE, **drawn})
     known = _looks(before)
     kept = [known.get(label, {}) for label in labels]
     colours = _unused(map(_colour, itertools.count()), [look.get("background") for look in kept])

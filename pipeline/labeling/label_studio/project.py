@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from pipeline.errors import RemoteError
 from pipeline.labeling.label_studio.client import Client
-from pipeline.labeling.label_studio.page import INSTRUCTION, label_config
+from pipeline.labeling.label_studio.page import instructions, label_config
 from pipeline.labeling.label_studio.tabs import ensure_tabs
+from pipeline.settings import DataSettings
 from pipeline.settings.labeling import LabelStudioSettings
 
 MODEL_VERSION = "crosscheck"
@@ -37,26 +37,27 @@ def find_project(client: Client, title: str) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
-def ensure_project(client: Client, settings: LabelStudioSettings, labels: Sequence[str]) -> int:
+def ensure_project(client: Client, settings: LabelStudioSettings, data: DataSettings) -> int:
     """Find the project or make it, and give it the shape that the queue needs.
 
     Args:
         client: The server.
         settings: The project's title, and what becomes of skipped tasks.
-        labels: Class names; labels that the project has beside these are removed unless annotations use them.
+        data: Class names and their descriptions; labels that the project has beside these are removed unless
+            annotations use them.
 
     Returns:
         The project's id.
 
     Raises:
-        RemoteError: A label that annotations use is not among `labels`, or the server refuses.
+        RemoteError: A label that annotations use is not among the class names, or the server refuses.
     """
     title = settings.project
     project = find_project(client, title)
-    config = label_config(labels, (project or {}).get("label_config") or "")
+    config = label_config(data.labels, (project or {}).get("label_config") or "")
     shape = {
         "label_config": config,
-        "expert_instruction": INSTRUCTION,
+        "expert_instruction": instructions(data),
         "show_instruction": True,
         "sampling": "Uncertainty sampling",
         "skip_queue": _SKIP_QUEUE[settings.skipped_go_to],

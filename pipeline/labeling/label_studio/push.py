@@ -16,6 +16,7 @@ from pipeline.labeling.label_studio.project import ensure_project, show_predicti
 from pipeline.labeling.label_studio.renew import STANDING, renew, stale, withdraw
 from pipeline.progress import Progress, silent
 from pipeline.records import Task
+from pipeline.settings import DataSettings
 from pipeline.settings.labeling import LabelStudioSettings
 
 Payload = dict[str, Any]
@@ -24,7 +25,7 @@ Payload = dict[str, Any]
 def push_tasks(
     client: Client,
     settings: LabelStudioSettings,
-    labels: Sequence[str],
+    data: DataSettings,
     tasks: Sequence[Task],
     progress: Progress = silent,
     unasked: Collection[str] = (),
@@ -34,7 +35,7 @@ def push_tasks(
     Args:
         client: The server.
         settings: Which project, and how images are shown.
-        labels: Class names.
+        data: Class names and their descriptions.
         tasks: Questions in any order; may be empty.
         progress: Called with (new tasks made, new tasks in all) after every batch.
         unasked: Images whose task leaves the queue, unless somebody has begun it.
@@ -45,10 +46,10 @@ def push_tasks(
     Raises:
         RemoteError: The server is down or refuses; the next push adds what this one did not.
     """
-    project = ensure_project(client, settings, labels)
+    project = ensure_project(client, settings, data)
     known = _tasks_by_image(client, project)
     best_first = sorted(tasks, key=lambda task: (-task.value, task.image_id))
-    ready, refused = _prepare(best_first, settings, prediction_checker(label_config(labels)))
+    ready, refused = _prepare(best_first, settings, prediction_checker(label_config(data.labels)))
     connect_images(client, project, [task.uri for task in tasks if task.image_id in ready], settings)
     payloads = {image: payload for image, payload in ready.items() if image not in known}
     there = stale([(known[image], payload) for image, payload in ready.items() if image in known])
@@ -114,7 +115,7 @@ def _prepare(
             continue
         faults = faults_of(payload["predictions"][0])
         if faults:
-            refused[task.image_id] = "; ".join(faults)
+            refused[task.image_id] = f"{task.uri}: {'; '.join(faults)}"
         else:
             payloads[task.image_id] = payload
     return payloads, refused
@@ -122,9 +123,9 @@ def _prepare(
 
 def _expect_sound(task: Task) -> None:
     if task.width < 1 or task.height < 1:
-        raise ValueError(f"expected an image with a width and a height, got {task.width} x {task.height}")
+        raise ValueError(f"{task.uri}: expected an image with a width and a height, got {task.width} x {task.height}")
     if not math.isfinite(task.value):
-        raise ValueError(f"expected a finite value of asking, got {task.value}")
+        raise ValueError(f"{task.uri}: expected a finite value of asking, got {task.value}")
 
 
 def _tasks_by_image(client: Client, project: int) -> Mapping[str, Payload]:

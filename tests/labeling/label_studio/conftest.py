@@ -17,6 +17,7 @@ from PIL import Image
 from pydantic import SecretStr
 
 from pipeline.labeling.label_studio import LabelStudioBackend
+from pipeline.settings import DataSettings
 from pipeline.settings.labeling import LabelStudioSettings
 from pipeline.workspace import Folder
 from scripts.label_studio import Server, free_port, logged_in, running
@@ -65,10 +66,12 @@ class Desk:
             **{"url": self.server.url, "project": self.title, "document_root": str(self.root), **fields}
         )
 
-    def backend(self, labels=LABELS, token=None, transport=None, folder="one", **fields) -> LabelStudioBackend:
+    def backend(
+        self, labels=LABELS, descriptions=None, token=None, transport=None, folder="one", **fields
+    ) -> LabelStudioBackend:
         return LabelStudioBackend(
             self.settings(**fields),
-            labels,
+            DataSettings(labels=labels),
             SecretStr(token or self.server.api_key),
             0.9,
             Folder(self.folder / folder),

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -37,6 +38,12 @@ def read(*regions, **fields):
 
 def test_no_annotations_give_no_answers():
     assert READER.read(pushed()) == []
+
+
+@pytest.mark.parametrize(("tasks_at", "link"), [("", ""), ("http://here/data?task=", "http://here/data?task=11")])
+def test_an_answer_leads_to_its_task(tasks_at, link):
+    (reading,) = replace(READER, tasks_at=tasks_at).read({**pushed(annotation()), "id": 11})
+    assert reading.answer.link == link
 
 
 def test_what_the_page_says_of_unsure_boxes_is_no_answer():

@@ -19,7 +19,7 @@ from pipeline.dataset.demo.scene import draw_scene
 from pipeline.dataset.store import SampleStore
 from pipeline.labeling.annotators import labeling_backend
 from pipeline.labeling.feedback.intake import Intake
-from pipeline.records import Source, Split, State
+from pipeline.records import Source, Split, State, TaskKind
 from pipeline.settings import load_settings
 from pipeline.stages.harvest import harvest_now
 from pipeline.workspace import Workspace
@@ -35,8 +35,8 @@ BOLT, GEAR, WASHER = (227, 116, 292, 141), (32, 182, 70, 224), (48, 5, 90, 51)
 """Where the parts of the first image lie, in pixels."""
 ASIDE = (28, -32)
 """How far the machine's gear lies from the part."""
-REASON = "gear 0.41 found again in 1 of 5 hosts; 2 likely misses"
-DOUBT = "unsure: 0.41 found again in 1 of 5 hosts"
+REASON = "2 washers may be missed, upper left; really a gear? found again in 1 of 5 images"
+DOUBT = "found again in 1 of 5 images"
 
 
 LOADED = """() => {
@@ -126,9 +126,9 @@ def asked(desk):
     bolt = box(*BOLT, "bolt", p_correct=0.97, model_id="m1")
     gear = box(*moved(GEAR, ASIDE), "gear", p_correct=0.41, model_id="m1")
     nut = box(150, 40, 190, 80, "nut", p_correct=0.3, model_id="m1")
-    doubts = {gear.box_id: DOUBT, nut.box_id: "unsure: 0.30"}
-    first = desk.task("one", bolt, gear, nut, value=3.0, reason=REASON, doubts=doubts)
-    second = desk.task("two", value=1.0, reason="no likely box here; about 3 objects to draw")
+    doubts = {gear.box_id: DOUBT, nut.box_id: "perhaps not a nut"}
+    first = desk.task("one", gear, nut, bolt, value=3.0, reason=REASON, doubts=doubts, rank=1)
+    second = desk.task("two", value=1.0, reason="please draw every object", kind=TaskKind.BLIND, rank=2)
     return [replace(task, image_id=hashlib.sha256(Path(task.uri).read_bytes()).hexdigest()) for task in (first, second)]
 
 
@@ -136,7 +136,7 @@ def asked(desk):
 def settings(desk, asked, tmp_path):
     """A project whose two images wait for an answer."""
     labeling = {"backend": "label_studio", "label_studio": desk.settings().model_dump(mode="json")}
-    data = {"labels": list(DEMO_LABELS), "sources": []}
+    data = {"labels": list(DEMO_LABELS), "sources": [], "descriptions": {"washer": "a flat ring"}}
     made = load_settings(write_config(tmp_path / "project", tmp_path, data=data, labeling=labeling))
     waiting = sample(split=Split.POOL, state=State.QUEUED)
     rows = [replace(waiting, image_id=task.image_id, uri=task.uri, group_id=task.image_id) for task in asked]
@@ -167,6 +167,7 @@ def test_an_annotator_answers_skips_and_changes_their_mind(desk, people, asked, 
 
     page.ready(REASON)
     page.shot("proposals")
+    Path("/tmp/p2/dump.html").write_text(page.page.content())
     assert (
         page.page.locator(".lsf-outliner-item input").evaluate_all("all => all.filter(one => one.readOnly).length") == 2
     )
@@ -178,8 +179,9 @@ def test_an_annotator_answers_skips_and_changes_their_mind(desk, people, asked, 
     page.shot("answered")
     page.click("Submit current annotation")
 
-    page.ready("no likely box here")
+    page.ready("please draw every object")
     page.shot("no-boxes")
+    Path("/tmp/p2/dump2.html").write_text(page.page.content())
     page.click("skip-task")
     expect(page.page.locator("text=No More Tasks Left in Queue")).to_be_visible()
     page.shot("done")

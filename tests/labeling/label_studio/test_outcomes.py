@@ -75,7 +75,10 @@ class Project:
         return {name: found[number] for name, number in self.ids.items()}
 
     def notes(self, told, name):
-        return [note for where, note in told.notes if where == self.ids[name]]
+        return [note for where, note in told.notes if where.startswith(self.row_uri(name))]
+
+    def row_uri(self, name):
+        return str(self.desk.images / f"{name}.png")
 
 
 def state(row):
@@ -237,9 +240,13 @@ def test_what_counts_where_people_disagree(desk, people, tmp_path, policy, secon
     entry = project.tasks(owner)["one"]
     assert entry["is_labeled"] == (policy != "ask_again")
     assert told.asked_again == (policy == "ask_again")
+    (remark,) = told.remarks
+    assert (remark.kind, remark.uri, remark.annotator) == ("disagreement", project.row_uri("one"), ann.email)
+    assert remark.link == f"{desk.server.url}/projects/{number}/data?task={task['id']}"
     assert disagreement() == {project.ids["one"]}, "two people answered the other one as well, and agree"
     if policy == "ask_again":
-        assert "2 people disagree: agreement 0.67, expected 0.70; asked again" in project.notes(told, "one")
+        said = (f"{remark.uri} ({remark.link})", "2 people disagree: agreement 0.67, expected 0.70; asked again")
+        assert said in told.notes
     assert project.harvest().asked_again == 0
 
     # One of the two thinks again.

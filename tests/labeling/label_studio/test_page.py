@@ -3,7 +3,8 @@ from xml.etree import ElementTree as Xml
 import pytest
 
 from pipeline.labeling.label_studio.client import prediction_checker
-from pipeline.labeling.label_studio.page import label_config
+from pipeline.labeling.label_studio.page import instructions, label_config
+from pipeline.settings import DataSettings
 
 
 def tags(labels):
@@ -42,3 +43,26 @@ def test_the_configuration_passes_the_sdks_own_check():
     value = {"x": 0, "y": 0, "width": 100, "height": 100, "rotation": 0, "rectanglelabels": ['a & b "c"']}
     region = {"id": "1", "type": "rectanglelabels", "from_name": "label", "to_name": "image", "value": value}
     assert check({"model_version": "crosscheck", "score": 0.5, "result": [region]}) == []
+
+
+def test_boxes_have_thin_outlines_and_a_light_fill():
+    (control,) = Xml.fromstring(label_config(("bolt",))).iter("RectangleLabels")
+    assert (control.get("strokeWidth"), float(control.get("opacity"))) == ("1", pytest.approx(0.1))
+
+
+def test_the_instructions_name_the_keys_that_matter():
+    text = instructions(DataSettings(labels=("bolt",)))
+    assert all(f"<b>{key}</b>" in text for key in ("Ctrl+Enter", "Alt+.", "Backspace", "Ctrl+drag", "Ctrl+H"))
+    assert "Classes" not in text
+
+
+def test_the_instructions_describe_classes_in_their_order():
+    data = DataSettings(labels=("bolt", "nut", "a<b"), descriptions={"a<b": "less & less", "bolt": "with a head"})
+    assert instructions(data).startswith(
+        "<p><b>Classes</b></p>\n<p>• <b>bolt</b>: with a head</p>\n<p>• <b>a&lt;b</b>: less &amp; less</p><br>\n<p>Draw"
+    )
+
+
+def test_a_description_of_an_unknown_class_is_refused():
+    with pytest.raises(ValueError, match=r"descriptions: expected names among \['bolt'\], got \['screw'\]"):
+        DataSettings(labels=("bolt",), descriptions={"screw": "turned"})
