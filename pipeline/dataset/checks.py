@@ -53,7 +53,7 @@ def check_entries(
     """
     listed = list(entries)
     if split is Split.POOL:
-        listed = [Entry(entry.uri) for entry in listed]
+        listed = [Entry(entry.uri, refused=entry.refused) for entry in listed]
     _require_known_labels(listed, data.labels)
     found = []
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -67,6 +67,8 @@ def check_entries(
 
 
 def _inspected(entry: Entry, max_pixels: int) -> ImageFacts | ImageFault:
+    if entry.refused:
+        return ImageFault(entry.uri, entry.refused)
     try:
         return inspect_image(entry.uri, max_pixels)
     except ImageFault as fault:
@@ -76,6 +78,8 @@ def _inspected(entry: Entry, max_pixels: int) -> ImageFacts | ImageFault:
 def _check(
     entry: Entry, facts: ImageFacts | ImageFault, split: Split, data: DataSettings, now: datetime
 ) -> ImportResult:
+    if entry.refused:
+        return ImportResult((), (ImportIssue(entry.uri, "refused", entry.refused, "left_out"),))
     if isinstance(facts, ImageFault):
         return _unreadable(facts, split)
     sample = Sample(

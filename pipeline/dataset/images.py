@@ -10,6 +10,7 @@ import hashlib
 import io
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -23,12 +24,14 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from pipeline.dataset.orientation import displayed_image, displayed_size
 from pipeline.errors import ImageFault, RemoteError
+from pipeline.records import ImageRef
 
 LARGE_PIXELS = 25_000_000
 """Images from this size on are named in the import's report."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 _HASH_SIDE = 16
+_THREADS = 8
 _DRAFT_GAP = 2.0
 
 # What Pillow warns about is either harmless or found by decoding; the filter is set once because
@@ -128,7 +131,26 @@ def file_id(uri: str) -> str:
     return hashlib.sha256(_read_bytes(uri)).hexdigest()
 
 
-def read_image(uri: str, max_pixels: int, longest_side_px: int | None = None) -> LoadedImage:
+def unchanged_images(refs: list[ImageRef]) -> list[ImageRef]:
+    """Of some images, those whose files still hold the bytes that were imported; their pixels are not decoded.
+
+    Raises:
+        RemoteError: The storage cannot be reached.
+    """
+
+    def is_unchanged(ref: ImageRef) -> bool:
+        try:
+            return file_id(ref.uri) == ref.image_id
+        except ImageFault:
+            return False
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return [ref for ref, same in zip(refs, pool.map(is_unchanged, refs), strict=True) if same]
+
+
+def read_image(
+    uri: str, max_pixels: int, longest_side_px: int | None = None, image_id: str | None = None
+) -> LoadedImage:
     """Read an image as a person sees it, at a given size.
 
     Args:
@@ -136,15 +158,17 @@ def read_image(uri: str, max_pixels: int, longest_side_px: int | None = None) ->
         max_pixels: An image with more is refused before it is decoded.
         longest_side_px: Length of the longer side of the result: a larger image is scaled down with
             antialiasing, a smaller one is scaled up. None keeps the original size.
+        image_id: What the file must hold, see `file_id`; None reads whatever it holds.
 
     Returns:
         The image. Aspect ratio is kept to the nearest pixel, no side is under 1.
 
     Raises:
-        ImageFault: There is no such file, or it is empty, torn, no image or too large.
+        ImageFault: There is no such file, it was replaced, or it is empty, torn, no image or too large.
         RemoteError: The storage cannot be reached.
     """
     data = _read_bytes(uri)
+    _require_same(uri, data, image_id)
     with _explained(uri, data), _opened(data, max_pixels) as image:
         orientation, _ = _orientation(image)
         raw_size = image.size
@@ -169,6 +193,12 @@ def _read_bytes(uri: str) -> bytes:
         if isinstance(files, LocalFileSystem):
             raise ImageFault(uri, f"cannot be opened: {fault.strerror or fault}") from fault
         raise RemoteError(f"{uri}: the storage refuses: {fault}. Check access to it, then run again.") from fault
+
+
+def _require_same(uri: str, data: bytes, image_id: str | None) -> None:
+    now = hashlib.sha256(data).hexdigest() if image_id is not None else None
+    if now != image_id:
+        raise ImageFault(uri, f"was replaced: expected the imported bytes {image_id:.12}, got {now:.12}", now)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -28,6 +29,7 @@ class PartedMining:
         parts: Where finished parts lie.
         part_images: Images per part.
         before: Tables that the same model made in the cycle before; None where it was another.
+        unchanged: Of some images, those whose files are still what was mined before; all by default.
     """
 
     miner: Miner
@@ -35,6 +37,7 @@ class PartedMining:
     parts: Folder
     part_images: int
     before: Folder | None = None
+    unchanged: Callable[[list[ImageRef]], list[ImageRef]] = list
 
     def run(self, refs: list[ImageRef], prefix: str, policy: CheckPolicy, progress: Progress) -> MiningPart:
         """Mine images.
@@ -70,7 +73,7 @@ class PartedMining:
         """What was found in these images before."""
         if self.before is None:
             return None
-        rows = of_images(ref.image_id for ref in refs)
+        rows = of_images(ref.image_id for ref in self.unchanged(refs))
         proposals: pa.Table = self.before.read_table(f"{prefix}proposals.parquet", None, rows)
         if proposals.schema.names != PROPOSAL_SCHEMA.names:
             return None  # an older release wrote them, with less evidence

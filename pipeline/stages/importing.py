@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import Counter
 from datetime import datetime
 
@@ -16,6 +17,8 @@ from pipeline.labeling.annotators import simulated_annotator
 from pipeline.progress import Progress, silent
 from pipeline.settings import Settings
 from pipeline.workspace import Folder, Workspace
+
+LOG = logging.getLogger(__name__)
 
 
 def import_new(cycle: Cycle, progress: Progress = silent) -> ImportRun:
@@ -62,6 +65,9 @@ def import_sources(settings: Settings, now: datetime, progress: Progress = silen
     )
     if existing is None and not result.samples:
         raise DataError("Expected images to import, found none. Name them in data.sources.")
+    refused = [f"{issue.uri}: {issue.detail}" for issue in result.issues if issue.problem == "refused"]
+    if refused:
+        LOG.warning("%d of the sources' files left out; the first is %s", len(refused), refused[0])
     summary = _commit(settings, store, result)
     folder = _folder(settings)
     if result.samples or result.issues:

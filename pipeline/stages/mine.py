@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.artefacts import MiningRun, UnreadableImage
 from pipeline.cycle import Cycle
+from pipeline.dataset.images import unchanged_images
 from pipeline.detector.models.champion import champion_of
 from pipeline.errors import ArtefactError
 from pipeline.mining.checker import CheckEverything
@@ -46,7 +47,12 @@ def _mine(cycle: Cycle, progress: Progress) -> MiningRun:
     held_back = cycle.store.labeled(Split.VAL)
     miner = prepare_miner(cycle, model_id, len(pool))
     mining = PartedMining(
-        miner, cycle.folder, cycle.folder.folder(PARTS), settings.mining.chunk_images, _same_before(cycle, model_id)
+        miner,
+        cycle.folder,
+        cycle.folder.folder(PARTS),
+        settings.mining.chunk_images,
+        _same_before(cycle, model_id),
+        unchanged_images,
     )
     of_held_back = mining.run([sample.ref for sample in held_back], HELD_BACK, CheckEverything(), progress)
     proposals, checks = (cycle.folder.read_table(f"{HELD_BACK}{name}.parquet") for name in ("proposals", "checks"))

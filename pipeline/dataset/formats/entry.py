@@ -42,6 +42,7 @@ class Entry:
         height: Height that the annotation file states, None where it states none.
         relative: True where boxes are shares (0 to 1) of the image as a person sees it, so that a reader need
             not open the image.
+        refused: Why the entry is no image to read, in words; empty for every other.
     """
 
     uri: str
@@ -49,6 +50,7 @@ class Entry:
     width: int | None = None
     height: int | None = None
     relative: bool = False
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,17 @@ def read(images: str) -> Iterator[Entry]:
         images: Path or fsspec URI.
 
     Yields:
-        One entry per image, by name.
+        One entry per image, by name. A link that leads out of the folder, and a folder without images, give an entry
+        that says so: what arrives one night must not stop it.
 
     Raises:
-        DataError: There is no such folder, it holds no image, or a link leads out of it.
+        DataError: There is no such folder.
     """
     names = list_files(images, IMAGE_SUFFIXES)
     if not names:
-        raise DataError(f"Expected images ({', '.join(sorted(IMAGE_SUFFIXES))}) in {images}, found none.")
+        yield Entry(images, refused=f"expected images ({', '.join(sorted(IMAGE_SUFFIXES))}), found none")
     for name in names:
-        yield Entry(image_uri(images, name, images))
+        try:
+            yield Entry(image_uri(images, name, images))
+        except DataError as fault:
+            yield Entry(f"{images.rstrip('/')}/{name}", refused=str(fault))

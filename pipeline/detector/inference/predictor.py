@@ -53,6 +53,7 @@ class PredictionSettings:
         batch_size: Images per forward pass.
         threads: Images decoded at once.
         max_pixels: A larger image is refused.
+        verify: Refuse an image whose file was replaced since it was imported.
         compiled: Compile the backbone's body for the first shapes that come, which takes about a minute and needs a
             C++ compiler.
     """
@@ -62,6 +63,7 @@ class PredictionSettings:
     batch_size: int = 16
     threads: int = 2
     max_pixels: int = 178_000_000
+    verify: bool = False
     compiled: bool = False
 
     @staticmethod
@@ -75,6 +77,7 @@ class PredictionSettings:
             batch_size=settings.mining.batch_size,
             threads=settings.mining.decode_threads,
             max_pixels=settings.data.max_image_pixels,
+            verify=True,
             compiled=compiled,
         )
 
@@ -122,6 +125,7 @@ class Predictor:
             max_pixels=self.settings.max_pixels,
             batch_size=self.batch_size,
             threads=self.settings.threads,
+            verify=self.settings.verify,
         )
 
     @torch.inference_mode()

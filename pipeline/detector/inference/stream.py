@@ -104,13 +104,21 @@ class ImageStream:
         max_pixels: A larger image is refused.
         batch_size: Images per batch; the last batch may be smaller.
         threads: Images decoded at once; at most two batches wait.
+        verify: Refuse a file that does not hold the bytes that were imported.
 
     Attributes:
         faults: Images that could not be read so far; they are in no batch.
     """
 
     def __init__(
-        self, refs: Iterable[ImageRef], *, image_size_px: int, max_pixels: int, batch_size: int, threads: int
+        self,
+        refs: Iterable[ImageRef],
+        *,
+        image_size_px: int,
+        max_pixels: int,
+        batch_size: int,
+        threads: int,
+        verify: bool = False,
     ) -> None:
         self.faults: list[Fault] = []
         self._refs = refs
@@ -118,6 +126,7 @@ class ImageStream:
         self._max_pixels = max_pixels
         self._batch_size = batch_size
         self._threads = threads
+        self._verify = verify
 
     def __iter__(self) -> Iterator[ImageBatch]:
         """Batches, in order."""
@@ -134,14 +143,14 @@ class ImageStream:
         waiting: deque[tuple[ImageRef, Future[NDArray[np.uint8]]]] = deque()
         with ThreadPoolExecutor(self._threads) as pool:
             for ref in self._refs:
-                waiting.append((ref, pool.submit(self._read, ref.uri)))
+                waiting.append((ref, pool.submit(self._read, ref)))
                 if len(waiting) >= 2 * self._batch_size:
                     yield from self._next_ready(waiting)
             while waiting:
                 yield from self._next_ready(waiting)
 
-    def _read(self, uri: str) -> NDArray[np.uint8]:
-        return read_image(uri, self._max_pixels, self._size).pixels
+    def _read(self, ref: ImageRef) -> NDArray[np.uint8]:
+        return read_image(ref.uri, self._max_pixels, self._size, ref.image_id if self._verify else None).pixels
 
     def _next_ready(
         self, waiting: deque[tuple[ImageRef, Future[NDArray[np.uint8]]]]

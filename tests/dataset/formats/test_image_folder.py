@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from pipeline.dataset.formats import image_folder
@@ -5,10 +7,28 @@ from pipeline.dataset.formats.entry import Entry
 from pipeline.errors import DataError
 
 
-def test_a_folder_without_images_is_an_error(tmp_path):
+def test_a_folder_without_images_says_so_and_stops_nothing(tmp_path):
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(DataError, match=r"Expected images \(.*\.jpg.*\) in .*, found none"):
-        list(image_folder.read(str(tmp_path)))
+    (entry,) = image_folder.read(str(tmp_path))
+    assert entry.uri == str(tmp_path)
+    assert re.fullmatch(r"expected images \(.*\.jpg.*\), found none", entry.refused)
+
+
+def test_no_folder_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="Expected a folder at"):
+        list(image_folder.read(str(tmp_path / "unmounted")))
+
+
+def test_a_link_out_of_the_folder_is_left_out_and_the_rest_is_read(tmp_path):
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    (tmp_path / "secret.jpg").touch()
+    (pool / "b.jpg").touch()
+    (pool / "a.jpg").symlink_to(tmp_path / "secret.jpg")
+    link, image = image_folder.read(str(pool))
+    assert image == Entry(f"{pool}/b.jpg")
+    assert link.uri == f"{pool}/a.jpg"
+    assert "is a link that leads out of" in link.refused
 
 
 def test_images_are_listed_in_order(tmp_path):
