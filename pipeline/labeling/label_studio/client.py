@@ -33,6 +33,8 @@ Result = TypeVar("Result")
 _ATTEMPTS = 5
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 8.0
+_LONGEST_CALL_S = 120.0
+"""No further try begins after that: a server that hangs is down."""
 _NOT_DONE = frozenset({429, 503})
 _PERHAPS_DONE = frozenset({500, 502, 504})
 _CUT = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
@@ -42,6 +44,9 @@ _BEARER = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
 """What the SDK trades a personal access token for; a server or a proxy may send it back in an error."""
 _DETAIL_LENGTH = 600
 _PROJECTS = 1000
+_SERVER_FAULT = (
+    "The fault is the server's: see its log and load, start it anew, then run again; what was done is not done twice."
+)
 NO_CORS = "without the header Access-Control-Allow-Origin"
 """What distinguishes a fault of an image from others."""
 _HEAVY = frozenset({"annotations", "predictions"})
@@ -334,7 +339,7 @@ class Client:
             return isinstance(fault, (*broken, json.JSONDecodeError))
 
         retrying = stamina.RetryingCaller(
-            attempts=_ATTEMPTS, timeout=None, wait_initial=_FIRST_WAIT_S, wait_max=_LONGEST_WAIT_S
+            attempts=_ATTEMPTS, timeout=_LONGEST_CALL_S, wait_initial=_FIRST_WAIT_S, wait_max=_LONGEST_WAIT_S
         )
         try:
             return retrying(may_help, call)
@@ -349,6 +354,8 @@ class Client:
         what = f"Label Studio at {self.url}: could not {doing}"
         if isinstance(fault, json.JSONDecodeError):
             return f"{what}: the token could not be traded, expected JSON, got {fault.doc[:_DETAIL_LENGTH]!r}"
+        if isinstance(fault, httpx.TimeoutException):
+            return f"{what}: {type(fault).__name__}, no reply within {self._http.timeout.read:g} s. {_SERVER_FAULT}"
         if isinstance(fault, httpx.HTTPError):
             return (
                 f"{what}: {type(fault).__name__}, {fault}. Is the server running, and is labeling.label_studio.url "
@@ -362,7 +369,8 @@ class Client:
             )
         if status == httpx.codes.FORBIDDEN:
             return f"{what}: the token's user may not (403). Use the token of a user who may manage the project."
-        return f"{what}: got {status}: {_detail(fault.body)}"
+        next_step = f" {_SERVER_FAULT}" if status is not None and status >= httpx.codes.INTERNAL_SERVER_ERROR else ""
+        return f"{what}: got {status}: {_detail(fault.body)}{next_step}"
 
 
 def prediction_checker(label_config: str) -> Callable[[Json], list[str]]:

@@ -1,11 +1,14 @@
 """What the client does when the network or the server misbehaves; all else is tested against the real server."""
 
+import socket
+
 import httpx
 import pytest
 import stamina
 from pydantic import SecretStr
 
 from pipeline.errors import RemoteError
+from pipeline.labeling.label_studio import client as module
 from pipeline.labeling.label_studio.client import Client
 
 TOKEN = "legacy0123456789legacy0123456789legacy01"
@@ -73,13 +76,13 @@ def test_making_is_tried_again_only_where_nothing_can_have_been_made(fault, requ
         (400, r"got 400: trouble", 1),
         (401, r"refuses the token \(401\).*LABEL_STUDIO_API_KEY", 1),
         (403, r"may not \(403\)", 1),
-        (500, r"got 500: trouble", 5),
+        (500, r"got 500: trouble The fault is the server's: see its log", 5),
         (503, r"got 503: trouble", 5),
         (DOWN, r"ConnectError, refused.*make label-studio", 5),
-        (SLOW, r"ReadTimeout", 5),
+        (SLOW, r"ReadTimeout, no reply within 5 s\. The fault is the server's", 5),
         (httpx.Response(200, text="<html>a login page</html>"), r"got 200: <html>", 1),
         (httpx.Response(400, json={"validation_errors": {"title": ["too short"]}}), r"too short", 1),
-        (httpx.Response(500, text="x" * 9999), r"got 500: x{600}$", 5),
+        (httpx.Response(500, text="x" * 9999), r"got 500: x{600} The fault is the server's", 5),
     ],
 )
 def test_retries_are_bounded_and_the_fault_says_what_to_do(fault, message, requests):
@@ -127,3 +130,15 @@ def test_listing_asks_for_ids_above_the_last_one_seen():
     assert ['"value": 0' in r.url.params["query"] for r in server.requests] == [True, False]
     assert '"value": 9' in server.requests[1].url.params["query"]
     assert {r.url.params["page"] for r in server.requests} == {"1"}
+
+
+def test_a_server_that_hangs_is_given_up_at_a_bound_of_the_whole_call(monkeypatch):
+    monkeypatch.setattr(module, "_LONGEST_CALL_S", 0.1)  # passed when the first reply is given up
+    with socket.create_server(("127.0.0.1", 0)) as hanging, stamina.set_testing(False):
+        hanging.setblocking(False)
+        session = Client(f"http://127.0.0.1:{hanging.getsockname()[1]}", SecretStr(TOKEN), 0.3)
+        with pytest.raises(RemoteError, match=r"list projects: ReadTimeout, no reply within 0\.3 s.*start it anew"):
+            session.projects("crosscheck")
+        hanging.accept()
+        with pytest.raises(BlockingIOError):
+            hanging.accept()  # nobody knocked a second time
