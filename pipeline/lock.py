@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pipeline.errors import AnotherWaits, PipelineError
-from pipeline.workspace import Workspace
+from pipeline.workspace import Workspace, writing
 
 LOG = logging.getLogger(__name__)
 LOCK = "lock"
@@ -36,10 +36,11 @@ def alone(workspace: Workspace, wait_s: float = 0.0, kind: str = "run") -> Itera
         AnotherWaits: Another run of this kind is waiting.
     """
     path = lock_path(workspace)
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        with writing(str(path)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
     except Timeout:
         _wait(lock, workspace, wait_s, kind)
     try:

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -30,6 +31,45 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.errors import ArtefactError
 
 R = TypeVar("R")
+_TORCH_WRITER = "inline_container"
+"""In what torch says where it cannot write a checkpoint; it gives no other reason."""
+
+
+_NEXT_STEPS = {
+    errno.ENOSPC: "the disk is full. Free space or move the workspace",
+    errno.EDQUOT: "the quota is used up. Free space or move the workspace",
+    errno.EFBIG: "the file is larger than is allowed here. Raise the limit (`ulimit -f`) or move the workspace",
+    errno.EROFS: "it is read-only. Mount it writable or choose another place",
+    errno.EACCES: "permission is denied. Give this user access or choose another place",
+    errno.EPERM: "permission is denied. Give this user access or choose another place",
+    errno.EIO: "the device fails. See the system's log",
+}
+
+
+def storage_fault(fault: OSError, place: str = "") -> str:
+    """Say what storage refused, where, and what to do about it, in one line."""
+    where = place or fault.filename or "a file"
+    step = _NEXT_STEPS.get(fault.errno or 0, fault.strerror or str(fault))
+    return f"{where}: {step}; then run again, what is finished is kept."
+
+
+@contextmanager
+def writing(place: str) -> Iterator[None]:
+    """Turn a disk that is full or may not be written into a fault that names the place and the next step.
+
+    Raises:
+        ArtefactError: The storage refuses.
+    """
+    try:
+        yield
+    except OSError as fault:
+        if fault.errno not in _NEXT_STEPS:
+            raise
+        raise ArtefactError(storage_fault(fault, place)) from fault
+    except RuntimeError as fault:
+        if _TORCH_WRITER not in str(fault):
+            raise
+        raise ArtefactError(storage_fault(OSError(errno.ENOSPC, ""), place)) from fault
 
 
 class Folder:
@@ -94,6 +134,10 @@ class Folder:
         Yields:
             The open file.
         """
+        with writing(self.path(name)):
+            yield from self._create(name)
+
+    def _create(self, name: str) -> Iterator[BinaryIO]:
         path = self.path(name)
         if not self._local:
             # Object stores replace an object whole; not all of them can take a half-sent one back.
@@ -140,7 +184,7 @@ class Folder:
             ArtefactError: The file is missing or damaged.
         """
         try:
-            return json.loads(self.read_bytes(name))
+            return parse_json(self.read_bytes(name))
         except ValueError as fault:
             raise ArtefactError(f"{self.path(name)}: expected JSON, got {fault}. Remove it and run again.") from fault
 
@@ -160,7 +204,7 @@ class Folder:
                 names each, and the command that makes it where `kind` has a `MADE_BY`.
         """
         try:
-            values = json.loads(self.read_bytes(name))
+            values = parse_json(self.read_bytes(name))
             return cast(R, _adapter(cast(Hashable, kind)).validate_python(values))
         except ValidationError as fault:
             found = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in fault.errors())
@@ -257,6 +301,19 @@ class Workspace(Folder):
     def cycles(self) -> list[int]:
         """Numbers of every cycle that was opened, ascending."""
         return [int(name) for name in self.folder("cycles").names() if name.isdecimal()]
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON that anybody may have written.
+
+    Raises:
+        ValueError: It is none, is nested too deeply, or holds a number of thousands of digits.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        message = "JSON that is nested too deeply"
+    raise ValueError(message)
 
 
 @cache

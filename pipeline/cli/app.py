@@ -71,10 +71,10 @@ def cycle(
     discard: Annotated[bool, typer.Option("--discard", help="Drop the unfinished cycle instead.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run a whole cycle as a Prefect flow; one that was killed goes on where it was.
+    """Run a whole cycle in this process; one that was killed goes on where it was.
 
-    The flow runs in this process and reports to the Prefect server that PREFECT_API_URL names, or to a temporary one.
-    On a schedule, use the deployment instead: see the README.
+    Where PREFECT_API_URL names a Prefect server, the cycle is a flow there. On a schedule, use the deployment instead:
+    see the README.
     """
     if discard:
         from pipeline.stages.rollback import discard_cycle

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from pipeline.errors import PipelineError
 from pipeline.settings import Settings, load_settings
+from pipeline.workspace import storage_fault
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 OUT, ERR = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
 
 ANY_WIDTH = 10_000
+INTERRUPTED = 130
 DEFAULT_CONFIG = Path("configs/demo.yaml")
 Config = Annotated[
     Path, typer.Option("--config", "-c", help="Settings file; see configs/ for examples.", show_default=True)
@@ -44,7 +46,7 @@ R = TypeVar("R")
 
 
 def explained(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn faults that are expected into one message and exit code 1, without a stack trace."""
+    """Turn faults that are expected into one message and exit code 1, no stack trace; Ctrl-C gives exit code 130."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -53,6 +55,12 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
         except (PipelineError, ValueError) as fault:
             ERR.print(f"[bold red]error:[/] {escape(str(fault))}")
             raise typer.Exit(1) from fault
+        except OSError as fault:
+            ERR.print(f"[bold red]error:[/] {escape(storage_fault(fault))}")
+            raise typer.Exit(1) from fault
+        except KeyboardInterrupt as fault:
+            ERR.print("interrupted: what is finished is kept, the same command goes on from there.")
+            raise typer.Exit(INTERRUPTED) from fault
 
     return run
 

@@ -18,13 +18,34 @@ if TYPE_CHECKING:
 
 
 def run_cycle(config: Path, overrides: list[str] | None) -> dict[str, Any]:
-    """Run the flow `cycle` in this process, with progress bars."""
-    from flows.cycle import cycle as cycle_flow
+    """Run a whole cycle in this process, with progress bars; as a Prefect flow where a server is named.
+
+    Without one nothing is started beside this process, so that nothing can stay behind when it is killed.
+    """
+    from prefect.settings import PREFECT_API_URL
+
+    with progress_bars() as progress:
+        if PREFECT_API_URL.value():
+            return _run_as_flow(config, overrides, progress)
+        return _run_alone(settings_from(config, overrides), progress)
+
+
+def _run_as_flow(config: Path, overrides: list[str] | None, progress: Progress) -> dict[str, Any]:
+    from flows.cycle import cycle
     from flows.progress import listening
 
-    with progress_bars() as progress, listening(progress):
-        outcome: dict[str, Any] = cycle_flow(str(config), list(overrides or []))
+    with listening(progress):
+        outcome: dict[str, Any] = cycle(str(config), list(overrides or []))
     return outcome
+
+
+def _run_alone(settings: Settings, progress: Progress) -> dict[str, Any]:
+    from pipeline.artefacts import ReportRun
+    from pipeline.loop import Surroundings, annotators_from_environment, run_cycle
+
+    finished = run_cycle(settings, Surroundings(annotators_from_environment, progress))
+    pages = finished.read(ReportRun)
+    return {"cycle": finished.number, "report": pages.page, "summary": pages.summary}
 
 
 @contextmanager

@@ -331,10 +331,18 @@ def _conflicts_explained(uri: str) -> Iterator[None]:
     except DeltaError as fault:
         lost = isinstance(fault, CommitFailedError) or "already exists" in str(fault)
         if not lost:
-            raise
+            raise _unwritable(uri, fault) from fault
         raise ArtefactError(
             f"{uri}: somebody else committed at the same time, nothing was written. Run again."
         ) from fault
+
+
+def _unwritable(uri: str, fault: Exception) -> ArtefactError:
+    reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
+    return ArtefactError(
+        f"{uri}: the version could not be written, the one before stands: {reason}. Is there space, and may it be "
+        "written? Then run again."
+    )
 
 
 def _history(table: DeltaTable) -> list[Version]:

@@ -72,8 +72,10 @@ def load_settings(path: str | Path, overrides: Iterable[str] = ()) -> Settings:
         raise SettingsError(f"Expected a settings file, found none at {file}. See configs/ for examples.")
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as fault:
+    except (yaml.YAMLError, ValueError) as fault:
         raise SettingsError(f"{file}: expected YAML, got {fault}") from fault
+    except RecursionError as fault:
+        raise SettingsError(f"{file}: expected YAML, got sections that are nested too deeply") from fault
     if not isinstance(values, dict):
         raise SettingsError(f"{file}: expected a mapping of sections, got {type(values).__name__}")
     values = _absolute(values, file.resolve().parent)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from pipeline.dataset.formats.entry import Entry, EntryBox
 from pipeline.dataset.formats.files import image_uri, read_text
 from pipeline.errors import DataError
 from pipeline.records import Box, Region, Sample
-from pipeline.workspace import Folder
+from pipeline.workspace import Folder, parse_json
 
 
 class _Image(BaseModel):
@@ -107,8 +106,8 @@ def write(
 
 def _parse(annotations: str) -> _File:
     try:
-        raw = json.loads(read_text(annotations))
-    except json.JSONDecodeError as fault:
+        raw = parse_json(read_text(annotations))
+    except ValueError as fault:
         raise DataError(f"{annotations}: expected JSON, got {fault}") from fault
     try:
         return _File.model_validate(raw)
