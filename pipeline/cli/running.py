@@ -22,10 +22,10 @@ def run_cycle(config: Path, overrides: list[str] | None) -> dict[str, Any]:
 
     Without one nothing is started beside this process, so that nothing can stay behind when it is killed.
     """
-    from prefect.settings import PREFECT_API_URL
+    from flows.server import has_server
 
     with progress_bars() as progress:
-        if PREFECT_API_URL.value():
+        if has_server():
             return _run_as_flow(config, overrides, progress)
         return _run_alone(settings_from(config, overrides), progress)
 

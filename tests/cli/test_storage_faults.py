@@ -62,9 +62,7 @@ def test_a_full_disk_in_every_kind_of_write(mounted):
         lambda: folder.write_bytes("report.html", bytes(10**6)),
         lambda: save_checkpoint(folder),
     ):
-        with pytest.raises(
-            ArtefactError, match=f"^{place}/.*: the disk is full. Free space or move the workspace; then"
-        ):
+        with pytest.raises(ArtefactError, match=f"^{place}/.*: the disk is full. Free space or move"):
             write()
         assert list(place.iterdir()) == [], "nothing half-written stays"
 
