@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from prefect import flow
 
 from flows.tasks import as_task, surroundings
 from flows.waiting import skipped_where_another_waits
-from pipeline.cycle import only_one, open_cycle
-from pipeline.loop import FINETUNE, GATE, HARVEST, HIDDEN_TRUTH, IMPORT, MINE, REPORT, SELECT, Step, run_steps
+from pipeline.cycle import only_one
+from pipeline.loop import (
+    FINETUNE,
+    GATE,
+    HARVEST,
+    HIDDEN_TRUTH,
+    IMPORT,
+    MINE,
+    REPORT,
+    SELECT,
+    Step,
+    begin_cycle,
+    run_steps,
+)
 from pipeline.settings import load_settings
 
 
@@ -38,6 +49,6 @@ def report(config: str, overrides: list[str] | None = None, wait_s: float = 0.0)
 def _run(config: str, overrides: list[str] | None, wait_s: float, steps: Sequence[Step]) -> int:
     settings = load_settings(config, overrides or [])
     with only_one(settings, wait_s, steps[-1].name):
-        cycle = open_cycle(settings, datetime.now(UTC))
+        cycle = begin_cycle(settings)
         run_steps(cycle, steps, surroundings(), as_task)
     return cycle.number

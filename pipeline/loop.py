@@ -159,10 +159,22 @@ def run_cycle(
     """
     around = around or Surroundings(annotators_from_environment)
     with only_one(settings, wait_s, "cycle"):
-        cycle = open_cycle(settings, datetime.now(UTC))
+        cycle = begin_cycle(settings)
         run_steps(cycle, STEPS, around, call)
         finish_cycle(cycle, datetime.now(UTC))
     return cycle
+
+
+def begin_cycle(settings: Settings) -> Cycle:
+    """Go on with the cycle that was not finished or open the next one, where its network can be built.
+
+    Raises:
+        SettingsError: It cannot, or an unfinished cycle has other settings.
+    """
+    from pipeline.detector.models.backbones import require_buildable
+
+    require_buildable(settings.detector, settings.training.frozen_stages)
+    return open_cycle(settings, datetime.now(UTC))
 
 
 def run_steps(cycle: Cycle, steps: Sequence[Step], around: Surroundings, call: Call = directly) -> None:

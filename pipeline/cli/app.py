@@ -51,9 +51,11 @@ def import_(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_jso
     listed; an unknown label refuses the whole import.
     """
     from pipeline.cycle import only_one
+    from pipeline.detector.models.backbones import require_buildable
     from pipeline.stages.importing import import_sources
 
     settings = settings_from(config, overrides)
+    require_buildable(settings.detector, settings.training.frozen_stages)
     with only_one(settings), progress_bars() as progress:
         summary = import_sources(settings, datetime.now(UTC), progress)
     if not as_json and summary.issues:

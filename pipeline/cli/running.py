@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,11 +50,12 @@ def _run_alone(settings: Settings, progress: Progress) -> dict[str, Any]:
 @contextmanager
 def active_cycle(config: Path, overrides: list[str] | None) -> Iterator[tuple[Cycle, Progress]]:
     """The cycle under way, or the next one, alone in its workspace and with progress bars."""
-    from pipeline.cycle import only_one, open_cycle
+    from pipeline.cycle import only_one
+    from pipeline.loop import begin_cycle
 
     settings = settings_from(config, overrides)
     with only_one(settings), progress_bars() as progress:
-        yield open_cycle(settings, datetime.now(UTC)), progress
+        yield begin_cycle(settings), progress
 
 
 @contextmanager

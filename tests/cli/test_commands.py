@@ -195,6 +195,9 @@ def test_a_cycle_stage_by_stage_and_discarded(printed, crosscheck, project):
         (("report", "--cycle", 7), "7"),
         (("import", "--set", "training.step=3"), "did you mean 'steps'?"),
         (("import", "--set", "training.steps=[3]"), "training.steps"),
+        (("import", "--set", "detector.backbone=efficientnet_lite"), "Expected a timm model or 'torchvision:resnet50'"),
+        (("cycle", "--set", "detector.backbone=efficientnet_lite"), "near: efficientnet_lite0"),
+        (("mine", "--set", "detector.backbone=resnet19"), "detector.backbone: Expected a timm model"),
         (("import", "--set", "steps"), "Expected section.key=value"),
         (("harvest", "--again"), "Expected --again together with --full, got it alone"),
     ],
@@ -238,3 +241,11 @@ def test_before_anything_was_imported_the_next_step_is_named(crosscheck, tiny_da
 def test_no_models_yet(crosscheck, tiny_data, tmp_path):
     listed = crosscheck("models", "list", "--json", config=write_config(tmp_path, tiny_data))
     assert json.loads(listed.stdout) == {"champion": None, "models": {}}
+
+
+def test_an_unknown_backbone_opens_no_cycle(crosscheck, tiny_data, tmp_path):
+    config = write_config(tmp_path, tiny_data)
+    refused = crosscheck("cycle", "--set", "detector.backbone=resnet19", config=config)
+    assert refused.exit_code == 1
+    assert not (tmp_path / "workspace/cycles").exists()
+    assert not (tmp_path / "workspace/samples").exists()

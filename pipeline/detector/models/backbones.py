@@ -22,6 +22,7 @@ from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastL
 
 from pipeline.detector.models.depthwise import use_depthwise
 from pipeline.detector.models.norms import set_normalisation
+from pipeline.errors import SettingsError
 from pipeline.settings import DetectorSettings
 
 PYRAMID_STRIDES = (8, 16, 32, 64, 128)
@@ -126,6 +127,18 @@ def build_backbone(
     config = timm.get_pretrained_cfg(settings.backbone)
     normalization = Normalization(tuple(config.mean), tuple(config.std)) if config else IMAGENET
     return PyramidBackbone(body, body.feature_info.channels(), settings.fpn_channels), normalization
+
+
+def require_buildable(settings: DetectorSettings, frozen_stages: int) -> None:
+    """Refuse a backbone that cannot be built, before anything was done for it.
+
+    Raises:
+        SettingsError: As `build_backbone` says.
+    """
+    try:
+        build_backbone(settings, frozen_stages, pretrained=False)
+    except ValueError as fault:
+        raise SettingsError(f"detector.backbone: {fault}") from fault
 
 
 def _torchvision_backbone(
