@@ -8,7 +8,8 @@ from prefect import flow
 
 from flows.tasks import as_task, surroundings
 from flows.waiting import skipped_where_another_waits
-from pipeline.cycle import only_one
+from pipeline.cycle import last_cycle, only_one
+from pipeline.errors import ArtefactError
 from pipeline.loop import (
     FINETUNE,
     GATE,
@@ -42,8 +43,14 @@ def mine(config: str, overrides: list[str] | None = None, wait_s: float = 0.0) -
 @flow(name="report")
 @skipped_where_another_waits
 def report(config: str, overrides: list[str] | None = None, wait_s: float = 0.0) -> int:
-    """Write the pages of the cycle under way. Returns the cycle's number."""
-    return _run(config, overrides, wait_s, (HIDDEN_TRUTH, REPORT))
+    """Write the pages of the last cycle anew, finished or not. Returns the cycle's number."""
+    settings = load_settings(config, overrides or [])
+    with only_one(settings, wait_s, "report"):
+        cycle = last_cycle(settings)
+        if cycle is None:
+            raise ArtefactError(f"Expected a cycle in {settings.workspace}, found none. Run `crosscheck cycle` first.")
+        run_steps(cycle, (HIDDEN_TRUTH, REPORT), surroundings(), as_task)
+    return cycle.number
 
 
 def _run(config: str, overrides: list[str] | None, wait_s: float, steps: Sequence[Step]) -> int:

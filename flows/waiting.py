@@ -6,19 +6,26 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from pipeline.errors import AnotherWaits
+from pipeline.errors import AnotherWaits, PipelineError
 
+MOST_RUNS = 4
+"""Of one flow run: the first, and those after a crash."""
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def skipped_where_another_waits(run: Callable[P, R]) -> Callable[P, R]:
-    """End a flow as `Skipped` where another run of its kind waits already; nothing failed."""
+    """End a flow as `Skipped` where another run of its kind waits already; nothing failed.
+
+    A run that crashed is scheduled again, see `automations.yaml`, and here is where that ends.
+    """
 
     @wraps(run)
     def skip(*args: P.args, **kwargs: P.kwargs) -> R:
+        _require_not_crashing()
         try:
             return run(*args, **kwargs)
         except AnotherWaits as fault:
@@ -26,3 +33,12 @@ def skipped_where_another_waits(run: Callable[P, R]) -> Callable[P, R]:
             return skipped  # type: ignore[no-any-return]
 
     return skip
+
+
+def _require_not_crashing() -> None:
+    runs = flow_run.run_count or 0
+    if runs > MOST_RUNS:
+        raise PipelineError(
+            f"This run crashed {runs - 1} times and is not tried again. See the worker's log and the machine's "
+            "(memory, disk); then start a new run, which goes on where this one was."
+        )

@@ -90,6 +90,31 @@ def cycle(
 
 @app.command()
 @explained
+def deploy(
+    config: Config = DEFAULT_CONFIG,
+    pool: Annotated[str, typer.Option(help="Work pool that the workers serve.")] = "local",
+    as_json: AsJson = False,
+) -> None:
+    """Set up the Prefect server of PREFECT_API_URL: deployments with their schedules, a work pool, automations.
+
+    Run it again after changing anything; what is there is brought up to date. A cycle runs every night, a harvest every
+    hour of the working day, a report every Monday. A crashed run is started again, three times at most.
+    """
+    from flows.deploy import deploy as set_up
+
+    settings_from(config, None)
+    deployed = set_up(config, pool)
+    output(
+        deployed,
+        as_json,
+        f"Deployed: {', '.join(deployed.deployments)}.",
+        f"Automations: {', '.join(deployed.automations)}.",
+        f"Next: prefect worker start --pool {deployed.pool}",
+    )
+
+
+@app.command()
+@explained
 def finetune(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Train a candidate from the champion, evaluate it, and promote it unless it is worse on val."""
     from pipeline.stages.finetune import finetune as train

@@ -28,11 +28,12 @@ PROJECT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Prefect:
-    """A server and the environment in which commands talk to it."""
+    """A server and the environment in which commands talk to it; `worker` is the process of one, where it runs."""
 
     url: str
     environment: dict[str, str]
     logs: Path
+    worker: int = 0
 
     def run(self, *arguments: str, folder: Path = PROJECT, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run a `prefect` command to its end, with nobody at the keyboard."""
@@ -42,11 +43,11 @@ class Prefect:
         )  # fmt: skip
 
     @contextmanager
-    def background(self, name: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    def background(self, name: str, *arguments: str, folder: Path = PROJECT) -> Iterator[subprocess.Popen[bytes]]:
         """Run a `prefect` command until the block ends."""
         with (self.logs / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
-                [PREFECT, *arguments], cwd=PROJECT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
+                [PREFECT, *arguments], cwd=folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
                 stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
             try:

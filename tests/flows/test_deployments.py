@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 
+import psutil
 import pytest
 
 from pipeline.cycle import only_one
@@ -12,19 +18,26 @@ from pipeline.dataset.store import SampleStore
 from pipeline.settings import load_settings
 from pipeline.workspace import Workspace
 from tests.end_to_end.project import write_config
+from tests.flows.conftest import PROJECT
+
+CROSSCHECK = Path(sys.executable).with_name("crosscheck")
 
 
 @pytest.fixture(scope="module")
 def deployed(prefect):
-    """Every deployment of `prefect.yaml` made, and a worker at work."""
-    for command in (
-        ("work-pool", "create", "local", "--type", "process", "--overwrite"),
-        ("--no-prompt", "deploy", "--all"),
-    ):
-        made = prefect.run(*command)
-        assert made.returncode == 0, made.stdout + made.stderr
-    with prefect.background("worker", "worker", "start", "--pool", "local"):
-        yield prefect
+    """Everything set up on an empty server, twice, and a worker at work in another folder."""
+    outcomes = [deploy(prefect), deploy(prefect)]
+    assert outcomes[0] == outcomes[1]
+    with prefect.background("worker", "worker", "start", "--pool", "local", folder=prefect.logs) as worker:
+        yield replace(prefect, worker=worker.pid)
+
+
+def deploy(prefect):
+    done = subprocess.run(
+        [CROSSCHECK, "deploy", "--json"], cwd=PROJECT, env=prefect.environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def start(prefect, deployment, config, *options):
@@ -45,18 +58,47 @@ def run(prefect, deployment, config):
     return prefect.get(f"/flow_runs/{start(prefect, deployment, config, '--watch')}")
 
 
-def test_the_schedule_is_nightly_and_nothing_but_the_workspace_limits_runs(deployed):
-    nightly = deployed.get("/deployments/name/cycle/nightly")
-    (schedule,) = nightly["schedules"]
-    assert schedule["active"]
-    assert schedule["schedule"]["cron"] == "0 2 * * *"
-    assert nightly["parameters"] == {"config": "configs/production.yaml", "wait_s": 43200}
-    for deployment in deployed.find("/deployments/filter"):
-        assert deployment["parameters"]["wait_s"] > 0, "who waits for the workspace needs no limit"
+def test_everything_is_set_up_once_however_often_it_is_deployed(deployed):
+    deployments = deployed.find("/deployments/filter")
+    assert len(deployments) == 6
+    for deployment in deployments:
+        assert deployment["parameters"] == {"config": str(PROJECT / "configs/demo.yaml"), "wait_s": 43200}
         assert deployment["global_concurrency_limit"] is None, "a limit ends healthy runs when the server restarts"
+        assert not deployment["pull_steps"], "no folder of this machine is named"
     assert deployed.get("/work_pools/local")["concurrency_limit"] is None
-    names = {entry["name"] for entry in deployed.find("/flows/filter")}
-    assert names == {"cycle", "harvest", "finetune", "mine", "push", "report"}
+    cron = {
+        name: [each["schedule"]["cron"] for each in deployed.get(f"/deployments/name/{name}")["schedules"]]
+        for name in ("cycle/nightly", "harvest/hourly", "report/weekly")
+    }
+    assert cron == {
+        "cycle/nightly": ["0 2 * * *"],
+        "harvest/hourly": ["30 7-18 * * 1-5"],
+        "report/weekly": ["0 6 * * 1"],
+    }
+    automations = sorted(each["name"] for each in deployed.find("/automations/filter"))
+    assert automations[:2] == ["crosscheck crashed runs go on", "crosscheck silent runs are crashed"]
+    assert len(automations) == 3, "and that of the webhook"
+
+
+def test_without_a_server_it_is_said_how_to_start_one(prefect):
+    environment = {name: value for name, value in prefect.environment.items() if name != "PREFECT_API_URL"}
+    done = subprocess.run([CROSSCHECK, "deploy"], cwd=PROJECT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.strip().startswith("error: Expected a Prefect server in PREFECT_API_URL, found none.")
+
+
+def test_a_run_whose_process_is_killed_is_started_again_and_goes_on(deployed, tiny_data, tmp_path):
+    config = write_config(tmp_path, tiny_data)
+    number = start(deployed, "cycle/nightly", config)
+    folder = Workspace(load_settings(config).workspace).cycle(0)
+    wait_for(lambda: folder.exists("import.json"), deployed)
+    for process in psutil.Process(deployed.worker).children(recursive=True):
+        process.kill()
+    wait_for(lambda: folder.exists("done.json"), deployed)
+    wait_for(lambda: deployed.get(f"/flow_runs/{number}")["state"]["type"] == "COMPLETED", deployed)
+    assert deployed.get(f"/flow_runs/{number}")["run_count"] == 2
+    names = {state["name"] for state in deployed.get(f"/flow_run_states/?flow_run_id={number}")}
+    assert {"Crashed", "AwaitingRetry", "Completed"} <= names
 
 
 def test_a_cycle_by_its_deployment(deployed, tiny_data, tmp_path):

@@ -1,0 +1,118 @@
+"""What a Prefect server needs to run a project: deployments, a work pool and automations, set up anew or again.
+
+Deployments name flows as modules, so that a worker runs them from any folder of any machine that has crosscheck.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect import Flow
+from prefect.automations import Automation
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.deployments.runner import RunnerDeployment
+from prefect.types.entrypoint import EntrypointType
+from prefect.events.schemas.deployment_triggers import DeploymentTriggerTypes
+from prefect.exceptions import ObjectNotFound
+from prefect.schedules import Cron, Schedule
+from pydantic import TypeAdapter
+
+from flows.server import has_server
+from pipeline.errors import SettingsError
+
+PROJECT = Path(__file__).parents[1]
+DEPLOYMENTS, AUTOMATIONS = PROJECT / "prefect.yaml", PROJECT / "automations.yaml"
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What a server has after it.
+
+    Attributes:
+        deployments: Names, `flow/deployment`.
+        automations: Names.
+        pool: The work pool that a worker must serve.
+    """
+
+    deployments: tuple[str, ...]
+    automations: tuple[str, ...]
+    pool: str
+
+
+def deploy(config: Path, pool: str) -> Deployed:
+    """Set up everything; what is there already is brought up to date.
+
+    Args:
+        config: Settings file that runs use unless they name another; workers find it at this absolute path.
+        pool: Name of the work pool; made for processes where there is none.
+
+    Raises:
+        SettingsError: No Prefect server is named.
+    """
+    if not has_server():
+        raise SettingsError(
+            "Expected a Prefect server in PREFECT_API_URL, found none. Start one with `prefect server start`, then "
+            "export PREFECT_API_URL=http://127.0.0.1:4200/api."
+        )
+    described = yaml.safe_load(DEPLOYMENTS.read_text(encoding="utf-8"))["deployments"]
+    with get_client(sync_client=True) as client:
+        _ready_pool(client, pool)
+        names = tuple(_deploy(client, description, config, pool) for description in described)
+    automations = yaml.safe_load(AUTOMATIONS.read_text(encoding="utf-8"))
+    return Deployed(names, tuple(_automate(description) for description in automations), pool)
+
+
+def _ready_pool(client: SyncPrefectClient, pool: str) -> None:
+    try:
+        client.read_work_pool(pool)
+    except ObjectNotFound:
+        client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+    else:
+        # A limit of an earlier release would be kept by a machine that has died.
+        client.update_work_pool(pool, WorkPoolUpdate(concurrency_limit=None))
+
+
+def _deploy(client: SyncPrefectClient, description: dict[str, Any], config: Path, pool: str) -> str:
+    flow = _flow(description["entrypoint"])
+    triggers: list[Any] = TypeAdapter(list[DeploymentTriggerTypes]).validate_python(description.get("triggers", []))
+    deployment: RunnerDeployment = flow.to_deployment(  # type: ignore[assignment]
+        name=description["name"],
+        description=description["description"],
+        tags=description["tags"],
+        parameters={**description["parameters"], "config": str(config.resolve())},
+        schedules=[_schedule(schedule) for schedule in description.get("schedules", [])],
+        triggers=triggers,
+        work_pool_name=pool,
+        job_variables=description["work_pool"]["job_variables"],
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    made = deployment.apply()
+    client.request("PATCH", "/deployments/{id}", path_params={"id": made}, json={"concurrency_limit": None})
+    return f"{flow.name}/{description['name']}"
+
+
+def _flow(entrypoint: str) -> Flow[..., Any]:
+    file, name = entrypoint.split(":")
+    flow: Flow[..., Any] = getattr(import_module(file.removesuffix(".py").replace("/", ".")), name)
+    return flow
+
+
+def _schedule(described: dict[str, str]) -> Schedule:
+    return Cron(described["cron"], timezone=described["timezone"], slug=described["slug"])
+
+
+def _automate(description: dict[str, Any]) -> str:
+    wanted = Automation.model_validate(description)
+    try:
+        known: Any = Automation.read(name=wanted.name)
+        wanted.id = known.id
+    except ValueError:  # no automation of this name
+        wanted.create()
+    else:
+        wanted.update()
+    return wanted.name
