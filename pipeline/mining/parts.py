@@ -6,14 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.artefacts import MiningCost, MiningPart, UnreadableImage
 from pipeline.mining.checker import CheckPolicy
 from pipeline.mining.miner import Mined, Miner
 from pipeline.progress import Progress
-from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA, ImageRef, of_images
+from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA, ImageRef, among, of_images
 from pipeline.workspace import Folder
 
 SCHEMAS = {"proposals": PROPOSAL_SCHEMA, "checks": CHECK_SCHEMA}
@@ -56,7 +55,8 @@ class PartedMining:
         for number, name in enumerate(names):
             if not self.parts.exists(f"{name}.json"):
                 part = refs[number * size : (number + 1) * size]
-                self._write(name, self.miner.mine(part, policy, self._known(part, prefix)))
+                known = known_before(self.before, self.unchanged(part), prefix) if self.before else None
+                self._write(name, self.miner.mine(part, policy, known))
             progress("mining", min((number + 1) * size, len(refs)), len(refs))
         for table, schema in SCHEMAS.items():
             sources = [f"{name}.{table}.parquet" for name in names]
@@ -69,19 +69,27 @@ class PartedMining:
         done = [self.parts.read_record(f"{name}.json", MiningPart) for name in names]
         return MiningPart(MiningCost.total(part.cost for part in done), tuple(f for part in done for f in part.faults))
 
-    def _known(self, refs: list[ImageRef], prefix: str) -> Mined | None:
-        """What was found in these images before."""
-        if self.before is None:
-            return None
-        rows = of_images(ref.image_id for ref in self.unchanged(refs))
-        proposals: pa.Table = self.before.read_table(f"{prefix}proposals.parquet", None, rows)
-        if proposals.schema.names != PROPOSAL_SCHEMA.names:
-            return None  # an older release wrote them, with less evidence
-        of_proposals = pc.field("proposal_id").isin(proposals["proposal_id"].combine_chunks())
-        return Mined(proposals, self.before.read_table(f"{prefix}checks.parquet", None, of_proposals))
-
     def _write(self, name: str, mined: Mined) -> None:
         self.parts.write_table(f"{name}.proposals.parquet", mined.proposals)
         self.parts.write_table(f"{name}.checks.parquet", mined.checks)
         faults = (UnreadableImage(fault.ref.image_id, fault.ref.uri, fault.reason) for fault in mined.faults)
         self.parts.write_record(f"{name}.json", MiningPart(mined.cost, tuple(faults)))
+
+
+def known_before(before: Folder, refs: list[ImageRef], prefix: str) -> Mined | None:
+    """What was found in some images in the cycle before.
+
+    Args:
+        before: Its tables.
+        refs: The images.
+        prefix: Before the names of the tables.
+
+    Returns:
+        Proposals and checks; None where an older release wrote them, with less evidence.
+    """
+    rows = of_images(ref.image_id for ref in refs)
+    proposals: pa.Table = before.read_table(f"{prefix}proposals.parquet", None, rows)
+    if proposals.schema.names != PROPOSAL_SCHEMA.names:
+        return None
+    of_proposals = among("proposal_id", proposals["proposal_id"].to_pylist())
+    return Mined(proposals, before.read_table(f"{prefix}checks.parquet", None, of_proposals))

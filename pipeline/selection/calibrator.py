@@ -38,6 +38,9 @@ KNOTS = (0.25, 0.5, 0.75)
 """Quantiles of a feature at which its slope may change."""
 _INNER_FOLDS = 5
 _EDGE = 1e-4
+_TOGETHER = 2**16
+"""Proposals whose features are laid out at once: their columns would fill the memory. A power of two, so that each lies
+in a block of the same place as without, which leaves its sum the same to the last bit."""
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -84,6 +87,10 @@ class Calibrator:
                 f"Expected proposals of model {self.model_id}, for which this calibration was made, got those of "
                 f"{sorted(others)}. Calibrate again for that model."
             )
+        parts = (evidence.slice(start, _TOGETHER) for start in range(0, len(evidence), _TOGETHER))
+        return np.concatenate([np.zeros(0), *map(self._predict, parts)])
+
+    def _predict(self, evidence: pa.Table) -> Floats:
         labels = evidence["label"].to_pylist()
         offsets = np.array([self.offsets.get(label, 0.0) for label in labels], dtype=np.float64)
         bent = _bend(feature_matrix(evidence, self.features), self.knots)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.artefacts import MiningCost, MiningPart, UnreadableImage
+from pipeline.errors import ArtefactError
 from pipeline.mining.checker import CheckEverything
-from pipeline.mining.parts import PartedMining
+from pipeline.mining.parts import PartedMining, known_before
 from pipeline.progress import silent
-from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA
+from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA, ImageRef
 from pipeline.workspace import Folder
 from tests.mining.miners import Only, by_id, miner, pool
 from tests.mining.squares import SquareFinder
@@ -171,6 +174,35 @@ def test_what_the_cycle_before_found_is_completed_and_not_detected_again(tmp_pat
     assert 0 < done.cost.closeups < expected.cost.closeups
     for name in TABLES:
         assert by_id(after.folder.read_table(name)).equals(by_id(fresh.folder.read_table(name)))
+
+
+def test_row_groups_without_an_image_of_the_part_are_not_read(tmp_path):
+    """Each part is a row group of the night before; a damaged one does no harm to the others."""
+    folder, refs = Folder(tmp_path), [ImageRef(f"{number:064d}", "", 1, 1) for number in range(6)]
+    rows = {
+        name: pa.Table.from_pylist(
+            [{**given, "proposal_id": f"{ref.image_id[:20]}{number}.000"} for number, ref in enumerate(refs)],
+            schema=schema,
+        )
+        for name, schema, given in (("proposals", PROPOSAL_SCHEMA, {}), ("checks", CHECK_SCHEMA, {"number": 0}))
+    }
+    ids = pa.array([ref.image_id for ref in refs])
+    rows["proposals"] = rows["proposals"].set_column(1, PROPOSAL_SCHEMA.field("image_id"), ids)
+    for name, table in rows.items():
+        with folder.create(f"{name}.parquet") as file, pq.ParquetWriter(file, table.schema) as writer:
+            for number in range(len(refs)):
+                writer.write_table(table.slice(number, 1))
+    first = pq.ParquetFile(tmp_path / "proposals.parquet").metadata.row_group(0)
+    start = first.column(0).data_page_offset
+    content = bytearray((tmp_path / "proposals.parquet").read_bytes())
+    content[start : start + 40] = b"x" * 40
+    (tmp_path / "proposals.parquet").write_bytes(bytes(content))
+    found = known_before(folder, refs[2:4], "")
+    assert found is not None
+    assert found.proposals.equals(rows["proposals"].slice(2, 2))
+    assert found.checks.equals(rows["checks"].slice(2, 2))
+    with pytest.raises(ArtefactError, match="expected parquet"):
+        known_before(folder, refs[:1], "")
 
 
 def test_tables_of_an_older_release_are_not_taken_up(tmp_path):

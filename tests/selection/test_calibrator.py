@@ -4,7 +4,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 import pytest
-from scipy.special import logit
+from scipy.special import expit, logit
 from sklearn.metrics import log_loss
 
 from pipeline.errors import ArtefactError
@@ -13,6 +13,7 @@ from pipeline.selection.calibrator import (
     CLOSER,
     PASTED,
     STRENGTHS,
+    _bend,
     feature_matrix,
     fit_calibrator,
     folds_of,
@@ -214,6 +215,17 @@ def test_it_is_read_back_as_it_was(tmp_path):
     again = written_and_read(calibrator, tmp_path)
     assert again == calibrator
     np.testing.assert_array_equal(again.predict(evidence), calibrator.predict(evidence))
+
+
+def test_many_boxes_taken_part_by_part_get_the_same_bits_as_at_once():
+    evidence, right, _ = drawn_evidence(300)
+    calibrator = fit(evidence, right, FEATURES)
+    many = evidence.take(np.random.default_rng(0).integers(0, len(evidence), 150_001))
+    bent = _bend(feature_matrix(many, FEATURES), calibrator.knots)
+    offsets = np.array([calibrator.offsets.get(label, 0.0) for label in many["label"].to_pylist()])
+    at_once = expit(bent @ np.array(calibrator.weights) + calibrator.intercept + offsets)
+    assert calibrator.predict(many).tobytes() == at_once.tobytes()
+    assert calibrator.predict(many.slice(0, 0)).shape == (0,)
 
 
 def test_another_models_proposals_are_refused():
