@@ -76,14 +76,15 @@ def classes(turns: Sequence[Turn]) -> Table:
         Column(f"AP {split}"),
         Column(f"Since cycle {earlier.cycle}" if earlier else "Change"),
         Column(f"AP50 {split}"),
-        Column("AP val"),
+        # Without a test split these are the figures of val already.
+        *([Column("AP val")] if split != "val" else []),
     )
     rows = []
     for label in sorted(now, key=lambda name: (now[name].ap is None, now[name].ap, name))[:_CLASSES_SHOWN]:
         own = now[label]
         delta = difference(own.ap, before[label].ap if label in before else None)
-        ap_val = on_val[label].ap if label in on_val else None
-        rows.append((label, count(own.boxes), share(own.ap), change(delta), share(own.ap50), share(ap_val)))
+        ap_val = [share(on_val[label].ap if label in on_val else None)] if split != "val" else []
+        rows.append((label, count(own.boxes), share(own.ap), change(delta), share(own.ap50), *ap_val))
     note = cut(len(rows), len(now), "classes", "metrics.json")
     return Table(f"Average precision of each class on {split}, the worst first", columns, tuple(rows), note)
 

@@ -35,6 +35,15 @@ def test_classes_compare_with_the_last_measured_cycle():
     assert [row[0] for row in table.rows] == ["bolt", "nut", "washer", "gear", "key"]
 
 
+def test_without_a_test_split_ap_on_val_is_shown_once():
+    turn = replace(turns(1)[0], gate=gate(0, 0.4, test=NOT_MEASURED))
+    table = classes([turn])
+    titles = [column.title for column in table.columns]
+    assert titles == ["Class", "True boxes in val", "AP val", "Change", "AP50 val"]
+    assert table.rows
+    assert {len(row) for row in table.rows} == {len(titles)}
+
+
 def test_classes_that_cannot_be_measured_come_last():
     outcome = gate(0, 0.4)
     values = dict(outcome.test.per_class)
