@@ -130,6 +130,12 @@ PASTED_FATES = {"pseudo": "pseudo-labeled", "soft": "soft label", "ask": "asked"
 """What became of a box, in words, by the keys of `SelectionRun.pasted`."""
 
 
+def mining_seconds(mining: MiningRun) -> dict[str, float]:
+    """Seconds of mining by step: of the held-back images that calibrate it, which often take most, then of the pool."""
+    parts = (("held back", mining.held_back_cost), ("pool", mining.cost))
+    return {f"{step}, {images}": time for images, cost in parts for step, time in cost.seconds.items()}
+
+
 def mining_costs(mining: MiningRun) -> Table:
     """What mining did in the pool and in the held-back images that calibrate it."""
     columns = (

@@ -182,6 +182,6 @@ def _run(contents: CycleContents) -> Parts:
         "mining": data_tables.mining_costs(mining) if mining else None,
         "pasted": data_tables.pasted_by_fate(contents.selected.pasted) if contents.selected else None,
         "mining_steps": data_tables.times(
-            "Time of mining the pool, by step", "Step", mining.cost.seconds if mining else {}
+            "Time of mining, by step", "Step", data_tables.mining_seconds(mining) if mining else {}
         ),
     }
