@@ -59,7 +59,7 @@ def test_two_processes_learn_what_one_learns(tmp_path):
 
 @pytest.mark.slow  # starting processes takes its time
 def test_killed_processes_go_on_to_the_same_end(tmp_path, samples):
-    stopping = PlateauSettings(every_steps=2, patience=1.0)
+    stopping = PlateauSettings(every_steps=2, patience=1.0, min_steps=1)
     values = {**ALL_ON, **TWO, "accumulate": 2, "plateau": stopping}
     settings = training(**values, steps=5, checkpoint_every_steps=2)
     whole, killed = (Run(tmp_path, samples, settings, name=name, evaluate=score_of) for name in ("whole", "killed"))
@@ -69,6 +69,8 @@ def test_killed_processes_go_on_to_the_same_end(tmp_path, samples):
     assert killed.checkpoints.exists(CHECKPOINT)
     result = killed.start()
     assert result.curve == expected.curve
+    assert result.looks == expected.looks
+    assert [look.step for look in result.looks] == [2]
     assert differing(killed.weights(), whole.weights()) == []
 
 
