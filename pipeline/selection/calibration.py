@@ -24,7 +24,16 @@ from pipeline.settings import Settings
 
 _COST_ONLY = {"batch_size", "chunk_images", "decode_threads", "max_hosts_cached"}
 """Settings of mining that change what it costs and nothing that it finds."""
-_RESTED_ON = {"match_iou", "target_precision", "confidence", "folds", "min_class_boxes", "correct_localisation"}
+_RESTED_ON = {
+    "rule",
+    "match_iou",
+    "target_precision",
+    "confidence",
+    "folds",
+    "min_class_boxes",
+    "correct_localisation",
+    "drop_below",
+}
 """Settings of selection that certificates depend on."""
 
 

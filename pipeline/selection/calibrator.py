@@ -129,7 +129,7 @@ def fit_calibrator(
 
     The strength of the penalty is the one with the least log loss on images that were left out. With fewer than two
     right or two wrong boxes there is nothing to learn from: every box then gets the share of right ones,
-    `(right + 1) / (boxes + 2)`.
+    `(right + 1) / (boxes + 2)`. A single feature is not bent, so that boxes of a class rank as it ranks them.
 
     Args:
         evidence: Proposals in labelled images that the detector was not trained on.
@@ -146,7 +146,7 @@ def fit_calibrator(
         share = (right.sum() + 1) / (len(right) + 2)
         bare = ((),) * len(names)
         return Calibrator(names, bare, (0.0,) * len(names), float(logit(share)), {}, len(right), model_id)
-    knots = tuple(_knots(column) for column in matrix.T)
+    knots = tuple(_knots(column) if len(names) > 1 else () for column in matrix.T)
     labels = evidence["label"].to_numpy(zero_copy_only=False)
     known, counts = np.unique(labels, return_counts=True)
     own = [str(label) for label, count in zip(known, counts, strict=True) if count >= min_class_boxes]

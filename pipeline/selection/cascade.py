@@ -41,6 +41,10 @@ from pipeline.settings import SelectionSettings
 BARE = (*CHEAP, *AFFINITY)
 LOOKS = (BARE, (*BARE, *LOOKED), (*BARE, *LOOKED, *CLOSER))
 """What is known of a proposal that was looked at once, twice and closer; pastes add theirs to each."""
+EVERYTHING = tuple((look, (*look, *PASTED)) for look in LOOKS)
+"""What calibrators know before and after pastes, by look."""
+CONSISTENCY_ALONE = ((("score_logit",), ("consistency",)),) * len(LOOKS)
+"""The same under the published rule: confidence tells who is pasted, and consistency alone what becomes of a box."""
 SPENT = 0.75
 """Share of the budget for looks that augmented views may spend; close-ups may spend what is left."""
 
@@ -238,10 +242,11 @@ def fit_cascade(known: KnownBoxes, plan: CascadePlan) -> Cascade:
     settings, right, every = plan.settings, known.right, known.evidence
     affinity = affinity_out_of_fold(every, known.objects, folds_of(every, settings.folds))
     table = with_affinity(every, affinity)
+    looks = CONSISTENCY_ALONE if settings.rule == "consistency" else EVERYTHING
     stages = tuple(
         fit_calibrator(table, right, min_class_boxes=settings.min_class_boxes, features=names, model_id=plan.model_id)
-        for look in LOOKS
-        for names in (look, (*look, *PASTED))
+        for pair in looks
+        for names in pair
     )
     return Cascade(
         stages,
@@ -257,6 +262,8 @@ def _choose_looks(
     stages: Sequence[Calibrator], table: pa.Table, known: KnownBoxes, plan: CascadePlan
 ) -> tuple[Ranges, ...]:
     """Who gets an augmented view, and who gets a close-up after that."""
+    if plan.settings.rule == "consistency":
+        return ({}, {})
     p_correct = [stages[stage_of(look)].predict(table) for look in range(len(LOOKS))]
     labels, images = (table[name].to_numpy(zero_copy_only=False) for name in ("label", "image_id"))
     turns = turning_points(stages[-1].predict(table), labels, plan.settings)

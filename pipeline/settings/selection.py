@@ -29,6 +29,10 @@ class QuerySettings(Section):
 class SelectionSettings(Section):
     """Three fates a box: pseudo-label, ask, drop."""
 
+    rule: Literal["calibrated", "consistency"] = Field(
+        default="calibrated",
+        description="what p(correct) is read off: all evidence, or consistency over pastes alone, as published",
+    )
     match_iou: Share = Field(default=0.5, description="a right box overlaps a true one at least so much")
     target_precision: float = Field(default=0.95, gt=0.0, lt=1.0, description="promised for pseudo-labels of a class")
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="of the promise")

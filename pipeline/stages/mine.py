@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pipeline.artefacts import MiningRun, UnreadableImage
 from pipeline.cycle import Cycle
 from pipeline.dataset.images import unchanged_images
@@ -62,7 +64,8 @@ def _mine(cycle: Cycle, progress: Progress) -> MiningRun:
     cycle.write(calibrated.certificates)
     # The published rule asks of every box how often it was found again, sure or not.
     everything = settings.selection.query.strategy == "ssm"
-    of_pool = mining.run(pool, "", CheckEverything() if everything else calibrated.model.cascade, progress)
+    policy = replace(calibrated.model.cascade, drop_below=0.0) if everything else calibrated.model.cascade
+    of_pool = mining.run(pool, "", policy, progress)
     hosts = (UnreadableImage(fault.ref.image_id, fault.ref.uri, fault.reason) for fault in miner.hosts.faults)
     return MiningRun(
         model_id=model_id,

@@ -8,12 +8,12 @@ import shutil
 import pyarrow.compute as pc
 import pytest
 
-from pipeline.artefacts import MiningRun, TrainingRun
+from pipeline.artefacts import MiningRun, SelectionRun, TrainingRun
 from pipeline.cycle import load_cycle
 from pipeline.dataset.store import SampleStore
 from pipeline.records import Source, State
 from pipeline.workspace import Workspace
-from tests.end_to_end.project import run_cycles, selected, versions, write_config
+from tests.end_to_end.project import LABELS, labeled_sources, run_cycles, selected, versions, write_config
 
 
 @pytest.fixture(scope="module")
@@ -91,21 +91,35 @@ def test_nothing_depends_on_hidden_labels_until_they_are_asked_for(two_cycles, t
     assert versions(other)[2] != versions(two_cycles)[2], "the answers themselves are the annotator's to give"
 
 
-def test_held_back_boxes_are_all_checked_and_those_of_the_pool_where_it_may_matter(two_cycles):
+def test_every_box_that_teaches_or_is_asked_about_was_pasted(two_cycles):
     for number in (0, 1):
         cycle = load_cycle(two_cycles.workspace, number)
         mining, selection = cycle.read(MiningRun), cycle.folder.read_table("selection.parquet")
         held_back, pool = mining.held_back_cost, mining.cost
-        assert held_back.closeups == held_back.proposals > 0
+        assert held_back.closeups == held_back.proposals == held_back.pasted > 0
         assert held_back.augmented_views > 0
-        assert held_back.pastes == 2 * held_back.proposals
-        assert pool.pastes <= 2 * pool.closeups <= 2 * pool.proposals
+        assert held_back.readings == 2 * held_back.proposals
+        kept = selection.filter(pc.field("fate") != "drop")
+        assert len(kept) > 0
+        assert set(kept["checks"].to_pylist()) == {2}, "two hosts are set"
+        assert (pool.pasted_share, pool.pastes_per_box) == (1.0, 2.0)
+        assert sum(selection["checks"].to_pylist()) == pool.readings >= pool.pastes
         augmented = selection.filter(pc.is_valid(selection["tta_score"]))
         assert len(set(augmented["image_id"].to_pylist())) == pool.augmented_views
-        shown = [score is not None for score in selection["closeup_score"].to_pylist()]
-        pastes = selection["checks"].to_pylist()
-        assert (sum(shown), sum(pastes)) == (pool.closeups, pool.pastes)
-        assert all(one for one, other in zip(shown, pastes, strict=True) if other), "no paste without a closer look"
+        assert len(selection) - selection["closeup_score"].null_count == pool.closeups
+        pasted = cycle.read(SelectionRun).pasted
+        assert [pasted[fate].share for fate in ("pseudo", "soft", "ask")].count(0.0) == 0
+        assert sum(own.boxes for own in pasted.values()) == pool.proposals
+
+
+def test_without_held_back_images_boxes_are_pasted_all_the_same(tiny_data, tmp_path):
+    sources = [source for source in labeled_sources(tiny_data) if source["split"] != "val"]
+    settings = run_cycles(
+        write_config(tmp_path, tiny_data, training={"steps": 6}, data={"labels": list(LABELS), "sources": sources})
+    )
+    mining = load_cycle(settings.workspace, 0).read(MiningRun)
+    assert mining.held_back_images == 0
+    assert mining.cost.pasted == mining.cost.proposals > 0
 
 
 def test_the_published_rule_gets_every_box_pasted(tiny_data, tmp_path):
@@ -118,4 +132,5 @@ def test_the_published_rule_gets_every_box_pasted(tiny_data, tmp_path):
         )
     )
     cost = load_cycle(settings.workspace, 0).read(MiningRun).cost
-    assert cost.pastes == 2 * cost.proposals > 0
+    assert cost.pasted == cost.proposals > 0
+    assert cost.readings == 2 * cost.proposals

@@ -91,11 +91,23 @@ def test_a_bend_is_learnt():
     spread = random.random(4_000)
     p_true = np.where(np.abs(spread - 0.5) < 0.25, 0.9, 0.1)
     right = random.random(4_000) < p_true
-    p_correct = fit(with_columns(evidence, spread=spread), right, ("spread",)).predict(
+    p_correct = fit(with_columns(evidence, spread=spread), right, ("spread", "entropy")).predict(
         evidence_of(*({"spread": value} for value in (0.05, 0.5, 0.95)))
     )
     assert p_correct[1] > 0.7
     assert max(p_correct[0], p_correct[2]) < 0.3
+
+
+def test_a_single_feature_ranks_boxes_as_it_is():
+    """Whatever held-back boxes say of its quartiles."""
+    random = np.random.default_rng(4)
+    evidence, _, _ = drawn_evidence(4_000)
+    spread = random.random(4_000)
+    right = random.random(4_000) < np.where(spread < 0.6, spread, 0.6)
+    p_correct = fit(with_columns(evidence, spread=spread), right, ("spread",)).predict(
+        evidence_of(*({"spread": value} for value in np.linspace(0, 1, 11)))
+    )
+    assert (np.diff(p_correct) > 0).all()
 
 
 def test_probabilities_on_other_images_are_calibrated():

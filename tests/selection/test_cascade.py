@@ -156,6 +156,24 @@ def test_no_box_that_is_asked_about_or_written_goes_unpasted():
     assert made.predict(pool)[unpasted].max() < 0.3
 
 
+# The published rule
+
+
+def test_consistency_alone_decides_where_the_rule_says_so():
+    """The surest by all other evidence is worth no more than the others."""
+    evidence, right = drawn()
+    made = fitted(evidence, right, settings=SETTINGS.model_copy(update={"rule": "consistency"}))
+    pool, looked = pool_would_get(made, evidence)
+    pasted = pool["checks"].to_numpy() > 0
+    assert looked == [0, 0]
+    assert pasted.mean() > 0.9
+    consistency, p_correct = pool["consistency"].to_numpy(zero_copy_only=False)[pasted], made.predict(pool)[pasted]
+    order = np.argsort(consistency)
+    assert (np.diff(p_correct[order]) >= 0).all()
+    assert np.corrcoef(consistency, p_correct)[0, 1] > 0.9
+    np.testing.assert_allclose(made.replay(evidence), made.predict(pool))
+
+
 # Who is worth it
 
 
