@@ -39,11 +39,14 @@ _STYLE = """
 .lsf-outliner-item .lsf-textarea-tag__item input {
   background: #fff3cd; border-color: #ffda6a; color: #664d03; pointer-events: none;
 }
+.lsf-annotation-button__info span[title^="Prediction score"] { display: none; }
 """
-"""Shows what is said of unsure boxes on yellow, and no empty line to type into at the others."""
+"""Shows what is said of unsure boxes on yellow, and no empty line to type into at the others. The score of a prediction
+gives its task a place in the queue: shown on its tab, it would read as confidence."""
 
 _FILL = "0.1"
 """How much of the image a box covers."""
+_OUTLINE_PX = "2"
 _HOTKEYS = "1234567890"
 _GOLDEN_TURN = 0.618033988749895
 
@@ -81,7 +84,7 @@ def label_config(labels: Sequence[str], before: str = "") -> str:
     Xml.SubElement(view, "Style").text = _STYLE
     Xml.SubElement(view, "Header", value="$reason", size="5")
     Xml.SubElement(view, "Image", name=IMAGE, value="$image", zoom="true", zoomControl="true")
-    drawn = {"canRotate": "false", "opacity": _FILL, "strokeWidth": "1"}
+    drawn = {"canRotate": "false", "opacity": _FILL, "strokeWidth": _OUTLINE_PX}
     control = Xml.SubElement(view, "RectangleLabels", {"name": CONTROL, "toName": IMAGE, **drawn})
     known = _looks(before)
     kept = [known.get(label, {}) for label in labels]

@@ -167,7 +167,6 @@ def test_an_annotator_answers_skips_and_changes_their_mind(desk, people, asked, 
 
     page.ready(REASON)
     page.shot("proposals")
-    Path("/tmp/p2/dump.html").write_text(page.page.content())
     assert (
         page.page.locator(".lsf-outliner-item input").evaluate_all("all => all.filter(one => one.readOnly).length") == 2
     )
@@ -181,7 +180,6 @@ def test_an_annotator_answers_skips_and_changes_their_mind(desk, people, asked, 
 
     page.ready("please draw every object")
     page.shot("no-boxes")
-    Path("/tmp/p2/dump2.html").write_text(page.page.content())
     page.click("skip-task")
     expect(page.page.locator("text=No More Tasks Left in Queue")).to_be_visible()
     page.shot("done")
@@ -210,6 +208,20 @@ def test_an_annotator_answers_skips_and_changes_their_mind(desk, people, asked, 
     assert found["gear", Source.CORRECTED] == pytest.approx(GEAR, abs=2)
     assert found["washer", Source.HUMAN] == pytest.approx(WASHER, abs=2)
     assert kept["bolt", Source.ACCEPTED] == pytest.approx(BOLT, abs=1e-3)
+
+
+def test_the_score_that_sorts_the_queue_is_not_shown_as_confidence(desk, people, asked, settings, page, server):
+    labeling_backend(settings, SecretStr(server.api_key)).push(asked)
+    page.log_in(server)
+    for task in asked:
+        entry = desk.tasks(people[0])[task.image_id]
+        page.page.goto(f"{server.url}/projects/{desk.project(people[0])['id']}/data?task={entry['id']}")
+        page.ready(task.reason)
+        score = page.page.locator('span[title^="Prediction score"]')
+        page.shot(f"from-the-table-{task.kind}")
+        expect(page.page.locator(".lsf-annotation-button__info").first).to_be_visible()
+        assert score.count() == 1, "the page names it otherwise: the style has to follow"
+        assert score.is_hidden()
 
 
 def labels(settings, task):

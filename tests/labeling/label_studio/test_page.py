@@ -47,7 +47,7 @@ def test_the_configuration_passes_the_sdks_own_check():
 
 def test_boxes_have_thin_outlines_and_a_light_fill():
     (control,) = Xml.fromstring(label_config(("bolt",))).iter("RectangleLabels")
-    assert (control.get("strokeWidth"), float(control.get("opacity"))) == ("1", pytest.approx(0.1))
+    assert (control.get("strokeWidth"), float(control.get("opacity"))) == ("2", pytest.approx(0.1))
 
 
 def test_the_instructions_name_the_keys_that_matter():
