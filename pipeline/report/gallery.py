@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from pipeline.records import Fate
+import pyarrow as pa
+
+from pipeline.records import Fate, of_images
 from pipeline.report.album import Album, ReadPixels
 from pipeline.report.cards import FATES, Card, Gallery
 from pipeline.report.choices import ChosenImage, first_asked, least_sure_pseudo, most_likely_dropped
@@ -12,16 +15,19 @@ from pipeline.report.contents import CycleContents
 from pipeline.report.rows import QueuedImage, Verdict, rows_of
 from pipeline.report.tiles import Mark, Tile
 from pipeline.report.wording import count, cut, plural, share
+from pipeline.selection.showing import is_shown
 from pipeline.settings.report import ReportSettings
 
 
 def asked_gallery(contents: CycleContents, read_pixels: ReadPixels, settings: ReportSettings) -> Gallery:
-    """The images that people see first, with the boxes that the machine proposes."""
+    """The images that people see first, with the machine's boxes that they see."""
     rows, total = first_asked(contents.queue, settings.gallery_images)
-    images = _Images(contents, read_pixels, settings.image_px, rows)
+    proposals = contents.selection.filter(of_images(row.image_id for row in rows))
+    shown = proposals.filter(pa.array(is_shown(proposals, contents.shown_from)))
+    images = _Images(replace(contents, selection=shown), read_pixels, settings.image_px, rows)
     cards = tuple(
         Card(
-            f"No. {row.rank + 1}, value {share(row.value)}",
+            f"No. {row.rank + 1}",
             images.album.uri(row.image_id),
             (row.reason or "",),
             (images.tile(row.image_id, (Fate.PSEUDO, Fate.ASK)),),
@@ -31,7 +37,7 @@ def asked_gallery(contents: CycleContents, read_pixels: ReadPixels, settings: Re
     return Gallery(
         "asked",
         "Asked: what people see first",
-        "In the order of the queue. The boxes are the machine's proposals; those that are surely wrong are not drawn.",
+        "In the order of the queue, with the machine's boxes that people see.",
         cards,
         "Nobody was asked in this cycle.",
         cut(len(rows), total, "asked images", "queue.parquet"),

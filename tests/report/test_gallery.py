@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from pipeline.report.gallery import asked_gallery, dropped_gallery, pseudo_gallery
@@ -51,10 +53,10 @@ def test_boxes_lie_where_the_selection_has_them():
         assert box.mark.text == f"{row['label']} {row['p_correct']:.2f}"
 
 
-def test_asked_cards_carry_rank_value_and_reason():
+def test_asked_cards_carry_rank_and_reason():
     first = asked_gallery(CONTENTS, READ, FEW).cards[0]
     row = CONTENTS.queue.to_pylist()[0]
-    assert first.heading == f"No. 1, value {row['value']:.3f}"
+    assert first.heading == "No. 1"
     assert first.lines == (row["reason"],)
 
 
@@ -80,3 +82,11 @@ def test_an_image_that_cannot_be_read_keeps_its_card():
     shown = pseudo_gallery(CONTENTS, reader([]), FEW)
     assert len(shown.cards) == 4
     assert all("no such file" in card.tiles[0].missing for card in shown.cards)
+
+
+def test_asked_images_are_drawn_with_the_boxes_that_people_see():
+    def drawn(shown_from):
+        cards = asked_gallery(replace(CONTENTS, shown_from=shown_from), READ, FEW).cards
+        return sum(len(tile.marks) for card in cards for tile in card.tiles)
+
+    assert drawn(0.0) > drawn(0.8) > drawn(None) == 0
