@@ -75,6 +75,7 @@ def test_people_meet_the_most_valuable_image_first_and_blind_ones_without_boxes(
     ]
     data = desk.tasks(owner)[image_id("high")]["data"]
     assert {name: data[name] for name in data if name not in {"image", "image_id"}} == {
+        "rank": 0,
         "value": 3.7,
         "reason": "because",
         "kind": "ask",
