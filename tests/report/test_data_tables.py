@@ -106,5 +106,5 @@ def test_stages_sum_up():
 
 def test_mining_costs_of_the_pool_and_of_the_held_back_images():
     pool, held_back = mining_costs(mining()).rows
-    assert pool == ("pool", "240", "2,900", "410", "640", "1,160", "210", "91")
-    assert held_back == ("held back", "40", "480", "40", "480", "1,920", "260", "17")
+    assert pool == ("pool", "240", "2,900", "410", "640", "1,160", "210", "91", "0.967")
+    assert held_back == ("held back", "40", "480", "40", "480", "1,920", "260", "17", "1.000")
