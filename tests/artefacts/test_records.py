@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -54,6 +54,8 @@ def values_like(hint):
         return st.one_of(*map(values_like, inner))
     if origin is Mapping:
         return st.dictionaries(*map(values_like, inner), max_size=2)
+    if origin is Literal:
+        return st.sampled_from(inner)
     assert origin is tuple, hint
     if inner[1:] == (Ellipsis,):
         return st.lists(values_like(inner[0]), max_size=2).map(tuple)

@@ -48,7 +48,7 @@ def test_rows_out_of_order_are_noticed(tmp_path, ids):
 def test_a_file_that_is_gone_is_noticed(tmp_path):
     dataset = stored(tmp_path, *"ab")
     (tmp_path / "a.parquet").unlink()
-    with pytest.raises(ArtefactError, match=r"version 3: its file is gone .* Restore another version"):
+    with pytest.raises(ArtefactError, match=r"version 3: its file is gone .* Name another version"):
         list(pieces(dataset, ["width"], None, "version 3"))
 
 

@@ -250,7 +250,8 @@ def test_with_a_network_company_changes_scores_only_slightly(tmp_path):
         detector.network.head.classification_head.cls_logits.bias.fill_(-1.0)
     network = Predictor(detector, PredictionSettings(accelerator="cpu", batch_size=4))
     refs = pool(tmp_path)
-    options = {"proposal_score": 0.3, "proposals_per_image": 4, "hit_iou": 0.3}
+    # Two pastes each: whether there is a third depends on scores.
+    options = {"proposal_score": 0.3, "proposals_per_image": 4, "hit_iou": 0.3, "hosts": 2}
     whole = miner(finder=network, **options).mine(refs)
     parts = [miner(finder=network, **options).mine([ref]) for ref in refs]
     alone = {name: by_id(pa.concat_tables([getattr(part, name) for part in parts])) for name in ("proposals", "checks")}
@@ -258,7 +259,12 @@ def test_with_a_network_company_changes_scores_only_slightly(tmp_path):
     together = {name: by_id(getattr(whole, name)) for name in ("proposals", "checks")}
     assert alone["proposals"]["proposal_id"].equals(together["proposals"]["proposal_id"])
     np.testing.assert_allclose(alone["proposals"]["score"], together["proposals"]["score"], atol=1e-4)
-    assert alone["checks"].select(PLACES[:-1]).equals(together["checks"].select(PLACES[:-1]))
+    for name in PLACES[:-1]:
+        places = [tables["checks"][name].to_numpy(zero_copy_only=False) for tables in (alone, together)]
+        if places[0].dtype == object:
+            assert places[0].tolist() == places[1].tolist()
+        else:
+            np.testing.assert_allclose(*places, atol=1e-4)
     scores = [np.asarray(tables["checks"]["score"]) for tables in (alone, together)]
     assert np.corrcoef(*scores)[0, 1] > 0.8
 

@@ -99,18 +99,23 @@ def test_a_crop_that_does_not_fit_has_no_place(size):
 def stirred():
     """A random network whose class scores are spread so that some pastes are found again and others are not."""
     settings = DetectorSettings(
-        weights="none", image_size_px=96, fpn_channels=16, score_floor=0.3, nms_iou=0.7, max_detections=400
+        weights="none",
+        image_size_px=96,
+        fpn_channels=16,
+        score_floor=0.3,
+        nms_iou=0.7,
+        max_detections=400,
     )
     detector = build_detector(settings, ("bolt", "gear"), seed=1)
     logits = detector.network.head.classification_head.cls_logits
     with torch.no_grad():
-        logits.weight.mul_(400)
-        logits.bias.fill_(-1.2)
+        logits.weight.mul_(100)
+        logits.bias.fill_(-6.0)
     return Predictor(detector, PredictionSettings(accelerator="cpu", batch_size=8))
 
 
 PUBLISHED = MiningSettings(
-    hosts=5, hit_iou=0.5, hit_score=0.5, margin=0.0, window=100.0, scale_jitter=0.0, placement="uniform"
+    hosts=5, hit_iou=0.5, hit_score=0.5, margin=0.0, window=100.0, scale_jitter=0.0, placement="uniform", paste_px=96
 )
 """One paste per host, tight crops, whole hosts."""
 BOXES = [(6, 6, 42, 42), (6, 6, 42, 42), (48, 8, 86, 57), (20, 4, 50, 30), (0, 0, 30, 54)]

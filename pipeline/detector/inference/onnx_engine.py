@@ -196,6 +196,8 @@ def _session(exported: bytes, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
+    # Group normalisation hides the sides of its maps, which ONNX Runtime then takes for those of other levels.
+    options.enable_mem_reuse = False
     return onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
 
 
