@@ -26,8 +26,10 @@ def varied(tiny, root):
 def test_one_thing_is_changed_at_a_time(varied):
     assert [one.variant for one in varied] == NAMES
     assert len({(one.boxes, one.auroc["confidence"]) for one in varied}) == 1, "the same boxes"
-    assert [one.pastes // one.boxes for one in varied] == [2, 2, 8]
-    assert len({one.auroc["consistency"] for one in varied}) == 3, "and other pastes"
+    as_set, any_host, eight = (one.pastes for one in varied)
+    assert as_set == any_host <= eight, "more hosts only where the first two disagree"
+    assert 0 < as_set <= 2 * varied[0].boxes, "boxes at one place share their pastes"
+    assert varied[0].auroc["consistency"] != varied[1].auroc["consistency"], "and other pastes"
     assert len({tuple(one.gate.items()) for one in varied}) == 1, "the gate looks at no paste"
 
 

@@ -19,6 +19,7 @@ SCORES = [
     "detection without neighbours and affinity",
     "detection without affinity",
     "detection",
+    "detection and pastes",
     "detection and augmented view",
     "all evidence without affinity",
     "all evidence",
@@ -80,7 +81,8 @@ def test_wrong_boxes_are_told_apart_by_kind(calibrated):
 
 def test_promises_are_held_against_images_that_nothing_learnt_from(calibrated):
     promises = [promise for result in calibrated for promise in result.promises]
-    assert {promise.label for promise in promises} == {"red", "blue"}
+    assert promises
+    assert {promise.label for promise in promises} <= {"red", "blue"}
     for promise in promises:
         assert 0 <= promise.right <= promise.boxes
         assert promise.lower_bound >= promise.target == 0.5
