@@ -30,7 +30,7 @@ def test_a_version_is_shown(printed, crosscheck, project):
 
 
 def test_two_versions_are_compared(printed, crosscheck, project):
-    assert printed("versions", "diff", 0, 1)["boxes"]["added"]["by_source"].keys() <= {"pseudo"}
+    assert printed("versions", "diff", 0, 1)["boxes"]["added"]["by_source"].keys() <= {"pseudo", "soft"}
     assert "3 pool->queued" in crosscheck("versions", "diff", 0, 1, config=project).stdout
     assert "Nothing changed." in crosscheck("versions", "diff", 1, 1, config=project).stdout
 

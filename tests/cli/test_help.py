@@ -15,6 +15,7 @@ COMMANDS = (
     "bench",
     "cycle",
     "demo",
+    "deploy",
     "evaluate",
     "finetune",
     "harvest",

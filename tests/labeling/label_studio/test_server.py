@@ -74,7 +74,9 @@ def test_people_meet_the_most_valuable_image_first_and_blind_ones_without_boxes(
         (name, ["-tasks:data.value"]) for name in names
     ]
     data = desk.tasks(owner)[image_id("high")]["data"]
-    assert {name: data[name] for name in data if name not in {"image", "image_id"}} == {
+    (origin,) = data["proposals"].values()
+    assert origin["score"] == 0.6
+    assert {name: data[name] for name in data if name not in {"image", "image_id", "proposals"}} == {
         "rank": 0,
         "value": 3.7,
         "reason": "because",
