@@ -30,7 +30,7 @@ class DepthwiseConv2dSame(Conv2dSame):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve Tensor[B, C, H, W]."""
         # An exported network takes images of any size, odd ones too, and its kernels are constants.
-        if not torch.jit.is_tracing() and _halves_evenly(self, x):
+        if not torch.onnx.is_in_onnx_export() and _halves_evenly(self, x):
             # TensorFlow pads one more at the end than at the start. A kernel with a row and column of zeros before it
             # says the same with equal paddings, and no copy of the map has to be made.
             weight, size = F.pad(self.weight, (1, 0, 1, 0)), self.weight.shape[-1]
