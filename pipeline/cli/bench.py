@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.console import AsJson, explained, level, number, output, progress_bars, show_table
+from pipeline.cli.strategies_bench import strategies
 from pipeline.cli.training_bench import Root, Seeds, sets_of, speed, training
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.command()(training)
 app.command()(speed)
+app.command()(strategies)
 
 
 @app.command()

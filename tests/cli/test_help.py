@@ -49,6 +49,7 @@ def test_the_commands():
         "mining",
         "misses",
         "speed",
+        "strategies",
         "training",
     ]
     assert sorted(ALL["models",].commands) == ["list", "promote", "rollback", "show"]

@@ -1,0 +1,128 @@
+"""`crosscheck bench strategies`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.console import Overrides, explained, number, progress_bars, show_table
+from pipeline.cli.training_bench import Root, Seeds, sets_of
+
+if TYPE_CHECKING:
+    from pipeline.bench.work_saved import WayResult, WorkSaved
+
+
+@explained
+def strategies(
+    config: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--config",
+            "--sets",
+            "-c",
+            help="A simulated project; as often as needed. Default: bccd, deeppcb and cards.",
+        ),
+    ] = None,
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="random, entropy, margin, least_confidence, core_set, ssm, published or crosscheck; as often as "
+            "needed. Default: all."
+        ),
+    ] = None,
+    pseudo: Annotated[
+        bool | None,
+        typer.Option("--pseudo/--plain", help="With pseudo-labels or without. Default: each strategy both ways."),
+    ] = None,
+    seed: Seeds = None,
+    rounds: Annotated[int, typer.Option(help="Rounds, the first included, before which nothing is asked.", min=1)] = 10,
+    per_round: Annotated[
+        int | None, typer.Option(help="Images asked each round. Default: 20 for deeppcb, 10 for others.", min=1)
+    ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            "--json",
+            help="Folder that gets rounds/, with one JSON file each, and summary.json. Default: strategies in the "
+            "root folder.",
+        ),
+    ] = None,
+    ceiling: Annotated[
+        Path | None,
+        typer.Option(help="Folder of `crosscheck bench training --curve`. Default: curve in the root folder."),
+    ] = None,
+    table: Annotated[bool, typer.Option("--table", help="Train nothing: show what the results so far say.")] = False,
+    figure: Annotated[Path | None, typer.Option(help="Draw the learning curves into this SVG or PNG file.")] = None,
+    overrides: Overrides = None,
+    root: Root = Path("runs/bench"),
+) -> None:
+    """Compare what people are asked: how much of their work each strategy takes for an equally good detector.
+
+    Every strategy starts from the same 10 labelled images and goes through the real loop; the simulated annotator
+    answers, and charges what each action takes (`labeling.seconds`). All human labels count, those of `val` too.
+    `saved` is the share of the seconds of random selection without pseudo-labels that a strategy saves on the way to
+    90 % of the mAP that the labels of every image give, with a 95 % interval over seeds. `published` is the published
+    rule whole: its pastes, its pseudo-labels and its questions. What is finished is kept, a killed run goes on, and
+    the same command in several terminals shares the work.
+    """
+    from pipeline.bench.curve import CurvePoint
+    from pipeline.bench.grid import Grid
+    from pipeline.bench.strategies import STRATEGIES, Plan, RoundResult, strategy_scenarios
+    from pipeline.bench.work_saved import WorkSaved, ceilings, draw, summarize
+    from pipeline.workspace import Folder
+
+    folder = results or root / "strategies"
+    grid = Grid(folder / "rounds", RoundResult)
+    if not table:
+        plan = Plan(strategy or tuple(STRATEGIES), (False, True) if pseudo is None else (pseudo,), rounds, per_round)
+        scenarios = strategy_scenarios(sets_of(config), seed or [0, 1, 2], root, overrides or [])
+        with progress_bars() as progress:
+            grid.run(plan.cells(scenarios), progress)
+    measured = list(grid.results().values())
+    if not measured:
+        raise ValueError(f"Expected rounds in {folder / 'rounds'}, found none. Run this command without --table.")
+    levels = ceilings(Grid(ceiling or root / "curve", CurvePoint).results().values())
+    summary = summarize(measured, levels)
+    Folder(folder.resolve()).write_record(WorkSaved.FILE, summary)
+    if figure is not None:
+        draw(measured, levels, figure)
+    _show(summary)
+
+
+def _show(summary: WorkSaved) -> None:
+    show_table(
+        "Human work by strategy",
+        ["set", "strategy", "pseudo", "rounds", "mAP at the end", "mean mAP", *_WORK_COLUMNS],
+        [
+            (
+                own.set,
+                own.strategy,
+                "yes" if own.pseudo else "no",
+                own.rounds,
+                number(own.last),
+                number(own.area),
+                *_work(own),
+            )
+            for own in summary.ways
+        ],
+    )
+
+
+_WORK_COLUMNS = ("images to 90 %", "boxes", "hours", "saved", "interval", "seeds")
+
+
+def _work(way: WayResult) -> tuple[str, ...]:
+    reached = way.reached.get("0.9")
+    if reached is None or reached.work is None:
+        return ("-",) * (len(_WORK_COLUMNS) - 1) + (f"0 of {reached.of}" if reached else "no ceiling",)
+    interval = "-" if reached.interval is None else f"{reached.interval[0]:+.0%} to {reached.interval[1]:+.0%}"
+    return (
+        str(reached.work.images),
+        str(reached.work.boxes),
+        f"{reached.work.seconds / 3600:.2f}",
+        "-" if reached.saved is None else f"{reached.saved:+.0%}",
+        interval,
+        f"{reached.seeds} of {reached.of}",
+    )
