@@ -22,6 +22,7 @@ from pipeline.report.album import Album, ReadPixels
 from pipeline.report.contents import CycleContents, IndexContents, Turn, page_name
 from pipeline.report.gallery import asked_gallery, dropped_gallery, pseudo_gallery
 from pipeline.report.notices import attention
+from pipeline.report.outlook import outlook_line
 from pipeline.report.paste_gallery import paste_gallery
 from pipeline.report.tables import Table, numbers_table, text_table
 from pipeline.settings.report import ReportSettings
@@ -62,6 +63,7 @@ def render_cycle(contents: CycleContents, read_pixels: ReadPixels, settings: Rep
             contents=contents,
             turn=contents.turn,
             headline=story.headline(contents.turns),
+            outlook=outlook_line(contents.turns),
             facts=story.facts(contents),
             attention=attention(contents),
             galleries=[gallery(contents, read_pixels, settings) for gallery in GALLERIES.values()],
@@ -83,6 +85,7 @@ def render_index(contents: IndexContents) -> str:
         .render(
             contents=contents,
             headline=story.headline(contents.turns) if contents.turns else "",
+            outlook=outlook_line(contents.turns),
             latest=latest,
             now=_counts(latest) if latest else (),
             progress=model_tables.progress(contents.turns, len(contents.turns), contents.pages),

@@ -11,6 +11,7 @@ from pipeline.report.collect import collect
 from pipeline.report.contents import CycleContents
 from pipeline.report.figures import ap_by_cycle
 from pipeline.report.notices import attention
+from pipeline.report.outlook import outlook_line
 from pipeline.report.story import headline, pasted_line
 from pipeline.report.wording import count, share
 
@@ -21,7 +22,8 @@ class Summary:
 
     Attributes:
         line: One line of plain text, for a terminal.
-        markdown: The headline, what needs attention and the table of cycles; untrusted text is escaped.
+        markdown: The headline, what more answers may bring, what needs attention and the table of cycles; untrusted
+            text is escaped.
         rows: One row per cycle up to this one, ascending, all with the same keys.
         figure: Average precision by cycle, SVG; empty where no cycle was evaluated.
     """
@@ -73,7 +75,7 @@ def _rows(contents: CycleContents) -> list[dict[str, str]]:
 def _markdown(contents: CycleContents, rows: list[dict[str, str]]) -> str:
     notices = [f"- **{notice.word.capitalize()}**: {_plain(notice.text)}" for notice in attention(contents)]
     table = [_line(list(rows[0])), _line(["---"] * len(rows[0])), *(_line(list(row.values())) for row in rows)]
-    said = [headline(contents.turns), pasted_line(contents.selected)]
+    said = [headline(contents.turns), outlook_line(contents.turns), pasted_line(contents.selected)]
     parts = [f"# {_plain(contents.opening.name)}", *said, "\n".join(notices), "\n".join(table)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
