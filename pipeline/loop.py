@@ -72,6 +72,12 @@ def _harvest_failed(cycle: Cycle, why: str) -> object:
     return harvest_failed(cycle, why)
 
 
+def _first_questions(cycle: Cycle, around: Surroundings) -> object:
+    from pipeline.stages.first_questions import first_questions
+
+    return first_questions(cycle, around.progress)
+
+
 def _finetune(cycle: Cycle, around: Surroundings) -> object:
     from pipeline.stages.finetune import finetune
 
@@ -122,6 +128,7 @@ def _report(cycle: Cycle, _around: Surroundings) -> object:
 
 IMPORT = Step("import", _import)
 HARVEST = Step("harvest", _harvest, _harvest_failed)
+FIRST_QUESTIONS = Step("first questions", _first_questions)
 FINETUNE = Step("finetune", _finetune)
 GATE = Step("gate", _gate)
 MINE = Step("mine", _mine)
@@ -130,8 +137,10 @@ PUSH = Step("push", _push, _push_failed)
 HIDDEN_TRUTH = Step("hidden truth", _audit_hidden_truth)
 REPORT = Step("report", _report)
 
-STEPS = (IMPORT, HARVEST, FINETUNE, GATE, MINE, SELECT, PUSH, HIDDEN_TRUTH, REPORT)
-"""Of a cycle, in order."""
+TAKE_IN = (IMPORT, HARVEST)
+LEARN = (FINETUNE, GATE, MINE, SELECT)
+PASS_ON = (PUSH, HIDDEN_TRUTH, REPORT)
+"""A cycle takes in, learns or asks its first questions, and passes on, in this order."""
 
 Call = Callable[[Step, Cycle, Callable[[], object]], object]
 """How a step is run: called with the step, its cycle and what does the work. Flows run it as a task."""
@@ -160,9 +169,18 @@ def run_cycle(
     around = around or Surroundings(annotators_from_environment)
     with only_one(settings, wait_s, "cycle"):
         cycle = begin_cycle(settings)
-        run_steps(cycle, STEPS, around, call)
+        run_steps(cycle, TAKE_IN, around, call)
+        run_steps(cycle, _learning(cycle), around, call)
+        run_steps(cycle, PASS_ON, around, call)
         finish_cycle(cycle, datetime.now(UTC))
     return cycle
+
+
+def _learning(cycle: Cycle) -> tuple[Step, ...]:
+    """A project without any label asks for the first ones."""
+    from pipeline.stages.first_questions import nothing_to_learn
+
+    return (FIRST_QUESTIONS,) if nothing_to_learn(cycle) else LEARN
 
 
 def begin_cycle(settings: Settings) -> Cycle:

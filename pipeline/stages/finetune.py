@@ -36,7 +36,10 @@ def _train(cycle: Cycle, progress: Progress) -> TrainingRun:
     parent, version = champion_of(cycle.workspace), cycle.store.version()
     samples = cycle.store.training()
     if not samples:
-        raise DataError(f"Expected labelled training images in {cycle.store.uri}, found none. Import some first.")
+        raise DataError(
+            f"Expected labelled training images in {cycle.store.uri}, found none. Import some, or set labeling.backend "
+            "and run `crosscheck cycle`, which asks people for the first ones."
+        )
     seed = cycle_seed(settings.seed, cycle.number)
     detector = _starting_point(cycle, parent, seed)
     job = TrainingJob(

@@ -85,7 +85,9 @@ def _push(cycle: Cycle, backend: LabelingBackend | None, progress: Progress) -> 
 
 def _queued_tasks(cycle: Cycle) -> list[Task]:
     """Tasks for every queued image, best first, with the boxes that a person may see."""
-    blank = Task("", "", 0, 0, (), 0.0, "", TaskKind.ASK, cycle.number, cycle.read(MiningRun).model_id, cycle.opened_at)
+    mined = cycle.find(MiningRun)
+    model_id = mined.model_id if mined else ""
+    blank = Task("", "", 0, 0, (), 0.0, "", TaskKind.ASK, cycle.number, model_id, cycle.opened_at)
     queue, selection = (cycle.folder.read_table(name) for name in (QUEUE, SELECTION))
     queued = cycle.store.samples(states=[State.QUEUED])
     return tasks_of(queued, queue, selection, blank, cycle.read(Decision).shown_from)
