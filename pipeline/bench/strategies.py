@@ -48,6 +48,8 @@ STRATEGIES: Mapping[str, tuple[str, ...]] = {
     "least_confidence": _ALL_ASKED,
     "core_set": _ALL_ASKED,
     "ssm": _ALL_ASKED,
+    "cald": _ALL_ASKED,
+    "ppal": _ALL_ASKED,
     PUBLISHED: (
         *_ALL_ASKED,
         "selection.query.strategy=ssm",

@@ -28,8 +28,8 @@ def strategies(
     strategy: Annotated[
         list[str] | None,
         typer.Option(
-            help="random, entropy, margin, least_confidence, core_set, ssm, published or crosscheck; as often as "
-            "needed. Default: all."
+            help="random, entropy, margin, least_confidence, core_set, ssm, cald, ppal, published or crosscheck; as "
+            "often as needed. Default: all."
         ),
     ] = None,
     pseudo: Annotated[

@@ -3,67 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from pipeline.mining.reference import HOSTS, PASSES_AT, PROPOSAL_SCORE, gamma
-from pipeline.seeds import derive_seed, numpy_generator
-
-Values = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Pool:
-    """What a strategy may look at; no truth is in it.
-
-    Attributes:
-        selection: Proposals of the pool with evidence and verdict.
-        image_ids: Every image that may be asked about, those without proposals too.
-        embed: Gives float[k, D] for some of the images; asked only for those that matter.
-        seed: The settings' seed.
-        cycle: From 0.
-        budget: How many images may be asked about.
-        shown_from: People see the boxes of a higher p(correct), see `showing.is_shown`; None: no box.
-    """
-
-    selection: pa.Table
-    image_ids: list[str]
-    embed: Callable[[list[str]], NDArray[np.float64]]
-    seed: int
-    cycle: int
-    budget: int
-    shown_from: float | None = 0.0
-
-    @property
-    def query_seed(self) -> int:
-        """Drives what is drawn at random among the images of this cycle."""
-        return derive_seed(self.seed, "query", self.cycle)
-
-    def by_image(self, values: Values, of: NDArray[np.bool_] | None = None) -> tuple[Values, Values]:
-        """Sum one number per proposal over each image.
-
-        Args:
-            values: float[N].
-            of: bool[N], which proposals; all by default.
-
-        Returns:
-            float[K] sums and float[K] counts.
-        """
-        row = pc.index_in(self.selection["image_id"], value_set=pa.array(self.image_ids, pa.string()))
-        kept = row.is_valid().to_numpy(zero_copy_only=False)
-        kept = kept if of is None else kept & of
-        index = row.fill_null(0).to_numpy()[kept]
-        counts = np.bincount(index, minlength=len(self.image_ids)).astype(np.float64)
-        sums = np.bincount(index, weights=values[kept], minlength=len(self.image_ids)).astype(np.float64)
-        return sums, counts
-
-    def column(self, name: str) -> Values:
-        """A column as float[N], null as 0."""
-        return np.asarray(np.nan_to_num(self.selection[name].to_numpy(zero_copy_only=False).astype(np.float64)))
+from pipeline.seeds import numpy_generator
+from pipeline.selection.cald import cald
+from pipeline.selection.pool import Pool, Values
+from pipeline.selection.ppal import ppal
 
 
 def random_values(pool: Pool) -> Values:
@@ -125,5 +72,7 @@ BASELINES: dict[str, Callable[[Pool], Values]] = {
     "entropy": entropy,
     "core_set": core_set,
     "ssm": ssm,
+    "cald": cald,
+    "ppal": ppal,
 }
 """By the name that `selection.query.strategy` gives them."""

@@ -10,9 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.records import QUEUE_SCHEMA, Fate, TaskKind
-from pipeline.selection.baselines import BASELINES, Pool, Values
+from pipeline.selection.baselines import BASELINES
 from pipeline.selection.diversity import diverse
 from pipeline.selection.missed_objects import MissedObjectsModel
+from pipeline.selection.pool import Pool, Values
 from pipeline.selection.reasons import DRAW_ALL, Context, reasons
 from pipeline.selection.showing import is_hidden, is_shown
 from pipeline.settings import QuerySettings

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from pipeline.records import TaskKind
 from pipeline.seeds import numpy_generator
-from pipeline.selection.baselines import Pool
 from pipeline.selection.fates import AUDITED
+from pipeline.selection.pool import Pool
 from pipeline.selection.query import Worth, choose_images, no_longer_worth, queue_table
 from pipeline.selection.reasons import Context
 from pipeline.settings import SelectionSettings

@@ -19,7 +19,9 @@ class QuerySettings(Section):
         description="share of images that is shown without boxes, to measure rubber-stamping; what is under one image "
         "is carried over to the next cycle",
     )
-    strategy: Literal["crosscheck", "random", "least_confidence", "margin", "entropy", "core_set", "ssm"] = "crosscheck"
+    strategy: Literal[
+        "crosscheck", "random", "least_confidence", "margin", "entropy", "core_set", "ssm", "cald", "ppal"
+    ] = "crosscheck"
     shortlist_factor: int = Field(default=4, ge=1, le=100, description="diversity is sought among so many budgets")
     rare_class_power: float = Field(
         default=0.5, ge=0.0, le=2.0, description="0: all classes alike; 1: by 1 / frequency"

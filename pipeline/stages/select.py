@@ -15,7 +15,6 @@ from pipeline.cycle import Cycle
 from pipeline.labeling.feedback.audit import class_standings
 from pipeline.mining.consistency import gather_evidence
 from pipeline.records import BACKGROUND_SCHEMA, PROPOSAL_SCHEMA, Fate, Split, State, TaskKind, of_images
-from pipeline.selection.baselines import Pool
 from pipeline.selection.calibration import CalibratedModel, calibration_set
 from pipeline.selection.class_affinity import with_affinity
 from pipeline.selection.commit import Outcome, changed_rows
@@ -30,6 +29,8 @@ from pipeline.selection.fates import (
     pseudo_images,
 )
 from pipeline.selection.missed_objects import MissedObjectsModel
+from pipeline.selection.on_demand import on_demand
+from pipeline.selection.pool import Pool
 from pipeline.selection.query import class_weights, expected_worth
 from pipeline.selection.queue import Candidates, Plan, plan_queue
 from pipeline.selection.reasons import Context
@@ -84,6 +85,9 @@ def _plan(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel, shown_l
     unread = {fault.image_id for fault in cycle.read(MiningRun).faults}
     columns = ["image_id", "state", "width", "height"]
     rows = [row for row in cycle.store.pool(columns).to_pylist() if row["image_id"] not in unread]
+    labeled = cycle.store.labeled(Split.TRAIN)
+    drawn = Counter(box.label for sample in labeled for box in sample.boxes)
+    counts = {label: drawn[label] for label in settings.data.labels}
     pool = Pool(
         selection,
         [row["image_id"] for row in rows],
@@ -92,9 +96,9 @@ def _plan(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel, shown_l
         cycle.number,
         settings.selection.query.images,
         shown_least,
+        {label: count / max(1, len(labeled)) for label, count in counts.items()},
+        on_demand(cycle, cycle.read(MiningRun).model_id),
     )
-    drawn = Counter(box.label for sample in cycle.store.labeled(Split.TRAIN) for box in sample.boxes)
-    counts = {label: drawn[label] for label in settings.data.labels}
     worth = expected_worth(pool, class_weights(counts, settings.selection.query.rare_class_power), missed)
     waiting = [row["image_id"] for row in rows if row["state"] == State.QUEUED]
     context = Context(missed, {row["image_id"]: (row["width"], row["height"]) for row in rows}, counts)

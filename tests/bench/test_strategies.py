@@ -71,6 +71,12 @@ def test_drawing_by_hand_costs_a_look_and_every_box(measured):
     assert priced == HumanWork(len(samples), boxes, len(samples) + 10 * boxes)
 
 
+@pytest.mark.parametrize("strategy", ["cald", "ppal"])
+def test_strategies_that_look_again_are_asked_as_much(measured, scenario, root, strategy):
+    (result,) = Grid(root / "strategies" / "looking", RoundResult).run([RoundCell(scenario, strategy, False, 1, 2)])
+    assert result.images == measured[1][0].images + 2
+
+
 def test_a_finished_round_is_not_run_again(measured, root, never):
     never("pipeline.bench.strategies.train")
     assert Grid(root / "strategies" / "rounds", RoundResult).run(measured[0]) == measured[1]

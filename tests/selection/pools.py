@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 
-from pipeline.selection.baselines import Pool
+from pipeline.records import of_images
+from pipeline.selection.pool import OnDemand, Pool, Views
 from tests.selection.evidence import selection_of
 
 
@@ -32,4 +34,27 @@ def make_pool(images, *, embeddings=None, order=None, seed=0, cycle=0, budget=3)
         seed,
         cycle,
         budget,
+        drawn={"bolt": 2.0, "nut": 1.0},
+        on_demand=_on_demand(selection),
     )
+
+
+def _on_demand(selection):
+    """Embeddings by score, more views by entropy, and a class that is harder than the other."""
+
+    def boxes(image_ids):
+        rows = selection.filter(of_images(image_ids)).select(["image_id", "label", "score"])
+        angles = np.pi * rows["score"].to_numpy().astype(np.float64) / 2
+        vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        return rows.append_column("embedding", pa.array(list(vectors), pa.list_(pa.float64())))
+
+    def views(image_ids):
+        looked = Pool(selection, image_ids, lambda _: np.zeros((0, 1)), 0, 0, 0)
+        unsure, _ = looked.by_image(looked.column("entropy"))
+        classes = [looked.by_image(looked.column("score"), looked_for(name))[0] for name in ("bolt", "nut")]
+        return Views(unsure, np.stack(classes, axis=1))
+
+    def looked_for(name):
+        return np.array([label == name for label in selection["label"].to_pylist()], dtype=bool)
+
+    return OnDemand(boxes, views, lambda: {"bolt": 0.9, "nut": 0.5})

@@ -8,7 +8,8 @@ import torch
 
 from pipeline.mining.reference import gamma, gate_loss
 from pipeline.records import SELECTION_SCHEMA
-from pipeline.selection.baselines import BASELINES, Pool
+from pipeline.selection.baselines import BASELINES
+from pipeline.selection.pool import Pool
 from pipeline.settings import QuerySettings
 from tests.selection.pools import make_pool
 
@@ -88,6 +89,8 @@ def test_a_pool_holds_no_truth():
         "cycle",
         "budget",
         "shown_from",
+        "drawn",
+        "on_demand",
     }
     assert not {"right", "truth", "true", "source", "human"} & set(SELECTION_SCHEMA.names)
 

@@ -1,0 +1,97 @@
+"""What a query strategy may look at: proposals with their evidence, and what is made for it alone when it asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline.seeds import derive_seed
+
+Values = NDArray[np.float64]
+
+
+class Views(NamedTuple):
+    """How stably each of K images is seen when it is mirrored or made smaller.
+
+    Attributes:
+        distance: float[K], of the least typical box from an agreement that is neither perfect nor none.
+        classes: float[K, C], highest score of each class, mean over the views.
+    """
+
+    distance: Values
+    classes: Values
+
+
+@dataclass(frozen=True)
+class OnDemand:
+    """What costs more than a look at a table.
+
+    Attributes:
+        boxes: Columns `image_id`, `label`, `score` and `embedding` of the proposals of some images.
+        views: More looks at some images.
+        quality: By class name, how well the model does on the labelled images, 0 to 1.
+    """
+
+    boxes: Callable[[list[str]], pa.Table]
+    views: Callable[[list[str]], Views]
+    quality: Callable[[], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What a strategy may look at; no truth is in it.
+
+    Attributes:
+        selection: Proposals of the pool with evidence and verdict.
+        image_ids: Every image that may be asked about, those without proposals too.
+        embed: Gives float[k, D] for some of the images; asked only for those that matter.
+        seed: The settings' seed.
+        cycle: From 0.
+        budget: How many images may be asked about.
+        shown_from: People see the boxes of a higher p(correct), see `showing.is_shown`; None: no box.
+        drawn: By class name, boxes of people per labelled image; every class is there.
+        on_demand: What some strategies have made for them.
+    """
+
+    selection: pa.Table
+    image_ids: list[str]
+    embed: Callable[[list[str]], NDArray[np.float64]]
+    seed: int
+    cycle: int
+    budget: int
+    shown_from: float | None = 0.0
+    drawn: Mapping[str, float] = field(default_factory=dict)
+    on_demand: OnDemand | None = None
+
+    @property
+    def query_seed(self) -> int:
+        """Drives what is drawn at random among the images of this cycle."""
+        return derive_seed(self.seed, "query", self.cycle)
+
+    def by_image(self, values: Values, of: NDArray[np.bool_] | None = None) -> tuple[Values, Values]:
+        """Sum one number per proposal over each image.
+
+        Args:
+            values: float[N].
+            of: bool[N], which proposals; all by default.
+
+        Returns:
+            float[K] sums and float[K] counts.
+        """
+        row = pc.index_in(self.selection["image_id"], value_set=pa.array(self.image_ids, pa.string()))
+        kept = row.is_valid().to_numpy(zero_copy_only=False)
+        kept = kept if of is None else kept & of
+        index = row.fill_null(0).to_numpy()[kept]
+        counts = np.bincount(index, minlength=len(self.image_ids)).astype(np.float64)
+        sums = np.bincount(index, weights=values[kept], minlength=len(self.image_ids)).astype(np.float64)
+        return sums, counts
+
+    def column(self, name: str) -> Values:
+        """A column as float[N], null as 0."""
+        return np.asarray(np.nan_to_num(self.selection[name].to_numpy(zero_copy_only=False).astype(np.float64)))
