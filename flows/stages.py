@@ -11,6 +11,7 @@ from flows.waiting import skipped_where_another_waits
 from pipeline.cycle import last_cycle, only_one
 from pipeline.errors import ArtefactError
 from pipeline.loop import (
+    COMMITTEE,
     FINETUNE,
     GATE,
     HARVEST,
@@ -29,8 +30,8 @@ from pipeline.settings import load_settings
 @flow(name="finetune")
 @skipped_where_another_waits
 def finetune(config: str, overrides: list[str] | None = None, wait_s: float = 0.0) -> int:
-    """Import, harvest, fine-tune the champion and put the candidate through the gate. Returns the cycle's number."""
-    return _run(config, overrides, wait_s, (IMPORT, HARVEST, FINETUNE, GATE))
+    """Import, harvest, train committee and candidate, and put it through the gate. Returns the cycle's number."""
+    return _run(config, overrides, wait_s, (IMPORT, HARVEST, COMMITTEE, FINETUNE, GATE))
 
 
 @flow(name="mine")

@@ -78,6 +78,12 @@ def _first_questions(cycle: Cycle, around: Surroundings) -> object:
     return first_questions(cycle, around.progress)
 
 
+def _committee(cycle: Cycle, around: Surroundings) -> object:
+    from pipeline.stages.committee import train_committee
+
+    return train_committee(cycle, around.progress)
+
+
 def _finetune(cycle: Cycle, around: Surroundings) -> object:
     from pipeline.stages.finetune import finetune
 
@@ -129,6 +135,7 @@ def _report(cycle: Cycle, _around: Surroundings) -> object:
 IMPORT = Step("import", _import)
 HARVEST = Step("harvest", _harvest, _harvest_failed)
 FIRST_QUESTIONS = Step("first questions", _first_questions)
+COMMITTEE = Step("committee", _committee)
 FINETUNE = Step("finetune", _finetune)
 GATE = Step("gate", _gate)
 MINE = Step("mine", _mine)
@@ -138,7 +145,7 @@ HIDDEN_TRUTH = Step("hidden truth", _audit_hidden_truth)
 REPORT = Step("report", _report)
 
 TAKE_IN = (IMPORT, HARVEST)
-LEARN = (FINETUNE, GATE, MINE, SELECT)
+LEARN = (COMMITTEE, FINETUNE, GATE, MINE, SELECT)
 PASS_ON = (PUSH, HIDDEN_TRUTH, REPORT)
 """A cycle takes in, learns or asks its first questions, and passes on, in this order."""
 

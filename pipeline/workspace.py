@@ -3,6 +3,7 @@
 - `samples/`: the Delta table, see `dataset.store`
 - `models/<model_id>/`: `weights.safetensors`, `model.json`
 - `models/champion.json`: the model in use, an atomic pointer
+- `members/<model_id>/`: the same of members of a committee
 - `cycles/<number>/`: what one cycle made, see `stages`
 - `labeling/`: the state of the labelling backend
 - `reports/`: `index.html` and one page per cycle
@@ -283,6 +284,11 @@ class Workspace(Folder):
     def models(self) -> Folder:
         """Trained models by id, and the champion's pointer."""
         return self.folder("models")
+
+    @property
+    def members(self) -> Folder:
+        """Members of committees by id; no model to promote."""
+        return self.folder("members")
 
     @property
     def labeling(self) -> Folder:

@@ -6,6 +6,7 @@ Nothing here needs torch.
 """
 
 from pipeline.artefacts.calibration import Calibration, Certificate, Certificates, Recall, ScoreQuality
+from pipeline.artefacts.committee import CommitteeRun, Member
 from pipeline.artefacts.evaluation import (
     ERROR_TYPES,
     ClassMetrics,
@@ -53,6 +54,7 @@ __all__ = [
     "Certificates",
     "ClassMetrics",
     "ClassStanding",
+    "CommitteeRun",
     "Curves",
     "CycleEnd",
     "CycleHarvest",
@@ -66,6 +68,7 @@ __all__ = [
     "ImportRun",
     "ImportSummary",
     "Look",
+    "Member",
     "Metrics",
     "MiningCost",
     "MiningPart",

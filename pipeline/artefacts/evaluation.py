@@ -8,6 +8,8 @@ from typing import ClassVar
 
 from pipeline.artefacts.stage import StageRecord
 
+HELD_BACK = "held back"
+"""What is measured by a committee, beside the splits."""
 Interval = tuple[float, float]
 """Lower and upper end, 95 %."""
 
@@ -138,6 +140,9 @@ class GateOutcome(StageRecord):
         champion_val: The old champion on val; None where there was none.
         gap: What the candidate gains in mAP over the champion; None where not measured.
         forgotten: Classes that the candidate forgets, the largest loss first.
+        held_back: What the candidate's committee finds in held-back images, each member in those that it has not
+            learnt; None without a committee.
+        champion_held_back: The same of the champion's committee; None where it has none.
     """
 
     FILE: ClassVar[str] = "metrics.json"
@@ -152,8 +157,10 @@ class GateOutcome(StageRecord):
     champion_val: Metrics | None = None
     gap: Interval | None = None
     forgotten: tuple[ForgottenClass, ...] = ()
+    held_back: Metrics | None = None
+    champion_held_back: Metrics | None = None
 
     def on(self, split: str) -> Metrics | None:
-        """The candidate on `val` or `test`; None where that split has no true box."""
-        metrics = {"val": self.val, "test": self.test}[split]
-        return metrics if metrics.boxes else None
+        """The candidate on `val` or `test`, its committee on `held back` images; None where there is no true box."""
+        metrics = {"val": self.val, "test": self.test, HELD_BACK: self.held_back}[split]
+        return metrics if metrics and metrics.boxes else None

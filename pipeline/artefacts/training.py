@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal
 
 from pipeline.artefacts.stage import StageRecord
 
-EndOfRun = Literal["plateau", "steps", "fallback_steps"]
-"""What ended a run: held-back images no longer got better; all steps were done; or, with nothing to look at, as many as
-are set for that."""
+EndOfRun = Literal["plateau", "steps", "fallback_steps", "committee"]
+"""What ended a run: held-back images no longer got better; all steps were done; with nothing to look at, as many as are
+set for that; or as many as the committee needed."""
 
 
 @dataclass(frozen=True, slots=True)

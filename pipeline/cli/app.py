@@ -116,11 +116,13 @@ def deploy(
 @app.command()
 @explained
 def finetune(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Train a candidate from the champion, evaluate it, and promote it unless it is worse on val."""
+    """Train a candidate from the champion, evaluate it, and promote it unless it is worse on held-back images."""
+    from pipeline.stages.committee import train_committee
     from pipeline.stages.finetune import finetune as train
     from pipeline.stages.gate import gate
 
     with active_cycle(config, overrides) as (current, progress):
+        train_committee(current, progress)
         training, outcome = train(current, progress), gate(current)
     run = training.run
     output(

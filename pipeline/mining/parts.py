@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -15,6 +15,8 @@ from pipeline.progress import Progress
 from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA, ImageRef, among, of_images
 from pipeline.workspace import Folder
 
+Share = tuple[list[ImageRef], CheckPolicy]
+"""What one miner mines, and which of the proposals it checks."""
 SCHEMAS = {"proposals": PROPOSAL_SCHEMA, "checks": CHECK_SCHEMA}
 
 
@@ -23,7 +25,7 @@ class PartedMining:
     """Mines lists of images and writes their tables.
 
     Attributes:
-        miner: Mines a part.
+        miners: Each mines its own share of the images, part by part.
         folder: Gets the tables.
         parts: Where finished parts lie.
         part_images: Images per part.
@@ -31,33 +33,35 @@ class PartedMining:
         unchanged: Of some images, those whose files are still what was mined before; all by default.
     """
 
-    miner: Miner
+    miners: Sequence[Miner]
     folder: Folder
     parts: Folder
     part_images: int
     before: Folder | None = None
     unchanged: Callable[[list[ImageRef]], list[ImageRef]] = list
 
-    def run(self, refs: list[ImageRef], prefix: str, policy: CheckPolicy, progress: Progress) -> MiningPart:
+    def run(self, shares: Sequence[Share], prefix: str, progress: Progress) -> MiningPart:
         """Mine images.
 
         Args:
-            refs: The images.
+            shares: The images of each miner, and which of their proposals are checked.
             prefix: Before the names of the tables.
-            policy: Tells which proposals are checked.
             progress: Called after every part.
 
         Returns:
             The sum over parts.
         """
-        size = self.part_images
-        names = [f"{prefix}{start:09d}" for start in range(0, len(refs), size)]
-        for number, name in enumerate(names):
-            if not self.parts.exists(f"{name}.json"):
-                part = refs[number * size : (number + 1) * size]
-                known = known_before(self.before, self.unchanged(part), prefix) if self.before else None
-                self._write(name, self.miner.mine(part, policy, known))
-            progress("mining", min((number + 1) * size, len(refs)), len(refs))
+        size, done, total = self.part_images, 0, sum(len(refs) for refs, _ in shares)
+        names = []
+        for number, (miner, (refs, policy)) in enumerate(zip(self.miners, shares, strict=True)):
+            for start in range(0, len(refs), size):
+                part = refs[start : start + size]
+                names.append(f"{prefix}{number}.{start:09d}")
+                if not self.parts.exists(f"{names[-1]}.json"):
+                    known = known_before(self.before, self.unchanged(part), prefix) if self.before else None
+                    self._write(names[-1], miner.mine(part, policy, known))
+                done += len(part)
+                progress("mining", done, total)
         for table, schema in SCHEMAS.items():
             sources = [f"{name}.{table}.parquet" for name in names]
             with (
@@ -66,8 +70,10 @@ class PartedMining:
             ):
                 for source in sources:
                     writer.write_table(self.parts.read_table(source))
-        done = [self.parts.read_record(f"{name}.json", MiningPart) for name in names]
-        return MiningPart(MiningCost.total(part.cost for part in done), tuple(f for part in done for f in part.faults))
+        mined = [self.parts.read_record(f"{name}.json", MiningPart) for name in names]
+        return MiningPart(
+            MiningCost.total(part.cost for part in mined), tuple(fault for part in mined for fault in part.faults)
+        )
 
     def _write(self, name: str, mined: Mined) -> None:
         self.parts.write_table(f"{name}.proposals.parquet", mined.proposals)

@@ -25,6 +25,7 @@ from pipeline.settings import Settings
 _COST_ONLY = {"batch_size", "chunk_images", "decode_threads", "max_hosts_cached"}
 """Settings of mining that change what it costs and nothing that it finds."""
 _RESTED_ON = {
+    "committee",
     "rule",
     "match_iou",
     "target_precision",
@@ -57,8 +58,16 @@ class CalibratedModel:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """The outcome of a calibration: what is kept with the model, what was measured, and what is promised."""
+    """The outcome of a calibration.
 
+    Attributes:
+        p_correct: float[N], of each held-back proposal, from models that have not seen its image.
+        model: What is kept with the model.
+        calibration: What was measured.
+        certificates: What is promised.
+    """
+
+    p_correct: NDArray[np.float64]
     model: CalibratedModel
     calibration: Calibration
     certificates: Certificates
@@ -76,6 +85,7 @@ def calibrate(held_back: HeldBack, settings: Settings, model_id: str) -> Calibra
     p_correct, with_all = out_of_fold(known, plan)
     missed = fit_missed_objects(held_back.samples, held_back.evidence, p_correct, held_back.right, settings.data.labels)
     return Calibrated(
+        p_correct,
         CalibratedModel(fit_cascade(known, plan), missed, held_back.bias),
         _measure(held_back, p_correct, with_all, settings.seed),
         certify(held_back, p_correct, settings, model_id),

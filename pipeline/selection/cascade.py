@@ -10,7 +10,7 @@ view serves all proposals of an image, so that they get it together.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -32,7 +32,8 @@ from pipeline.selection.class_affinity import (
     ClassAffinity,
     Names,
     affinity_out_of_fold,
-    fit_class_affinity,
+    fit_affinities,
+    measure_affinity,
     with_affinity,
 )
 from pipeline.selection.escalation import LOOK, Moves, Ranges, choose_ranges, turning_points, who_advances
@@ -56,7 +57,7 @@ class Cascade:
     Attributes:
         stages: One calibrator each, by `stage_of`.
         advancing: Who gets an augmented view, and who gets a close-up after that.
-        affinity: What objects of each class look like to the detector.
+        affinities: What objects of each class look like to each detector.
         drop_below: Proposals of a lower p(correct) are not pasted.
         budget: Detection passes that pastes of an image may cost on average; None: no limit.
         look_budget: The same for augmented views and close-ups.
@@ -64,10 +65,14 @@ class Cascade:
 
     stages: tuple[Calibrator, ...]
     advancing: tuple[Ranges, ...]
-    affinity: ClassAffinity = field(default_factory=ClassAffinity)
+    affinities: tuple[ClassAffinity, ...] = (ClassAffinity(),)
     drop_below: float = 0.0
     budget: float | None = None
     look_budget: float | None = None
+
+    def of_member(self, number: int) -> Cascade:
+        """The same for proposals of one of several detectors, which need not say whose they are."""
+        return replace(self, affinities=(self.affinities[number],))
 
     def looks(self, evidence: pa.Table) -> Flags:
         """Which proposals are worth another look at their own image.
@@ -140,7 +145,7 @@ class Cascade:
         """With the features of affinity, where it has none yet."""
         if set(AFFINITY) <= set(evidence.column_names):
             return evidence
-        return with_affinity(evidence, self.affinity.measure(evidence))
+        return with_affinity(evidence, measure_affinity(evidence, self.affinities))
 
     def replay(self, evidence: pa.Table) -> Floats:
         """p(correct) of proposals with all evidence as if only what is worth it had been checked.
@@ -200,16 +205,20 @@ class KnownBoxes:
         objects: str[N], the class of the object that each shows, right or not; `class_affinity.NOTHING` for none.
         prices: float[N, 2], what an augmented view and a close-up of each proposal cost, in detection passes over its
             image; the first is paid once per image.
+        members: How many detectors proposed them.
     """
 
     evidence: pa.Table
     right: Flags
     objects: Names
     prices: Floats
+    members: int = 1
 
     def take(self, rows: NDArray[np.intp]) -> KnownBoxes:
         """Some of them."""
-        return KnownBoxes(self.evidence.take(rows), self.right[rows], self.objects[rows], self.prices[rows])
+        return KnownBoxes(
+            self.evidence.take(rows), self.right[rows], self.objects[rows], self.prices[rows], self.members
+        )
 
 
 @dataclass(frozen=True)
@@ -240,7 +249,7 @@ def fit_cascade(known: KnownBoxes, plan: CascadePlan) -> Cascade:
         The cascade.
     """
     settings, right, every = plan.settings, known.right, known.evidence
-    affinity = affinity_out_of_fold(every, known.objects, folds_of(every, settings.folds))
+    affinity = affinity_out_of_fold(every, known.objects, folds_of(every, settings.folds), known.members)
     table = with_affinity(every, affinity)
     looks = CONSISTENCY_ALONE if settings.rule == "consistency" else EVERYTHING
     stages = tuple(
@@ -251,7 +260,7 @@ def fit_cascade(known: KnownBoxes, plan: CascadePlan) -> Cascade:
     return Cascade(
         stages,
         _choose_looks(stages, table, known, plan),
-        fit_class_affinity(every, known.objects),
+        fit_affinities(every, known.objects, known.members),
         settings.drop_below,
         plan.budget,
         plan.look_budget,

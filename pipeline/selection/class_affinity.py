@@ -6,7 +6,7 @@ boxes, compared with objects that it did not learn from, say more and cost nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,9 @@ class, as the logarithm of the ratio. Null for a class that no other image shows
 STRENGTH = 0.1
 """Inverse strength of the ridge penalty."""
 _EDGE = 1e-3
+
+MEMBER = "member"
+"""Column of proposals: the number of their detector, which has embeddings of its own; without it there is but one."""
 
 Names = NDArray[np.str_]
 
@@ -68,9 +71,31 @@ class ClassAffinity:
         affinity[known] = np.stack([logit(of_own), np.log(of_own / rivals.max(1))], axis=1)
         return affinity
 
-    def measure_parts(self, parts: Iterable[pa.Table]) -> Floats:
-        """What the features are of a table that comes part by part, none included."""
-        return np.concatenate([np.zeros((0, len(AFFINITY))), *map(self.measure, parts)])
+
+def measure_affinity(proposals: pa.Table, affinities: Sequence[ClassAffinity]) -> Floats:
+    """The features of proposals, each by the model of its detector.
+
+    Args:
+        proposals: As for `ClassAffinity.measure`, with `MEMBER` where there are several detectors.
+        affinities: By number of the detector.
+
+    Returns:
+        float[N, 2], by `AFFINITY`; NaN for unknown.
+    """
+    members, affinity = _members(proposals), np.full((len(proposals), len(AFFINITY)), np.nan)
+    for number, own in enumerate(affinities):
+        rows = np.flatnonzero(members == number)
+        affinity[rows] = own.measure(proposals.take(rows))
+    return affinity
+
+
+def fit_affinities(proposals: pa.Table, objects: Names, members: int) -> tuple[ClassAffinity, ...]:
+    """Learn what objects look like to each of several detectors, see `fit_class_affinity`."""
+    of, parts = _members(proposals), []
+    for number in range(members):
+        rows = np.flatnonzero(of == number)
+        parts.append(fit_class_affinity(proposals.take(rows), objects[rows]))
+    return tuple(parts)
 
 
 def fit_class_affinity(proposals: pa.Table, objects: Names) -> ClassAffinity:
@@ -99,22 +124,22 @@ def fit_class_affinity(proposals: pa.Table, objects: Names) -> ClassAffinity:
     )
 
 
-def affinity_out_of_fold(proposals: pa.Table, objects: Names, folds: Iterable[Fold]) -> Floats:
+def affinity_out_of_fold(proposals: pa.Table, objects: Names, folds: Iterable[Fold], members: int = 1) -> Floats:
     """The features of proposals by models that have not seen their images.
 
     Args:
         proposals: As for `fit_class_affinity`, with `label`.
         objects: As for `fit_class_affinity`.
         folds: Rows to fit on and rows that are left out.
+        members: How many detectors there are.
 
     Returns:
         float[N, 2], by `AFFINITY`; NaN for what no fold leaves out.
     """
     affinity = np.full((len(proposals), len(AFFINITY)), np.nan)
     for fitted, left_out in folds:
-        affinity[left_out] = fit_class_affinity(proposals.take(fitted), objects[fitted]).measure(
-            proposals.take(left_out)
-        )
+        known = fit_affinities(proposals.take(fitted), objects[fitted], members)
+        affinity[left_out] = measure_affinity(proposals.take(left_out), known)
     return affinity
 
 
@@ -128,6 +153,12 @@ def with_affinity(proposals: pa.Table, affinity: Floats) -> pa.Table:
     for name, values in zip(AFFINITY, affinity.T, strict=True):
         proposals = proposals.append_column(name, pa.array(values, pa.float64(), from_pandas=True))
     return proposals
+
+
+def _members(proposals: pa.Table) -> NDArray[np.int64]:
+    if MEMBER not in proposals.column_names:
+        return np.zeros(len(proposals), dtype=np.int64)
+    return np.asarray(proposals[MEMBER].to_numpy(), dtype=np.int64)
 
 
 def _embeddings(proposals: pa.Table) -> Floats:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.artefacts import Standings
+from pipeline.cycle import Cycle
 from pipeline.dataset.store import SampleStore
-from pipeline.records import Fate, Sample, Source, State, of_images, samples_from_table
-from pipeline.selection.fates import boxes_of, is_soft, regions
+from pipeline.records import Fate, Sample, Source, State, among, of_images, samples_from_table
+from pipeline.selection.fates import boxes_of, is_learnt, is_soft, regions
 from pipeline.settings import SelectionSettings
+
+HELD_BACK_SELECTION = "held_back_selection.parquet"
+"""The fates of held-back proposals, as if their images were of the pool; see `cross_fitting`."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,44 @@ class Outcome:
     opened_at: datetime
 
 
+class Written:
+    """Pseudo-labelled images, as a selection writes them.
+
+    Args:
+        selection: Columns of `SELECTION_SCHEMA`, of these images.
+        settings: Which boxes are learnt softly, and which are ignored.
+        opened_at: UTC; machine boxes carry it.
+    """
+
+    def __init__(self, selection: pa.Table, settings: SelectionSettings, opened_at: datetime) -> None:
+        learnt = is_soft(settings.soft_from)
+        taught = selection.filter(is_learnt(settings.soft_from))
+        self._image_ids = set(taught["image_id"].to_pylist())
+        self._sure = boxes_of(selection, Fate.PSEUDO, opened_at)
+        self._soft = boxes_of(selection.filter(learnt), Fate.ASK, opened_at, Source.SOFT)
+        unsure = boxes_of(selection.filter(~learnt), Fate.ASK, opened_at)
+        weak = boxes_of(selection.filter(pc.field("p_correct") >= settings.ignore_from), Fate.DROP, opened_at)
+        self._left_out = ((unsure, "unsure"), (weak, "weak"))
+
+    @staticmethod
+    def of_held_back(cycle: Cycle) -> Written:
+        """What a cycle would have written on its held-back images had nobody labelled them."""
+        standings = cycle.find(Standings)
+        selection = cycle.folder.read_table(HELD_BACK_SELECTION)
+        mistrusted = among("label", standings.withdrawn if standings else [])
+        return Written(selection.filter(~mistrusted), cycle.settings.selection, cycle.opened_at)
+
+    def label(self, sample: Sample) -> Sample:
+        """An image with the machine's boxes in place of all others."""
+        boxes = (*self._sure.get(sample.image_id, []), *self._soft.get(sample.image_id, []))
+        ignore = tuple(region for some, why in self._left_out for region in regions(some.get(sample.image_id, []), why))
+        return replace(sample, state=State.PSEUDO, boxes=boxes, ignore=ignore)
+
+    def pseudo_labeled(self, samples: Iterable[Sample]) -> list[Sample]:
+        """Those of some images that have a box to learn from, with the machine's boxes."""
+        return [self.label(sample) for sample in samples if sample.image_id in self._image_ids]
+
+
 def changed_rows(store: SampleStore, outcome: Outcome, settings: SelectionSettings) -> list[Sample]:
     """Rows of the pool that the selection gives another state or other boxes.
 
@@ -44,13 +87,7 @@ def changed_rows(store: SampleStore, outcome: Outcome, settings: SelectionSettin
         outcome: What was decided.
         settings: Which boxes are learnt softly, and which are ignored.
     """
-    written = outcome.selection.filter(of_images(outcome.pseudo))
-    learnt = is_soft(settings.soft_from)
-    sure = boxes_of(written, Fate.PSEUDO, outcome.opened_at)
-    soft = boxes_of(written.filter(learnt), Fate.ASK, outcome.opened_at, Source.SOFT)
-    unsure = boxes_of(written.filter(~learnt), Fate.ASK, outcome.opened_at)
-    weak = boxes_of(written.filter(pc.field("p_correct") >= settings.ignore_from), Fate.DROP, outcome.opened_at)
-    left_out = ((unsure, "unsure"), (weak, "weak"))
+    written = Written(outcome.selection.filter(of_images(outcome.pseudo)), settings, outcome.opened_at)
 
     def decided(sample: Sample) -> Sample:
         image_id = sample.image_id
@@ -60,9 +97,7 @@ def changed_rows(store: SampleStore, outcome: Outcome, settings: SelectionSettin
         if image_id in outcome.queued:
             return replace(bare, state=State.QUEUED)
         if image_id in outcome.pseudo:
-            boxes = (*sure.get(image_id, []), *soft.get(image_id, []))
-            ignore = tuple(region for some, why in left_out for region in regions(some.get(image_id, []), why))
-            return replace(bare, state=State.PSEUDO, boxes=boxes, ignore=ignore)
+            return written.label(bare)
         return replace(bare, state=State.POOL)
 
     # Most of a large pool was in it and stays, without boxes.

@@ -17,6 +17,8 @@ from pipeline.mining.redetection import prices
 from pipeline.records import SAMPLE_SCHEMA, Sample
 from pipeline.selection.calibrator import folds_of
 from pipeline.selection.cascade import CascadePlan, KnownBoxes
+from pipeline.selection.class_affinity import MEMBER
+from pipeline.selection.cross_fitting import Folds
 from pipeline.selection.localisation_bias import LocalisationBias, fit_localisation_bias, xyxy_of
 from pipeline.settings import Settings
 
@@ -36,6 +38,7 @@ class HeldBack:
         matched: int64[N], which box of its image each of `corrected` is, -1 for none.
         objects: str[N], the class of the object that each of `corrected` shows, whatever its own; '' for none.
         samples: The held-back images.
+        members: How many detectors proposed them; `evidence` says which, as `class_affinity.MEMBER`.
     """
 
     evidence: pa.Table
@@ -44,6 +47,7 @@ class HeldBack:
     matched: NDArray[np.int64]
     objects: NDArray[np.str_]
     samples: Sequence[Sample]
+    members: int = 1
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -62,7 +66,7 @@ class HeldBack:
         size = {sample.image_id: (sample.width, sample.height) for sample in self.samples}
         sizes = torch.tensor([size[image_id] for image_id in self.evidence["image_id"].to_pylist()]).reshape(-1, 2)
         cost = prices(as_boxes(xyxy_of(self.evidence)), sizes, settings.mining).double().numpy()[:, :2]
-        return KnownBoxes(self.evidence, self.right, self.objects, cost)
+        return KnownBoxes(self.evidence, self.right, self.objects, cost, self.members)
 
 
 def cascade_plan(settings: Settings, model_id: str) -> CascadePlan:
@@ -77,6 +81,7 @@ def hold_back(
     samples: Sequence[Sample],
     settings: Settings,
     bias: LocalisationBias | None = None,
+    folds: Folds | None = None,
 ) -> HeldBack:
     """Put the truth beside what was mined.
 
@@ -87,10 +92,14 @@ def hold_back(
         settings: What a right box is.
         bias: How boxes are misplaced, as other images tell; without it each of these images is corrected as the others
             of them tell.
+        folds: Which member of a committee proposed for which image; without it there is but one detector.
     """
-    family = {sample.image_id: sample.group_id for sample in samples}
-    groups = pa.array([family[image_id] for image_id in proposals["image_id"].to_pylist()], pa.string())
-    evidence = gather_evidence(proposals, checks).append_column("group_id", groups)
+    folds = folds or Folds()
+    by_image = {sample.image_id: sample for sample in samples}
+    images = [by_image[image_id] for image_id in proposals["image_id"].to_pylist()]
+    evidence = gather_evidence(proposals, checks)
+    evidence = evidence.append_column("group_id", pa.array([image.group_id for image in images], pa.string()))
+    evidence = evidence.append_column(MEMBER, pa.array(map(folds.of_sample, images), pa.int64()))
     if bias is None and settings.selection.correct_localisation:
         bias, corrected = _corrected_out_of_fold(evidence, samples, settings.selection.folds)
     else:
@@ -98,7 +107,7 @@ def hold_back(
         corrected = bias.correct(evidence, _sizes(samples))
     least = settings.selection.match_iou
     matched, objects = match_proposals(corrected, samples, least), objects_shown(corrected, samples, least)
-    return HeldBack(evidence, bias, corrected, matched, objects, samples)
+    return HeldBack(evidence, bias, corrected, matched, objects, samples, folds.count)
 
 
 def _corrected_out_of_fold(

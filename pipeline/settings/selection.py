@@ -31,6 +31,13 @@ class QuerySettings(Section):
 class SelectionSettings(Section):
     """Three fates a box: pseudo-label, ask, drop."""
 
+    committee: int = Field(
+        default=1,
+        ge=1,
+        le=10,
+        description="cross-fitting: so many detectors that each learn without a part of the labelled images judge that "
+        "part, and their part of the pool; 1: the champion judges, and only images of split val calibrate it",
+    )
     rule: Literal["calibrated", "consistency"] = Field(
         default="calibrated",
         description="what p(correct) is read off: all evidence, or consistency over pastes alone, as published",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pipeline.artefacts import TrainingRun
+from pipeline.artefacts import CommitteeRun, TrainingRun
 from pipeline.cycle import Cycle
 from pipeline.detector.models.champion import champion_of
-from pipeline.detector.models.detector import Detector, build_detector
-from pipeline.detector.models.registry import ModelCard, load_card
-from pipeline.detector.models.saved import load_model, save_model
+from pipeline.detector.models.registry import ModelCard
+from pipeline.detector.models.saved import save_model
 from pipeline.detector.training.checkpoint import CHECKPOINT
 from pipeline.detector.training.fit import TrainingJob, fit
+from pipeline.detector.training.length import steps_of_champion
+from pipeline.detector.training.start import starting_point
 from pipeline.errors import DataError
 from pipeline.progress import Progress, silent
 from pipeline.records import Split
@@ -18,6 +19,8 @@ from pipeline.seeds import cycle_seed
 
 def finetune(cycle: Cycle, progress: Progress = silent) -> TrainingRun:
     """Train a candidate from the champion, or from pretrained weights for the first; a killed run goes on.
+
+    Where there is a committee, the run is as long as its members found, and the candidate keeps their record.
 
     Args:
         cycle: The cycle.
@@ -41,7 +44,8 @@ def _train(cycle: Cycle, progress: Progress) -> TrainingRun:
             "and run `crosscheck cycle`, which asks people for the first ones."
         )
     seed = cycle_seed(settings.seed, cycle.number)
-    detector = _starting_point(cycle, parent, seed)
+    detector, committee = starting_point(models, parent, settings, seed), cycle.find(CommitteeRun)
+    steps = steps_of_champion(settings.training, [member.run for member in committee.members]) if committee else None
     job = TrainingJob(
         settings,
         samples,
@@ -49,19 +53,13 @@ def _train(cycle: Cycle, progress: Progress) -> TrainingRun:
         seed,
         cycle.folder,
         identity=f"{settings.digest()} {seed} {version} {parent}",
+        steps=steps,
     )
     run = fit(detector, job, progress)
     card = ModelCard(
         settings.data.labels, settings.detector, settings.training, version, parent, cycle.number, settings.seed
     )
-    return TrainingRun(candidate=save_model(models, detector, card), parent=parent, dataset_version=version, run=run)
-
-
-def _starting_point(cycle: Cycle, parent: str | None, seed: int) -> Detector:
-    settings, models = cycle.settings, cycle.workspace.models
-    if parent is not None:
-        card = load_card(models, parent)
-        if card.labels == settings.data.labels and card.detector == settings.detector:
-            return load_model(models, parent, settings.training)
-    # The first model; or other classes or another network, so that nothing of the champion fits.
-    return build_detector(settings.detector, settings.data.labels, settings.training, seed)
+    candidate = save_model(models, detector, card)
+    if committee:
+        models.folder(candidate).write_record(CommitteeRun.FILE, committee)
+    return TrainingRun(candidate=candidate, parent=parent, dataset_version=version, run=run)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pipeline.artefacts import GateOutcome, Metrics, TrainingRun
 from pipeline.cycle import Cycle
 from pipeline.dataset.store import SampleStore
-from pipeline.detector.evaluation.gate import compare, verdict
-from pipeline.detector.evaluation.labeled_detections import LabeledDetections, detect_labeled
+from pipeline.detector.evaluation.gate import (
+    FIRST_COMMITTEE,
+    HELD_BACK_IMAGES,
+    Comparison,
+    compare,
+    is_spoiled,
+    spoiled,
+    verdict,
+)
+from pipeline.detector.evaluation.labeled_detections import LabeledDetections, detect_labeled, detect_shares
 from pipeline.detector.evaluation.metrics import measure
 from pipeline.detector.models.champion import champion_of
 from pipeline.detector.models.registry import promote, record_metrics
@@ -14,12 +24,16 @@ from pipeline.detector.models.saved import load_model
 from pipeline.detector.training.fit import labeled_predictor
 from pipeline.errors import ArtefactError
 from pipeline.records import Split
+from pipeline.selection.cross_fitting import committee_of, held_back_images
 from pipeline.settings import Settings
 from pipeline.workspace import Workspace
 
+_SPLITS = (Split.VAL, Split.TEST)
+_AGAIN = "Drop the cycle with `crosscheck cycle --discard` and run it anew."
+
 
 def gate(cycle: Cycle) -> GateOutcome:
-    """Evaluate the candidate and make it champion unless it is worse on val; see `evaluation.gate` for the rule."""
+    """Evaluate the candidate and make it champion unless it is worse; see `evaluation.gate` for the rule."""
     outcome = cycle.once(GateOutcome, lambda: _decide(cycle))
     if outcome.promoted:
         promote(cycle.workspace.models, outcome.candidate)
@@ -56,21 +70,73 @@ def _detections(settings: Settings, store: SampleStore, model_id: str, split: Sp
 def _decide(cycle: Cycle) -> GateOutcome:
     settings, store, training = cycle.settings, cycle.store, cycle.read(TrainingRun)
     candidate, champion = training.candidate, training.parent
-    on_val = _detections(settings, store, candidate, Split.VAL)
-    before = _detections(settings, store, champion, Split.VAL) if champion else None
-    comparison = compare(on_val, before, settings.seed) if before else None
-    promoted, why = verdict(comparison, settings.training.gate_tolerance)
-    val = measure(on_val, settings.seed)
-    test = measure(_detections(settings, store, candidate, Split.TEST), settings.seed)
+    judge = _judge_by_committee if settings.selection.committee > 1 else _judge_by_val
+    judged = judge(cycle, candidate, champion)
+    val, test = (measure(_detections(settings, store, candidate, split), settings.seed) for split in _SPLITS)
     record_metrics(cycle.workspace.models, candidate, {"val": val, "test": test})
+    return replace(judged, val=val, test=test)
+
+
+def _judge_by_val(cycle: Cycle, candidate: str, champion: str | None) -> GateOutcome:
+    settings, store = cycle.settings, cycle.store
+    before = _detections(settings, store, champion, Split.VAL) if champion else None
+    comparison = compare(_detections(settings, store, candidate, Split.VAL), before, settings.seed) if before else None
+    promoted, why = verdict(comparison, settings.training.gate_tolerance)
+    judged = _outcome(candidate, champion, comparison, promoted, why)
+    return replace(judged, champion_val=measure(before, settings.seed) if before else None)
+
+
+def _judge_by_committee(cycle: Cycle, candidate: str, champion: str | None) -> GateOutcome:
+    """Compare the committees; then hold what the candidate knows by heart against what its committee never learnt."""
+    settings, tolerance = cycle.settings, cycle.settings.training.gate_tolerance
+    ours, theirs = (_out_of_fold(cycle, model_id) for model_id in (candidate, champion))
+    if ours is None:
+        raise ArtefactError(f"Expected candidate {candidate} to have a committee, found none. {_AGAIN}")
+    comparison = compare(ours, theirs, settings.seed) if theirs else None
+    promoted, why = verdict(comparison, tolerance, HELD_BACK_IMAGES)
+    if comparison is None and champion:
+        why = FIRST_COMMITTEE
+    by_heart = compare(_by_heart(cycle, candidate), ours, settings.seed)
+    if promoted and is_spoiled(by_heart):
+        promoted, why = False, spoiled(by_heart)
+    return replace(
+        _outcome(candidate, champion, comparison, promoted, why),
+        held_back=measure(ours, settings.seed),
+        champion_held_back=measure(theirs, settings.seed) if theirs else None,
+    )
+
+
+def _outcome(
+    candidate: str, champion: str | None, comparison: Comparison | None, promoted: bool, why: str
+) -> GateOutcome:
+    nothing = Metrics(None, None, None)
     return GateOutcome(
         candidate=candidate,
         champion=champion,
         promoted=promoted,
         why=why,
-        val=val,
-        test=test,
-        champion_val=measure(before, settings.seed) if before else None,
+        val=nothing,
+        test=nothing,
         gap=comparison.interval if comparison else None,
         forgotten=comparison.forgotten if comparison else (),
     )
+
+
+def _out_of_fold(cycle: Cycle, model_id: str | None) -> LabeledDetections | None:
+    """What a model's committee finds in labelled images, each member in those that it has not learnt."""
+    committee = committee_of(cycle.workspace, model_id)
+    if committee is None:
+        return None
+    held_back = committee.folds.shares(held_back_images(cycle.store, cycle.settings.selection))
+    return detect_shares(
+        [
+            (labeled_predictor(cycle.settings, load_model(cycle.workspace.members, member.model_id)), own)
+            for member, own in zip(committee.run.members, held_back, strict=True)
+        ]
+    )
+
+
+def _by_heart(cycle: Cycle, candidate: str) -> LabeledDetections:
+    detector = load_model(cycle.workspace.models, candidate)
+    held_back = held_back_images(cycle.store, cycle.settings.selection)
+    return detect_labeled(labeled_predictor(cycle.settings, detector), held_back)

@@ -1,4 +1,4 @@
-"""Mining the pool with the champion, and the held-back images that calibrate it."""
+"""Mining the pool with the champion or its committee, and the held-back images that calibrate it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from pipeline.dataset.images import unchanged_images
 from pipeline.detector.models.champion import champion_of
 from pipeline.errors import ArtefactError
 from pipeline.mining.checker import CheckEverything
+from pipeline.mining.miner import Miner
 from pipeline.mining.parts import PartedMining
-from pipeline.mining.preparation import prepare_miner
+from pipeline.mining.preparation import Proposer, miner_of, prepare_miner
 from pipeline.progress import Progress, silent
-from pipeline.records import ImageRef, Split, refs_from_table
+from pipeline.records import ImageRef, Sample, Split, refs_from_table
 from pipeline.selection.calibration import CalibratedModel, calibrate
+from pipeline.selection.cascade import Cascade
+from pipeline.selection.commit import HELD_BACK_SELECTION
+from pipeline.selection.cross_fitting import Committee, Folds, held_back_images, judges
+from pipeline.selection.fates import decide
 from pipeline.selection.held_back import hold_back
 from pipeline.workspace import Folder
 
@@ -33,7 +38,7 @@ def mine(cycle: Cycle, progress: Progress = silent) -> MiningRun:
         progress: Called after every part.
 
     Raises:
-        ArtefactError: There is no champion.
+        ArtefactError: There is no champion, or it has no committee and the settings want one.
         DataError: There is no labelled image to paste into.
     """
     made = cycle.once(MiningRun, lambda: _mine(cycle, progress))
@@ -45,36 +50,72 @@ def _mine(cycle: Cycle, progress: Progress) -> MiningRun:
     settings, model_id = cycle.settings, champion_of(cycle.workspace)
     if model_id is None:
         raise ArtefactError("Expected a champion to mine with, found none. Run `crosscheck finetune` first.")
-    pool = refs_from_table(cycle.store.pool(ImageRef._fields))
-    held_back = cycle.store.labeled(Split.VAL)
-    miner = prepare_miner(cycle, model_id, len(pool))
+    committee = judges(cycle.workspace, model_id, settings.selection)
+    folds = committee.folds if committee else Folds()
+    table = cycle.store.pool([*ImageRef._fields, "group_id"])
+    held_back = _held_back(cycle)
+    pool = _shares(refs_from_table(table), folds.of_table(table), folds.count)
+    miners = _miners(cycle, model_id, committee, [len(refs) for refs in pool])
     mining = PartedMining(
-        miner,
+        miners,
         cycle.folder,
         cycle.folder.folder(PARTS),
         settings.mining.chunk_images,
         _same_before(cycle, model_id),
         unchanged_images,
     )
-    of_held_back = mining.run([sample.ref for sample in held_back], HELD_BACK, CheckEverything(), progress)
-    proposals, checks = (cycle.folder.read_table(f"{HELD_BACK}{name}.parquet") for name in ("proposals", "checks"))
-    calibrated = calibrate(hold_back(proposals, checks, held_back, settings), settings, model_id)
-    cycle.workspace.models.folder(model_id).write_record(CalibratedModel.FILE, calibrated.model)
-    cycle.write(calibrated.calibration)
-    cycle.write(calibrated.certificates)
+    everything = CheckEverything()
+    refs = [[sample.ref for sample in own] for own in folds.shares(held_back)]
+    of_held_back = mining.run([(own, everything) for own in refs], HELD_BACK, progress)
+    cascade = _calibrate(cycle, model_id, folds)
     # The published rule asks of every box how often it was found again, sure or not.
-    everything = settings.selection.query.strategy == "ssm"
-    policy = replace(calibrated.model.cascade, drop_below=0.0) if everything else calibrated.model.cascade
-    of_pool = mining.run(pool, "", policy, progress)
-    hosts = (UnreadableImage(fault.ref.image_id, fault.ref.uri, fault.reason) for fault in miner.hosts.faults)
+    policy = replace(cascade, drop_below=0.0) if settings.selection.query.strategy == "ssm" else cascade
+    of_pool = mining.run([(own, policy.of_member(number)) for number, own in enumerate(pool)], "", progress)
+    hosts = dict.fromkeys(fault for miner in miners for fault in miner.hosts.faults)
+    unread = (UnreadableImage(fault.ref.image_id, fault.ref.uri, fault.reason) for fault in hosts)
     return MiningRun(
         model_id=model_id,
-        images=len(pool),
+        images=len(table),
         held_back_images=len(held_back),
         cost=of_pool.cost,
         held_back_cost=of_held_back.cost,
-        faults=(*hosts, *of_pool.faults, *of_held_back.faults),
+        faults=(*unread, *of_pool.faults, *of_held_back.faults),
     )
+
+
+def _held_back(cycle: Cycle) -> list[Sample]:
+    return held_back_images(cycle.store, cycle.settings.selection)
+
+
+def _shares(refs: list[ImageRef], folds: list[int], count: int) -> list[list[ImageRef]]:
+    return [[ref for ref, fold in zip(refs, folds, strict=True) if fold == number] for number in range(count)]
+
+
+def _miners(cycle: Cycle, model_id: str, committee: Committee | None, images: list[int]) -> list[Miner]:
+    """Who mines: the champion, or each member of its committee with hosts that it may learn from."""
+    if committee is None:
+        return [prepare_miner(cycle, model_id, *images)]
+    labeled, folder = cycle.store.labeled(Split.TRAIN), cycle.workspace.members
+    proposers = (
+        Proposer(folder, member.model_id, [s for s in labeled if committee.folds.of_sample(s) != fold], images[fold])
+        for fold, member in enumerate(committee.run.members)
+    )
+    return [miner_of(cycle, proposer, model_id) for proposer in proposers]
+
+
+def _calibrate(cycle: Cycle, model_id: str, folds: Folds) -> Cascade:
+    """Calibrate on what was found in held-back images."""
+    settings, held_back = cycle.settings, _held_back(cycle)
+    proposals, checks = (cycle.folder.read_table(f"{HELD_BACK}{name}.parquet") for name in ("proposals", "checks"))
+    known = hold_back(proposals, checks, held_back, settings, folds=folds)
+    calibrated = calibrate(known, settings, model_id)
+    cycle.workspace.models.folder(model_id).write_record(CalibratedModel.FILE, calibrated.model)
+    cycle.write(calibrated.calibration)
+    cycle.write(calibrated.certificates)
+    if folds.count > 1:
+        fates = decide(known.corrected, calibrated.p_correct, calibrated.certificates.classes, settings.selection)
+        cycle.folder.write_table(HELD_BACK_SELECTION, fates)
+    return calibrated.model.cascade
 
 
 def _same_before(cycle: Cycle, model_id: str) -> Folder | None:
@@ -82,6 +123,8 @@ def _same_before(cycle: Cycle, model_id: str) -> Folder | None:
     before = cycle.before()
     if before is None:
         return None
-    same = before.settings.mining == cycle.settings.mining and before.settings.data.labels == cycle.settings.data.labels
+    then, now = before.settings, cycle.settings
+    same = then.mining == now.mining and then.data.labels == now.data.labels
+    same = same and (then.selection.committee == 1) == (now.selection.committee == 1)
     run = before.find(MiningRun)
     return before.folder if same and run is not None and run.model_id == model_id else None

@@ -16,8 +16,10 @@ from pipeline.labeling.feedback.audit import class_standings
 from pipeline.mining.consistency import gather_evidence
 from pipeline.records import BACKGROUND_SCHEMA, PROPOSAL_SCHEMA, Fate, Split, State, TaskKind, of_images
 from pipeline.selection.calibration import CalibratedModel, calibration_set
-from pipeline.selection.class_affinity import with_affinity
+from pipeline.selection.cascade import Cascade
+from pipeline.selection.class_affinity import AFFINITY, MEMBER, measure_affinity, with_affinity
 from pipeline.selection.commit import Outcome, changed_rows
+from pipeline.selection.cross_fitting import Folds, held_back_images, judges
 from pipeline.selection.diversity import image_embeddings
 from pipeline.selection.fates import (
     count_pasted,
@@ -50,7 +52,7 @@ def select(cycle: Cycle) -> SelectionRun:
 
 def _decide(cycle: Cycle) -> Decision:
     settings, model_id = cycle.settings, cycle.read(MiningRun).model_id
-    held_back, certificates = cycle.store.labeled(Split.VAL), cycle.read(Certificates)
+    held_back, certificates = held_back_images(cycle.store, settings.selection), cycle.read(Certificates)
     certificates.check(model_id, calibration_set(held_back, settings))
     model = cycle.workspace.models.folder(model_id).read_record(CalibratedModel.FILE, CalibratedModel)
     standings = class_standings(cycle, held_back)
@@ -58,8 +60,7 @@ def _decide(cycle: Cycle) -> Decision:
     plain = [name for name in PROPOSAL_SCHEMA.names if name != "embedding"]
     proposals = cycle.folder.read_table("proposals.parquet", plain)
     evidence = gather_evidence(proposals, cycle.folder.read_table("checks.parquet"))
-    parts = cycle.folder.read_batches("proposals.parquet", ["label", "embedding"])
-    p_correct = model.cascade.predict(with_affinity(evidence, model.cascade.affinity.measure_parts(parts)))
+    p_correct = model.cascade.predict(with_affinity(evidence, _affinity(cycle, model.cascade, evidence)))
     corrected = model.bias.correct(evidence, cycle.store.table(columns=["image_id", "width", "height"]))
     selection = decide(corrected, p_correct, certificates.classes, settings.selection, standings.withdrawn)
     shown_least = shown_from(settings.labeling.seconds, cycle.find(CycleHarvest))
@@ -69,6 +70,22 @@ def _decide(cycle: Cycle) -> Decision:
     cycle.folder.write_table("queue.parquet", plan.queue)
     fates = dict(Counter(selection["fate"].to_pylist()))
     return Decision(waiting=len(plan.queue), fates=fates, blind_owed=plan.blind_owed, shown_from=shown_least)
+
+
+def _affinity(cycle: Cycle, cascade: Cascade, evidence: pa.Table) -> NDArray[np.float64]:
+    """The affinity of every proposal, read part by part: embeddings would fill the memory."""
+    committee = judges(cycle.workspace, cycle.read(MiningRun).model_id, cycle.settings.selection)
+    pool = cycle.store.pool(["image_id", "group_id"])
+    folds = committee.folds if committee else Folds()
+    fold = dict(zip(pool["image_id"].to_pylist(), folds.of_table(pool), strict=True))
+    members = pa.array([fold[image_id] for image_id in evidence["image_id"].to_pylist()], pa.int64())
+    measured: list[NDArray[np.float64]] = [np.zeros((0, len(AFFINITY)))]
+    start = 0
+    for part in cycle.folder.read_batches("proposals.parquet", ["label", "embedding"]):
+        own = part.append_column(MEMBER, members.slice(start, len(part)))
+        measured.append(measure_affinity(own, cascade.affinities))
+        start += len(part)
+    return np.concatenate(measured)
 
 
 def _background(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel) -> pa.Table:

@@ -50,8 +50,8 @@ class Mining:
     def start(self, finder=None, prefix="", policy=None, progress=silent):
         """A fresh process."""
         fresh = miner(finder=finder or SquareFinder())
-        mining = PartedMining(fresh, self.folder, self.parts, self.part_images, self.before)
-        return mining.run(self.refs, prefix, policy or CheckEverything(), progress)
+        mining = PartedMining([fresh], self.folder, self.parts, self.part_images, self.before)
+        return mining.run([(self.refs, policy or CheckEverything())], prefix, progress)
 
     def tables(self):
         return {name: self.folder.read_bytes(name) for name in TABLES}

@@ -1,14 +1,18 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 from scipy.special import logit
 
 from pipeline.selection.calibrator import feature_matrix, folds_of
 from pipeline.selection.class_affinity import (
     AFFINITY,
+    MEMBER,
     NOTHING,
     ClassAffinity,
     affinity_out_of_fold,
+    fit_affinities,
     fit_class_affinity,
+    measure_affinity,
     with_affinity,
 )
 from tests.selection.evidence import evidence_of, with_columns
@@ -99,13 +103,26 @@ def test_without_folds_nothing_is_known():
     assert np.isnan(affinity_out_of_fold(rows, shown, [])).all()
 
 
-@pytest.mark.parametrize("size", [1, 7, 300])
-def test_part_by_part_is_all_at_once(size):
+def test_each_detector_has_embeddings_of_its_own():
+    """The same looks mean the opposite to the second: what is learnt of both at once says nothing."""
+    rows, shown = drawn()
+    embeddings = np.stack(rows["embedding"].to_pylist())
+    both = pa.concat_tables([rows, with_columns(rows, embedding=(-embeddings).tolist())])
+    both = both.append_column(MEMBER, pa.array(np.repeat([0, 1], len(rows))))
+    objects = np.concatenate([shown, shown])
+    affinities = fit_affinities(both, objects, 2)
+    measured = measure_affinity(both, affinities)
+    assert affinities[0] == fit_class_affinity(rows, shown)
+    np.testing.assert_allclose(measured[: len(rows)], affinities[0].measure(rows))
+    np.testing.assert_allclose(measured[len(rows) :], measured[: len(rows)], atol=1e-4)
+    assert fit_affinities(both.slice(0, len(rows)), shown, 3)[1:] == (ClassAffinity(), ClassAffinity())
+
+
+def test_one_detector_need_not_be_named():
     rows, shown = drawn()
     made = fit_class_affinity(rows, shown)
-    parts = [rows.slice(start, size) for start in range(0, len(rows), size)]
-    np.testing.assert_allclose(made.measure_parts(parts), made.measure(rows))
-    assert made.measure_parts([]).shape == (0, 2)
+    np.testing.assert_array_equal(measure_affinity(rows, [made]), made.measure(rows))
+    assert measure_affinity(rows.slice(0, 0), [made]).shape == (0, 2)
 
 
 def test_it_is_read_back_as_it_was(tmp_path):

@@ -8,6 +8,10 @@ candidate is refused
 - when it is worse by more than `gate_tolerance`, surely or not: few held-back images can hide a large loss, and small
   ones that nobody is sure of would add up from cycle to cycle.
 
+With a committee the images are all that people labelled, each shown to the one member that has not learnt it, and the
+committees are compared: recipe against recipe. That says nothing of the candidate itself, which has learnt them all: it
+is refused where it is surely worse in them than its committee is.
+
 Everything else passes. A class is forgotten where the upper end of its own interval lies below 0. This is reported, but
 it refuses no candidate that is no worse on the whole: of forty classes that stay as they are, one is named by chance.
 """
@@ -22,7 +26,8 @@ from pipeline.detector.evaluation.labeled_detections import Floats, LabeledDetec
 from pipeline.detector.evaluation.matching import match
 from pipeline.errors import DataError
 
-FIRST, NOTHING = "the first model", "nothing on val to compare by"
+FIRST, FIRST_COMMITTEE = "the first model", "the first committee"
+HELD_BACK_IMAGES = "held-back images"
 
 
 @dataclass(frozen=True)
@@ -81,12 +86,13 @@ def compare(candidate: LabeledDetections, champion: LabeledDetections, seed: int
     return Comparison(float(means[0][0]), float(means[1][0]), interval(means[0][1:] - means[1][1:]), tuple(forgotten))
 
 
-def verdict(comparison: Comparison | None, tolerance: float) -> tuple[bool, str]:
+def verdict(comparison: Comparison | None, tolerance: float, images: str = "val") -> tuple[bool, str]:
     """Decide whether a candidate replaces the champion, see the module's text.
 
     Args:
-        comparison: On val; None where there is no champion yet.
+        comparison: None where there is no champion yet.
         tolerance: The candidate may be worse by so much mAP while nobody can be sure of it.
+        images: What it was made on, for people.
 
     Returns:
         The decision and its reason.
@@ -94,10 +100,10 @@ def verdict(comparison: Comparison | None, tolerance: float) -> tuple[bool, str]
     if comparison is None:
         return True, FIRST
     if comparison.interval is None:
-        return True, NOTHING
+        return True, f"nothing on {images} to compare by"
     low, high = comparison.interval
     gap = f"{comparison.gap:+.3f}, 95 % {low:+.3f} to {high:+.3f}"
-    summary = f"val mAP {comparison.candidate:.3f} against the champion's {comparison.champion:.3f} ({gap})"
+    summary = f"{images} mAP {comparison.candidate:.3f} against the champion's {comparison.champion:.3f} ({gap})"
     named = ", ".join(f"{loss.label} ({loss.before:.3f} to {loss.after:.3f})" for loss in comparison.forgotten)
     forgets = f"; it forgets {named}" if named else ""
     if high < 0:
@@ -105,6 +111,23 @@ def verdict(comparison: Comparison | None, tolerance: float) -> tuple[bool, str]
     if comparison.gap < -tolerance:
         return False, f"{summary}: worse by more than {tolerance:g}{forgets}"
     return True, summary + forgets
+
+
+def is_spoiled(by_heart: Comparison) -> bool:
+    """Tell whether a candidate is surely worse in images that it learnt than its committee, which did not learn them.
+
+    Args:
+        by_heart: The candidate beside its committee.
+    """
+    return by_heart.interval is not None and by_heart.interval[1] < 0
+
+
+def spoiled(by_heart: Comparison) -> str:
+    """Why a spoiled candidate is refused."""
+    return (
+        f"mAP {by_heart.candidate:.3f} on labelled images, where its committee has {by_heart.champion:.3f} without "
+        "having learnt them: spoiled"
+    )
 
 
 def _forgotten(label: str, ours: Floats, theirs: Floats) -> ForgottenClass | None:

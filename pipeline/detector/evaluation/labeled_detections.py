@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.detector.inference.predictor import Predictor, detect_images
+from pipeline.detector.inference.stream import Fault
 from pipeline.records import Sample
 
 Floats = NDArray[np.float64]
@@ -60,14 +61,30 @@ def detect_labeled(predictor: Predictor, samples: Sequence[Sample]) -> LabeledDe
     Returns:
         Its detections beside the truth. Labels that the detector does not know come after those that it knows.
     """
-    known = predictor.labels
+    by_image: dict[str, _Found] = {}
+    faults = _detect(predictor, samples, by_image)
+    return _beside_truth(predictor.labels, samples, by_image, faults)
+
+
+def detect_shares(shares: Sequence[tuple[Predictor, Sequence[Sample]]]) -> LabeledDetections:
+    """Let each of several detectors detect in labelled images of its own.
+
+    Args:
+        shares: Detectors that know the same labels, at least one, and the images of each.
+
+    Returns:
+        What all of them found, as if one detector had; images in the order of their ids.
+    """
+    by_image: dict[str, _Found] = {}
+    faults = [fault for predictor, own in shares for fault in _detect(predictor, own, by_image)]
+    samples = sorted((sample for _, own in shares for sample in own), key=lambda sample: sample.image_id)
+    return _beside_truth(shares[0][0].labels, samples, by_image, faults)
+
+
+def _beside_truth(
+    known: Sequence[str], samples: Sequence[Sample], by_image: Mapping[str, _Found], faults: Sequence[Fault]
+) -> LabeledDetections:
     labels = (*known, *sorted({box.label for sample in samples for box in sample.boxes}.difference(known)))
-    stream = predictor.stream(sample.ref for sample in samples)
-    by_image: dict[str, tuple[Floats, Floats, Ints]] = {}
-    for batch, detections in detect_images(predictor, stream):
-        for index, (ref, found) in enumerate(zip(batch.refs, detections, strict=True)):
-            boxes = batch.to_original(index, found.boxes).double().numpy()
-            by_image[ref.image_id] = (boxes, found.scores.double().numpy(), found.labels.numpy())
     readable = [sample for sample in samples if sample.image_id in by_image]
     found_in = [by_image[sample.image_id] for sample in readable]
     number = {label: index for index, label in enumerate(labels, 1)}
@@ -84,8 +101,22 @@ def detect_labeled(predictor: Predictor, samples: Sequence[Sample]) -> LabeledDe
         true_classes=np.array([number[box.label] for sample in readable for box in sample.boxes], dtype=np.int64),
         region_image=_image_numbers([len(sample.ignore) for sample in readable]),
         regions=_xyxy([[region.xyxy for region in sample.ignore] for sample in readable]),
-        faults=tuple((fault.ref.uri, fault.reason) for fault in stream.faults),
+        faults=tuple((fault.ref.uri, fault.reason) for fault in faults),
     )
+
+
+_Found = tuple[Floats, Floats, Ints]
+"""Boxes, scores and classes."""
+
+
+def _detect(predictor: Predictor, samples: Sequence[Sample], by_image: dict[str, _Found]) -> list[Fault]:
+    """Add what is found in each image that can be read; the others are returned."""
+    stream = predictor.stream(sample.ref for sample in samples)
+    for batch, detections in detect_images(predictor, stream):
+        for index, (ref, found) in enumerate(zip(batch.refs, detections, strict=True)):
+            boxes = batch.to_original(index, found.boxes).double().numpy()
+            by_image[ref.image_id] = (boxes, found.scores.double().numpy(), found.labels.numpy())
+    return stream.faults
 
 
 def _image_numbers(counts: Sequence[int]) -> Ints:

@@ -37,6 +37,7 @@ class TrainingJob:
         seed: Of this run.
         checkpoints: Where its checkpoint lies.
         identity: What the run is made of; a checkpoint with another identity is not continued.
+        steps: How long the run is where a committee has found that out; None: held-back images tell.
     """
 
     settings: Settings
@@ -45,6 +46,7 @@ class TrainingJob:
     seed: int
     checkpoints: Folder
     identity: str
+    steps: int | None = None
 
 
 def fit(detector: Detector, job: TrainingJob, progress: Progress = silent) -> TrainingSummary:
@@ -68,12 +70,12 @@ def fit(detector: Detector, job: TrainingJob, progress: Progress = silent) -> Tr
         settings.data.max_image_pixels,
         settings.training.cache_mb,
     )
-    seen = _looked_at(job)
-    training = settings.training if seen or not settings.training.plateau.enabled else _without_looks(settings.training)
+    seen = [] if job.steps else _looked_at(job)
+    training = _of_known_length(settings.training, job.steps) if job.steps else _of_unknown_length(settings, seen)
     plan = BatchPlan(images, training, job.seed)
     spec = RunSpec(training, job.seed, job.checkpoints, job.identity)
     result = fine_tune(detector, plan, spec, partial(_map_on, settings, seen) if seen else None, progress)
-    return _summary(result, settings, plan)
+    return _summary(result, job, plan)
 
 
 def labeled_predictor(settings: Settings, detector: Detector) -> Predictor:
@@ -89,19 +91,31 @@ def _looked_at(job: TrainingJob) -> list[Sample]:
     return seen if any(sample.boxes for sample in seen) else []
 
 
+def _of_known_length(training: TrainingSettings, steps: int) -> TrainingSettings:
+    plateau = training.plateau.model_copy(update={"enabled": False})
+    return training.model_copy(update={"steps": min(steps, training.steps), "plateau": plateau})
+
+
+def _of_unknown_length(settings: Settings, seen: Sequence[Sample]) -> TrainingSettings:
+    training = settings.training
+    return training if seen or not training.plateau.enabled else _without_looks(training)
+
+
 def _without_looks(training: TrainingSettings) -> TrainingSettings:
     steps = min(training.steps, training.plateau.fallback_steps)
     LOG.warning(
-        f"Expected labelled images of split val with objects, to see when training has nothing more to teach; found "
-        f"none. It has {steps} steps; import such images, or set training.plateau.fallback_steps."
+        f"Expected held-back images with objects, to see when training has nothing more to teach; found none. It has "
+        f"{steps} steps; set selection.committee, import images of split val, or set training.plateau.fallback_steps."
     )
     return training.model_copy(update={"steps": steps})
 
 
-def _ended_by(result: TrainingResult, settings: TrainingSettings) -> EndOfRun:
+def _ended_by(result: TrainingResult, job: TrainingJob) -> EndOfRun:
+    if job.steps is not None:
+        return "committee"
     if result.plateau_step is not None:
         return "plateau"
-    return "steps" if result.steps == settings.steps else "fallback_steps"
+    return "steps" if result.steps == job.settings.training.steps else "fallback_steps"
 
 
 def _map_on(settings: Settings, samples: Sequence[Sample], detector: Detector) -> float:
@@ -109,7 +123,7 @@ def _map_on(settings: Settings, samples: Sequence[Sample], detector: Detector) -
     return metrics.map or 0.0
 
 
-def _summary(result: TrainingResult, settings: Settings, plan: BatchPlan) -> TrainingSummary:
+def _summary(result: TrainingResult, job: TrainingJob, plan: BatchPlan) -> TrainingSummary:
     labels = plan.pseudo_labels
     pseudo = sum(sample.state is State.PSEUDO for sample in labels.samples)
     return TrainingSummary(
@@ -118,7 +132,7 @@ def _summary(result: TrainingResult, settings: Settings, plan: BatchPlan) -> Tra
         images_per_s=round(result.images_per_s, 3),
         precision=result.precision,
         curve=tuple(result.curve),
-        ended_by=_ended_by(result, settings.training),
+        ended_by=_ended_by(result, job),
         plateau_step=result.plateau_step,
         looks=tuple(result.looks),
         rollbacks=tuple(result.rollbacks),
@@ -127,5 +141,5 @@ def _summary(result: TrainingResult, settings: Settings, plan: BatchPlan) -> Tra
         pseudo_boxes=labels.kept,
         pseudo_boxes_beyond_bounds=labels.dropped,
         faults=tuple(result.faults),
-        settings=settings.training.model_dump(mode="json"),
+        settings=job.settings.training.model_dump(mode="json"),
     )

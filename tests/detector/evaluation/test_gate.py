@@ -9,7 +9,7 @@ import pytest
 from pipeline.artefacts import ForgottenClass
 from pipeline.detector.evaluation.average_precision import coco_average_precision
 from pipeline.detector.evaluation.bootstrap import draw_images, drawn_ap, drawn_map, interval
-from pipeline.detector.evaluation.gate import FIRST, NOTHING, Comparison, compare, verdict
+from pipeline.detector.evaluation.gate import FIRST, Comparison, compare, verdict
 from pipeline.detector.evaluation.matching import match
 from pipeline.errors import DataError
 from tests.detector.scenes import labeled_detections, random_detections, random_images
@@ -58,10 +58,14 @@ def test_what_is_refused(gap, interval, promoted, reason):
 
 
 def test_the_first_model_and_an_empty_val_pass():
+    nothing = "nothing on val to compare by"
     assert verdict(None, 0.02) == (True, FIRST)
-    assert verdict(compare(labeled_detections(), labeled_detections(), 0), 0.02) == (True, NOTHING)
+    assert verdict(compare(labeled_detections(), labeled_detections(), 0), 0.02) == (
+        True,
+        "nothing on val to compare by",
+    )
     empty = labeled_detections(([], [], [(BOX, 0.9, 1)]))
-    assert verdict(compare(empty, empty, 0), 0.02) == (True, NOTHING)
+    assert verdict(compare(empty, empty, 0), 0.02) == (True, nothing)
 
 
 @pytest.mark.parametrize("interval", [(-0.01, 0.03), (-0.2, -0.1)])
