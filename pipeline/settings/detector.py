@@ -13,14 +13,27 @@ class DetectorSettings(Section):
     """The network: a torchvision detector over a timm or torchvision backbone with a feature pyramid."""
 
     architecture: Literal["retinanet", "fcos", "faster_rcnn"] = "retinanet"
-    backbone: str = Field(default="tf_efficientnet_lite0", description="a timm model name, or `torchvision:resnet50`")
+    backbone: str = Field(
+        default="tf_efficientnet_lite0",
+        description="a timm model name, `torchvision:resnet50`, or `own:scnet50`; docs/catalogue.md",
+    )
     weights: Literal["packaged", "imagenet", "coco", "none"] = Field(
         default="packaged",
         description="packaged: ImageNet weights of tf_efficientnet_lite0 that come inside a Python package; "
         "imagenet: downloaded by timm or torchvision; coco: torchvision's detector (needs torchvision:resnet50)",
     )
     image_size_px: int = Field(default=320, ge=64, le=4096, description="longest side of the network's input")
+    output_stride: Literal[8, 16, 32] = Field(
+        default=32, description="below 32 the last maps of the backbone are dilated and lie closer; dearer"
+    )
+    drop_path: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=0.9,
+        description="how likely the last path of the backbone is left out at the end of a run; rises from 0",
+    )
     fpn_channels: int = Field(default=96, ge=16, le=512)
+    strip_pooling: bool = Field(default=False, description="context along rows and columns, for long, thin objects")
     head_convs: int = Field(default=2, ge=1, le=4, description="convolutions of a one-stage head; torchvision's have 4")
     head_norm: Literal["none", "group"] = Field(default="group", description="normalisation in RetinaNet's head")
     head_shared: bool = Field(default=True, description="RetinaNet's head answers class and place from one tower")
@@ -42,7 +55,7 @@ class DetectorSettings(Section):
 
     @model_validator(mode="after")
     def _coco_has_a_shape(self) -> "DetectorSettings":
-        expected = {"backbone": "torchvision:resnet50", "head_convs": 4, "batch_norm": "frozen"}
+        expected = {"backbone": "torchvision:resnet50", "head_convs": 4, "batch_norm": "frozen", "strip_pooling": False}
         if self.architecture == "retinanet":
             expected |= {"anchors_per_place": 9, "head_norm": "none", "head_shared": False}
         other = {name: getattr(self, name) for name, value in expected.items() if getattr(self, name) != value}

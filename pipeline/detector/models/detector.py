@@ -13,6 +13,7 @@ from torchvision.ops import MultiScaleRoIAlign
 from pipeline.detector.models.backbones import build_backbone
 from pipeline.detector.models.coco_weights import load_coco
 from pipeline.detector.models.depthwise import freeze_depthwise
+from pipeline.detector.models.drop_path import set_progress
 from pipeline.detector.models.networks import build_network
 from pipeline.detector.models.targets import Target
 from pipeline.detector.models.triplet import sample_boxes, triplet_loss
@@ -90,6 +91,10 @@ class Detector(nn.Module):
         """The pretrained part, below the feature pyramid."""
         body: nn.Module = self.network.backbone.body
         return body
+
+    def set_progress(self, progress: float) -> None:
+        """Tell which share of a run is over, 0 to 1; scheduled drop path goes by it."""
+        set_progress(self.body, progress)
 
     def replace_backbone(self, backbone: nn.Module) -> None:
         """Compute the pyramid by another module, which gives the same levels."""

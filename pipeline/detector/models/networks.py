@@ -14,7 +14,9 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from pipeline.detector.models.assign import Answers, assign
-from pipeline.detector.models.backbones import PYRAMID_STRIDES, TORCHVISION_PREFIX, Normalization
+from pipeline.detector.models.backbones import TORCHVISION_PREFIX
+from pipeline.detector.models.bodies.inputs import Normalization
+from pipeline.detector.models.bodies.strides import PYRAMID_STRIDES
 from pipeline.detector.models.one_stage import WeightedFCOSHead
 from pipeline.detector.models.retinanet_head import WeightedRetinaNetHead
 from pipeline.detector.models.targets import Target

@@ -89,7 +89,7 @@ def fold_batch_norm(module: nn.Module) -> None:
     hooks = [watch(name, layer) for name, layer in module.named_modules()]
     training = module.training
     with torch.no_grad():
-        module.eval()(torch.zeros(1, 3, 64, 64))
+        module.eval()(torch.zeros(1, 3, 64, 64, dtype=next(module.parameters()).dtype))
     for hook in filter(None, hooks):
         hook.remove()
     for convolution, norm in pairs:

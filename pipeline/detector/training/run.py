@@ -84,6 +84,7 @@ class Run:
         """Learn from one batch, which may come in parts."""
         step = self.result.steps
         torch.manual_seed(derive_seed(self._seed, "step", step, self.fabric.global_rank))  # samplers of boxes do
+        self.detector.set_progress(step / self.settings.steps)
         self.optimizer.zero_grad(set_to_none=True)
         rows = []
         for number, part in enumerate(parts, start=1):

