@@ -58,7 +58,8 @@ def export(
         labels: Class names, in order.
         splits: Which splits; pseudo-labeled images of the pool belong to train.
         include_pseudo: Write images in state `pseudo` too. Soft labels, which promise nothing, are ignore regions, and
-            images that hold nothing else are left out.
+            images that hold nothing else are left out. Images that were answered in part are left out of `yolo`, which
+            knows no ignore regions.
         copy_images: Copy the images to `images/<split>/`, byte for byte; otherwise they stay where they are, and
             `yolo`, whose trainers find labels by the place of the image alone, gets hard links to them there.
 
@@ -73,7 +74,7 @@ def export(
     states = [State.LABELED, State.PSEUDO] if include_pseudo else [State.LABELED]
     by_split: dict[str, list[Sample]] = {str(split): [] for split in splits}
     for sample in map(_promised, store.samples(version, states)):
-        if sample.boxes or sample.state is not State.PSEUDO:
+        if (sample.boxes or sample.state is not State.PSEUDO) and not _would_mislead(sample, format_name):
             by_split.get(_purpose(sample), []).append(sample)
     by_split = {split: samples for split, samples in by_split.items() if samples}
     everything = [sample for samples in by_split.values() for sample in samples]
@@ -117,6 +118,11 @@ def _promised(sample: Sample) -> Sample:
     soft = tuple(Region(*box.xyxy, "unsure") for box in sample.boxes if box.source is Source.SOFT)
     kept = tuple(box for box in sample.boxes if box.source is not Source.SOFT)
     return replace(sample, boxes=kept, ignore=(*sample.ignore, *soft)) if soft else sample
+
+
+def _would_mislead(sample: Sample, format_name: str) -> bool:
+    """Whether what nobody answered would pass for background: YOLO's labels know no ignored regions."""
+    return format_name == "yolo" and sample.is_answered_in_part
 
 
 def _purpose(sample: Sample) -> str:

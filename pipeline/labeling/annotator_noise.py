@@ -62,7 +62,7 @@ def claim(drawn: Sequence[Box], shown: Sequence[Box], accepted_iou: float) -> li
         what the machine said of the box that they began as.
     """
     boxes = [replace(box, source=Source.HUMAN) for box in drawn]
-    for i, j, source in _judged_pairs(drawn, shown, accepted_iou):
+    for i, j, source in judged_pairs(drawn, shown, accepted_iou):
         x1, y1, x2, y2 = (shown[j] if source is Source.ACCEPTED else drawn[i]).xyxy
         boxes[i] = begun_as(replace(drawn[i], source=source, x1=x1, y1=y1, x2=x2, y2=y2), shown[j])
     return boxes
@@ -74,17 +74,22 @@ def verdicts(drawn: Sequence[Box], shown: Sequence[Box], accepted_iou: float) ->
     Returns:
         For each shown box, in order: its label, and `accepted`, `corrected` or `deleted`.
     """
-    kept = {j: str(source) for _, j, source in _judged_pairs(drawn, shown, accepted_iou)}
+    kept = {j: str(source) for _, j, source in judged_pairs(drawn, shown, accepted_iou)}
     return tuple((box.label, kept.get(j, "deleted")) for j, box in enumerate(shown))
 
 
 def deleted(drawn: Sequence[Box], shown: Sequence[Box], accepted_iou: float) -> tuple[Box, ...]:
     """The machine's boxes that a person does not take up, as `claim` has it, in order."""
-    kept = {j for _, j, _ in _judged_pairs(drawn, shown, accepted_iou)}
+    kept = {j for _, j, _ in judged_pairs(drawn, shown, accepted_iou)}
     return tuple(box for j, box in enumerate(shown) if j not in kept)
 
 
-def _judged_pairs(drawn: Sequence[Box], shown: Sequence[Box], accepted_iou: float) -> list[tuple[int, int, Source]]:
+def judged_pairs(drawn: Sequence[Box], shown: Sequence[Box], accepted_iou: float) -> list[tuple[int, int, Source]]:
+    """Which of the machine's boxes is taken up as which drawn box, and whether as it is, as `claim` has it.
+
+    Returns:
+        (place in drawn, place in shown, `accepted` or `corrected`) of each pair.
+    """
     pairs = _pairs(drawn, shown)
     sources = sources_of([drawn[i] for i, _ in pairs], [shown[j] for _, j in pairs], accepted_iou)
     return [(i, j, source) for (i, j), source in zip(pairs, sources, strict=True)]

@@ -23,8 +23,9 @@ from pipeline.labeling.annotator_noise import claim, deleted, draw, verdicts
 from pipeline.labeling.backend import Harvest, PushResult
 from pipeline.labeling.feedback.prices import seconds_of
 from pipeline.labeling.hidden_labels import HiddenLabels
+from pipeline.labeling.verifier import Verified, verify
 from pipeline.progress import Progress, silent
-from pipeline.records import Answer, Box, Sample, Split, State, Task, make_box_id
+from pipeline.records import Answer, Box, Sample, Split, State, Task, TaskKind, make_box_id
 from pipeline.seeds import numpy_generator
 from pipeline.settings import DataSettings, SecondsSettings, SimulatedSettings
 from pipeline.workspace import Folder
@@ -34,6 +35,7 @@ ANNOTATOR = "simulated"
 _QUEUE = "simulated_queue.json"
 _TASKS = TypeAdapter(tuple[Task, ...])
 _IGNORED_SHARE = 0.5
+_NOTHING = Verified((), (), (), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,29 +217,36 @@ class SimulatedAnnotator:
         generator = numpy_generator(self._seed, "simulated answer", task.image_id)
         annotation_id = f"{ANNOTATOR}-{task.image_id[:16]}"
         skipped = truth is None or generator.random() < self._settings.skip_rate
-        boxes: list[Box] = []
-        said: tuple[tuple[str, str], ...] = ()
-        gone: tuple[Box, ...] = ()
+        said = _NOTHING
         if truth is not None and not skipped:
             drawn = draw(truth.boxes, task, self._labels, self._settings.error_rate, generator)
-            boxes = claim(drawn, task.boxes, self._accepted_iou)
-            said = verdicts(drawn, task.boxes, self._accepted_iou)
-            gone = deleted(drawn, task.boxes, self._accepted_iou)
+            said = self._say(drawn, task)
         answer = Answer(
             image_id=task.image_id,
             annotation_id=annotation_id,
             annotator=ANNOTATOR,
             skipped=skipped,
-            boxes=tuple(_signed(box, task.image_id, annotation_id, task.asked_at) for box in boxes),
+            boxes=tuple(_signed(box, task.image_id, annotation_id, task.asked_at) for box in said.boxes),
             created_at=task.asked_at,
             updated_at=task.asked_at,
             notes=() if truth is not None else ("the hidden labels of this image cannot be used",),
-            ignore=() if truth is None or skipped else truth.ignore,
+            ignore=() if truth is None or skipped else (*truth.ignore, *said.ignore),
             cycle=task.cycle,
-            verdicts=said,
-            deleted=gone,
+            verified=task.kind is TaskKind.VERIFY,
+            verdicts=said.verdicts,
+            deleted=said.deleted,
         )
         return replace(answer, lead_time_s=seconds_of(answer, self._seconds))
+
+    def _say(self, drawn: Sequence[Box], task: Task) -> Verified:
+        if task.kind is TaskKind.VERIFY:
+            return verify(drawn, task, self._accepted_iou)
+        return Verified(
+            boxes=tuple(claim(drawn, task.boxes, self._accepted_iou)),
+            ignore=(),
+            verdicts=verdicts(drawn, task.boxes, self._accepted_iou),
+            deleted=deleted(drawn, task.boxes, self._accepted_iou),
+        )
 
     def _judged(self, boxes: Sequence[Box], truth: Sample, iou: float) -> list[tuple[Box, bool]]:
         number = {label: index for index, label in enumerate(self._labels, 1)}

@@ -55,14 +55,15 @@ def choose_hosts(samples: Sequence[Sample], most: int, seed: int) -> list[Sample
     """Choose labelled images to paste into.
 
     Args:
-        samples: Images that people have labelled, so that what a host holds is known.
+        samples: Images that people have labelled. One that was answered in part is no host: what it holds is not known.
         most: At most so many, drawn from the seed.
         seed: The settings' seed.
 
     Returns:
         The images, in the order of their ids.
     """
-    ordered = sorted(samples, key=lambda sample: sample.image_id)
+    whole = (sample for sample in samples if not sample.is_answered_in_part)
+    ordered = sorted(whole, key=lambda sample: sample.image_id)
     if len(ordered) <= most:
         return ordered
     drawn = numpy_generator(seed, "hosts").choice(len(ordered), most, replace=False)

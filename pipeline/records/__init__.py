@@ -6,6 +6,10 @@ in tables. Stored labels are class names, never numbers.
 
 from pipeline.records.labeling import Answer, Task, TaskKind
 from pipeline.records.samples import (
+    ANOTHER_CLASS,
+    INEXACT,
+    OPEN_REASONS,
+    UNANSWERED,
     Box,
     ImageRef,
     ImportIssue,
@@ -35,15 +39,19 @@ from pipeline.records.tables import (
 )
 
 __all__ = [
+    "ANOTHER_CLASS",
     "BACKGROUND_SCHEMA",
     "CHECK_SCHEMA",
     "EVIDENCE_FIELDS",
+    "INEXACT",
     "NEIGHBOUR_FIELDS",
+    "OPEN_REASONS",
     "PROPOSAL_SCHEMA",
     "QUEUE_SCHEMA",
     "SAMPLE_SCHEMA",
     "SELECTION_SCHEMA",
     "TTA_FIELDS",
+    "UNANSWERED",
     "Answer",
     "Box",
     "Fate",

@@ -11,11 +11,21 @@ from pipeline.records.samples import Box, Region
 
 
 class TaskKind(StrEnum):
-    """Why a person sees an image: to answer, to audit pseudo-labels without seeing them, or to answer blind."""
+    """Why a person sees an image, and how.
+
+    To correct the machine's boxes, to verify them one after another, to audit pseudo-labels without seeing them, or to
+    answer blind.
+    """
 
     ASK = "ask"
+    VERIFY = "verify"
     AUDIT = "audit"
     BLIND = "blind"
+
+    @property
+    def shows_boxes(self) -> bool:
+        """Whether people see the machine's boxes."""
+        return self in {TaskKind.ASK, TaskKind.VERIFY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +79,10 @@ class Answer:
         ignore: Objects that the person marked with a label outside the class list.
         cycle: The cycle that asked; None where not recorded.
         link: Address of its task in the labelling tool; empty where there is none.
-        verdicts: `(label, verdict)` of every machine box shown; the verdict is `accepted`, `corrected` or `deleted`.
+        verified: Whether boxes were verified one after another. What the person left open is ignored, see
+            `records.OPEN_REASONS`.
+        verdicts: `(label, verdict)` of every machine box that was shown and answered; the verdict is `accepted`,
+            `corrected` (of a verification also: said to be inexact or of another class) or `deleted`.
         deleted: Machine boxes that were shown and that the person deleted.
     """
 
@@ -87,3 +100,4 @@ class Answer:
     verdicts: tuple[tuple[str, str], ...] = ()
     deleted: tuple[Box, ...] = ()
     link: str = ""
+    verified: bool = False

@@ -92,6 +92,11 @@ class Box:
         return (self.x1, self.y1, self.x2, self.y2)
 
 
+UNANSWERED, INEXACT, ANOTHER_CLASS = "unanswered", "inexact", "another_class"
+OPEN_REASONS = frozenset({UNANSWERED, INEXACT, ANOTHER_CLASS})
+"""Why a part of a verified image is ignored: nobody said what is there, its box is inexact, or of a class not named."""
+
+
 @dataclass(frozen=True, slots=True)
 class Region:
     """A part of an image that neither trains nor counts in evaluation.
@@ -99,7 +104,8 @@ class Region:
     Attributes:
         x1, y1, x2, y2: Corners in pixels.
         reason: `unsure`, `weak` (dropped, though an object is possible), `crowd`, `difficult`, `unknown_label` (a
-            person gave it a label outside the class list) or `disputed` (drawn by a minority of those who answered).
+            person gave it a label outside the class list), `disputed` (drawn by a minority of those who answered) or
+            one of `OPEN_REASONS`, left open by who verified the image.
     """
 
     x1: float
@@ -153,6 +159,11 @@ class Sample:
     fingerprint: str = ""
     note: str = ""
     cycle: int | None = None
+
+    @property
+    def is_answered_in_part(self) -> bool:
+        """Whether it may hold objects that nobody has spoken of, in its ignored regions."""
+        return any(region.reason in OPEN_REASONS for region in self.ignore)
 
     @property
     def ref(self) -> ImageRef:

@@ -36,7 +36,7 @@ def first_asked(queue: pa.Table, limit: int) -> tuple[list[QueuedImage], int]:
     Returns:
         Rows by rank, and how many there are in all. Audits and blind tasks, which show no boxes, are left out.
     """
-    asked = queue.filter(pc.equal(queue["kind"], str(TaskKind.ASK)))
+    asked = queue.filter(pc.field("kind").isin([str(kind) for kind in TaskKind if kind.shows_boxes]))
     return read_rows(asked.sort_by("rank").slice(0, limit), QueuedImage), asked.num_rows
 
 

@@ -14,7 +14,7 @@ from pipeline.selection.baselines import BASELINES
 from pipeline.selection.diversity import diverse
 from pipeline.selection.missed_objects import MissedObjectsModel
 from pipeline.selection.pool import Pool, Values
-from pipeline.selection.reasons import DRAW_ALL, Context, reasons
+from pipeline.selection.reasons import DRAW_ALL, Context, reason_of, reasons
 from pipeline.selection.showing import is_hidden, is_shown
 from pipeline.settings import QuerySettings
 
@@ -144,7 +144,7 @@ def queue_table(pool: Pool, worth: Worth, kinds: Mapping[str, TaskKind], context
     Returns:
         Columns of `QUEUE_SCHEMA`, best first.
     """
-    asked = {image_id for image_id, kind in kinds.items() if kind is TaskKind.ASK}
+    asked = {image_id for image_id, kind in kinds.items() if kind.shows_boxes}
     shown, why = _shown(pool), reasons(pool.selection, asked, pool.shown_from, context or Context())
     position = {image_id: index for index, image_id in enumerate(pool.image_ids)}
     ranked = sorted(kinds, key=lambda image_id: (-worth.value[position[image_id]], image_id))
@@ -155,9 +155,9 @@ def queue_table(pool: Pool, worth: Worth, kinds: Mapping[str, TaskKind], context
             "value": worth.value[index := position[image_id]],
             "expected_corrections": worth.corrections[index],
             "expected_missed": worth.misses[index],
-            "boxes": int(shown[index]) if kinds[image_id] is TaskKind.ASK else 0,
+            "boxes": int(shown[index]) if kinds[image_id].shows_boxes else 0,
             "kind": kinds[image_id].value,
-            "reason": why.get(image_id, DRAW_ALL),
+            "reason": reason_of(kinds[image_id], int(shown[index]), why.get(image_id, DRAW_ALL)),
         }
         for rank, image_id in enumerate(ranked)
     ]

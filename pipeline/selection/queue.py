@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from pipeline.records import TaskKind
 from pipeline.seeds import numpy_generator
+from pipeline.selection.asking import Verification
 from pipeline.selection.fates import AUDITED
 from pipeline.selection.pool import Pool
 from pipeline.selection.query import Worth, choose_images, no_longer_worth, queue_table
@@ -26,18 +27,20 @@ class Candidates:
         pool: The images and what is known of them.
         worth: Of each.
         context: What the reasons may speak of beside the proposals.
+        verification: Which of them are verified, where boxes are shown.
     """
 
     pool: Pool
     worth: Worth
     context: Context = field(default_factory=Context)
+    verification: Verification = field(default_factory=Verification)
 
     def among(self, image_ids: Collection[str], budget: int) -> Candidates:
         """Some of them, in order, with another budget."""
         wanted = set(image_ids)
         rows = np.flatnonzero([image_id in wanted for image_id in self.pool.image_ids])
         pool = replace(self.pool, image_ids=[self.pool.image_ids[row] for row in rows], budget=budget)
-        return Candidates(pool, self.worth.take(rows), self.context)
+        return replace(self, pool=pool, worth=self.worth.take(rows))
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,11 @@ def plan_queue(
     free = candidates.among(set(everyone) - before.keys() - set(audits), budget - len(audits))
     chosen = choose_images(free.pool, free.worth, settings.query)
     blind = blind_owed + len(chosen) * settings.query.blind_share
+    shown = [*(image_id for image_id in waiting if before[image_id].shows_boxes), *chosen]
     kinds = {
         **{image_id: before[image_id] for image_id in waiting},
         **dict.fromkeys(audits, TaskKind.AUDIT),
-        **dict.fromkeys(chosen, TaskKind.ASK),
+        **candidates.verification.kinds(candidates.pool, candidates.worth, shown),
         **dict.fromkeys(_draw_blind(candidates.pool, chosen, _whole(blind)), TaskKind.BLIND),
     }
     queue = queue_table(candidates.pool, candidates.worth, kinds, candidates.context)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.records import of_images
+from pipeline.records import TaskKind, of_images
 from pipeline.selection.missed_objects import MissedObjectsModel
 from pipeline.selection.showing import ShownBox, is_hidden, is_shown, shown_boxes
 
@@ -72,6 +72,11 @@ def reasons(
     return {
         image_id: _reason(boxes.get(image_id, []), missed[image_id], first.get(image_id, "")) for image_id in image_ids
     }
+
+
+def reason_of(kind: TaskKind, boxes: int, why: str) -> str:
+    """The line on top of a task; of a verification it begins with what there is to do."""
+    return f"{boxes} box{'es' * (boxes != 1)} to verify; {why}" if kind is TaskKind.VERIFY else why
 
 
 def in_words(box: ShownBox) -> str:

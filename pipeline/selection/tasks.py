@@ -38,7 +38,7 @@ def tasks_of(
         raise ValueError("Expected a task with asked_at, which its boxes carry, got one without")
     by_id = {sample.image_id: sample for sample in queued}
     rows = [row for row in queue.to_pylist() if row["image_id"] in by_id]
-    asked = {row["image_id"] for row in rows if TaskKind(row["kind"]) is TaskKind.ASK}
+    asked = {row["image_id"] for row in rows if TaskKind(row["kind"]).shows_boxes}
     shown = shown_boxes(selection.filter(of_images(asked)), shown_from)
     return [_task(by_id[row["image_id"]], row, shown.get(row["image_id"], []), blank) for row in rows]
 

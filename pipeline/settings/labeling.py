@@ -86,7 +86,7 @@ class SecondsSettings(Section):
     adjust: float = Field(default=5.0, ge=0.0, le=3600.0, description="to move a machine box to its place")
     relabel: float = Field(default=3.0, ge=0.0, le=3600.0, description="to give a machine box another class")
     delete: float = Field(default=2.0, ge=0.0, le=3600.0, description="to delete a machine box")
-    verify: float = Field(default=2.0, ge=0.0, le=3600.0, description="to see that a machine box is right")
+    verify: float = Field(default=2.0, ge=0.0, le=3600.0, description="to see whether a machine box is right")
 
 
 class LabelingSettings(Section):
@@ -96,6 +96,11 @@ class LabelingSettings(Section):
     simulated: SimulatedSettings | None = None
     label_studio: LabelStudioSettings | None = None
     seconds: SecondsSettings = SecondsSettings()
+    verification: bool = Field(
+        default=True,
+        description="images whose boxes are mostly right, as far as seconds.verify over seconds.draw asks for, and in "
+        "which nothing is expected to be missed are verified box by box; false: all are corrected",
+    )
     accepted_iou: Share = Field(default=0.9, description="a machine box changed less than this counts as accepted")
     several_answers: Literal["latest", "consensus", "ask_again"] = Field(
         default="latest",

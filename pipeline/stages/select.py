@@ -15,6 +15,7 @@ from pipeline.cycle import Cycle
 from pipeline.labeling.feedback.audit import class_standings
 from pipeline.mining.consistency import gather_evidence
 from pipeline.records import BACKGROUND_SCHEMA, PROPOSAL_SCHEMA, Fate, Split, State, TaskKind, of_images
+from pipeline.selection.asking import verification
 from pipeline.selection.calibration import CalibratedModel, calibration_set
 from pipeline.selection.cascade import Cascade
 from pipeline.selection.class_affinity import AFFINITY, MEMBER, measure_affinity, with_affinity
@@ -122,7 +123,7 @@ def _plan(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel, shown_l
     past = cycle.before()
     decided = past.find(Decision) if past else None
     return plan_queue(
-        Candidates(pool, worth, context),
+        Candidates(pool, worth, context, verification(settings.labeling, cycle.find(CycleHarvest))),
         _kinds_before(cycle, waiting),
         settings.selection,
         decided.blind_owed if decided else 0.0,

@@ -42,8 +42,8 @@ def count_acceptance(settings: Settings, answers: Iterable[Answer]) -> Acceptanc
     classes: Counts = defaultdict(Counter)
     for number, given in sorted(by_cycle.items()):
         kinds = _kinds(workspace.cycle(number), given)
-        shown = [answer for answer in given if kinds.get(answer.image_id) == TaskKind.ASK]
-        blind = [answer for answer in given if kinds.get(answer.image_id) == TaskKind.BLIND]
+        shown = [answer for answer in given if answer.image_id in kinds and kinds[answer.image_id].shows_boxes]
+        blind = [answer for answer in given if kinds.get(answer.image_id) is TaskKind.BLIND]
         images.update(shown=len(shown), blind=len(blind))
         _count_shown(shown, classes)
         if blind:
@@ -52,13 +52,13 @@ def count_acceptance(settings: Settings, answers: Iterable[Answer]) -> Acceptanc
     return Acceptance(images["shown"], images["blind"], counts)
 
 
-def _kinds(folder: Folder, answers: Sequence[Answer]) -> dict[str, str]:
+def _kinds(folder: Folder, answers: Sequence[Answer]) -> dict[str, TaskKind]:
     """What each image was asked for in a cycle."""
     if not folder.exists("queue.parquet"):
         return {}
     asked = of_images(answer.image_id for answer in answers)
     rows = folder.read_table("queue.parquet", ["image_id", "kind"], asked).to_pylist()
-    return {row["image_id"]: row["kind"] for row in rows}
+    return {row["image_id"]: TaskKind(row["kind"]) for row in rows}
 
 
 def _count_shown(answers: Sequence[Answer], classes: Counts) -> None:

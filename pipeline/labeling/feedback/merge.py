@@ -142,8 +142,8 @@ def _outcome(
     if verdict.answer is None:
         waiting = row if row.split in _HELD_BACK else replace(_unlabeled(row, State.QUEUED, cycle), note=verdict.note)
         return _Outcome(waiting, ("answered",), verdict.note, verdict.agreement, True, verdict.disputed)
-    kinds = ("answered",) if verdict.answer.boxes else ("answered", "empty")
     labeled = _labeled(row, verdict.answer, cycle)
+    kinds = ("answered",) if labeled.boxes or labeled.is_answered_in_part else ("answered", "empty")
     return _Outcome(labeled, kinds, verdict.note, verdict.agreement, disputed=verdict.disputed)
 
 

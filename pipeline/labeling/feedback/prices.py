@@ -14,7 +14,7 @@ def seconds_of(answer: Answer, seconds: SecondsSettings) -> float:
     """Price an answer: a look at the image, what became of each machine box, and what was drawn beside them.
 
     A corrected box of a class that fewer of the corrected boxes have in the end was given another class; any other was
-    moved.
+    moved. A box that is verified takes `verify`, whatever is said of it.
 
     Args:
         answer: Of one person.
@@ -23,11 +23,13 @@ def seconds_of(answer: Answer, seconds: SecondsSettings) -> float:
     Returns:
         Seconds; a skipped image takes a look.
     """
+    drawn = sum(box.source is Source.HUMAN for box in answer.boxes)
+    if answer.verified:
+        return seconds.look + len(answer.verdicts) * seconds.verify + drawn * seconds.draw
     treated = Counter(verdict for _, verdict in answer.verdicts)
     before = Counter(label for label, verdict in answer.verdicts if verdict == Source.CORRECTED)
     after = Counter(box.label for box in answer.boxes if box.source is Source.CORRECTED)
     relabelled = min(treated[Source.CORRECTED], (before - after).total())
-    drawn = sum(box.source is Source.HUMAN for box in answer.boxes)
     return (
         seconds.look
         + treated[Source.ACCEPTED] * seconds.verify

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as Xml
 
 from defusedxml.ElementTree import ParseError, fromstring
 
+from pipeline.labeling.label_studio.verification import add_controls
 from pipeline.settings import DataSettings
 
 CONTROL = "label"
@@ -23,6 +24,10 @@ image or partly hidden. The line on top says why the image was chosen.</p><br>
 <p>• Boxes that are there already are a <b>proposal of the model</b>, not an answer: delete wrong ones, drag inexact
 ones, correct wrong labels, add what is missing. The most doubtful ones come first in the list of regions, and a line on
 yellow says what may be wrong with an <b>unsure</b> one. What you leave as it is counts as your own.</p>
+<p>• Some images say <b>to verify</b>: answer one box after another by a key. Alt+. shows the next box, and it counts
+as right unless you press <b>x</b> (no object), <b>i</b> (inexact; or drag it into place at once), <b>a digit</b> (it is
+of that class) or <b>c</b> (of another class, left open). At the end press <b>n</b> if nothing is missing; or draw what
+is missing and then press n; or press <b>m</b> and leave it. What you leave open is not learnt from.</p>
 <p>• Some images come <b>without boxes</b>: draw every object.</p>
 <p>• An image without any object is submitted empty: that is an answer too.</p>
 <p>• Skip an image only when nobody could answer it.</p>
@@ -78,7 +83,8 @@ def label_config(labels: Sequence[str], before: str = "") -> str:
             wherever it stands in the list now.
 
     Returns:
-        XML: the reason on top, the image, whole, a rectangle tool for each label; digits select the first ten.
+        XML: the reason on top, the image, whole, a rectangle tool for each label; digits select the first ten. Tasks
+        that verify have choices below, with their keys.
     """
     view = Xml.Element("View")
     Xml.SubElement(view, "Style").text = _STYLE
@@ -97,6 +103,7 @@ def label_config(labels: Sequence[str], before: str = "") -> str:
             tag.set("hotkey", hotkey)
     note = {"name": NOTE, "toName": IMAGE, "perRegion": "true", "editable": "false", "displayMode": "region-list"}
     Xml.SubElement(view, "TextArea", note)
+    add_controls(view, IMAGE)
     Xml.indent(view)
     return Xml.tostring(view, encoding="unicode")
 

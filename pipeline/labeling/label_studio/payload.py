@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.labeling.label_studio.page import CONTROL, IMAGE, NOTE
 from pipeline.labeling.label_studio.project import MODEL_VERSION
+from pipeline.labeling.label_studio.verification import questions
 from pipeline.labeling.rectangles import to_percent
 from pipeline.records import Box, Task, TaskKind
 
@@ -39,7 +40,7 @@ def task_payload(task: Task, address: str) -> dict[str, Any]:
         the boxes are the ids of the regions; what is said of an unsure box is a text of the same id. The score of a
         region is the chance that it is right.
     """
-    shown = task.boxes if task.kind is TaskKind.ASK else ()
+    shown = task.boxes if task.kind.shows_boxes else ()
     data = {
         "image": address,
         "image_id": task.image_id,
@@ -51,6 +52,7 @@ def task_payload(task: Task, address: str) -> dict[str, Any]:
         "model_id": task.model_id,
         "width": task.width,
         "height": task.height,
+        **questions(task.kind is TaskKind.VERIFY),
         "proposals": {box.box_id: {name: getattr(box, name) for name in SAID} for box in shown},
     }
     percent = to_percent(np.array([box.xyxy for box in shown], dtype=np.float64), task.width, task.height)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.labeling.label_studio.client import Client
+from pipeline.labeling.label_studio.verification import COMPLETE, questions
 from pipeline.records import TaskKind
 
 Json = dict[str, Any]
@@ -20,6 +21,7 @@ _FORMER = "crosscheck: "
 
 _REASON_PX = 420
 _NOISE = [
+    *(f"tasks:data.{name}" for name in questions(verify=False)),
     *(f"tasks:data.{name}" for name in ("image_id", "model_id", "width", "height", "value", "proposals", DISPUTED)),
     *("tasks:inner_id", "tasks:annotations_results", "tasks:annotations_ids", "tasks:file_upload", "tasks:updated_by"),
     *("tasks:predictions_score", "tasks:predictions_model_versions", "tasks:predictions_results"),
@@ -58,6 +60,13 @@ TABS = (
     ),
     _tab("audit", _where("data.kind", "equal", TaskKind.AUDIT.value)),
     _tab("blind", _where("data.kind", "equal", TaskKind.BLIND.value)),
+    _tab("to verify", _where("data.kind", "equal", TaskKind.VERIFY.value), _where("total_annotations", "equal", 0)),
+    _tab(
+        "left open",
+        _where("data.kind", "equal", TaskKind.VERIFY.value),
+        _where("total_annotations", "greater", 0),
+        _where("annotations_results", "not_contains", COMPLETE),
+    ),
     _tab("skipped", _where("cancelled_annotations", "greater", 0)),
     _tab("disagreement", _where(f"data.{DISPUTED}", "equal", "yes")),
 )

@@ -26,6 +26,9 @@ def test_a_task_without_boxes_still_has_its_place_in_the_queue():
         "model_id": "",
         "width": 320,
         "height": 240,
+        "verify_seen": [],
+        "verify_fault": [],
+        "verify_whole": [],
         "proposals": {},
     }
 
