@@ -56,6 +56,15 @@ def test_labeled_images_are_exported_where_they_lie(store, tmp_path):
     assert sorted(len(entry.boxes) for entry in entries) == [0, 2]
 
 
+@pytest.mark.parametrize(("format_name", "images"), [("coco", 2), ("voc", 2), ("yolo", 1)])
+def test_what_nobody_answered_passes_for_background_in_no_format(tmp_path, format_name, images):
+    uris = [save(tmp_path / f"images/{name}.jpg", scene(n, (320, 240))) for n, name in enumerate("ab")]
+    part = sample("b", box(), uri=uris[1], ignore=(Region(0, 0, 320, 240, "unanswered"),))
+    table = SampleStore(str(tmp_path / "samples"))
+    table.commit([sample("a", box(), uri=uris[0]), part], reason="r", key="k")
+    assert write(table, tmp_path / "out", format_name).images == {"train": images}
+
+
 def test_pseudo_labels_belong_to_train(store, tmp_path):
     result = write(store, tmp_path / "out", include_pseudo=True, splits=[Split.TRAIN])
     assert (result.images, result.boxes) == ({"train": 3}, {"train": 3})

@@ -199,6 +199,20 @@ def test_it_takes_the_seconds_of_the_settings(lab):
     assert spent == {"b": 3 + 2 + 2 + 7, "c": 3, "d": 3 + 7}
 
 
+def test_it_verifies_at_two_seconds_a_box_and_leaves_open_what_is_missing(lab):
+    annotator = lab.annotator()
+    right, wrong = box(10, 10, 30, 30), box(60, 40, 90, 70, "gear")
+    whole, part = lab.task("a", right, wrong, kind=TaskKind.VERIFY), lab.task("b", right, kind=TaskKind.VERIFY)
+    annotator.push([whole, part])
+    found = {answer.image_id: answer for answer in annotator.harvest().answers}
+    first, second = found[whole.image_id], found[part.image_id]
+    assert said(first) == [("accepted", *BOLT)]
+    assert (first.ignore, first.verdicts) == ((), (("bolt", "accepted"), ("gear", "deleted")))
+    assert said(second) == [("accepted", *BOLT)]
+    assert [(region.reason, region.xyxy) for region in second.ignore] == [("unanswered", (0, 0, 100, 80))]
+    assert (first.verified, first.lead_time_s, second.lead_time_s) == (True, 3 + 2 * 2, 3 + 2)
+
+
 def test_unpushed_images_stay_hidden(lab):
     annotator = lab.annotator(start=2)
     annotator.opening(MOMENT)

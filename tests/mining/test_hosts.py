@@ -4,6 +4,7 @@ import torch
 
 from pipeline.errors import DataError
 from pipeline.mining.hosts import choose_hosts, hosts_from_images, load_hosts
+from pipeline.records import Region
 from tests.builders import box, sample
 from tests.detector.stand_in import StandIn
 from tests.mining.squares import LABELS, image, save_image
@@ -23,6 +24,12 @@ def load(samples, *, seed=0, most=256, size=64, blurred=False):
 def test_no_labeled_image_is_an_error():
     with pytest.raises(DataError, match="Expected labelled images to paste into, found none"):
         load([])
+
+
+@pytest.mark.parametrize(("reason", "chosen"), [("unanswered", 1), ("inexact", 1), ("another_class", 1), ("crowd", 2)])
+def test_an_image_that_was_answered_in_part_is_no_host(reason, chosen):
+    samples = [sample("a"), sample("b", ignore=(Region(0, 0, 9, 9, reason),))]
+    assert len(choose_hosts(samples, 9, 0)) == chosen
 
 
 def test_a_host_without_boxes(tmp_path):

@@ -51,6 +51,15 @@ def test_an_empty_answer_is_a_true_negative():
     assert result.counts == {"answered": 1, "skipped": 0, "empty": 1}
 
 
+def test_an_image_that_was_verified_in_part_is_no_true_negative():
+    everything = Region(0, 0, 320, 240, "unanswered")
+    result = merge_answers([pool()], [answer("one", ignore=(everything,), verified=True)], 3)
+    (after,) = samples_from_table(samples_to_table(result.samples))
+    assert (after.state, after.boxes, after.ignore) == (State.LABELED, (), (everything,))
+    assert after.is_answered_in_part
+    assert result.counts == {"answered": 1, "skipped": 0, "empty": 0}
+
+
 def test_a_skip_says_who_skipped():
     result = merge_answers([pool("one", box(source=Source.PSEUDO))], [answer(skipped=True)], 1)
     (after,) = result.samples

@@ -53,3 +53,8 @@ def test_answers_with_boxes_are_priced_beside_drawing_all_of_it():
 @pytest.mark.parametrize(("verdicts", "cost"), [([], False), ([("nut", "deleted")], True)])
 def test_boxes_that_are_all_wrong_cost_time(verdicts, cost):
     assert price([answer([DRAWN("nut")], verdicts)], {}, SECONDS).boxes_cost_time is cost
+
+
+def test_a_box_that_is_verified_has_one_price_whatever_is_said_of_it():
+    verdicts = [("nut", "accepted"), ("nut", "corrected"), ("bolt", "deleted")]
+    assert seconds_of(answer([KEPT("nut"), DRAWN("bolt")], verdicts, verified=True), SECONDS) == 100 + 30 + 70

@@ -26,6 +26,7 @@ from tests.end_to_end.project import labeled_sources, pool_source, write_config
 
 EXECUTABLE = Path(__file__).parents[3] / ".venv-label-studio/bin/label-studio"
 LABELS = ("bolt", "nut")
+COLLEAGUE = ("ann@example.com", "long-enough-for-ann")
 
 
 @dataclass
@@ -144,7 +145,7 @@ def people(server):
     with ExitStack() as stack:
         owner = stack.enter_context(logged_in(server.url, server.email, server.password))
         link = owner.get("/api/invite").raise_for_status().json()["invite_url"]
-        email, password = "ann@example.com", "long-enough-for-ann"
+        email, password = COLLEAGUE
         with httpx.Client(base_url=server.url, headers={"Referer": server.url}) as guest:
             guest.get(link)
             form = {"email": email, "password": password, "csrfmiddlewaretoken": guest.cookies["csrftoken"]}

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import TimeoutError as BrowserTimeout
 from playwright.sync_api import expect
 from pydantic import SecretStr
 
@@ -23,6 +22,7 @@ from pipeline.records import Source, Split, State, TaskKind
 from pipeline.settings import load_settings
 from pipeline.stages.harvest import harvest_now
 from pipeline.workspace import Workspace
+from scripts.labeling_page import LabelingPage, centre
 from tests.browser import chromium, needs_chromium
 from tests.builders import box, sample
 from tests.end_to_end.project import write_config
@@ -30,88 +30,12 @@ from tests.end_to_end.project import write_config
 pytestmark = [pytest.mark.label_studio, *needs_chromium]
 
 SCREENSHOTS = Path(__file__).parents[3] / "build/screenshots"
-WIDTH, HEIGHT = 320, 240
 BOLT, GEAR, WASHER = (227, 116, 292, 141), (32, 182, 70, 224), (48, 5, 90, 51)
 """Where the parts of the first image lie, in pixels."""
 ASIDE = (28, -32)
 """How far the machine's gear lies from the part."""
 REASON = "2 washers may be missed, upper left; really a gear? found again in 1 of 5 images"
 DOUBT = "found again in 1 of 5 images"
-
-
-LOADED = """() => {
-    const image = document.querySelector('img[alt="image"]');
-    return image !== null && image.complete && image.naturalWidth > 0;
-}"""
-
-
-class Page:
-    """The labeling page, by what a person does on it."""
-
-    def __init__(self, page, server):
-        self.page = page
-        self.url = server.url
-        self.shots = 0
-
-    def log_in(self, server):
-        self.page.goto(f"{self.url}/user/login/")
-        self.page.fill("input[name=email]", server.email)
-        self.page.fill("[name=password]", server.password)
-        self.page.press("[name=password]", "Enter")
-        self.page.wait_for_url(lambda url: "/user/login" not in url)
-
-    def shot(self, name):
-        self.page.wait_for_timeout(800)  # for the page's own movements to end
-        self.shots += 1
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=SCREENSHOTS / f"{self.shots:02d}-{name}.png")
-
-    def click(self, name):
-        self.page.locator(f'[aria-label="{name}"]').first.click()
-
-    def ready(self, reason):
-        expect(self.page.locator(f"text={reason}").first).to_be_visible()
-        self.page.wait_for_function(LOADED)
-
-    def lines(self):
-        """The list of regions."""
-        return self.page.locator(".lsf-outliner-item__title").all_inner_texts()
-
-    def drag(self, start, end):
-        self.page.mouse.move(*self._on_screen(*start))
-        self.page.mouse.down()
-        for share in np.linspace(0.1, 1, 10):
-            self.page.mouse.move(*self._on_screen(*(a + (b - a) * share for a, b in zip(start, end, strict=True))))
-        self.page.mouse.up()
-
-    def select(self, corners):
-        """Click on a box until it is selected: boxes are laid on the image some time after it has come."""
-        for _ in range(60):
-            self.page.keyboard.press("Escape")
-            self.page.mouse.click(*self._on_screen(*centre(corners)))
-            try:
-                self.page.locator(".lsf-tree-treenode-selected").first.wait_for(timeout=1000)
-            except BrowserTimeout:
-                continue
-            return
-        raise AssertionError(f"no box at {corners} could be selected")
-
-    def draw(self, digit, corners):
-        self.page.keyboard.press("Escape")
-        before = len(self.lines())
-        self.page.keyboard.press(digit)
-        self.drag(corners[:2], corners[2:])
-        expect(self.page.locator(".lsf-outliner-item__title")).to_have_count(before + 1)
-        self.page.keyboard.press("Escape")
-
-    def _on_screen(self, x, y):
-        image = self.page.locator('img[alt="image"]').bounding_box()
-        return image["x"] + x / WIDTH * image["width"], image["y"] + y / HEIGHT * image["height"]
-
-
-def centre(corners):
-    x1, y1, x2, y2 = corners
-    return (x1 + x2) / 2, (y1 + y2) / 2
 
 
 def moved(corners, offset):
@@ -150,13 +74,13 @@ def page(server):
         opened = browser.new_page(viewport={"width": 1400, "height": 900})
         opened.set_default_timeout(60_000)
         expect.set_options(timeout=60_000)
-        yield Page(opened, server)
+        yield LabelingPage(opened, server.url, SCREENSHOTS)
 
 
 def test_an_annotator_answers_skips_and_changes_their_mind(desk, people, asked, settings, page, server):
     backend = labeling_backend(settings, SecretStr(server.api_key))
     backend.push(asked)
-    page.log_in(server)
+    page.log_in(server.email, server.password)
     page.page.goto(f"{server.url}/projects/{desk.project(people[0])['id']}/data")
     expect(page.page.locator(f"text={REASON}").first).to_be_visible()
     page.shot("queue")
@@ -212,7 +136,7 @@ def test_an_annotator_answers_skips_and_changes_their_mind(desk, people, asked, 
 
 def test_the_score_that_sorts_the_queue_is_not_shown_as_confidence(desk, people, asked, settings, page, server):
     labeling_backend(settings, SecretStr(server.api_key)).push(asked)
-    page.log_in(server)
+    page.log_in(server.email, server.password)
     for task in asked:
         entry = desk.tasks(people[0])[task.image_id]
         page.page.goto(f"{server.url}/projects/{desk.project(people[0])['id']}/data?task={entry['id']}")
