@@ -52,6 +52,8 @@ gives its task a place in the queue: shown on its tab, it would read as confiden
 _FILL = "0.1"
 """How much of the image a box covers."""
 _OUTLINE_PX = "2"
+_MOST_HEIGHT = "calc(100vh - 280px)"
+"""Of the image, so that the reason, the keys and the classes are seen beside it without scrolling."""
 _HOTKEYS = "1234567890"
 _GOLDEN_TURN = 0.618033988749895
 
@@ -89,7 +91,8 @@ def label_config(labels: Sequence[str], before: str = "") -> str:
     view = Xml.Element("View")
     Xml.SubElement(view, "Style").text = _STYLE
     Xml.SubElement(view, "Header", value="$reason", size="5")
-    Xml.SubElement(view, "Image", name=IMAGE, value="$image", zoom="true", zoomControl="true")
+    add_controls(view, IMAGE)
+    Xml.SubElement(view, "Image", name=IMAGE, value="$image", zoom="true", zoomControl="true", maxHeight=_MOST_HEIGHT)
     drawn = {"canRotate": "false", "opacity": _FILL, "strokeWidth": _OUTLINE_PX}
     control = Xml.SubElement(view, "RectangleLabels", {"name": CONTROL, "toName": IMAGE, **drawn})
     known = _looks(before)
@@ -103,7 +106,6 @@ def label_config(labels: Sequence[str], before: str = "") -> str:
             tag.set("hotkey", hotkey)
     note = {"name": NOTE, "toName": IMAGE, "perRegion": "true", "editable": "false", "displayMode": "region-list"}
     Xml.SubElement(view, "TextArea", note)
-    add_controls(view, IMAGE)
     Xml.indent(view)
     return Xml.tostring(view, encoding="unicode")
 

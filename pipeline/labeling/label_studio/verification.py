@@ -20,11 +20,12 @@ SEEN, FAULT, WHOLE = "seen", "fault", "whole"
 LOOKED_AT, WRONG, COMPLETE = "looked at", "wrong", "nothing is missing"
 _REASONS = {"inexact": INEXACT, "another class": ANOTHER_CLASS}
 CONTROLS: Mapping[str, Mapping[str, str]] = {
+    WHOLE: {COMPLETE: "n", "something is missing": "m"},
     SEEN: {LOOKED_AT: "alt+."},
     FAULT: {WRONG: "x", "inexact": "i", "another class": "c"},
-    WHOLE: {COMPLETE: "n", "something is missing": "m"},
 }
-"""Choices and their keys by control; the first two are about a box, the last about the image."""
+"""Choices and their keys by control; the first is about the image, the others about the selected box. The first is
+always there, so that the image does not move when a box is selected."""
 
 
 def add_controls(view: Xml.Element, image: str) -> None:
