@@ -13,7 +13,7 @@ import pandas as pd
 
 from pipeline.artefacts import Calibration, Certificates, CycleEnd, Recall, Standings
 from pipeline.cycle import Cycle, load_cycle
-from pipeline.dataset.diff import diff_versions
+from pipeline.dataset.diff import diff_stored
 from pipeline.dataset.store import SampleStore
 from pipeline.dataset.tags import read_tags
 from pipeline.dataset.verify import verify
@@ -85,7 +85,7 @@ class Workspace:
 
     def diff(self, old: int, new: int) -> pd.DataFrame:
         """What changed between two versions, one row per kind of change; see `frames.differences`."""
-        return frames.differences(diff_versions(self.store.table(old), self.store.table(new)))
+        return frames.differences(diff_stored(self.store, old, new))
 
     def verify(self, version: str = "latest") -> pd.DataFrame:
         """One row per image of a version whose file is missing or changed; every file is read."""

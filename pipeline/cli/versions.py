@@ -124,11 +124,11 @@ def diff(
     as_csv: AsCsv = False,
 ) -> None:
     """Show what changed between two versions: images by state and split, boxes by source and label."""
-    from pipeline.dataset.diff import diff_versions
+    from pipeline.dataset.diff import diff_stored
 
     settings = settings_from(config, overrides)
     store = _store(settings)
-    changes = diff_versions(store.table(_number(settings, old)), store.table(_number(settings, new)))
+    changes = diff_stored(store, _number(settings, old), _number(settings, new))
     if as_csv:
         from pipeline.report.frames import differences
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.dataset.box_pairs import PairCount, count_pairs, pair_boxes
+from pipeline.dataset.store import SampleStore
 
 Tally = dict[str, dict[str, int]]
 """Number of boxes: `{source: {label: n}}`."""
@@ -127,6 +128,16 @@ def diff_versions(old: pa.Table, new: pa.Table) -> VersionDiff:
         box_pairs=count_pairs(gone.take(left), came.take(right), iou),
         box_images=_images(gone, came, changed),
     )
+
+
+def diff_stored(store: SampleStore, old: int, new: int) -> VersionDiff:
+    """Compare two versions of a sample table, by the rows that changed between them.
+
+    Raises:
+        ArtefactError: There is no such version.
+        RowsGoneError: The rows of one were removed.
+    """
+    return diff_versions(*store.changed_rows(old, new))
 
 
 def _boxes(table: pa.Table) -> pa.Table:

@@ -49,6 +49,11 @@ class Version:
     code_version: str = ""
 
     @property
+    def foreign(self) -> bool:
+        """Another program made it, and nobody knows which rows it changed."""
+        return not self.key and self.restored is None
+
+    @property
     def why(self) -> str:
         """The reason; for a restore with the version whose rows are back."""
         return self.reason if self.restored is None else f"{self.reason} (rows of version {self.restored})"
@@ -77,6 +82,44 @@ def count_rows(table: pa.Table) -> Counts:
         "boxes": _tally(pc.struct_field(boxes, "source")),
         "labels": _tally(pc.struct_field(boxes, "label")),
     }
+
+
+def counts_after(counts: Counts, gone: pa.Table, new: pa.Table) -> Counts:
+    """What a version holds, told from the one before and the rows that changed.
+
+    Args:
+        counts: Of the version before.
+        gone: Rows that are replaced.
+        new: Rows that replace them, or are added.
+    """
+    minus, plus = count_rows(gone), count_rows(new)
+    found: Counts = {}
+    for group, added in plus.items():
+        names = sorted({*counts.get(group, {}), *added})
+        numbers = {
+            name: counts.get(group, {}).get(name, 0) - minus[group].get(name, 0) + added.get(name, 0) for name in names
+        }
+        found[group] = {name: number for name, number in numbers.items() if number}
+    return found
+
+
+def common_version(versions: Sequence[Version], one: int, other: int) -> int | None:
+    """The newest version from which two others were made by known changes.
+
+    Args:
+        versions: All versions, oldest first.
+        one: A version.
+        other: Another one, or the same.
+
+    Returns:
+        Its number; None where there is none, or another program made a version in between.
+    """
+    lines = [{each.number for each in standing_versions(versions[: number + 1])} for number in (one, other)]
+    common = max(lines[0] & lines[1], default=None)
+    if common is None:
+        return None
+    between = {number for line in lines for number in line if number > common}
+    return None if any(versions[number].foreign for number in between) else common
 
 
 def standing_versions(versions: Sequence[Version]) -> list[Version]:

@@ -28,7 +28,7 @@ from pipeline.artefacts import (
     add_audits,
 )
 from pipeline.cycle import SETTINGS, Cycle
-from pipeline.dataset.diff import ChangeCounts, diff_versions
+from pipeline.dataset.diff import ChangeCounts, diff_stored
 from pipeline.dataset.versions import Version
 from pipeline.detector.models.registry import load_card
 from pipeline.errors import ArtefactError, RowsGoneError
@@ -135,7 +135,7 @@ def _change(cycle: Cycle, version: Version) -> ChangeCounts | None:
     kept, name = cycle.workspace.folder("diffs"), f"{version.number:06d}.json"
     if not kept.exists(name):
         try:
-            diff = diff_versions(cycle.store.table(version.parent), cycle.store.table(version.number))
+            diff = diff_stored(cycle.store, version.parent, version.number)
         except RowsGoneError:
             return None
         kept.write_record(name, diff.counts())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.dataset import store
+from pipeline.dataset import delta
 from pipeline.settings import load_settings
 from pipeline.workspace import Workspace
 from tests.end_to_end.project import run_in_child, selected, versions, write_config
@@ -53,7 +53,7 @@ def run_to_write(config: str, cycles: int, last: int, finished: bool) -> None:
         return write_and_die
 
     Path.replace = deadly(Path.replace)
-    store.write_deltalake = deadly(store.write_deltalake)
+    delta.write_deltalake = deadly(delta.write_deltalake)
     run_in_child(config, cycles)
 
 
