@@ -1,4 +1,6 @@
-"""What steps cost on a synthetic pool: CPU seconds and peak memory, each in a process of its own.
+"""What steps cost on a synthetic pool of 5 boxes per image: CPU seconds, peak memory of the process, bytes written.
+
+Each step is measured in a process of its own, which is not the one that prepared it.
 
 python scripts/scale.py --images 100000
 """
@@ -12,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +23,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.dataset.blame import blame
-from pipeline.dataset.diff import diff_versions
+from pipeline.dataset.diff import diff_stored
 from pipeline.dataset.store import SampleStore
-from pipeline.mining.parts import known_before
-from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA, SAMPLE_SCHEMA, ImageRef
-from pipeline.selection.calibrator import Calibrator
-from pipeline.selection.diversity import diverse
+from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA, SAMPLE_SCHEMA, ImageRef, State
 from pipeline.workspace import Folder
 
-BOXES, PART, EMBEDDING = 5, 128, 64
+Prepare = Callable[[Folder, list[str]], None]
+Step = Callable[[Folder, list[str]], Callable[[], object]]
+BOXES, PART, EMBEDDING, CHANGED = 5, 128, 64, 10_000
 LABELS = np.array(["bolt", "nut", "gear"])
 
 
@@ -94,77 +96,170 @@ def samples_of(ids: list[str]) -> pa.Table:
     return pa.table(columns).cast(SAMPLE_SCHEMA)
 
 
-def two_versions(folder: Folder, ids: list[str]) -> SampleStore:
-    """A version of all images and one in which 1,000 changed."""
-    store, rows = SampleStore(folder.path("samples")), samples_of(ids)
-    store.commit(rows, reason="first", key="0")
-    changed = rows.take(np.arange(0, len(rows), max(1, len(rows) // 1000)))
-    place = changed.column_names.index("state")
-    store.commit(changed.set_column(place, "state", pa.array(["queued"] * len(changed))), reason="second", key="1")
-    return store
+def changed_of(rows: pa.Table, images: int, state: State) -> pa.Table:
+    """Some of the rows, spread evenly, in another state."""
+    changed = rows.take(np.arange(0, len(rows), max(1, len(rows) // images)))
+    return changed.set_column(changed.column_names.index("state"), "state", pa.array([state.value] * len(changed)))
+
+
+def first_rows(folder: Folder, ids: list[str]) -> None:
+    """Rows of all images."""
+    folder.write_table("rows.parquet", samples_of(ids))
+
+
+def first_version(folder: Folder, ids: list[str]) -> None:
+    """A version of all images, and rows to change it."""
+    rows = samples_of(ids)
+    store_in(folder).commit(rows, reason="first", key="first")
+    folder.write_table("rows.parquet", changed_of(rows, CHANGED, State.QUEUED))
+
+
+def two_versions(folder: Folder, ids: list[str]) -> None:
+    """A version of all images and one in which 10,000 changed."""
+    first_version(folder, ids)
+    commit(folder, ids)()
+
+
+def nights(folder: Folder, ids: list[str]) -> None:
+    """A version of all images and thirty in each of which 1,000 changed."""
+    first_version(folder, ids)
+    rows = samples_of(ids)
+    for night in range(30):
+        changed = changed_of(rows.slice(night), 1000, State.QUEUED)
+        store_in(folder).commit(changed, reason="night", key=f"night {night}")
+
+
+def store_in(folder: Folder) -> SampleStore:
+    """The sample table of a step."""
+    return SampleStore(folder.path("samples"))
+
+
+def commit(folder: Folder, _: list[str]) -> Callable[[], object]:
+    """Commit the rows that were prepared."""
+    rows = folder.read_table("rows.parquet")
+    return lambda: store_in(folder).commit(rows, reason="second", key="second")
+
+
+def diff(folder: Folder, _: list[str]) -> Callable[[], object]:
+    """Compare the two newest versions."""
+    latest = store_in(folder).version()
+    return lambda: diff_stored(store_in(folder), latest - 1, latest)
+
+
+def pool(folder: Folder, _: list[str]) -> Callable[[], object]:
+    """Find the images to mine."""
+    return lambda: store_in(folder).pool(ImageRef._fields)
+
+
+def rows(folder: Folder, _: list[str]) -> Callable[[], object]:
+    """Read all rows, piece by piece."""
+    return lambda: sum(len(batch) for batch in store_in(folder).stream())
+
+
+def restored(folder: Folder, _: list[str]) -> Callable[[], object]:
+    """Bring back the first version."""
+    return lambda: store_in(folder).restore(0, "back")
+
+
+def blame_image(folder: Folder, ids: list[str]) -> Callable[[], object]:
+    """Tell the story of one image."""
+    return lambda: blame(store_in(folder), ids[len(ids) // 2])
 
 
 def known(folder: Folder, ids: list[str]) -> Callable[[], object]:
     """Find last night's proposals and checks of one part of 128 images."""
-    night(folder, ids)
+    from pipeline.mining.parts import known_before
+
     middle = len(ids) // 2
     refs = [ImageRef(image_id, "", 1, 1) for image_id in ids[middle : middle + PART]]
     return lambda: known_before(folder, refs, "")
 
 
-def p_correct(_: Folder, ids: list[str]) -> Callable[[], object]:
+def evidence(folder: Folder, ids: list[str]) -> None:
+    """Proposals without embeddings."""
+    folder.write_table("evidence.parquet", proposals_of(ids).drop_columns(["embedding"]))
+
+
+def p_correct(folder: Folder, _: list[str]) -> Callable[[], object]:
     """Tell p(correct) of every proposal."""
+    from pipeline.selection.calibrator import Calibrator
+
     names = [column.name for column in PROPOSAL_SCHEMA if pa.types.is_float32(column.type)]
     knots = ((0.25, 0.5, 0.75),) * len(names)
     calibrator = Calibrator(tuple(names), knots, (0.1,) * (4 * len(names)), 0.0, {}, 9, "m")
-    evidence = proposals_of(ids).drop_columns(["embedding"])
-    return lambda: calibrator.predict(evidence)
+    proposals = folder.read_table("evidence.parquet")
+    return lambda: calibrator.predict(proposals)
+
+
+def nothing(_: Folder, __: list[str]) -> None:
+    """Nothing to prepare."""
 
 
 def choose(_: Folder, ids: list[str]) -> Callable[[], object]:
     """Choose 3 % of the images, unlike each other, from a shortlist five times as long."""
+    from pipeline.selection.diversity import diverse
+
     random, budget = np.random.default_rng(0), max(1, len(ids) * 3 // 100)
     embeddings, values = random.random((5 * budget, EMBEDDING)), random.random(5 * budget)
     return lambda: diverse(embeddings, values, budget, 0)
 
 
-def blame_image(folder: Folder, ids: list[str]) -> Callable[[], object]:
-    """Tell the story of one image."""
-    store = two_versions(folder, ids)
-    return lambda: blame(store, ids[len(ids) // 2])
+STEPS: dict[str, tuple[Prepare, Step]] = {
+    "first commit": (first_rows, commit),
+    "commit of 10,000 changed": (first_version, commit),
+    "diff of neighbours": (two_versions, diff),
+    "pool ids": (two_versions, pool),
+    "all rows": (two_versions, rows),
+    "blame": (two_versions, blame_image),
+    "diff after 30 nights": (nights, diff),
+    "pool ids after 30 nights": (nights, pool),
+    "all rows after 30 nights": (nights, rows),
+    "blame after 30 nights": (nights, blame_image),
+    "commit after 30 nights": (nights, commit),
+    "restore after 30 nights": (nights, restored),
+    "known": (night, known),
+    "p_correct": (evidence, p_correct),
+    "choose": (nothing, choose),
+}
+"""Steps of one preparation stand together, those that change what was prepared last."""
 
 
-def diff(folder: Folder, ids: list[str]) -> Callable[[], object]:
-    """Compare two neighbouring versions."""
-    store = two_versions(folder, ids)
-    return lambda: diff_versions(store.table(0), store.table(1))
+def measured(step: str, folder: Folder, ids: list[str]) -> str:
+    """Run one step that was prepared."""
+    run, before, began = STEPS[step][1](folder, ids), size_of(folder), time.process_time()
+    run()
+    spent, peak = time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return f"| {step} | {spent:.2f} | {peak:.0f} | {(size_of(folder) - before) / 1e6:.2f} |"
 
 
-STEPS = {"known": known, "p_correct": p_correct, "choose": choose, "blame": blame_image, "diff": diff}
+def size_of(folder: Folder) -> int:
+    """Bytes in a folder."""
+    return sum(path.stat().st_size for path in Path(folder.uri).rglob("*") if path.is_file())
 
 
-def measured(step: str, images: int) -> Iterator[str]:
-    """Prepare, then measure one step."""
+def run_group(steps: Sequence[str], images: int) -> None:
+    """Prepare some steps once, and measure each in a process of its own."""
     with tempfile.TemporaryDirectory() as scratch:
-        run = STEPS[step](Folder(Path(scratch)), ids_of(images))
-        before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-        run()
-        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        yield f"{step}: {time.process_time() - began:.2f} CPU s, {(after - before) / 1024:.0f} MB above the preparation"
+        for part, step in [("prepare", steps[0]), *(("measure", step) for step in steps)]:
+            given = ["--images", str(images), "--step", step, "--part", part, "--scratch", scratch]
+            subprocess.run([sys.executable, __file__, *given], check=True)
 
 
 def main() -> None:
-    """Run every step, or one."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Run every step, or some."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=100_000)
-    parser.add_argument("--step", choices=sorted(STEPS))
+    parser.add_argument("--step", choices=list(STEPS), nargs="+", default=list(STEPS))
+    parser.add_argument("--part", choices=["prepare", "measure"], help=argparse.SUPPRESS)
+    parser.add_argument("--scratch", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.step:
-        for line in measured(given.step, given.images):
-            print(line)
+    if given.part:
+        folder, ids, step = Folder(given.scratch), ids_of(given.images), given.step[0]
+        print(measured(step, folder, ids), flush=True) if given.part == "measure" else STEPS[step][0](folder, ids)
         return
-    for step in STEPS:
-        subprocess.run([sys.executable, __file__, "--images", str(given.images), "--step", step], check=True)
+    print(f"| {given.images:,} images | CPU s | peak MB | MB written |\n|---|---|---|---|", flush=True)
+    for _, steps in groupby(given.step, key=lambda step: STEPS[step][0]):
+        run_group(list(steps), given.images)
 
 
 if __name__ == "__main__":

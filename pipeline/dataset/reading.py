@@ -112,7 +112,8 @@ class _File:
     """Rows of one file that nobody has taken yet, a group of them."""
 
     def __init__(self, groups: Iterator[pa.Table], name: str) -> None:
-        self._groups, self._name, self.last = groups, name, ""
+        self._groups, self._name = groups, name
+        self.rows, self.last = STORED_SCHEMA.empty_table(), ""
         self._next()
 
     def take_until(self, bound: str) -> pa.Table:

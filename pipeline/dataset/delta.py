@@ -1,0 +1,184 @@
+"""The only door to Delta Lake: opening a table, committing files to it, and what each version says of itself.
+
+Files of rows are written by `dataset.row_files`: Delta's own writer does not keep the order of rows.
+Nothing expires, so that every version stays readable: the table keeps files and log for a hundred years, and only a
+`VACUUM` that is forced below that destroys versions.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Schema
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
+
+from pipeline.dataset.code_version import code_version
+from pipeline.dataset.versions import Version
+from pipeline.errors import ArtefactError
+
+_METADATA_KEY = "crosscheck"
+_KEEP_FOR_GOOD = {
+    "delta.logRetentionDuration": "interval 36500 days",
+    "delta.deletedFileRetentionDuration": "interval 36500 days",
+    "delta.enableExpiredLogCleanup": "false",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RowFile:
+    """A file of rows in the order of `image_id` that was written beside the table, and is not yet part of it.
+
+    Attributes:
+        name: Of the file, in the table's folder.
+        size: Bytes.
+        rows: How many.
+        first: Least `image_id`; empty for no rows.
+        last: Greatest one.
+    """
+
+    name: str
+    size: int
+    rows: int
+    first: str
+    last: str
+
+
+def is_table(uri: str) -> bool:
+    """Tell whether there is a table, that is, at least version 0."""
+    return DeltaTable.is_deltatable(uri)
+
+
+def open_table(uri: str, version: int | None = None) -> DeltaTable:
+    """Open a table at one version; at the latest by default.
+
+    Raises:
+        ArtefactError: There is no table, or no such version.
+    """
+    try:
+        table = DeltaTable(uri)
+    except TableNotFoundError as fault:
+        raise ArtefactError(f"Expected a sample table at {uri}, found none. Run `crosscheck import` first.") from fault
+    latest = table.version()
+    if version is not None and version != latest:
+        if not 0 <= version <= latest:
+            raise ArtefactError(f"Expected a dataset version from 0 to {latest}, got {version}.")
+        table.load_as_version(version)
+    return table
+
+
+def place(table: DeltaTable) -> str:
+    """Folder or URI of a table, for people."""
+    return unquote(table.table_uri.removeprefix("file://")).rstrip("/")
+
+
+def data_files(table: DeltaTable) -> set[str]:
+    """Names of the files that hold the rows of a version."""
+    return {uri.rsplit("/", 1)[-1] for uri in table.file_uris()}
+
+
+def sizes(table: DeltaTable) -> dict[str, int | None]:
+    """Rows in each file of a version, those that newer ones replace included; None where a file does not say."""
+    added = pa.table(table.get_add_actions(flatten=True))
+    return dict(zip(added["path"].to_pylist(), added["num_records"].to_pylist(), strict=True))
+
+
+def history(table: DeltaTable) -> list[Version]:
+    """All versions up to the one that is open, oldest first."""
+    return [_version(entry) for entry in reversed(table.history())]
+
+
+def create(uri: str, file: RowFile, schema: pa.Schema, metadata: dict[str, Any]) -> int:
+    """Make version 0."""
+    with _conflicts_explained(uri):
+        create_table_with_add_actions(
+            uri,
+            Schema.from_arrow(schema),
+            [_add(file)],
+            mode="error",
+            configuration=_KEEP_FOR_GOOD,
+            commit_properties=_properties(None, metadata),
+        )
+    return 0
+
+
+def exchange(
+    table: DeltaTable, gone: Collection[str], file: RowFile, schema: pa.Schema, metadata: dict[str, Any]
+) -> int:
+    """Make a version that holds the files of the one before but some, and a new one."""
+    # Only an overwrite gives the table new columns, and it takes all files away.
+    everything = set(gone) == data_files(table)
+    removed = [] if everything else [RemoveAction(name, True, _now()) for name in gone]
+    parent, mode = table.version(), "overwrite" if everything else "append"
+    with _conflicts_explained(place(table)):
+        table.create_write_transaction(
+            [*removed, _add(file)], mode, schema, commit_properties=_properties(parent, metadata)
+        )
+    return parent + 1
+
+
+def restore(table: DeltaTable, version: int, metadata: dict[str, Any]) -> int:
+    """Make a version that holds the files of an earlier one."""
+    latest = table.version()
+    with _conflicts_explained(place(table)):
+        table.restore(version, commit_properties=_properties(latest, metadata))
+    return latest + 1
+
+
+def _add(file: RowFile) -> AddAction:
+    stats = {
+        "numRecords": file.rows,
+        "minValues": {"image_id": file.first},
+        "maxValues": {"image_id": file.last},
+        "nullCount": {"image_id": 0},
+    }
+    return AddAction(file.name, file.size, {}, _now(), True, json.dumps(stats if file.rows else {"numRecords": 0}))
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
+
+
+def _properties(parent: int | None, metadata: dict[str, Any]) -> CommitProperties:
+    # Without retries a commit that meets another one fails: its counts and rows were made from an older version.
+    made = {"parent": parent, "code_version": code_version(), **metadata}
+    content = json.loads(json.dumps(made, allow_nan=False))
+    return CommitProperties(custom_metadata={_METADATA_KEY: content}, max_commit_retries=0)
+
+
+@contextmanager
+def _conflicts_explained(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except DeltaError as fault:
+        lost = isinstance(fault, CommitFailedError) or "already exists" in str(fault)
+        if not lost:
+            raise _unwritable(uri, fault) from fault
+        raise ArtefactError(
+            f"{uri}: somebody else committed at the same time, nothing was written. Run again."
+        ) from fault
+
+
+def _unwritable(uri: str, fault: Exception) -> ArtefactError:
+    reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
+    return ArtefactError(
+        f"{uri}: the version could not be written, the one before stands: {reason}. Is there space, and may it be "
+        "written? Then run again."
+    )
+
+
+def _version(entry: dict[str, Any]) -> Version:
+    number = entry["version"]
+    timestamp = datetime.fromtimestamp(entry["timestamp"] / 1000, UTC)
+    metadata = entry.get(_METADATA_KEY)
+    if metadata is None:
+        return Version(number, number - 1 if number else None, timestamp, f"{entry['operation']} by another program")
+    return Version(number=number, timestamp=timestamp, **metadata)
