@@ -273,7 +273,7 @@ def verify(
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Read and hash every image of a version again; name those that are missing or changed, and exit with 1."""
+    """Read and hash the table and every image of a version again; name what is missing or changed, and exit with 1."""
     from pipeline.dataset.verify import verify as look
     from pipeline.report.frames import damages
 
@@ -284,7 +284,12 @@ def verify(
         show_csv(damages(found.damaged))
     else:
         lines = [f"{damage.problem}: {damage.uri} ({damage.detail})" for damage in found.damaged]
-        summary = f"{len(found.damaged)} of {found.images} images are not what was imported."
+        table = any(not damage.image_id for damage in found.damaged)
+        summary = (
+            "The sample table is not what was committed; its images were not looked at."
+            if table
+            else f"{len(found.damaged)} of {found.images} images are not what was imported."
+        )
         output(found, as_json, *lines, summary if lines else f"All {found.images} images are what was imported.")
     if found.damaged:
         raise typer.Exit(1)

@@ -21,9 +21,11 @@ from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
+from pipeline.dataset.checksums import is_sealed, require_whole_log, seal
 from pipeline.dataset.code_version import code_version
 from pipeline.dataset.versions import Version
 from pipeline.errors import ArtefactError
+from pipeline.workspace import Folder
 
 _METADATA_KEY = "crosscheck"
 _KEEP_FOR_GOOD = {
@@ -53,16 +55,17 @@ class RowFile:
 
 
 def is_table(uri: str) -> bool:
-    """Tell whether there is a table, that is, at least version 0."""
-    return DeltaTable.is_deltatable(uri)
+    """Tell whether there is a table, that is, at least version 0; one whose log is lost was there."""
+    return DeltaTable.is_deltatable(uri) or is_sealed(Folder(uri))
 
 
 def open_table(uri: str, version: int | None = None) -> DeltaTable:
     """Open a table at one version; at the latest by default.
 
     Raises:
-        ArtefactError: There is no table, or no such version.
+        ArtefactError: There is no table, no such version, or its log is not what was written.
     """
+    require_whole_log(Folder(uri))
     try:
         table = DeltaTable(uri)
     except TableNotFoundError as fault:
@@ -107,6 +110,7 @@ def create(uri: str, file: RowFile, schema: pa.Schema, metadata: dict[str, Any])
             configuration=_KEEP_FOR_GOOD,
             commit_properties=_properties(None, metadata),
         )
+    seal(Folder(uri))
     return 0
 
 
@@ -122,6 +126,7 @@ def exchange(
         table.create_write_transaction(
             [*removed, _add(file)], mode, schema, commit_properties=_properties(parent, metadata)
         )
+    seal(Folder(place(table)))
     return parent + 1
 
 
@@ -130,6 +135,7 @@ def restore(table: DeltaTable, version: int, metadata: dict[str, Any]) -> int:
     latest = table.version()
     with _conflicts_explained(place(table)):
         table.restore(version, commit_properties=_properties(latest, metadata))
+    seal(Folder(place(table)))
     return latest + 1
 
 

@@ -22,6 +22,7 @@ import pyarrow.dataset as pds
 from deltalake import DeltaTable
 
 from pipeline.dataset import delta
+from pipeline.dataset.checksums import require_whole_rows, seal
 from pipeline.dataset.reading import CHANGED_IN, STORED_SCHEMA, Wanted, condition, pieces, rebatched
 from pipeline.dataset.row_files import write_rows
 from pipeline.dataset.validity import require_valid
@@ -135,6 +136,7 @@ class SampleStore:
         versions = delta.history(table)
         done = next((version for version in standing_versions(versions) if version.key == key), None)
         if done is not None:
+            seal(Folder(self._uri))
             return done.number
         return self._change(table, rows, {**made, "counts": _counts(table, versions[-1], rows)})
 
@@ -359,6 +361,7 @@ def _read(
     table: DeltaTable, wanted: Wanted, newer: pa.Table | None = None, files: Collection[str] | None = None
 ) -> Iterator[pa.Table]:
     """Newest rows; of some files, and of rows that are not written yet, if so wished."""
+    require_whole_rows(Folder(delta.place(table)), delta.data_files(table) if files is None else files)
     rows = table.to_pyarrow_dataset()
     if files is not None:
         chosen = [file for file in rows.get_fragments() if file.path.rsplit("/", 1)[-1] in files]

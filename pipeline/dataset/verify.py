@@ -1,14 +1,16 @@
-"""Whether every image is still the file that was imported: each is read and hashed again."""
+"""Whether the table is what was committed and every image the file that was imported: all are read and hashed again."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from pipeline.dataset.checksums import damaged_files
 from pipeline.dataset.images import file_id
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import ImageFault
 from pipeline.progress import Progress, silent
+from pipeline.workspace import Folder
 
 _THREADS = 8
 _TOGETHER = 1024
@@ -16,10 +18,10 @@ _TOGETHER = 1024
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A file that is not what was imported.
+    """A file that is not what was imported or committed.
 
     Attributes:
-        image_id: Of the image, as the table has it.
+        image_id: Of the image, as the table has it; empty for a file of the table itself.
         uri: The file.
         problem: `missing`, `changed`, or `unreadable`.
         detail: What was found.
@@ -33,14 +35,14 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a look at every file of a version found: how many images it holds, and those that are not as imported."""
+    """What a look at every file found: how many images the version holds, and what is not as imported or committed."""
 
     images: int
     damaged: tuple[Damage, ...]
 
 
 def verify(store: SampleStore, version: int, progress: Progress = silent) -> Verification:
-    """Read and hash every image of a version.
+    """Read and hash every file of the table, then every image of a version.
 
     Args:
         store: The sample table.
@@ -48,12 +50,16 @@ def verify(store: SampleStore, version: int, progress: Progress = silent) -> Ver
         progress: Called after every thousand images.
 
     Returns:
-        Damaged images in the order of `image_id`; none where every file is what was imported.
+        Damaged images in the order of `image_id`; none where every file is what was imported. Where the table itself is
+        damaged, its files and no image.
 
     Raises:
         ArtefactError: There is no such version.
         RemoteError: A storage cannot be reached.
     """
+    table = damaged_files(Folder(store.uri))
+    if table:
+        return Verification(0, tuple(Damage("", damage.file, "changed", damage.found) for damage in table))
     total = sum(len(batch) for batch in store.stream(version, ["image_id"]))
     damaged: list[Damage] = []
     done = 0
