@@ -8,6 +8,7 @@ from prefect import flow
 
 from flows.tasks import as_task, surroundings
 from flows.waiting import skipped_where_another_waits
+from pipeline.artefacts import CycleEnd
 from pipeline.cycle import last_cycle, only_one
 from pipeline.errors import ArtefactError
 from pipeline.loop import (
@@ -57,6 +58,8 @@ def report(config: str, overrides: list[str] | None = None, wait_s: float = 0.0)
 def _run(config: str, overrides: list[str] | None, wait_s: float, steps: Sequence[Step]) -> int:
     settings = load_settings(config, overrides or [])
     with only_one(settings, wait_s, steps[-1].name):
-        cycle = begin_cycle(settings)
-        run_steps(cycle, steps, surroundings(), as_task)
+        around = surroundings()
+        cycle = begin_cycle(settings, around.run, unattended=wait_s > 0)
+        if not cycle.has(CycleEnd):
+            run_steps(cycle, steps, around, as_task)
     return cycle.number

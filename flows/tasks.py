@@ -11,6 +11,7 @@ from collections.abc import Callable
 from prefect import task
 from prefect.blocks.system import Secret
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 from pydantic import SecretStr
 
 from flows.progress import run_page_progress
@@ -27,8 +28,11 @@ def as_task(step: Step, _cycle: Cycle, run: Callable[[], object]) -> object:
 
 
 def surroundings() -> Surroundings:
-    """Whoever answers, with the token of the environment or of Prefect, and progress on the run's page."""
-    return Surroundings(annotators, run_page_progress())
+    """Whoever answers, with the token of the environment or of Prefect, and progress on the run's page.
+
+    A run has its name in Prefect, since Prefect may start it twice: it reports a killed process, then its worker.
+    """
+    return Surroundings(annotators, run_page_progress(), flow_run.id or "")
 
 
 def annotators(settings: Settings) -> LabelingBackend | None:

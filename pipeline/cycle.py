@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -11,13 +12,24 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 import yaml
 
-from pipeline.artefacts import FORMAT, CycleEnd, Opening, StageRecord
+from pipeline.artefacts import FORMAT, CycleEnd, Opening, RunOfCycle, StageRecord, WorkspaceFormat
+from pipeline.dataset.code_version import code_version
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import ArtefactError, SettingsError
 from pipeline.lock import alone
-from pipeline.settings import Settings, dump_settings, parse_settings
+from pipeline.settings import (
+    ANYTIME,
+    Settings,
+    changed_keys,
+    dump_settings,
+    lasting,
+    migrated,
+    parse_settings,
+    with_anytime,
+)
 from pipeline.workspace import Folder, Workspace
 
+LOG = logging.getLogger(__name__)
 SETTINGS = "settings.yaml"
 
 
@@ -114,12 +126,13 @@ class Cycle:
         return [load_cycle(self.settings.workspace, number) for number in numbers]
 
 
-def open_cycle(settings: Settings, now: datetime) -> Cycle:
+def open_cycle(settings: Settings, now: datetime, unattended: bool = False) -> Cycle:
     """Go on with the cycle that was not finished, or open the next one.
 
     Args:
-        settings: Those of the next cycle; an unfinished one must have been opened with equal ones.
+        settings: Those of the next cycle; an unfinished one takes of them what may change at any time, see `ANYTIME`.
         now: UTC.
+        unattended: Nobody reads a refusal: an unfinished cycle goes on with the other settings it was opened with.
 
     Returns:
         The cycle.
@@ -133,12 +146,49 @@ def open_cycle(settings: Settings, now: datetime) -> Cycle:
     last = load_cycle(settings.workspace, max(opened)) if opened else None
     if last is None or last.has(CycleEnd):
         return _open_next(last, settings, now.astimezone(UTC))
-    if last.settings.digest() != settings.digest():
+    return _go_on(last, settings, unattended)
+
+
+def _go_on(cycle: Cycle, edited: Settings, unattended: bool) -> Cycle:
+    changed = changed_keys(cycle.settings, edited)
+    others = ", ".join(lasting(changed))
+    if others and not unattended:
         raise SettingsError(
-            f"Cycle {last.number} is not finished and was opened with other settings. Finish it with "
-            f"`crosscheck cycle --config {last.folder.path(SETTINGS)}`, or drop it with `--discard`."
+            f"Cycle {cycle.number} is not finished and was opened with other settings: {others}. Finish it with "
+            f"`crosscheck cycle --config {cycle.folder.path(SETTINGS)}`, or drop it with `--discard`. A scheduled run "
+            f"finishes it as it was opened. These may change at any time: {', '.join(ANYTIME)}."
         )
-    return last
+    if others:
+        LOG.warning(
+            "Cycle %d goes on with the settings it was opened with; what was edited since counts from the next cycle: "
+            "%s. To have it now, drop the cycle with `crosscheck cycle --discard`.",
+            cycle.number,
+            others,
+        )
+    if not changed:
+        return cycle
+    goes_on = replace(cycle, settings=with_anytime(cycle.settings, edited))
+    goes_on.folder.write_bytes(SETTINGS, dump_settings(goes_on.settings).encode())
+    return goes_on
+
+
+def cycle_of_run(settings: Settings, run: str, now: datetime, unattended: bool = False) -> Cycle:
+    """The cycle that a named run works at, however often the run is started: the one it finished, or see `open_cycle`.
+
+    Args:
+        settings: Those of the next cycle.
+        run: Its name; may stand in the name of a file.
+        now: UTC.
+        unattended: See `open_cycle`.
+    """
+    runs, file = Workspace(settings.workspace).runs, f"{run}.json"
+    if runs.exists(file):
+        cycle = load_cycle(settings.workspace, runs.read_record(file, RunOfCycle).cycle)
+        if cycle.has(CycleEnd):
+            return cycle
+    cycle = open_cycle(settings, now, unattended)
+    runs.write_record(file, RunOfCycle(cycle.number))
+    return cycle
 
 
 def load_cycle(workspace: str, number: int) -> Cycle:
@@ -156,21 +206,57 @@ def load_cycle(workspace: str, number: int) -> Cycle:
     """
     folder = Workspace(workspace).cycle(number)
     opening = folder.read_record(Opening.FILE, Opening)
+    _require_not_newer(folder.uri, opening.format, opening.release)
     if opening.format != FORMAT:
         raise ArtefactError(
             f"Expected cycle {number} in {workspace} to hold files of format {FORMAT}, found format {opening.format}, "
-            "of another release of crosscheck. Go on with that release, or take the labels over: "
+            "of an older release of crosscheck. Go on with that release, or take the labels over: "
             "`crosscheck versions export` still reads them, and a new workspace imports what it writes."
         )
-    values: dict[str, Any] = yaml.safe_load(folder.read_bytes(SETTINGS))
-    settings = parse_settings({**values, "workspace": workspace}, folder.path(SETTINGS))
-    return Cycle(settings, number, opening.opened_at)
+    return Cycle(_settings_of(workspace, folder, opening), number, opening.opened_at)
+
+
+def require_known_format(workspace: Workspace) -> None:
+    """Refuse a workspace that a newer release has written to.
+
+    Raises:
+        ArtefactError: One has.
+    """
+    if workspace.exists(WorkspaceFormat.FILE):
+        written = workspace.read_record(WorkspaceFormat.FILE, WorkspaceFormat)
+        _require_not_newer(workspace.uri, written.format, written.release)
+
+
+def _require_not_newer(place: str, found: int, release: str) -> None:
+    if found > FORMAT:
+        raise ArtefactError(
+            f"{place}: expected files of format {FORMAT}, found format {found}, written by a newer release of "
+            f"crosscheck ({release or 'it does not say which'}; this is {code_version()}). Upgrade to that release."
+        )
+
+
+def _settings_of(workspace: str, folder: Folder, opening: Opening) -> Settings:
+    try:
+        values: Any = migrated(yaml.safe_load(folder.read_bytes(SETTINGS)))
+        return parse_settings({**values, "workspace": workspace}, folder.path(SETTINGS))
+    except (SettingsError, yaml.YAMLError, TypeError, ValueError, RecursionError) as fault:
+        writer = opening.release or "an earlier release, which did not say which"
+        raise ArtefactError(
+            f"{folder.path(SETTINGS)}: expected settings of this release of crosscheck ({code_version()}), found those "
+            f"of {writer}, or a damaged file: {fault}\nGo on with the newer of the two releases, or restore the file."
+        ) from fault
 
 
 def _open_next(last: Cycle | None, settings: Settings, now: datetime) -> Cycle:
     cycle = Cycle(settings, last.number + 1 if last else 0, now)
     cycle.folder.write_bytes(SETTINGS, dump_settings(settings).encode())
-    cycle.write(Opening(cycle.number, now, settings.digest(), settings.seed, settings.name, FORMAT))
+    written = WorkspaceFormat(FORMAT, code_version())
+    cycle.workspace.write_record(WorkspaceFormat.FILE, written)
+    cycle.write(
+        Opening(
+            cycle.number, now, settings.digest(), settings.seed, settings.name, format=FORMAT, release=written.release
+        )
+    )
     return cycle
 
 
@@ -194,5 +280,7 @@ def finish_cycle(cycle: Cycle, now: datetime) -> None:
 
 
 def only_one(settings: Settings, wait_s: float = 0.0, kind: str = "run") -> AbstractContextManager[None]:
-    """Keep two runs in one workspace apart, see `lock.alone`."""
-    return alone(Workspace(settings.workspace), wait_s, kind)
+    """Keep two runs in one workspace apart, see `lock.alone`, and out of one that a newer release has written to."""
+    workspace = Workspace(settings.workspace)
+    require_known_format(workspace)
+    return alone(workspace, wait_s, kind)

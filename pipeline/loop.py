@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from pipeline.cycle import Cycle, finish_cycle, only_one, open_cycle
+from pipeline.artefacts import CycleEnd
+from pipeline.cycle import Cycle, cycle_of_run, finish_cycle, only_one, open_cycle
 from pipeline.errors import RemoteError
 from pipeline.labeling.annotators import labeling_backend
 from pipeline.labeling.backend import LabelingBackend
@@ -30,10 +31,12 @@ class Surroundings:
     Attributes:
         annotators: Gives whoever answers; called by the steps that ask or harvest alone, which need its token.
         progress: Where progress is shown.
+        run: Name of the run where one may be started twice: it works at one cycle and opens no other.
     """
 
     annotators: Callable[[Settings], LabelingBackend | None]
     progress: Progress = silent
+    run: str = ""
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,8 @@ def run_cycle(
         settings: The project.
         around: Whoever answers, by default as the settings say with the token of the environment, and progress.
         call: How a step is run.
-        wait_s: How long to wait for another run's end; 0 refuses at once.
+        wait_s: How long to wait for another run's end; 0 refuses at once. Whoever waits is taken for a schedule, see
+            `open_cycle`.
 
     Raises:
         PipelineError: Another run is under way, or a step cannot go on.
@@ -175,11 +179,12 @@ def run_cycle(
     """
     around = around or Surroundings(annotators_from_environment)
     with only_one(settings, wait_s, "cycle"):
-        cycle = begin_cycle(settings)
-        run_steps(cycle, TAKE_IN, around, call)
-        run_steps(cycle, _learning(cycle), around, call)
-        run_steps(cycle, PASS_ON, around, call)
-        finish_cycle(cycle, datetime.now(UTC))
+        cycle = begin_cycle(settings, around.run, unattended=wait_s > 0)
+        if not cycle.has(CycleEnd):
+            run_steps(cycle, TAKE_IN, around, call)
+            run_steps(cycle, _learning(cycle), around, call)
+            run_steps(cycle, PASS_ON, around, call)
+            finish_cycle(cycle, datetime.now(UTC))
     return cycle
 
 
@@ -190,8 +195,13 @@ def _learning(cycle: Cycle) -> tuple[Step, ...]:
     return (FIRST_QUESTIONS,) if nothing_to_learn(cycle) else LEARN
 
 
-def begin_cycle(settings: Settings) -> Cycle:
+def begin_cycle(settings: Settings, run: str = "", unattended: bool = False) -> Cycle:
     """Go on with the cycle that was not finished or open the next one, where its network can be built.
+
+    Args:
+        settings: The project.
+        run: See `Surroundings`; a run that is started again after it finished its cycle gets that one.
+        unattended: See `open_cycle`.
 
     Raises:
         SettingsError: It cannot, or an unfinished cycle has other settings.
@@ -199,7 +209,8 @@ def begin_cycle(settings: Settings) -> Cycle:
     from pipeline.detector.models.backbones import require_buildable
 
     require_buildable(settings.detector, settings.training.frozen_stages)
-    return open_cycle(settings, datetime.now(UTC))
+    now = datetime.now(UTC)
+    return cycle_of_run(settings, run, now, unattended) if run else open_cycle(settings, now, unattended)
 
 
 def run_steps(cycle: Cycle, steps: Sequence[Step], around: Surroundings, call: Call = directly) -> None:

@@ -7,6 +7,8 @@
 - `cycles/<number>/`: what one cycle made, see `stages`
 - `labeling/`: the state of the labelling backend
 - `reports/`: `index.html` and one page per cycle
+- `workspace.json`: which release wrote the newest cycle, and its format
+- `runs/`: at which cycle each run of Prefect works
 """
 
 from __future__ import annotations
@@ -208,11 +210,14 @@ class Folder:
             values = parse_json(self.read_bytes(name))
             return cast(R, _adapter(cast(Hashable, kind)).validate_python(values))
         except ValidationError as fault:
+            newer = any(error["type"] == "extra_forbidden" for error in fault.errors())
             found = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in fault.errors())
         except ValueError as fault:
-            found = str(fault)
+            newer, found = False, str(fault)
         made_by = getattr(kind, "MADE_BY", "the command that makes it")
         remedy = getattr(kind, "REMEDY", f"Remove the file and run `{made_by}` again.")
+        if newer:
+            remedy = "Another release of crosscheck wrote it: if a newer one, upgrade. " + remedy
         raise ArtefactError(f"{self.path(name)}: expected a {kind.__name__}, got {found}. {remedy}")
 
     def write_table(self, name: str, table: pa.Table) -> None:
@@ -299,6 +304,11 @@ class Workspace(Folder):
     def reports(self) -> Folder:
         """Pages for people."""
         return self.folder("reports")
+
+    @property
+    def runs(self) -> Folder:
+        """At which cycle each named run works."""
+        return self.folder("runs")
 
     def cycle(self, number: int) -> Folder:
         """Artefacts of one cycle."""

@@ -1,20 +1,29 @@
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from pipeline.artefacts import FORMAT, CycleEnd, Decision, Opening
-from pipeline.cycle import finish_cycle, last_cycle, load_cycle, only_one, open_cycle, unfinished_cycle
+from pipeline.artefacts import FORMAT, CycleEnd, Decision, Opening, WorkspaceFormat
+from pipeline.cycle import (
+    cycle_of_run,
+    finish_cycle,
+    last_cycle,
+    load_cycle,
+    only_one,
+    open_cycle,
+    require_known_format,
+    unfinished_cycle,
+)
 from pipeline.errors import ArtefactError, PipelineError, SettingsError
-from pipeline.settings import parse_settings
+from pipeline.settings import ANYTIME, lasting_digest, parse_settings
+from pipeline.workspace import Folder, Workspace
 
 NOW = datetime(2026, 5, 1, 2, 0, tzinfo=UTC)
 
 
-def settings(folder: Path, seed: int = 3):
+def settings(folder: Path, seed: int = 3, **sections):
     source = {"split": "pool", "format": "images", "images": str(folder)}
     values = {
         "name": "parts",
@@ -22,7 +31,7 @@ def settings(folder: Path, seed: int = 3):
         "workspace": str(folder / "work"),
         "data": {"labels": ["a"], "sources": [source]},
     }
-    return parse_settings(values, "test")
+    return parse_settings(values | sections, "test")
 
 
 def test_cycles_are_numbered_and_an_unfinished_one_goes_on(tmp_path):
@@ -38,6 +47,28 @@ def test_cycles_are_numbered_and_an_unfinished_one_goes_on(tmp_path):
     assert (second.number, second.before().number) == (1, 0)
     assert [cycle.number for cycle in second.up_to_here()] == [0, 1]
     assert last_cycle(project).number == 1
+
+
+def test_a_run_that_is_started_twice_opens_one_cycle(tmp_path):
+    project = settings(tmp_path)
+    first = cycle_of_run(project, "night-1", NOW)
+    assert cycle_of_run(project, "night-1", NOW).number == 0, "it was killed and goes on"
+    finish_cycle(first, NOW)
+    again = cycle_of_run(project, "night-1", NOW)
+    assert (again.number, again.has(CycleEnd)) == (0, True), "it was reported as killed once more"
+    assert cycle_of_run(project, "night-2", NOW).number == 1
+    assert cycle_of_run(project, "night-1", NOW).number == 0
+
+
+def test_a_run_whose_cycle_was_dropped_or_that_another_finished(tmp_path):
+    project = settings(tmp_path)
+    cycle_of_run(project, "night-1", NOW)
+    Workspace(project.workspace).folder("cycles").remove("0000")
+    opened_anew = cycle_of_run(project, "night-2", NOW)
+    assert cycle_of_run(project, "night-1", NOW).number == 0
+    finish_cycle(opened_anew, NOW)
+    assert cycle_of_run(project, "night-1", NOW).has(CycleEnd)
+    assert Workspace(project.workspace).cycles() == [0]
 
 
 def test_a_finished_cycle_keeps_the_moment_it_ended(tmp_path):
@@ -85,17 +116,93 @@ def test_what_is_missing_names_the_command_that_makes_it(tmp_path):
         cycle.read(Decision)
 
 
-@pytest.mark.parametrize("written", [None, FORMAT + 1], ids=["first release", "later release"])
-def test_a_workspace_of_another_release_is_refused_with_the_way_out(tmp_path, written):
+def rewrite(folder: Folder, name: str, **changes: object) -> None:
+    """Change some keys of a JSON file; None removes one."""
+    values = {**folder.read_json(name), **changes}
+    folder.write_json(name, {key: value for key, value in values.items() if value is not None})
+
+
+def test_a_workspace_of_an_older_release_is_refused_with_the_way_out(tmp_path):
     project = settings(tmp_path)
     cycle = open_cycle(project, NOW)
     finish_cycle(cycle, NOW)
-    values = cycle.folder.read_json(Opening.FILE)
-    del values["format"]
-    cycle.folder.write_bytes(Opening.FILE, json.dumps(values | ({"format": written} if written else {})).encode())
+    rewrite(cycle.folder, Opening.FILE, format=None, release=None)
     for action in (lambda: open_cycle(project, NOW), lambda: load_cycle(project.workspace, 0)):
-        with pytest.raises(ArtefactError, match=f"format {FORMAT}, found format {written or 1}.*versions export"):
+        with pytest.raises(ArtefactError, match=f"format {FORMAT}, found format 1.*versions export"):
             action()
+
+
+def test_a_workspace_of_a_newer_release_is_refused_before_anything_runs(tmp_path):
+    project = settings(tmp_path)
+    cycle = open_cycle(project, NOW)
+    finish_cycle(cycle, NOW)
+    newer = {"format": FORMAT + 1, "release": "9.0.0"}
+    rewrite(cycle.folder, Opening.FILE, **newer, surprise=1)
+    rewrite(cycle.workspace, WorkspaceFormat.FILE, **newer, surprise=1)
+    for action in (
+        lambda: open_cycle(project, NOW),
+        lambda: load_cycle(project.workspace, 0),
+        lambda: only_one(project).__enter__(),
+        lambda: require_known_format(cycle.workspace),
+    ):
+        with pytest.raises(
+            ArtefactError, match=rf"found format {FORMAT + 1}, written by a newer release .*9\.0\.0.*Upg"
+        ):
+            action()
+
+
+def test_settings_that_a_cycle_was_opened_with_have_the_names_of_today(tmp_path):
+    cycle = open_cycle(settings(tmp_path), NOW)
+    text = cycle.folder.read_bytes("settings.yaml").decode()
+    assert "burn_in_steps" in text
+    cycle.folder.write_bytes("settings.yaml", text.replace("burn_in_steps", "burn_in").encode())
+    assert load_cycle(cycle.settings.workspace, 0).settings == cycle.settings
+
+
+@pytest.mark.parametrize("text", ["name: parts\nnew_key: 1", "just text", "{unclosed", "[" * 5000, ""])
+def test_settings_of_a_cycle_that_cannot_be_read_name_who_wrote_them(tmp_path, text):
+    cycle = open_cycle(settings(tmp_path), NOW)
+    rewrite(cycle.folder, Opening.FILE, release="0.9.0")
+    cycle.folder.write_bytes("settings.yaml", text.encode())
+    with pytest.raises(
+        ArtefactError, match=r"settings\.yaml: expected settings of this release.*found those of 0\.9\.0"
+    ):
+        load_cycle(cycle.settings.workspace, 0)
+
+
+def test_what_decides_only_where_and_how_fast_may_change_in_an_unfinished_cycle(tmp_path):
+    project = settings(tmp_path)
+    open_cycle(project, NOW)
+    edited = settings(tmp_path, mining={"batch_size": 1}, report={"image_px": 100}, training={"workers": 2})
+    assert open_cycle(edited, NOW).settings == edited
+    assert load_cycle(project.workspace, 0).settings == edited
+    assert lasting_digest(edited) == lasting_digest(project)
+
+
+def test_a_scheduled_run_finishes_a_cycle_as_it_was_opened_and_says_so(tmp_path, caplog):
+    project = settings(tmp_path)
+    open_cycle(project, NOW)
+    edited = settings(tmp_path, seed=4, mining={"batch_size": 1, "hosts": 9})
+    with pytest.raises(
+        SettingsError, match=r"other settings: seed, mining\.hosts\. .*may change at any time: .*batch_size"
+    ):
+        open_cycle(edited, NOW)
+    cycle = open_cycle(edited, NOW, unattended=True)
+    assert cycle.number == 0
+    assert cycle.settings == settings(tmp_path, mining={"batch_size": 1})
+    assert "counts from the next cycle: seed, mining.hosts. To have it now" in caplog.text
+    finish_cycle(cycle, NOW)
+    assert open_cycle(edited, NOW, unattended=True).settings == edited
+
+
+def test_every_setting_that_may_change_at_any_time_is_one(tmp_path):
+    known = settings(tmp_path, labeling={"backend": "label_studio", "label_studio": {"document_root": str(tmp_path)}})
+    values = known.model_dump()
+    for name in ANYTIME:
+        found = values
+        for part in name.split("."):
+            assert part in found, name
+            found = found[part]
 
 
 def test_two_runs_in_one_workspace_are_kept_apart(tmp_path):

@@ -35,7 +35,7 @@ from pipeline.artefacts.feedback import (
     add_audits,
 )
 from pipeline.artefacts.mining import MiningCost, MiningPart, MiningRun, UnreadableImage
-from pipeline.artefacts.opening import FORMAT, CycleEnd, ImportRun, ImportSummary, Opening
+from pipeline.artefacts.opening import FORMAT, CycleEnd, ImportRun, ImportSummary, Opening, RunOfCycle, WorkspaceFormat
 from pipeline.artefacts.report import ReportRun
 from pipeline.artefacts.selection import Decision, PastedBoxes, SelectionRun
 from pipeline.artefacts.stage import StageRecord
@@ -80,6 +80,7 @@ __all__ = [
     "Recall",
     "ReportRun",
     "Rollback",
+    "RunOfCycle",
     "ScoreQuality",
     "SelectionRun",
     "StageRecord",
@@ -91,5 +92,6 @@ __all__ = [
     "TrainingStep",
     "TrainingSummary",
     "UnreadableImage",
+    "WorkspaceFormat",
     "add_audits",
 ]

@@ -25,6 +25,7 @@ class Opening:
         seed: Drives every random choice.
         name: Name of the project.
         format: Of the cycle's files; those of the first release did not say.
+        release: Of crosscheck that opened it; empty where an earlier one did not say.
     """
 
     FILE: ClassVar[str] = "cycle.json"
@@ -36,6 +37,23 @@ class Opening:
     seed: int
     name: str
     format: int = 1
+    release: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceFormat:
+    """What the newest cycle of a workspace was written by.
+
+    Attributes:
+        format: Of its files, see `FORMAT`.
+        release: Of crosscheck.
+    """
+
+    FILE: ClassVar[str] = "workspace.json"
+    MADE_BY: ClassVar[str] = "crosscheck cycle"
+
+    format: int
+    release: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +64,15 @@ class CycleEnd:
     MADE_BY: ClassVar[str] = "crosscheck cycle"
 
     finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunOfCycle:
+    """At which cycle a named run works; kept in `runs/`, so that the run opens no other when it is started twice."""
+
+    MADE_BY: ClassVar[str] = "crosscheck cycle"
+
+    cycle: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from pipeline.errors import PipelineError
 from pipeline.settings import Settings, load_settings
-from pipeline.workspace import storage_fault
+from pipeline.workspace import Workspace, storage_fault
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -66,8 +66,12 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def settings_from(config: Path, overrides: list[str] | None) -> Settings:
-    """Load settings as the options give them."""
-    return load_settings(config, overrides or [])
+    """Load settings as the options give them, of a workspace that no newer release has written to."""
+    from pipeline.cycle import require_known_format
+
+    settings = load_settings(config, overrides or [])
+    require_known_format(Workspace(settings.workspace))
+    return settings
 
 
 def number(value: Any) -> str:

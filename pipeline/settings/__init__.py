@@ -1,10 +1,12 @@
 """Settings: YAML to frozen models, unknown keys refused with the nearest known key, bounds on every number."""
 
+from pipeline.settings.anytime import ANYTIME, changed_keys, lasting, lasting_digest, with_anytime
 from pipeline.settings.data import DataSettings, SourceSettings
 from pipeline.settings.detector import DetectorSettings
 from pipeline.settings.labeling import LabelingSettings, LabelStudioSettings, SecondsSettings, SimulatedSettings
 from pipeline.settings.losses import Assigner, BoxIouLoss, FocalSettings, OhemSettings, TripletSettings
 from pipeline.settings.mining import FusionSettings, MiningSettings
+from pipeline.settings.renamed import migrated
 from pipeline.settings.report import ReportSettings
 from pipeline.settings.root import Settings, dump_settings, load_settings, parse_settings
 from pipeline.settings.secrets import Secrets
@@ -27,6 +29,7 @@ from pipeline.settings.views import (
 )
 
 __all__ = [
+    "ANYTIME",
     "Assigner",
     "AugmentSettings",
     "BoxIouLoss",
@@ -58,7 +61,12 @@ __all__ = [
     "TeacherSettings",
     "TrainingSettings",
     "TripletSettings",
+    "changed_keys",
     "dump_settings",
+    "lasting",
+    "lasting_digest",
     "load_settings",
+    "migrated",
     "parse_settings",
+    "with_anytime",
 ]

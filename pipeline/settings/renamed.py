@@ -1,6 +1,13 @@
-"""Keys that had another name in an earlier release; they are refused with the new one."""
+"""Keys that had another name in an earlier release.
+
+In a person's file they are refused with the new name; in the settings that a cycle was opened with they are renamed.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
 
 RENAMED = {
     "labeling.label_studio.pictures": "image_access",
@@ -15,3 +22,16 @@ RENAMED = {
     "training.warmup": "warmup_steps",
 }
 """Dotted old key -> new key of the same section."""
+
+
+def migrated(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that an earlier release wrote, with the names of today."""
+    renewed = deepcopy(dict(values))
+    for former, name in RENAMED.items():
+        *sections, key = former.split(".")
+        section: Any = renewed
+        for inner in sections:
+            section = section.get(inner) if isinstance(section, dict) else None
+        if isinstance(section, dict) and key in section:
+            section[name] = section.pop(key)
+    return renewed

@@ -148,7 +148,11 @@ def _explain(error: ErrorDetails) -> str:
         return f"{where}: this key is now called {RENAMED[where]!r}"
     known = _known_keys(error["loc"][:-1])
     near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(known))}"
+    hint = (
+        f"did you mean {near[0]!r}?"
+        if near
+        else f"known keys: {', '.join(sorted(known))}; a key of a newer release needs that release"
+    )
     return f"{where}: unknown key; {hint}"
 
 

@@ -19,7 +19,7 @@ from pipeline.records import Sample, Split, State
 from pipeline.seeds import cycle_seed, derive_seed
 from pipeline.selection.commit import Written
 from pipeline.selection.cross_fitting import Committee, Lesson, committee_of, deal, lessons
-from pipeline.settings import Settings
+from pipeline.settings import Settings, lasting_digest
 
 KEPT = "members"
 
@@ -87,7 +87,7 @@ class _Training:
         """Train a member, unless that was done before the run was killed."""
         cycle, parent = self._cycle, self._parent(lesson)
         seed = cycle_seed(derive_seed(cycle.settings.seed, "member", lesson.fold), cycle.number)
-        identity = f"{cycle.settings.digest()} {seed} {cycle.store.version()} {parent}"
+        identity = f"{lasting_digest(cycle.settings)} {seed} {cycle.store.version()} {parent}"
         kept, name = cycle.folder.folder(KEPT, str(lesson.fold)), f"{derive_seed(0, identity):x}.json"
         if not kept.exists(name):
             job = TrainingJob(self._settings, lesson.samples, lesson.held_back, seed, kept, identity)

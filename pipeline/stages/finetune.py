@@ -15,6 +15,7 @@ from pipeline.errors import DataError
 from pipeline.progress import Progress, silent
 from pipeline.records import Split
 from pipeline.seeds import cycle_seed
+from pipeline.settings import lasting_digest
 
 
 def finetune(cycle: Cycle, progress: Progress = silent) -> TrainingRun:
@@ -52,7 +53,7 @@ def _train(cycle: Cycle, progress: Progress) -> TrainingRun:
         cycle.store.labeled(Split.VAL),
         seed,
         cycle.folder,
-        identity=f"{settings.digest()} {seed} {version} {parent}",
+        identity=f"{lasting_digest(settings)} {seed} {version} {parent}",
         steps=steps,
     )
     run = fit(detector, job, progress)

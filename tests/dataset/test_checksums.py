@@ -6,6 +6,7 @@ import random
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from pipeline.dataset.checksums import HINT, LOG, SUMS, damaged_files
@@ -58,6 +59,14 @@ def flip(path: Path, at: int, bit: int) -> None:
     path.write_bytes(content)
 
 
+def read(store: SampleStore, number: int) -> pa.Table | str:
+    """The rows of a version, or the refusal."""
+    try:
+        return store.table(number)
+    except ArtefactError as fault:
+        return str(fault)
+
+
 def test_a_whole_table_has_no_damage(copied):
     assert damaged_files(Folder(copied.uri)) == []
     kinds = {path.name.split(".", 1)[-1] for path in files(copied)}
@@ -73,14 +82,9 @@ def test_every_flipped_byte_is_found_and_none_is_read(copied):
         before = path.read_bytes()
         flip(path, chance.randrange(len(before)), chance.randrange(8))
         assert [damage.file for damage in damaged_files(Folder(copied.uri))] == [str(path)]
-        refused = 0
-        for number, rows in right.items():
-            try:
-                assert copied.table(number) == rows
-            except ArtefactError as fault:
-                assert str(path) in str(fault)
-                refused += 1
-        assert refused
+        found = {number: read(copied, number) for number in right}
+        assert all(found[number] == rows or str(path) in str(found[number]) for number, rows in right.items())
+        assert any(isinstance(each, str) for each in found.values())
         path.write_bytes(before)
     assert damaged_files(Folder(copied.uri)) == []
 
@@ -91,10 +95,8 @@ def test_the_hint_at_the_newest_checkpoint_may_not_mislead(copied):
     rows = copied.table()
     for at in range(len(before)):
         flip(path, at, 1)
-        try:
-            assert copied.table() == rows
-        except ArtefactError as fault:
-            assert str(path) in str(fault)
+        found = read(copied, 4)
+        assert found == rows or str(path) in str(found)
         path.write_bytes(before)
 
 
@@ -102,9 +104,9 @@ def test_the_hint_at_the_newest_checkpoint_may_not_mislead(copied):
 def test_a_lost_log_file_is_named_and_no_older_version_shown(copied, number):
     path = Path(copied.uri) / LOG / log_file(number)
     path.unlink()
-    for read in (copied.table, copied.version, copied.history):
+    for look in (copied.table, copied.version, copied.history):
         with pytest.raises(ArtefactError, match=f"expected the log of version {number}, found nothing. Bring the file"):
-            read()
+            look()
 
 
 def test_a_lost_log_is_no_empty_project(copied):

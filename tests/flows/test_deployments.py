@@ -101,8 +101,26 @@ def test_a_run_whose_process_is_killed_is_started_again_and_goes_on(deployed, ti
     names = [state["name"] for state in sorted(states, key=lambda state: state["timestamp"])]
     assert {"Crashed", "AwaitingRetry"} <= set(names)
     assert names[-1] == "Completed"
-    # The process and its worker report the crash, one after the other: a second start waits for the lock.
+    # The process and its worker report the crash, one after the other: a second start may follow the first.
     assert 2 <= deployed.get(f"/flow_runs/{number}")["run_count"] <= MOST_RUNS
+
+
+def test_a_run_that_is_started_again_after_its_end_runs_no_other_cycle(deployed, tiny_data, tmp_path):
+    """What happens where Prefect reports a crash twice, and the second start comes after the end of the first."""
+    config = write_config(tmp_path, tiny_data)
+    flow_run = run(deployed, "cycle/nightly", config)
+    workspace = Workspace(load_settings(config).workspace)
+    assert workspace.cycles() == [0]
+    deployed.find(
+        f"/flow_runs/{flow_run['id']}/set_state", state={"type": "SCHEDULED", "name": "AwaitingRetry"}, force=True
+    )
+
+    def finished():
+        found = deployed.get(f"/flow_runs/{flow_run['id']}")
+        return found["run_count"] == 2 and found["state"]["type"] == "COMPLETED"
+
+    wait_for(finished, deployed)
+    assert workspace.cycles() == [0]
 
 
 def test_a_cycle_by_its_deployment(deployed, tiny_data, tmp_path):

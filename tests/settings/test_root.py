@@ -45,7 +45,7 @@ def write(folder: Path, values: Any) -> Path:
         ("labeling.label_studio.projct", "did you mean 'project'?"),
         ("labeling.simulated.error_rte", "did you mean 'error_rate'?"),
         ("selection.query.strateg", "did you mean 'strategy'?"),
-        ("training.focal.zzz", "known keys: alpha, gamma"),
+        ("training.focal.zzz", "known keys: alpha, gamma; a key of a newer release needs that release"),
     ],
 )
 def test_an_unknown_key_is_named_with_the_nearest_known_one(dotted, hint):
