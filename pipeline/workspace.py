@@ -29,6 +29,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
+from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
+from pyarrow.fs import LocalFileSystem as LocalArrowFiles
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import ArtefactError
@@ -266,6 +268,10 @@ class Folder:
                 yield file
         except (pa.ArrowException, OSError) as fault:
             raise ArtefactError(f"{self.path(name)}: expected parquet, got {fault}. Remove it, run again.") from fault
+
+    def arrow(self) -> tuple[FileSystem, str]:
+        """How Arrow reads this folder: a file system, and the folder's path there."""
+        return (LocalArrowFiles() if self._local else PyFileSystem(FSSpecHandler(self._files))), self._path
 
     def size(self, name: str) -> int:
         """Bytes of a file."""

@@ -80,11 +80,7 @@ def blame(store: SampleStore, image_id: str, answers: Answers = lambda _: ()) ->
     """
     changes: list[Change] = []
     before: Sample | None = None
-    for version in store.history():
-        try:
-            after = next(iter(store.by_ids([image_id], version.number)), None)
-        except RowsGoneError:
-            continue
+    for version, after in store.through_time(image_id):
         if after != before:
             changes += _changes(version, before, after, answers(version))
         before = after

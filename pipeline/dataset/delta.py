@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -21,11 +21,9 @@ from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
-from pipeline.dataset.checksums import is_sealed, require_whole_log, seal
 from pipeline.dataset.code_version import code_version
 from pipeline.dataset.versions import Version
 from pipeline.errors import ArtefactError
-from pipeline.workspace import Folder
 
 _METADATA_KEY = "crosscheck"
 _KEEP_FOR_GOOD = {
@@ -36,6 +34,15 @@ _KEEP_FOR_GOOD = {
 
 
 @dataclass(frozen=True, slots=True)
+class Range:
+    """What values a column has, by which readers leave files out; `low` and `high` are None where all are null."""
+
+    low: str | int | None = None
+    high: str | int | None = None
+    nulls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RowFile:
     """A file of rows in the order of `image_id` that was written beside the table, and is not yet part of it.
 
@@ -43,29 +50,29 @@ class RowFile:
         name: Of the file, in the table's folder.
         size: Bytes.
         rows: How many.
-        first: Least `image_id`; empty for no rows.
-        last: Greatest one.
+        ranges: Of the values in every column but those of lists, by name.
     """
 
     name: str
     size: int
     rows: int
-    first: str
-    last: str
+    ranges: Mapping[str, Range]
+
+
+Table = DeltaTable
 
 
 def is_table(uri: str) -> bool:
-    """Tell whether there is a table, that is, at least version 0; one whose log is lost was there."""
-    return DeltaTable.is_deltatable(uri) or is_sealed(Folder(uri))
+    """Tell whether there is a table, that is, at least version 0."""
+    return DeltaTable.is_deltatable(uri)
 
 
 def open_table(uri: str, version: int | None = None) -> DeltaTable:
     """Open a table at one version; at the latest by default.
 
     Raises:
-        ArtefactError: There is no table, no such version, or its log is not what was written.
+        ArtefactError: There is no table, or no such version.
     """
-    require_whole_log(Folder(uri))
     try:
         table = DeltaTable(uri)
     except TableNotFoundError as fault:
@@ -86,6 +93,21 @@ def place(table: DeltaTable) -> str:
 def data_files(table: DeltaTable) -> set[str]:
     """Names of the files that hold the rows of a version."""
     return {uri.rsplit("/", 1)[-1] for uri in table.file_uris()}
+
+
+def new_files(table: DeltaTable) -> list[set[str]]:
+    """Of each version up to the one that is open, the names of files that the one before does not have."""
+    each, before, found = DeltaTable(table.table_uri), set[str](), list[set[str]]()
+    for number in range(table.version() + 1):
+        each.load_as_version(number)
+        found.append(data_files(each) - before)
+        before = data_files(each)
+    return found
+
+
+def schema(table: DeltaTable) -> pa.Schema:
+    """Columns of a version."""
+    return pa.schema(table.schema().to_arrow())
 
 
 def sizes(table: DeltaTable) -> dict[str, int | None]:
@@ -110,23 +132,20 @@ def create(uri: str, file: RowFile, schema: pa.Schema, metadata: dict[str, Any])
             configuration=_KEEP_FOR_GOOD,
             commit_properties=_properties(None, metadata),
         )
-    seal(Folder(uri))
     return 0
 
 
 def exchange(
-    table: DeltaTable, gone: Collection[str], file: RowFile, schema: pa.Schema, metadata: dict[str, Any]
+    table: DeltaTable, gone: Collection[str], new: Sequence[RowFile], schema: pa.Schema, metadata: dict[str, Any]
 ) -> int:
-    """Make a version that holds the files of the one before but some, and a new one."""
+    """Make a version that holds the files of the one before but some, and new ones."""
     # Only an overwrite gives the table new columns, and it takes all files away.
-    everything = set(gone) == data_files(table)
+    everything = bool(gone) and set(gone) == data_files(table)
     removed = [] if everything else [RemoveAction(name, True, _now()) for name in gone]
-    parent, mode = table.version(), "overwrite" if everything else "append"
+    parent, actions = table.version(), cast(list[AddAction | RemoveAction], [*removed, *map(_add, new)])
+    made = _properties(parent, metadata)
     with _conflicts_explained(place(table)):
-        table.create_write_transaction(
-            [*removed, _add(file)], mode, schema, commit_properties=_properties(parent, metadata)
-        )
-    seal(Folder(place(table)))
+        table.create_write_transaction(actions, "overwrite" if everything else "append", schema, commit_properties=made)
     return parent + 1
 
 
@@ -135,18 +154,17 @@ def restore(table: DeltaTable, version: int, metadata: dict[str, Any]) -> int:
     latest = table.version()
     with _conflicts_explained(place(table)):
         table.restore(version, commit_properties=_properties(latest, metadata))
-    seal(Folder(place(table)))
     return latest + 1
 
 
 def _add(file: RowFile) -> AddAction:
     stats = {
         "numRecords": file.rows,
-        "minValues": {"image_id": file.first},
-        "maxValues": {"image_id": file.last},
-        "nullCount": {"image_id": 0},
+        "minValues": {name: found.low for name, found in file.ranges.items() if found.low is not None},
+        "maxValues": {name: found.high for name, found in file.ranges.items() if found.high is not None},
+        "nullCount": {name: found.nulls for name, found in file.ranges.items()},
     }
-    return AddAction(file.name, file.size, {}, _now(), True, json.dumps(stats if file.rows else {"numRecords": 0}))
+    return AddAction(file.name, file.size, {}, _now(), True, json.dumps(stats))
 
 
 def _now() -> int:

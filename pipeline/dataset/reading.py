@@ -79,11 +79,11 @@ def pieces(dataset: pds.Dataset, wanted: Wanted, name: str, newer: pa.Table | No
     columns = list(dict.fromkeys(["image_id", *wanted.columns, *by]))
     try:
         found = [_groups(file, dataset, columns, wanted.images) for file in dataset.get_fragments(wanted.images)]
-        files = [_File(groups, name) for groups in [*found, *([] if newer is None else [_parts(newer)])]]
+        files = [_File(groups, name) for groups in [*found, *([] if newer is None else [_parts(newer, columns)])]]
         while files := [file for file in files if file.rows.num_rows]:
             bound = min(file.last for file in files)
             newest = _newest([file.take_until(bound) for file in files], name)
-            yield _as_now((newest if wanted.rows is None else newest.filter(wanted.rows)).select(wanted.columns))
+            yield (newest if wanted.rows is None else newest.filter(wanted.rows)).select(wanted.columns)
     except FileNotFoundError as fault:
         raise RowsGoneError(f"{name}: its file is gone (vacuumed or deleted). Name another version.") from fault
 
@@ -139,15 +139,19 @@ class _File:
 def _groups(
     file: pds.Fragment, dataset: pds.Dataset, columns: Sequence[str], images: pc.Expression | None
 ) -> Iterator[pa.Table]:
-    """Groups of a file's rows; where it lacks the column that says when they changed, that is null."""
-    there = [name for name in [*columns, CHANGED_IN] if name in dataset.schema.names]
-    for group in file.split_by_row_group(images, schema=dataset.schema):
-        rows = group.to_table(dataset.schema, list(dict.fromkeys(there)), images, use_threads=False)
-        yield rows if CHANGED_IN in there else rows.append_column(CHANGED_IN, pa.nulls(len(rows), pa.int32()))
+    """Groups of a file's rows, as this release has them."""
+    there = [name for name in dict.fromkeys([*columns, CHANGED_IN]) if name in dataset.schema.names]
+    # Other programs may write texts of a type that no filter of ours compares with.
+    ours = file.physical_schema.field("image_id").type == pa.string()
+    for group in file.split_by_row_group(images if ours else None, schema=dataset.schema):
+        rows = group.to_table(dataset.schema, there, images if ours else None, use_threads=False)
+        rows = rows if ours or images is None else rows.filter(images)
+        yield _as_now(rows if CHANGED_IN in there else rows.append_column(CHANGED_IN, pa.nulls(len(rows), pa.int32())))
 
 
-def _parts(table: pa.Table) -> Iterator[pa.Table]:
-    return (table.slice(start, _PART_ROWS) for start in range(0, len(table), _PART_ROWS))
+def _parts(table: pa.Table, columns: Sequence[str]) -> Iterator[pa.Table]:
+    rows = table.select(list(dict.fromkeys([*columns, CHANGED_IN])))
+    return (rows.slice(start, _PART_ROWS) for start in range(0, len(rows), _PART_ROWS))
 
 
 def _newest(parts: Sequence[pa.Table], name: str) -> pa.Table:

@@ -1,14 +1,4 @@
-"""The sample table and its versions.
-
-One commit is one dataset version, and costs what it changes: a version is a file of rows in the order of `image_id`
-and, beside it, files of rows that were added or changed since, one for each commit. Reading takes the newest row of
-each image. Where replaced rows come to half of those that stand, a commit writes all rows into one file again; where
-files come to 32, it writes the smallest half of them into one. So reading costs at most half as much again as it would.
-
-Chosen by measuring 1 M images with 5 boxes each, of which 10,000 change (CPU seconds, bytes written): rewriting
-the table 9.6 s and 358 MB; Delta's `MERGE` over 256 buckets 14 s and 353 MB, since ids are hashes and every file
-changes; files of changed rows: see `python scripts/scale.py`. Lance writes as little, but returns no rows in order.
-"""
+"""The sample table and its versions: one commit is one dataset version, and costs what it changes."""
 
 from __future__ import annotations
 
@@ -18,13 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as pds
-from deltalake import DeltaTable
 
 from pipeline.dataset import delta
-from pipeline.dataset.checksums import require_whole_rows, seal
-from pipeline.dataset.reading import CHANGED_IN, STORED_SCHEMA, Wanted, condition, pieces, rebatched
-from pipeline.dataset.row_files import write_rows
+from pipeline.dataset.checksums import is_sealed, seal
+from pipeline.dataset.reading import CHANGED_IN, Wanted, condition, rebatched
+from pipeline.dataset.stored_table import StoredTable, create_table
 from pipeline.dataset.validity import require_valid
 from pipeline.dataset.versions import Counts, Version, common_version, count_rows, counts_after, standing_versions
 from pipeline.errors import RowsGoneError
@@ -42,9 +30,6 @@ from pipeline.workspace import Folder
 MINED_STATES = (State.POOL, State.PSEUDO, State.QUEUED)
 """Images of the pool that nobody has answered or declined."""
 _BATCH_ROWS = 8192
-_MOST_FILES = 32
-_MOST_REPLACED = 0.5
-"""Replaced rows in the files, as a share of those that stand."""
 _COUNTED = ["image_id", "split", "state", "boxes"]
 
 
@@ -77,8 +62,8 @@ class SampleStore:
         return self._uri
 
     def exists(self) -> bool:
-        """Tell whether there is a table, that is, at least version 0."""
-        return delta.is_table(self._uri)
+        """Tell whether there is a table, that is, at least version 0; one whose log is lost was there."""
+        return delta.is_table(self._uri) or is_sealed(Folder(self._uri))
 
     def version(self) -> int:
         """Number of the latest version.
@@ -86,7 +71,7 @@ class SampleStore:
         Raises:
             ArtefactError: There is no table.
         """
-        return self._open().version()
+        return self._open().number
 
     def commit(
         self,
@@ -130,15 +115,14 @@ class SampleStore:
             "details": details or {},
         }
         if not self.exists():
-            file = write_rows(Folder(self._uri), [_stored(rows, 0)])
-            return delta.create(self._uri, file, STORED_SCHEMA, {**made, "counts": count_rows(rows)})
+            return create_table(self._uri, rows, {**made, "counts": count_rows(rows)})
         table = self._open()
-        versions = delta.history(table)
+        versions = table.history()
         done = next((version for version in standing_versions(versions) if version.key == key), None)
         if done is not None:
             seal(Folder(self._uri))
             return done.number
-        return self._change(table, rows, {**made, "counts": _counts(table, versions[-1], rows)})
+        return table.change(rows, {**made, "counts": _counts(table, versions[-1], rows)})
 
     def restore(self, version: int, reason: str) -> int:
         """Bring back the rows of an earlier version, as a new version; nothing in between is lost.
@@ -154,16 +138,16 @@ class SampleStore:
             ArtefactError: There is no such version, or somebody else committed at the same time.
             RowsGoneError: Its rows were removed.
         """
-        wanted = delta.data_files(self._open(version))
+        wanted = self._open(version).files()
         table = self._open()
-        versions = delta.history(table)
+        versions = table.history()
         latest = versions[-1]
         if version in {latest.number, latest.restored}:
             return latest.number
         if not wanted <= set(Folder(self._uri).names()):
             raise RowsGoneError(f"{self._uri}, version {version}: a file is gone (vacuumed or deleted).")
         metadata = {"reason": reason, "restored": version, "counts": versions[version].counts}
-        return delta.restore(table, version, metadata)
+        return table.restore(version, metadata)
 
     def remove_rows(self, kept: Collection[int], *, apply: bool) -> Removal:
         """Remove the files of all versions but some; the history keeps naming them, and their rows cannot be read.
@@ -179,7 +163,7 @@ class SampleStore:
             ArtefactError: There is no table, or no such version.
         """
         latest = self.version()
-        files = {number: delta.data_files(self._open(number)) for number in range(latest + 1)}
+        files = {number: self._open(number).files() for number in range(latest + 1)}
         used = set().union(*(files[number] for number in {*kept, latest}))
         folder = Folder(self._uri)
         there = {name for name in folder.names() if name.endswith(".parquet")}
@@ -243,8 +227,7 @@ class SampleStore:
         self, image_ids: Iterable[str], version: int | None = None, columns: Sequence[str] | None = None
     ) -> pa.Table:
         """Read the rows of some images, see `by_ids`, with these columns; all by default."""
-        wanted = Wanted(list(columns or SAMPLE_SCHEMA.names), of_images(image_ids))
-        return _together(_read(self._open(version), wanted), wanted.columns)
+        return self._open(version).read_together(Wanted(list(columns or SAMPLE_SCHEMA.names), of_images(image_ids)))
 
     def changed_rows(self, old: int, new: int) -> tuple[pa.Table, pa.Table]:
         """Read all rows in which two versions may differ; what it costs follows the changes between them.
@@ -261,17 +244,29 @@ class SampleStore:
             ArtefactError: There is no such version.
             RowsGoneError: The rows of one were removed.
         """
-        common = common_version(self.history(), *(self._open(number).version() for number in (old, new)))
+        tables = [self._open(number) for number in (old, new)]
+        common = common_version(self.history(), *(table.number for table in tables))
         if common is None:
             return self.table(old), self.table(new)
-        changed = {image_id for number in {old, new} - {common} for image_id in self._changed_since(common, number)}
-        return self.rows_of(changed, old), self.rows_of(changed, new)
+        changed = {image_id for table in tables for image_id in table.changed_since(common)}
+        before, after = (table.read_together(Wanted(SAMPLE_SCHEMA.names, of_images(changed))) for table in tables)
+        return before, after
 
-    def _changed_since(self, common: int, version: int) -> list[str]:
-        """Images of a version whose rows are newer than another one from which it was made."""
-        rows = _together(_read(self._open(version), Wanted(["image_id", CHANGED_IN])), ["image_id", CHANGED_IN])
-        newer = pc.fill_null(pc.greater(rows[CHANGED_IN], common), True)
-        return list(rows.filter(newer)["image_id"].to_pylist())
+    def through_time(self, image_id: str) -> Iterator[tuple[Version, Sample | None]]:
+        """Read one image as each version has it, oldest first; versions whose rows were removed are left out."""
+        table, known = self._open(), dict[int | None, Sample | None]()
+        wanted = Wanted([*SAMPLE_SCHEMA.names, CHANGED_IN], of_images([image_id]))
+        for version, files in zip(table.history(), table.new_files(), strict=True):
+            before = version.parent if version.restored is None else version.restored
+            try:
+                if version.foreign or before not in known:
+                    found = next(iter(self.by_ids([image_id], version.number)), None)
+                else:
+                    found = _written(table.read(wanted, files), version.number) or known[before]
+            except RowsGoneError:
+                continue
+            known[version.number] = found
+            yield version, found
 
     def stream(
         self,
@@ -297,7 +292,7 @@ class SampleStore:
             ArtefactError: There is no such version, or its rows are not in order: another program rewrote it.
         """
         wanted = Wanted(list(columns or SAMPLE_SCHEMA.names), rows=condition(states, splits))
-        yield from rebatched(_read(self._open(version), wanted), batch_rows)
+        yield from rebatched(self._open(version).read(wanted), batch_rows)
 
     def history(self) -> list[Version]:
         """All versions, oldest first.
@@ -305,70 +300,25 @@ class SampleStore:
         Raises:
             ArtefactError: There is no table.
         """
-        return delta.history(self._open())
+        return self._open().history()
 
-    def _change(self, table: DeltaTable, rows: pa.Table, metadata: dict[str, Any]) -> int:
-        """Write rows, and with them those of files that they make superfluous."""
-        stored = _stored(rows, table.version() + 1)
-        gone = _superfluous(table, len(rows), metadata["counts"])
-        everything = [stored]
-        if gone:
-            found = _read(table, Wanted(STORED_SCHEMA.names), stored, gone)
-            everything = (_changed_by(piece, table.version()) for piece in found)
-        return delta.exchange(table, gone, write_rows(Folder(self._uri), everything), STORED_SCHEMA, metadata)
-
-    def _open(self, version: int | None = None) -> DeltaTable:
-        return delta.open_table(self._uri, version)
+    def _open(self, version: int | None = None) -> StoredTable:
+        return StoredTable.opened(self._uri, version)
 
 
-def _superfluous(table: DeltaTable, added: int, counts: Counts) -> set[str]:
-    """Files whose rows are to be written again, with those that are added.
-
-    All of them where rows that were replaced are many, or columns are missing; where files are many, the smallest, so
-    that a row is written again a few times in the life of the table.
-    """
-    sizes, standing = delta.sizes(table), sum(counts["images"].values())
-    earlier = table.to_pyarrow_dataset().schema != STORED_SCHEMA or None in sizes.values()
-    if earlier or sum(sizes.values()) + added - standing > _MOST_REPLACED * standing:
-        return set(sizes)
-    smallest = sorted(sizes, key=lambda name: (sizes[name], name))
-    return set(smallest[: _MOST_FILES // 2]) if len(sizes) >= _MOST_FILES else set()
+def _written(pieces: Iterable[pa.Table], version: int) -> Sample | None:
+    """The image that a version wrote; None where it only wrote again what others had."""
+    for piece in pieces:
+        for sample in samples_from_table(piece.filter(pc.field(CHANGED_IN) == version)):
+            return sample
+    return None
 
 
-def _counts(table: DeltaTable, latest: Version, rows: pa.Table) -> Counts:
+def _counts(table: StoredTable, latest: Version, rows: pa.Table) -> Counts:
     """What the table holds when these rows are in it."""
     before = latest.counts
     if latest.foreign:
-        for piece in _read(table, Wanted(_COUNTED)):
+        for piece in table.read(Wanted(_COUNTED)):
             before = counts_after(before, piece.slice(0, 0), piece)
-    replaced = _read(table, Wanted(_COUNTED, of_images(rows["image_id"].to_pylist())))
-    return counts_after(before, _together(replaced, _COUNTED), rows)
-
-
-def _stored(rows: pa.Table, version: int) -> pa.Table:
-    """Rows as a file holds them."""
-    changed = pa.repeat(pa.scalar(version, pa.int32()), len(rows))
-    return rows.sort_by("image_id").append_column(STORED_SCHEMA.field(CHANGED_IN), changed)
-
-
-def _changed_by(rows: pa.Table, version: int) -> pa.Table:
-    """Rows of an earlier release, which says no more than that they changed by this version."""
-    column = pc.fill_null(rows[CHANGED_IN], version)
-    return rows.set_column(rows.column_names.index(CHANGED_IN), STORED_SCHEMA.field(CHANGED_IN), column)
-
-
-def _read(
-    table: DeltaTable, wanted: Wanted, newer: pa.Table | None = None, files: Collection[str] | None = None
-) -> Iterator[pa.Table]:
-    """Newest rows; of some files, and of rows that are not written yet, if so wished."""
-    require_whole_rows(Folder(delta.place(table)), delta.data_files(table) if files is None else files)
-    rows = table.to_pyarrow_dataset()
-    if files is not None:
-        chosen = [file for file in rows.get_fragments() if file.path.rsplit("/", 1)[-1] in files]
-        rows = pds.FileSystemDataset(chosen, rows.schema, rows.format, rows.filesystem)
-    return pieces(rows, wanted, f"{delta.place(table)}, version {table.version()}", newer)
-
-
-def _together(tables: Iterable[pa.Table], columns: Sequence[str]) -> pa.Table:
-    schema = pa.schema([STORED_SCHEMA.field(name) for name in columns])
-    return pa.concat_tables([schema.empty_table(), *tables])
+    replaced = table.read_together(Wanted(_COUNTED, of_images(rows["image_id"].to_pylist())))
+    return counts_after(before, replaced, rows)

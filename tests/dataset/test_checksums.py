@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
 
 from pipeline.dataset.checksums import HINT, LOG, SUMS, damaged_files
 from pipeline.dataset.store import SampleStore
@@ -33,7 +34,7 @@ def whole(tmp_path_factory):
     """A table with a checkpoint in its log, as one gets after a hundred commits."""
     folder = tmp_path_factory.mktemp("whole")
     store = fill(folder)
-    store._open().create_checkpoint()
+    DeltaTable(store.uri).create_checkpoint()
     (Path(store.uri) / SUMS / log_file(3)).unlink()
     store.commit([], reason="nothing new", key="last")
     return store
