@@ -9,6 +9,7 @@ from pipeline.artefacts.calibration import Calibration, Certificate, Certificate
 from pipeline.artefacts.committee import CommitteeRun, Member
 from pipeline.artefacts.evaluation import (
     ERROR_TYPES,
+    HELD_BACK,
     ClassMetrics,
     Curves,
     ErrorCost,
@@ -44,6 +45,7 @@ from pipeline.artefacts.training import EndOfRun, Look, Rollback, TrainingRun, T
 __all__ = [
     "ERROR_TYPES",
     "FORMAT",
+    "HELD_BACK",
     "Acceptance",
     "AcceptanceCount",
     "AnswerRemark",

@@ -11,6 +11,7 @@ from pipeline.artefacts import (
     Audits,
     Calibration,
     Certificates,
+    CommitteeRun,
     CycleEnd,
     CycleHarvest,
     Decision,
@@ -40,6 +41,7 @@ from pipeline.settings import dump_settings
 STAGES: dict[str, type[StageRecord]] = {
     "import": ImportRun,
     "harvest": CycleHarvest,
+    "committee": CommitteeRun,
     "finetune": TrainingRun,
     "gate": GateOutcome,
     "mine": MiningRun,
@@ -76,6 +78,7 @@ def collect(cycle: Cycle) -> CycleContents:
         class_sources=count_boxes(samples.filter(pc.field("state") != State.QUARANTINED.value)),
         harvest=cycle.find(CycleHarvest),
         training=cycle.find(TrainingRun),
+        committee=cycle.find(CommitteeRun),
         calibration=cycle.find(Calibration),
         certificates=cycle.find(Certificates),
         standings=standings.classes if standings else {},
@@ -107,7 +110,7 @@ def _turn(cycle: Cycle) -> Turn:
     learnt = None
     if training is not None:
         labeled = cycle.store.table(training.dataset_version, ["split", "boxes"], [State.LABELED])
-        learnt = labeled.filter(pc.field("split") == "train")
+        learnt = labeled.filter(pc.field("split").isin(["train", "val"]))
     return Turn(
         cycle=cycle.number,
         opened_at=cycle.opened_at,

@@ -9,10 +9,12 @@ from datetime import datetime
 import pyarrow as pa
 
 from pipeline.artefacts import (
+    HELD_BACK,
     Audits,
     Calibration,
     Certificates,
     ClassStanding,
+    CommitteeRun,
     CycleHarvest,
     GateOutcome,
     Metrics,
@@ -44,7 +46,7 @@ class Turn:
         cycle: Its number.
         opened_at: When it began, in UTC.
         gate: How its model did; None where none was trained.
-        labeled_images: Training images labelled by people that its model could learn from.
+        labeled_images: Images of train and val that people had labelled when its model was trained.
         labeled_boxes: Boxes on them.
         asked_images: Images that this cycle asked people about.
         asked_boxes: Machine boxes shown on those images.
@@ -77,18 +79,24 @@ class Turn:
     classes: int = 0
 
     def metrics(self, split: str) -> Metrics | None:
-        """How the cycle's candidate did on `val` or `test`; None where not measured or without true boxes there."""
+        """How the cycle's candidate did, see `GateOutcome.on`; None where not measured or without true boxes there."""
         return self.gate.on(split) if self.gate else None
 
     @property
     def reported_split(self) -> str:
-        """The split to quote: `test` where it was measured, else `val`."""
-        return "val" if self.metrics("test") is None else "test"
+        """The split to quote: `test` where it was measured, else `checked_split`."""
+        return checked_split([self]) if self.metrics("test") is None else "test"
 
 
 def measured(turns: Sequence[Turn], split: str) -> list[tuple[Turn, Metrics]]:
     """The turns whose candidate was measured on a split, each with its metrics, in the given order."""
     return [(turn, metrics) for turn in turns if (metrics := turn.metrics(split))]
+
+
+def checked_split(turns: Sequence[Turn]) -> str:
+    """What the gate compares on: `val`, or what the committees held back where there is no val."""
+    held_back = measured(turns, HELD_BACK) and not measured(turns, "val")
+    return HELD_BACK if held_back else "val"
 
 
 def page_name(cycle: int) -> str:
@@ -108,6 +116,7 @@ class CycleContents:
         class_sources: Boxes of the last version by label and source, see `data_tables.count_boxes`.
         harvest: What people answered.
         training: The fine-tuning run.
+        committee: Detectors that each learnt without a part of the labelled images; None without cross-fitting.
         calibration: Every score on held-back boxes.
         certificates: The promise for each class.
         standings: Whether a class was withdrawn after its audits, by label.
@@ -139,6 +148,7 @@ class CycleContents:
     class_sources: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     harvest: CycleHarvest | None = None
     training: TrainingRun | None = None
+    committee: CommitteeRun | None = None
     calibration: Calibration | None = None
     certificates: Certificates | None = None
     standings: Mapping[str, ClassStanding] = field(default_factory=dict)

@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.artefacts import Calibration, Metrics, TrainingStep
-from pipeline.report.contents import Turn, measured
+from pipeline.artefacts import HELD_BACK, Calibration, Metrics, TrainingStep
+from pipeline.report.contents import Turn, checked_split, measured
 
 _INKS = {
     "#000001": "var(--ink)",
@@ -47,12 +47,12 @@ _STYLE: dict[Any, Any] = {
 _SIZE_IN = (5.2, 3.1)
 _TICKS = 8
 _FEW_CYCLES = 40
-_ASIDE = {"val": -0.006, "test": 0.006}
+_ASIDE = {"val": -0.006, HELD_BACK: -0.006, "test": 0.006}
 """Share of the axis by which a split's points stand aside, so that their intervals do not hide each other."""
 
 
 def ap_by_cycle(turns: Sequence[Turn]) -> Markup:
-    """Mean AP on val and test by cycle, with intervals where there are any; hollow where not promoted.
+    """Mean AP on test, and on val or held-back images, by cycle, with intervals; hollow where not promoted.
 
     Args:
         turns: Ascending; those without metrics leave a gap.
@@ -64,14 +64,14 @@ def ap_by_cycle(turns: Sequence[Turn]) -> Markup:
         return Markup("")
     with mpl.rc_context(_STYLE):
         figure, axes = _canvas()
-        for split, color, marker in (("val", _FIRST, "s"), ("test", _SECOND, "o")):
+        for split, color, marker in ((checked_split(turns), _FIRST, "s"), ("test", _SECOND, "o")):
             _ap_line(axes, turns, split, color, marker)
         shown = [turns[place] for place in _spread(len(turns))]
         axes.set_xticks([turn.cycle for turn in shown], [f"{turn.cycle}\n{turn.labeled_images:,}" for turn in shown])
         axes.set_xlabel("cycle, and below it the images labeled by people")
         axes.set_ylabel("mAP")
         figure.legend(loc="outside upper left", ncols=2)
-        return _svg(figure, "ap-by-cycle", "mAP on val and test by cycle; the table beside it has the numbers")
+        return _svg(figure, "ap-by-cycle", "mAP by cycle; the table beside it has the numbers")
 
 
 def reliability(calibration: Calibration) -> Markup:

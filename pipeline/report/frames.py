@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.artefacts import (
+    HELD_BACK,
     AuditCount,
     Calibration,
     Certificate,
@@ -27,7 +28,7 @@ from pipeline.dataset.versions import Version
 from pipeline.records import Box, Fate
 from pipeline.report.contents import Turn
 
-_SPLITS = ("val", "test")
+_SPLITS = ("val", HELD_BACK, "test")
 _COUNTED = {"images", "splits", "boxes", "labels"}
 """Groups of `Version.counts`."""
 
@@ -152,21 +153,21 @@ def with_uris(rows: pa.Table, images: pa.Table) -> pd.DataFrame:
 
 
 def cycles(turns: Sequence[Turn]) -> pd.DataFrame:
-    """One row per cycle: what its model learned from, what people were asked and answered, and mAP on val and test."""
+    """One row per cycle: what its model learned from, what people were asked and answered, and mAP on each split."""
     counted = [field.name for field in fields(Turn) if field.name != "gate"]
     rows = []
     for turn in turns:
         row: dict[str, Any] = {name: getattr(turn, name) for name in counted}
         row["promoted"] = turn.gate.promoted if turn.gate else None
         for split in _SPLITS:
-            metrics = turn.metrics(split)
+            metrics, name = turn.metrics(split), split.replace(" ", "_")
             low, high = (metrics.interval if metrics else None) or (None, None)
             row |= {
-                f"map_{split}": metrics.map if metrics else None,
-                f"map_{split}_low": low,
-                f"map_{split}_high": high,
+                f"map_{name}": metrics.map if metrics else None,
+                f"map_{name}_low": low,
+                f"map_{name}_high": high,
             }
-            row[f"ap50_{split}"] = metrics.map50 if metrics else None
+            row[f"ap50_{name}"] = metrics.map50 if metrics else None
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.artefacts import ClassMetrics, GateOutcome, Metrics
-from pipeline.report.contents import Turn, measured, page_name
+from pipeline.artefacts import ClassMetrics, CommitteeRun, GateOutcome, Metrics
+from pipeline.report.contents import Turn, checked_split, measured, page_name
 from pipeline.report.tables import Badge, Cell, Column, Link, Table
 from pipeline.report.wording import NOTHING, change, count, cut, difference, moment, share, short_id, with_interval
 
@@ -26,16 +26,16 @@ def progress(turns: Sequence[Turn], most: int, pages: frozenset[int] = frozenset
     shown = list(turns)[-most:]
     columns = (
         Column("Cycle", numeric=False),
-        Column("Labeled images", hint="training images labeled by people"),
+        Column("Labeled images", hint="images of train and val labeled by people"),
         Column("Boxes on them"),
         Column("Pseudo-labels", hint="boxes that this cycle pseudo-labeled"),
-        Column("mAP val [95 %]"),
+        Column(f"mAP {checked_split(turns)} [95 %]"),
         Column("mAP test [95 %]"),
         Column("AP50 test"),
         Column("Model", numeric=False),
         Column("Opened", numeric=False),
     )
-    rows = tuple(_progress_row(turn, turn.cycle in pages) for turn in reversed(shown))
+    rows = tuple(_progress_row(turn, checked_split(turns), turn.cycle in pages) for turn in reversed(shown))
     note = cut(len(shown), len(turns), "cycles", "index.html")
     return Table("Precision and what it cost, by cycle", columns, rows, note)
 
@@ -52,9 +52,43 @@ def splits(gate: GateOutcome) -> Table:
         f"new model {short_id(gate.candidate)} on test": gate.test,
         f"new model {short_id(gate.candidate)} on val": gate.val,
         f"champion before {short_id(gate.champion)} on val": gate.champion_val,
+        "its committee, out of fold": gate.held_back,
+        "the champion's committee, out of fold": gate.champion_held_back,
     }
     rows = tuple((name, *_numbers(metrics)) for name, metrics in evaluations.items() if metrics and metrics.boxes)
     return Table("The new model in detail", columns, rows)
+
+
+def committee(run: CommitteeRun) -> Table:
+    """The members of a committee: what each learnt, how good it is where it did not, and what it cost.
+
+    Args:
+        run: The committee.
+    """
+    columns = (
+        Column("Member", numeric=False),
+        Column("Began with", numeric=False),
+        Column("Learnt images", hint="labeled by people"),
+        Column("Pseudo-labeled", hint="by itself"),
+        Column("Held-back images"),
+        Column("mAP on these"),
+        Column("Steps"),
+        Column("Minutes"),
+    )
+    rows = tuple(
+        (
+            short_id(member.model_id),
+            short_id(member.parent) if member.parent else "pretrained weights",
+            count(member.run.labeled_images),
+            count(member.run.pseudo_images),
+            count(member.held_back_images),
+            share(member.map),
+            count(member.run.steps),
+            f"{member.run.train_seconds / 60:.1f}",
+        )
+        for member in run.members
+    )
+    return Table("The committee: each member judges the images that it did not learn", columns, rows)
 
 
 def classes(turns: Sequence[Turn]) -> Table:
@@ -69,21 +103,22 @@ def classes(turns: Sequence[Turn]) -> Table:
     split = turns[-1].reported_split
     now = _per_class(turns[-1].metrics(split))
     earlier, metrics_before = next(reversed(measured(turns[:-1], split)), (None, None))
-    before, on_val = _per_class(metrics_before), _per_class(turns[-1].metrics("val"))
+    checked = checked_split(turns[-1:])
+    before, on_val = _per_class(metrics_before), _per_class(turns[-1].metrics(checked))
     columns = (
         Column("Class", numeric=False),
         Column(f"True boxes in {split}"),
         Column(f"AP {split}"),
         Column(f"Since cycle {earlier.cycle}" if earlier else "Change"),
         Column(f"AP50 {split}"),
-        # Without a test split these are the figures of val already.
-        *([Column("AP val")] if split != "val" else []),
+        # Without a test split these are the figures already.
+        *([Column(f"AP {checked}")] if split != checked else []),
     )
     rows = []
     for label in sorted(now, key=lambda name: (now[name].ap is None, now[name].ap, name))[:_CLASSES_SHOWN]:
         own = now[label]
         delta = difference(own.ap, before[label].ap if label in before else None)
-        ap_val = [share(on_val[label].ap if label in on_val else None)] if split != "val" else []
+        ap_val = [share(on_val[label].ap if label in on_val else None)] if split != checked else []
         rows.append((label, count(own.boxes), share(own.ap), change(delta), share(own.ap50), *ap_val))
     note = cut(len(rows), len(now), "classes", "metrics.json")
     return Table(f"Average precision of each class on {split}, the worst first", columns, tuple(rows), note)
@@ -96,8 +131,8 @@ def gate_badge(turn: Turn) -> Badge:
     return Badge("promoted", "good") if turn.gate.promoted else Badge("not promoted", "warn")
 
 
-def _progress_row(turn: Turn, linked: bool) -> tuple[Cell, ...]:
-    val, test = turn.metrics("val"), turn.metrics("test")
+def _progress_row(turn: Turn, checked: str, linked: bool) -> tuple[Cell, ...]:
+    val, test = turn.metrics(checked), turn.metrics("test")
     return (
         Link(str(turn.cycle), page_name(turn.cycle)) if linked else str(turn.cycle),
         count(turn.labeled_images),

@@ -124,6 +124,7 @@ def _model(contents: CycleContents) -> Parts:
         "progress": model_tables.progress(contents.turns, _CYCLES_SHOWN),
         "ap_figure": figures.ap_by_cycle(contents.turns),
         "splits": model_tables.splits(gate) if gate else None,
+        "committee": model_tables.committee(contents.committee) if contents.committee else None,
         "classes": model_tables.classes(contents.turns),
         "forgotten": evaluation_tables.forgotten(gate) if gate else None,
         **_evaluation(contents.turn),

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pipeline.cycle import Cycle
 from pipeline.report.collect import collect
-from pipeline.report.contents import CycleContents
+from pipeline.report.contents import CycleContents, checked_split
 from pipeline.report.figures import ap_by_cycle
 from pipeline.report.notices import attention
 from pipeline.report.outlook import outlook_line
@@ -56,7 +56,8 @@ def summary_line(contents: CycleContents) -> str:
 def _rows(contents: CycleContents) -> list[dict[str, str]]:
     rows = []
     for turn in contents.turns:
-        val, test = turn.metrics("val"), turn.metrics("test")
+        split = checked_split(contents.turns)
+        checked, test = turn.metrics(split), turn.metrics("test")
         rows.append(
             {
                 "cycle": str(turn.cycle),
@@ -64,7 +65,7 @@ def _rows(contents: CycleContents) -> list[dict[str, str]]:
                 "labeled boxes": count(turn.labeled_boxes),
                 "pseudo-labels": count(turn.pseudo_boxes),
                 "asked": count(turn.asked_images),
-                "mAP val": share(val.map if val else None),
+                f"mAP {split}": share(checked.map if checked else None),
                 "mAP test": share(test.map if test else None),
                 "promoted": "yes" if turn.gate and turn.gate.promoted else "no",
             }

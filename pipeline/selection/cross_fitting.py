@@ -67,10 +67,10 @@ _NAMES = ("image_id", "group_id")
 
 
 def deal(samples: Collection[Sample], count: int) -> Folds:
-    """Deal labelled images to folds of equal size, in an order that follows from the ids of their groups."""
+    """Deal labelled images to folds of equal size: large groups first, then in an order that follows from their ids."""
     sizes = Counter(sample.group_id for sample in samples)
     filled, dealt = [0] * count, {}
-    for group in sorted(sizes, key=_place):
+    for group in sorted(sizes, key=lambda group: (-sizes[group], _place(group))):
         dealt[group] = filled.index(min(filled))
         filled[dealt[group]] += sizes[group]
     return Folds(count, dealt)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 from scipy.stats import binom, binomtest, norm
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
 
 from pipeline.artefacts import Certificates
 from pipeline.errors import ArtefactError
@@ -338,3 +340,49 @@ def test_without_the_correction_clustered_errors_do_break_the_promise():
         certificate = certify(score, right, groups=groups, correlation=0.0)
         broken += certificate.certified and kept_precision(certificate.threshold) < 0.95
     assert broken > MOST_BROKEN
+
+
+# A committee
+
+
+MEMBERS = ((1.0, 0.0), (0.5, 1.5))
+"""How much each detector sees, and how sure it is on the whole: the second learnt from the worse half."""
+
+
+def judged(random, sizes, per_image, shared):
+    """What each member finds in its share of images: confidence in logits, chance of being right, and the image."""
+    parts = []
+    for (acuity, sureness), images in zip(MEMBERS, sizes, strict=True):
+        groups = np.repeat(np.arange(images), np.maximum(1, random.poisson(per_image, images)))
+        seen = random.normal(1.5, 2, len(groups))
+        cause = shared * random.normal(size=images)[groups]
+        parts.append((seen + sureness, expit(1.5 * acuity * seen + 1 + cause), groups))
+    start = np.cumsum([0, *sizes[:-1]])
+    groups = np.concatenate([own + first for (_, _, own), first in zip(parts, start, strict=True)])
+    return *(np.concatenate([part[place] for part in parts]) for place in (0, 1)), groups
+
+
+def calibrator_of(seen, right):
+    model = LogisticRegression().fit(seen[:, None], right)
+    return lambda other: model.predict_proba(other[:, None])[:, 1]
+
+
+@pytest.mark.parametrize("shared", [0.0, 1.0])
+@pytest.mark.parametrize("sizes", [(20, 20), (12, 28), (75, 75)], ids=["even", "uneven", "many"])
+def test_the_promise_holds_where_each_member_of_a_committee_judges_its_share(sizes, shared):
+    """One calibration for both, judged on images that it was not fitted on, and used on a pool."""
+    random, broken, certified = np.random.default_rng(13), 0, 0
+    for _ in range(DRAWS):
+        seen, chance, groups = judged(random, sizes, 8, shared)
+        right, p_correct = random.random(len(seen)) < chance, np.zeros(len(seen))
+        for fitted, left_out in GroupKFold(5).split(seen, groups=groups):
+            p_correct[left_out] = calibrator_of(seen[fitted], right[fitted])(seen[left_out])
+        correlation = error_correlation(p_correct, right, groups)
+        certificate = certify(p_correct, right, target=0.9, groups=groups, correlation=correlation)
+        if certificate.certified:
+            pool, pool_chance, _ = judged(random, (500, 500), 8, shared)
+            written = calibrator_of(seen, right)(pool) >= certificate.threshold
+            certified += 1
+            broken += pool_chance[written].mean() < 0.9 if written.any() else 0
+    assert broken <= 0.05 * DRAWS, f"{broken} of {certified}"
+    assert certified > 0.5 * DRAWS, "a promise that is never made is no use"
