@@ -17,6 +17,7 @@ from pipeline.cycle import Cycle, only_one, open_cycle
 from pipeline.errors import PipelineError, SettingsError
 from pipeline.progress import Progress, silent
 from pipeline.settings import Settings, load_settings
+from pipeline.stages.committee import train_committee
 from pipeline.stages.finetune import finetune
 from pipeline.stages.gate import gate
 from pipeline.stages.importing import import_new
@@ -26,6 +27,8 @@ OPENED_AT = datetime(2000, 1, 1, tzinfo=UTC)
 """The same for every run, so that a scenario does not depend on when it was prepared."""
 EVERY_IMAGE = 10_000_000
 """As many labelled images as there are."""
+BY_VAL = "selection.committee=1"
+"""Detectors are measured on val, which nobody learns, unless a benchmark says otherwise."""
 _TRAINED_BY = {"data", "detector", "training", "seed"}
 
 
@@ -60,13 +63,16 @@ class Scenario:
             SettingsError: The settings are refused, or are not those of a simulated project.
         """
         start = [] if self.labelled is None else [f"labeling.simulated.start={self.labelled}"]
-        settings = load_settings(self.config, [*changes, *self.overrides, f"seed={self.seed}", *start])
+        given = [BY_VAL, *changes, *self.overrides, f"seed={self.seed}", *start]
+        settings = load_settings(self.config, given)
         if settings.labeling.backend != "simulated":
             raise SettingsError(
                 f"{self.config}: expected labeling.backend 'simulated' for a benchmark, which needs the true boxes, "
                 f"got {settings.labeling.backend!r}"
             )
         values = settings.model_dump(mode="json", include=_TRAINED_BY)
+        if settings.selection.committee > 1:
+            values["committee"] = settings.selection.committee
         values["labeling"] = settings.model_dump(mode="json", include={"labeling": {"simulated"}})["labeling"]
         name = f"{settings.name}-{labelled_images(settings)}-{self.seed}-{short_hash(values)}"
         return settings.model_copy(update={"workspace": str(self.root.resolve() / name)})
@@ -143,9 +149,15 @@ def train(settings: Settings, progress: Progress = silent) -> Cycle:
         # Scenarios that differ only in later steps share this cycle, whichever of them opened it.
         cycle = Cycle(settings, 0, OPENED_AT)
         import_new(cycle, progress)
-        finetune(cycle, progress)
-        gate(cycle)
+        learn(cycle, progress)
     return cycle
+
+
+def learn(cycle: Cycle, progress: Progress = silent) -> None:
+    """Train what a cycle trains, and let its candidate through the gate."""
+    train_committee(cycle, progress)
+    finetune(cycle, progress)
+    gate(cycle)
 
 
 @contextmanager

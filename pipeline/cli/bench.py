@@ -10,7 +10,7 @@ import typer
 
 from pipeline.cli.console import AsJson, explained, level, number, output, progress_bars, show_table
 from pipeline.cli.strategies_bench import strategies
-from pipeline.cli.training_bench import Root, Seeds, sets_of, speed, training
+from pipeline.cli.training_bench import Root, Seeds, labels, sets_of, speed, training
 
 if TYPE_CHECKING:
     from pipeline.bench.ablation import VariantResult
@@ -36,6 +36,7 @@ app = typer.Typer(
     "that folder to measure anew.",
 )
 app.command()(training)
+app.command()(labels)
 app.command()(speed)
 app.command()(strategies)
 

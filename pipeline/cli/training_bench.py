@@ -118,6 +118,58 @@ def training(
 
 
 @explained
+def labels(
+    config: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--config",
+            "--sets",
+            "-c",
+            help="A simulated project; as often as needed. Default: bccd, deeppcb and cards.",
+        ),
+    ] = None,
+    count: Annotated[
+        list[int] | None,
+        typer.Option("--labels", help="Images labelled by people, in all. Default: 12, 24, 48, 90.", min=8),
+    ] = None,
+    seed: Seeds = None,
+    arms: Annotated[
+        list[str] | None,
+        typer.Option("--arms", help="labelled, split, ours, naive-0.5, all; as often as needed. Default: each."),
+    ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option("--json", help="Folder that gets one JSON file per cell. Default: labels in the root folder."),
+    ] = None,
+    overrides: Overrides = None,
+    root: Root = Path("runs/bench"),
+) -> None:
+    """Measure what images labelled by people are worth, all of them counted, by what is done with them.
+
+    Every arm goes through two cycles in which nobody is asked and is measured on the test split. `labelled` learns
+    them, `ours` calibrates on them as well and labels the pool, `naive-0.5` takes every detection of that confidence
+    for a label, `split` keeps three of four for val, and `all` has the labels of every image. What is finished is kept,
+    and a killed run goes on.
+    """
+    from pipeline.bench.grid import Grid
+    from pipeline.bench.labels import IN_ALL, LABELS_ARMS, LabelsResult, labels_cells
+    from pipeline.bench.scenario import Scenario
+
+    anywhere = Scenario(Path(), None, 0, root, tuple(overrides or []))
+    cells = labels_cells(sets_of(config), count or IN_ALL, seed or [0, 1, 2], arms or LABELS_ARMS, anywhere)
+    with progress_bars() as progress:
+        measured = Grid(results or root / "labels", LabelsResult).run(cells, progress)
+    show_table(
+        "mAP on test by images that people labelled, in all",
+        ["set", "labels", "seed", "arm", "mAP", "AP50", "steps", "minutes"],
+        [
+            (own.set, own.labels, own.seed, own.arm, number(own.map), number(own.map50), own.steps, own.minutes)
+            for own in measured
+        ],
+    )
+
+
+@explained
 def speed(
     config: Annotated[Path, typer.Option("--config", "-c", help="A simulated project.")] = Path("configs/bccd.yaml"),
     rounds: Annotated[int, typer.Option(help="How often each loop has its turn.", min=1)] = 8,

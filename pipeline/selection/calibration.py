@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -67,7 +67,7 @@ class Calibrated:
         certificates: What is promised.
     """
 
-    p_correct: NDArray[np.float64]
+    p_correct: NDArray[np.float64] = field(compare=False)
     model: CalibratedModel
     calibration: Calibration
     certificates: Certificates

@@ -11,6 +11,8 @@ cycles at once: of twenty promises at 95 % one may be broken. What it rests on:
   fold's model, close for the one in use.
 - The detector is chosen on the same held-back images (the gate, and the length of its training), which flatters
   it a little.
+- With a committee, all members share one calibration: held-back images and the pool are dealt to them alike. Images
+  that people were asked about are held back too and are no random draw, but what the machine understands least.
 """
 
 from __future__ import annotations
