@@ -140,7 +140,7 @@ def judges(workspace: Workspace, champion: str, settings: SelectionSettings) -> 
     if committee is None:
         raise ArtefactError(
             f"Expected champion {champion} to have a committee, found none: it was trained with selection.committee 1. "
-            "Run `crosscheck finetune` in a new cycle, which trains one, or set selection.committee: 1."
+            "A new cycle trains one: drop this one with `crosscheck cycle --discard`, or set selection.committee: 1."
         )
     return committee
 

@@ -66,12 +66,16 @@ def _of_members(settings: Settings) -> Settings:
 
 
 def _written_by(cycle: Cycle, champion: str | None, labeled: list[Sample]) -> list[Sample]:
-    """Pseudo-labelled images of the pool, and held-back images as if they were, all written for one champion."""
-    past, pool = cycle.before(), cycle.store.samples(states=[State.PSEUDO])
-    own = [sample for sample in pool if all(box.model_id == champion for box in sample.boxes)]
+    """Pseudo-labelled images of the pool, and held-back images as if they were, by the committee of one champion.
+
+    None where the cycle before was not mined by it: then the champion itself wrote them, which has learnt every fold.
+    """
+    past = cycle.before()
     mined = past.find(MiningRun) if past else None
-    if past is None or mined is None or mined.model_id != champion:
-        return own
+    if past is None or mined is None or mined.model_id != champion or past.settings.selection.committee == 1:
+        return []
+    pool = cycle.store.samples(states=[State.PSEUDO])
+    own = [sample for sample in pool if all(box.model_id == champion for box in sample.boxes)]
     return [*own, *Written.of_held_back(past).pseudo_labeled(labeled)]
 
 

@@ -96,9 +96,9 @@ def _judge_by_committee(cycle: Cycle, candidate: str, champion: str | None) -> G
     promoted, why = verdict(comparison, tolerance, HELD_BACK_IMAGES)
     if comparison is None and champion:
         why = FIRST_COMMITTEE
-    by_heart = compare(_by_heart(cycle, candidate), ours, settings.seed)
-    if promoted and is_spoiled(by_heart):
-        promoted, why = False, spoiled(by_heart)
+    if promoted and comparison:  # what is the first of its kind has nothing to fall back to
+        by_heart = compare(_by_heart(cycle, candidate), ours, settings.seed)
+        promoted, why = (False, spoiled(by_heart)) if is_spoiled(by_heart) else (promoted, why)
     return replace(
         _outcome(candidate, champion, comparison, promoted, why),
         held_back=measure(ours, settings.seed),

@@ -94,7 +94,7 @@ def test_every_artefact_of_a_cycle_gets_to_its_page(cycle):
     tables = _write_everything(cycle)
     contents = collect(cycle)
     turn = contents.turn
-    assert (turn.labeled_images, turn.labeled_boxes) == (1, 2), "training images of the version that it learnt from"
+    assert (turn.labeled_images, turn.labeled_boxes) == (2, 3), "of the version that it learnt from, val among them"
     assert (turn.asked_images, turn.asked_boxes) == (5, sum(tables["queue"]["boxes"].to_pylist()))
     assert (turn.answered_images, turn.answered_boxes, turn.hours) == (4, 7, 0.5)
     assert (turn.pseudo_images, turn.pseudo_boxes, turn.soft_boxes) == (2, 3, 4)
