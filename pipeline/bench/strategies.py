@@ -21,6 +21,7 @@ from pipeline.bench.second_half import branch
 from pipeline.cycle import Cycle, finish_cycle, load_cycle
 from pipeline.errors import SettingsError
 from pipeline.loop import (
+    COMMITTEE,
     FINETUNE,
     GATE,
     HARVEST,
@@ -72,7 +73,7 @@ OTHER_PER_ROUND = 10
 """Images that are asked each round, by set and of other sets."""
 START = 10
 ROUNDS = 10
-_BEFORE_THE_ANSWER = (IMPORT, HARVEST, FINETUNE, GATE)
+_BEFORE_THE_ANSWER = (IMPORT, HARVEST, COMMITTEE, FINETUNE, GATE)
 _ASKING = (MINE, SELECT, PUSH)
 
 
