@@ -21,6 +21,8 @@ _LOADED = """() => {
 }"""
 _LINES = ".lsf-outliner-item__title"
 _SELECTED = ".lsf-tree-treenode-selected"
+_EDGE_PX = 0.5
+"""No event nearer to the edge of the image, beyond which it would be about something else."""
 _STEPS = 10
 """Mouse moves in a drag."""
 
@@ -146,6 +148,7 @@ class LabelingPage:
         return int(nodes), line
 
     def _on_screen(self, x: float, y: float) -> Point:
+        x, y = (min(max(place, _EDGE_PX), side - _EDGE_PX) for place, side in zip((x, y), self.size, strict=True))
         image = self.page.locator('img[alt="image"]').bounding_box()
         assert image is not None, "the page shows no image"
         return image["x"] + x / self.size[0] * image["width"], image["y"] + y / self.size[1] * image["height"]

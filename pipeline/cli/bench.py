@@ -14,6 +14,7 @@ from pipeline.cli.training_bench import Root, Seeds, labels, sets_of, speed, tra
 
 if TYPE_CHECKING:
     from pipeline.bench.ablation import VariantResult
+    from pipeline.bench.asking import AskingResult
     from pipeline.bench.calibration import CalibrationResult
     from pipeline.bench.mining import MiningResult
     from pipeline.bench.missed_objects import MissedObjectsResult
@@ -169,6 +170,37 @@ def misses(
 
 @app.command()
 @explained
+def asking(
+    config: Configs = None,
+    labelled: Annotated[
+        list[int] | None, typer.Option(help="Images that start labelled; as often as needed. Default: 12, 24 and 48.")
+    ] = None,
+    images: Annotated[int, typer.Option(help="How many images people are asked about.", min=1)] = 20,
+    seed: Seeds = None,
+    root: Root = Path("runs/bench"),
+    as_json: AsJson = False,
+) -> None:
+    """Measure what answers take with the machine's boxes and without: a simulated annotator, `labeling.seconds`.
+
+    A detector is trained on the labelled images, and the first images that people would be asked about are answered
+    three times: as asked, all corrected, and all drawn without a box. Boxes cost time if the first takes longer than
+    the last.
+    """
+    from pipeline.bench.asking import AskingCell, AskingResult
+    from pipeline.bench.grid import Grid
+    from pipeline.bench.scenario import scenarios
+
+    start = scenarios(sets_of(config), labelled or [12, 24, 48], seed or [0], root)
+    cells = [AskingCell(scenario, images) for scenario in start]
+    with progress_bars() as progress:
+        results = Grid(root / "asking", AskingResult).run(cells, progress)
+    if not as_json:
+        _show_asking(results)
+    output({"cells": results}, as_json)
+
+
+@app.command()
+@explained
 def labeling(
     url: Annotated[str, typer.Option(help="A running Label Studio, for instance from `make label-studio`.")] = (
         "http://localhost:8080"
@@ -294,3 +326,25 @@ def _show_missed_objects(results: Sequence[MissedObjectsResult]) -> None:
             for name, way in result.ways.items()
         ],
     )
+
+
+def _show_asking(results: Sequence[AskingResult]) -> None:
+    numbers = ["accepted", "moved", "relabelled", "deleted", "added"]
+    show_table(
+        "What answers take, per image",
+        ["set", "labelled", "seed", "", "images", "verified", "seconds", "seconds per box", *numbers, "left open"],
+        [
+            (
+                *(result.set, result.labelled, result.seed, way, work.images, work.verified),
+                *(_rounded(work.seconds_per_image), _rounded(work.seconds_per_box)),
+                *(_rounded(getattr(work.actions, name) / max(1, work.images)) for name in numbers),
+                work.open_images,
+            )
+            for result in results
+            for way, work in result.work.items()
+        ],
+    )
+
+
+def _rounded(number: float | None) -> str:
+    return "-" if number is None else f"{number:.1f}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from pipeline.records.samples import Box, Region
+from pipeline.records.samples import OPEN_REASONS, Box, Region
 
 
 class TaskKind(StrEnum):
@@ -101,3 +101,8 @@ class Answer:
     deleted: tuple[Box, ...] = ()
     link: str = ""
     verified: bool = False
+
+    @property
+    def is_in_part(self) -> bool:
+        """Whether the person left anything open."""
+        return any(region.reason in OPEN_REASONS for region in self.ignore)

@@ -71,7 +71,7 @@ def _push(cycle: Cycle, backend: LabelingBackend | None, progress: Progress) -> 
     if backend is None:
         return PushRun()
     unasked = cycle.store.table(columns=["image_id"], states=UNASKED, splits=[Split.POOL])["image_id"].to_pylist()
-    result = backend.push(_queued_tasks(cycle), progress, frozenset(unasked))
+    result = backend.push(queued_tasks(cycle), progress, frozenset(unasked))
     _queue_begun(cycle, result.begun)
     return PushRun(
         created=len(result.created),
@@ -83,7 +83,7 @@ def _push(cycle: Cycle, backend: LabelingBackend | None, progress: Progress) -> 
     )
 
 
-def _queued_tasks(cycle: Cycle) -> list[Task]:
+def queued_tasks(cycle: Cycle) -> list[Task]:
     """Tasks for every queued image, best first, with the boxes that a person may see."""
     mined = cycle.find(MiningRun)
     model_id = mined.model_id if mined else ""

@@ -4,17 +4,55 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 
 from pipeline.artefacts import PricedAnswers
-from pipeline.records import Answer, Source
+from pipeline.records import ANOTHER_CLASS, INEXACT, Answer, Source
 from pipeline.settings import SecondsSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """What a person did with the machine's boxes of an image, and drew beside them."""
+
+    accepted: int = 0
+    moved: int = 0
+    relabelled: int = 0
+    deleted: int = 0
+    added: int = 0
+
+    def __add__(self, other: Actions) -> Actions:
+        """Sums, number by number."""
+        return Actions(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+
+
+def actions_of(answer: Answer) -> Actions:
+    """Count what became of the machine's boxes.
+
+    A corrected box of a class that fewer of the corrected boxes have in the end was given another class; any other was
+    moved, or said to be inexact.
+
+    Args:
+        answer: Of one person.
+    """
+    treated = Counter(verdict for _, verdict in answer.verdicts)
+    before = Counter(label for label, verdict in answer.verdicts if verdict == Source.CORRECTED)
+    after = Counter(box.label for box in answer.boxes if box.source is Source.CORRECTED)
+    open_boxes = sum(region.reason in {INEXACT, ANOTHER_CLASS} for region in answer.ignore)
+    relabelled = min(treated[Source.CORRECTED], max(0, (before - after).total() - open_boxes))
+    return Actions(
+        accepted=treated[Source.ACCEPTED],
+        moved=treated[Source.CORRECTED] - relabelled,
+        relabelled=relabelled,
+        deleted=treated["deleted"],
+        added=sum(box.source is Source.HUMAN for box in answer.boxes),
+    )
 
 
 def seconds_of(answer: Answer, seconds: SecondsSettings) -> float:
     """Price an answer: a look at the image, what became of each machine box, and what was drawn beside them.
 
-    A corrected box of a class that fewer of the corrected boxes have in the end was given another class; any other was
-    moved. A box that is verified takes `verify`, whatever is said of it.
+    A box that is verified takes `verify`, whatever is said of it.
 
     Args:
         answer: Of one person.
@@ -23,20 +61,16 @@ def seconds_of(answer: Answer, seconds: SecondsSettings) -> float:
     Returns:
         Seconds; a skipped image takes a look.
     """
-    drawn = sum(box.source is Source.HUMAN for box in answer.boxes)
+    did = actions_of(answer)
+    drawn = seconds.look + did.added * seconds.draw
     if answer.verified:
-        return seconds.look + len(answer.verdicts) * seconds.verify + drawn * seconds.draw
-    treated = Counter(verdict for _, verdict in answer.verdicts)
-    before = Counter(label for label, verdict in answer.verdicts if verdict == Source.CORRECTED)
-    after = Counter(box.label for box in answer.boxes if box.source is Source.CORRECTED)
-    relabelled = min(treated[Source.CORRECTED], (before - after).total())
+        return drawn + len(answer.verdicts) * seconds.verify
     return (
-        seconds.look
-        + treated[Source.ACCEPTED] * seconds.verify
-        + relabelled * seconds.relabel
-        + (treated[Source.CORRECTED] - relabelled) * seconds.adjust
-        + treated["deleted"] * seconds.delete
-        + drawn * seconds.draw
+        drawn
+        + did.accepted * seconds.verify
+        + did.relabelled * seconds.relabel
+        + did.moved * seconds.adjust
+        + did.deleted * seconds.delete
     )
 
 
