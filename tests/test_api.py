@@ -47,7 +47,7 @@ def test_answered_boxes_are_traced_to_their_proposals(project):
         assert story["version"].tolist()[-1] == 2
     asked = project.queue(0)
     undropped = proposals[
-        proposals["image_id"].isin(asked.query("kind == 'ask'")["image_id"]) & (proposals["fate"] != "drop")
+        proposals["image_id"].isin(asked.query("kind in ('ask', 'verify')")["image_id"]) & (proposals["fate"] != "drop")
     ]
     stories = pd.concat([project.blame(image) for image in asked["image_id"]])
     deleted = stories[stories["change"] == "proposal deleted"]
@@ -87,7 +87,7 @@ def test_a_cycle_under_way_is_shown_only_when_it_is_asked_for(project, tmp_path)
 
 def test_galleries_show_what_the_report_shows(project):
     asked = project.gallery("asked", 1)
-    shown = project.queue(1).query("kind == 'ask'")
+    shown = project.queue(1).query("kind in ('ask', 'verify')")
     assert len(asked) == len(shown) > 0
     assert [card.lines[0] for card in asked] == shown["reason"].tolist()
     assert all(card.image.height == 200 for card in asked)

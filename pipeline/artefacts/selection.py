@@ -17,6 +17,7 @@ class Decision(StageRecord):
         waiting: Images that wait for people.
         fates: Proposals by fate.
         blind_owed: What is left of the share of blind tasks, under one image; the next cycle adds it to its own.
+        audit_owed: Likewise of the share of audits.
         shown_from: People see the boxes of a higher p(correct); None: no box, as showing one would not save time.
     """
 
@@ -26,6 +27,7 @@ class Decision(StageRecord):
     waiting: int
     fates: Mapping[str, int] = field(default_factory=dict)
     blind_owed: float = 0.0
+    audit_owed: float = 0.0
     shown_from: float | None = 0.0
 
 

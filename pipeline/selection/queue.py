@@ -44,20 +44,28 @@ class Candidates:
 
 
 @dataclass(frozen=True)
+class Owed:
+    """What is left of the shares of images that are shown without boxes, each under one image."""
+
+    blind: float = 0.0
+    audit: float = 0.0
+
+
+@dataclass(frozen=True)
 class Plan:
     """What people are asked.
 
     Attributes:
         queue: Columns of `QUEUE_SCHEMA`, best first.
-        blind_owed: What is left of the blind share, under one image; the next cycle adds it to its own.
+        owed: What is left of the shares, each under one image; the next cycle adds it to its own.
     """
 
     queue: pa.Table
-    blind_owed: float = 0.0
+    owed: Owed = field(default_factory=Owed)
 
 
 def plan_queue(
-    candidates: Candidates, before: Mapping[str, TaskKind], settings: SelectionSettings, blind_owed: float = 0.0
+    candidates: Candidates, before: Mapping[str, TaskKind], settings: SelectionSettings, owed: Owed | None = None
 ) -> Plan:
     """Decide what people are asked.
 
@@ -65,8 +73,9 @@ def plan_queue(
         candidates: Every image that may be asked about; the pool's seed and cycle drive what is drawn at random.
         before: What images that still wait were last asked for.
         settings: Budgets and shares.
-        blind_owed: Of the cycle before.
+        owed: Of the cycle before.
     """
+    owed = owed or Owed()
     most, everyone = settings.query.images, candidates.pool.image_ids
     audited = [image_id for image_id, kind in before.items() if kind is TaskKind.AUDIT]
     asked = [image_id for image_id in before if image_id not in audited]
@@ -74,10 +83,11 @@ def plan_queue(
     gone = no_longer_worth(again.pool, again.worth, asked, settings.query)
     waiting = [image_id for image_id in before if image_id not in gone]
     budget = max(0, most - len(waiting))
-    audits = _draw_audits(candidates.pool, set(before), budget, settings.audit_share)
+    audit = owed.audit + budget * settings.audit_share
+    audits = _draw_audits(candidates.pool, set(before), min(budget, _whole(audit)))
     free = candidates.among(set(everyone) - before.keys() - set(audits), budget - len(audits))
     chosen = choose_images(free.pool, free.worth, settings.query)
-    blind = blind_owed + len(chosen) * settings.query.blind_share
+    blind = owed.blind + len(chosen) * settings.query.blind_share
     shown = [*(image_id for image_id in waiting if before[image_id].shows_boxes), *chosen]
     kinds = {
         **{image_id: before[image_id] for image_id in waiting},
@@ -86,7 +96,7 @@ def plan_queue(
         **dict.fromkeys(_draw_blind(candidates.pool, chosen, _whole(blind)), TaskKind.BLIND),
     }
     queue = queue_table(candidates.pool, candidates.worth, kinds, candidates.context)
-    return Plan(queue, max(0.0, blind - _whole(blind)))
+    return Plan(queue, Owed(_left(blind), _left(audit)))
 
 
 def _whole(images: float) -> int:
@@ -94,13 +104,17 @@ def _whole(images: float) -> int:
     return math.floor(images + 1e-6)
 
 
-def _draw_audits(pool: Pool, seen: set[str], budget: int, share: float) -> list[str]:
+def _left(images: float) -> float:
+    return max(0.0, images - _whole(images))
+
+
+def _draw_audits(pool: Pool, seen: set[str], most: int) -> list[str]:
     """Some of the images that would be pseudo-labelled, at random; people draw them without seeing the boxes.
 
     Those of classes that failed their audits are among them: what people find there can bring a class back.
     """
     sure = sorted(set(pool.selection.filter(AUDITED)["image_id"].to_pylist()) - seen)
-    count = min(len(sure), round(budget * share))
+    count = min(len(sure), most)
     drawn = numpy_generator(pool.seed, "audit", pool.cycle).choice(len(sure), count, replace=False)
     return [sure[index] for index in sorted(drawn.tolist())]
 

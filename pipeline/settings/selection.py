@@ -73,5 +73,9 @@ class SelectionSettings(Section):
     max_pseudo_images: int | None = Field(
         default=None, ge=0, le=100_000_000, description="cap on pseudo-labelled images; none: no cap"
     )
-    audit_share: Share = Field(default=0.1, description="share of each push that audits pseudo-labels without boxes")
+    audit_share: Share = Field(
+        default=0.1,
+        description="share of each push that audits pseudo-labels without boxes; what is under one image is carried "
+        "over to the next cycle",
+    )
     query: QuerySettings = QuerySettings()

@@ -35,7 +35,7 @@ from pipeline.selection.missed_objects import MissedObjectsModel
 from pipeline.selection.on_demand import on_demand
 from pipeline.selection.pool import Pool
 from pipeline.selection.query import class_weights, expected_worth
-from pipeline.selection.queue import Candidates, Plan, plan_queue
+from pipeline.selection.queue import Candidates, Owed, Plan, plan_queue
 from pipeline.selection.reasons import Context
 from pipeline.selection.showing import shown_from
 
@@ -70,7 +70,13 @@ def _decide(cycle: Cycle) -> Decision:
     cycle.folder.write_table("background.parquet", _background(cycle, selection, model.missed))
     cycle.folder.write_table("queue.parquet", plan.queue)
     fates = dict(Counter(selection["fate"].to_pylist()))
-    return Decision(waiting=len(plan.queue), fates=fates, blind_owed=plan.blind_owed, shown_from=shown_least)
+    return Decision(
+        waiting=len(plan.queue),
+        fates=fates,
+        blind_owed=plan.owed.blind,
+        audit_owed=plan.owed.audit,
+        shown_from=shown_least,
+    )
 
 
 def _affinity(cycle: Cycle, cascade: Cascade, evidence: pa.Table) -> NDArray[np.float64]:
@@ -126,7 +132,7 @@ def _plan(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel, shown_l
         Candidates(pool, worth, context, verification(settings.labeling, cycle.find(CycleHarvest))),
         _kinds_before(cycle, waiting),
         settings.selection,
-        decided.blind_owed if decided else 0.0,
+        Owed(decided.blind_owed, decided.audit_owed) if decided else None,
     )
 
 

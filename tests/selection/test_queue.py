@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.records import QUEUE_SCHEMA, TaskKind
 from pipeline.selection.query import Worth
-from pipeline.selection.queue import Candidates, plan_queue
+from pipeline.selection.queue import Candidates, Owed, plan_queue
 from pipeline.settings import QuerySettings, SelectionSettings
 from tests.selection.pools import make_pool
 
@@ -163,22 +163,23 @@ def test_audits_are_no_part_of_the_blind_share():
     assert sorted(queue.values()) == [ASK, AUDIT, AUDIT, BLIND]
 
 
-def blind_images(share, cycles, most=10):
-    """How many of each cycle's new images are blind, when all were answered before the next."""
-    settings, owed, counts = (
-        SelectionSettings(audit_share=0.0, query=QuerySettings(images=most, blind_share=share)),
-        0.0,
-        [],
-    )
+def unseen_images(kind, share, cycles, most=10):
+    """How many of each cycle's new images are blind, or audits, when all were answered before the next."""
+    shares = {BLIND: 0.0, AUDIT: 0.0, kind: share}
+    query = QuerySettings(images=most, blind_share=shares[BLIND])
+    settings, owed, counts = SelectionSettings(audit_share=shares[AUDIT], query=query), None, []
+    images = named(2 * most, SURE if kind is AUDIT else DOUBTFUL)
     for cycle in range(cycles):
-        candidates = Candidates(make_pool(named(2 * most), cycle=cycle, budget=most), Worth(*(np.ones(2 * most),) * 3))
+        candidates = Candidates(make_pool(images, cycle=cycle, budget=most), Worth(*(np.ones(2 * most),) * 3))
         plan = plan_queue(candidates, {}, settings, owed)
-        counts.append(plan.queue["kind"].to_pylist().count(BLIND.value))
-        owed = plan.blind_owed
-        assert 0.0 <= owed < 1.0
+        counts.append(plan.queue["kind"].to_pylist().count(kind.value))
+        owed = plan.owed
+        assert 0.0 <= owed.blind < 1.0
+        assert 0.0 <= owed.audit < 1.0
     return counts
 
 
+@pytest.mark.parametrize("kind", [BLIND, AUDIT])
 @pytest.mark.parametrize(
     ("share", "most", "counts"),
     [
@@ -191,18 +192,25 @@ def blind_images(share, cycles, most=10):
         (0.1, 1, [0] * 6),
     ],
 )
-def test_fractions_of_the_blind_share_are_carried_over(share, most, counts):
-    assert blind_images(share, 6, most) == counts
+def test_fractions_of_a_share_are_carried_over(kind, share, most, counts):
+    assert unseen_images(kind, share, 6, most) == counts
 
 
 def test_a_share_too_small_for_any_cycle_is_met_in_the_long_run():
-    assert sum(blind_images(0.1, 20, most=1)) == 2
+    assert sum(unseen_images(BLIND, 0.1, 20, most=1)) == 2
 
 
 def test_a_cycle_that_asks_nobody_owes_what_it_owed():
     candidates = Candidates(make_pool({}), Worth(*(np.zeros(0),) * 3))
-    assert plan_queue(candidates, {}, SelectionSettings(), 0.75).blind_owed == 0.75
-    assert plan_queue(candidates, {}, SelectionSettings(), 1.75).queue.num_rows == 0
+    nobody = SelectionSettings(query=QuerySettings(images=0))
+    assert plan_queue(candidates, {}, nobody, Owed(0.75, 0.5)).owed == Owed(0.75, 0.5)
+    assert plan_queue(candidates, {}, SelectionSettings(), Owed(1.75, 1.75)).queue.num_rows == 0
+
+
+def test_audits_that_no_image_is_there_for_are_owed_no_longer():
+    candidates = Candidates(make_pool(named(20), budget=10), Worth(*(np.ones(20),) * 3))
+    plan = plan_queue(candidates, {}, SelectionSettings(audit_share=0.25, query=QuerySettings(images=10)))
+    assert plan.owed.audit == pytest.approx(0.5)
 
 
 KINDS = st.sampled_from([None, None, ASK, AUDIT, BLIND])

@@ -30,10 +30,11 @@ of that class) or <b>c</b> (of another class, left open). At the end press <b>n<
 is missing and then press n; or press <b>m</b> and leave it. What you leave open is not learnt from.</p>
 <p>• Some images come <b>without boxes</b>: draw every object.</p>
 <p>• An image without any object is submitted empty: that is an answer too.</p>
-<p>• Skip an image only when nobody could answer it.</p>
+<p>• Skip an image only when nobody could answer it. The page has that button in the queue (<b>Label All Tasks</b>), not
+where a task was opened from the table; there, tick its row and press <b>Label 1 Task</b>.</p>
 <p>• Anything that you submitted may be changed later; the last word counts.</p><br>
 <p><b>Keys</b></p>
-<p>• <b>Ctrl+Enter</b>: submit. <b>Alt+.</b>: next region. <b>Backspace</b>: delete the selected region.</p>
+<p>• <b>Ctrl+Enter</b>: submit. <b>Ctrl+Space</b>: skip. <b>Alt+.</b>: next region. <b>Backspace</b>: delete the selected region.</p>
 <p>• <b>a digit</b>: choose the class to draw, or give the selected region another. <b>Ctrl+Z</b>: undo.</p>
 <p>• <b>Ctrl+drag</b>: draw over a box that is there; a plain drag would move that box.</p>
 <p>• <b>Ctrl+H</b>: hide all boxes, or show them again.</p>"""
