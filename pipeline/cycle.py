@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -168,7 +169,7 @@ def _go_on(cycle: Cycle, edited: Settings, unattended: bool) -> Cycle:
     if not changed:
         return cycle
     goes_on = replace(cycle, settings=with_anytime(cycle.settings, edited))
-    goes_on.folder.write_bytes(SETTINGS, dump_settings(goes_on.settings).encode())
+    _write_settings(goes_on)
     return goes_on
 
 
@@ -235,9 +236,23 @@ def _require_not_newer(place: str, found: int, release: str) -> None:
         )
 
 
+def _write_settings(cycle: Cycle) -> None:
+    """With their hash in the last line: the beginning of a YAML file is often one, and would be read as defaults."""
+    text = dump_settings(cycle.settings).encode()
+    cycle.folder.write_bytes(SETTINGS, text + _last_line(text))
+
+
+def _last_line(text: bytes) -> bytes:
+    return f"# sha256 {hashlib.sha256(text).hexdigest()}\n".encode()
+
+
 def _settings_of(workspace: str, folder: Folder, opening: Opening) -> Settings:
     try:
-        values: Any = migrated(yaml.safe_load(folder.read_bytes(SETTINGS)))
+        data = folder.read_bytes(SETTINGS)
+        text = data[: data.rfind(b"# sha256")]
+        if opening.release and data != text + _last_line(text):
+            raise ValueError("its last line is not its hash: it was cut or changed")
+        values: Any = migrated(yaml.safe_load(data))
         return parse_settings({**values, "workspace": workspace}, folder.path(SETTINGS))
     except (SettingsError, yaml.YAMLError, TypeError, ValueError, RecursionError) as fault:
         writer = opening.release or "an earlier release, which did not say which"
@@ -249,7 +264,7 @@ def _settings_of(workspace: str, folder: Folder, opening: Opening) -> Settings:
 
 def _open_next(last: Cycle | None, settings: Settings, now: datetime) -> Cycle:
     cycle = Cycle(settings, last.number + 1 if last else 0, now)
-    cycle.folder.write_bytes(SETTINGS, dump_settings(settings).encode())
+    _write_settings(cycle)
     written = WorkspaceFormat(FORMAT, code_version())
     cycle.workspace.write_record(WorkspaceFormat.FILE, written)
     cycle.write(

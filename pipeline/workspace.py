@@ -241,12 +241,12 @@ class Folder:
         with self._opened(name) as file:
             return pq.read_table(file, columns=columns, filters=rows, page_checksum_verification=True)
 
-    def read_batches(self, name: str, columns: list[str]) -> Iterator[pa.Table]:
+    def read_batches(self, name: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """Read a parquet file part by part, for columns that are too large to be held at once.
 
         Args:
             name: The file's name.
-            columns: Columns to read.
+            columns: Columns to read; all by default.
 
         Yields:
             Some rows each, in order.

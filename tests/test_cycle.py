@@ -156,7 +156,17 @@ def test_settings_that_a_cycle_was_opened_with_have_the_names_of_today(tmp_path)
     text = cycle.folder.read_bytes("settings.yaml").decode()
     assert "burn_in_steps" in text
     cycle.folder.write_bytes("settings.yaml", text.replace("burn_in_steps", "burn_in").encode())
+    rewrite(cycle.folder, Opening.FILE, release=None)
     assert load_cycle(cycle.settings.workspace, 0).settings == cycle.settings
+
+
+def test_settings_of_a_cycle_that_were_cut_are_not_read_as_defaults(tmp_path):
+    cycle = open_cycle(settings(tmp_path, report={"image_px": 100}), NOW)
+    lines = cycle.folder.read_bytes("settings.yaml").decode().splitlines(keepends=True)
+    for kept in range(len(lines)):
+        cycle.folder.write_bytes("settings.yaml", "".join(lines[:kept]).encode())
+        with pytest.raises(ArtefactError, match=r"settings\.yaml: expected settings of this release"):
+            load_cycle(cycle.settings.workspace, 0)
 
 
 @pytest.mark.parametrize("text", ["name: parts\nnew_key: 1", "just text", "{unclosed", "[" * 5000, ""])

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import bench, demo, models, versions
+from pipeline.cli import bench, demo, doctor, models, status, versions
 from pipeline.cli.console import (
     DEFAULT_CONFIG,
     AsJson,
@@ -40,6 +40,8 @@ app.add_typer(versions.app, name="versions")
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
 app.command("demo")(demo.demo)
+app.command("status")(status.status)
+app.command("doctor")(doctor.doctor)
 
 
 @app.command("import")

@@ -16,6 +16,7 @@ COMMANDS = (
     "cycle",
     "demo",
     "deploy",
+    "doctor",
     "evaluate",
     "finetune",
     "harvest",
@@ -25,6 +26,7 @@ COMMANDS = (
     "models",
     "push",
     "report",
+    "status",
     "versions",
 )
 

@@ -11,7 +11,7 @@ from pipeline.errors import ArtefactError
 from pipeline.settings import DetectorSettings, TrainingSettings
 from pipeline.workspace import Folder
 
-CARD, CHAMPION = "model.json", "champion.json"
+CARD, WEIGHTS, CHAMPION = "model.json", "weights.safetensors", "champion.json"
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,10 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from pipeline.detector.models.detector import Detector
-from pipeline.detector.models.registry import CARD, ModelCard, load_card
+from pipeline.detector.models.registry import CARD, WEIGHTS, ModelCard, load_card
 from pipeline.errors import ArtefactError
 from pipeline.settings import TrainingSettings
 from pipeline.workspace import Folder
-
-WEIGHTS = "weights.safetensors"
 
 
 def save_model(models: Folder, detector: Detector, card: ModelCard) -> str:

@@ -15,8 +15,16 @@ from safetensors.torch import load as load_tensors
 from pipeline.artefacts import Metrics
 from pipeline.detector.inference.predictor import PredictionSettings, Predictor
 from pipeline.detector.models.detector import Detector
-from pipeline.detector.models.registry import CARD, champion_id, list_models, load_card, promote, record_metrics
-from pipeline.detector.models.saved import WEIGHTS, load_model, save_model
+from pipeline.detector.models.registry import (
+    CARD,
+    WEIGHTS,
+    champion_id,
+    list_models,
+    load_card,
+    promote,
+    record_metrics,
+)
+from pipeline.detector.models.saved import load_model, save_model
 from pipeline.errors import ArtefactError
 from pipeline.settings import FocalSettings
 from pipeline.workspace import Folder
