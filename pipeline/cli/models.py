@@ -19,9 +19,11 @@ from pipeline.cli.console import (
 )
 
 ModelId = Annotated[str, typer.Argument(help="Model id, see `crosscheck models list`.")]
+OptionalModel = Annotated[str | None, typer.Argument(help="Model id; the champion by default.")]
 
 app = typer.Typer(
-    no_args_is_help=True, help="List models, show one, make one the champion, or go back to the one before."
+    no_args_is_help=True,
+    help="List models, show one, make one the champion, go back to the one before, or fit one to another domain.",
 )
 
 
@@ -73,6 +75,34 @@ def promote(model: ModelId, config: Config = DEFAULT_CONFIG, overrides: Override
     with only_one(settings):
         make_champion(Workspace(settings.workspace).models, model)
     output({"champion": model}, False, f"{model} is the champion.")
+
+
+@app.command()
+@explained
+def adapt(
+    model: OptionalModel = None,
+    config: Config = DEFAULT_CONFIG,
+    overrides: Overrides = None,
+    images: Annotated[int, typer.Option(help="Most images of the pool, and most labelled ones.", min=1)] = 500,
+    as_json: AsJson = False,
+) -> None:
+    """Estimate the statistics of a model's backbone anew on the pool, and save the outcome as a model.
+
+    For a pool that looks otherwise than the labelled images: another camera, light or season. Nothing is learnt, and
+    nothing is promoted; compare both with `crosscheck evaluate` on labelled images of the pool's kind.
+    """
+    from pipeline.cycle import only_one
+    from pipeline.stages.adapt import adapt as fit_statistics
+
+    settings = settings_from(config, overrides)
+    with only_one(settings):
+        done = fit_statistics(settings, model, images)
+    output(
+        done,
+        as_json,
+        f"Model {done.model}: {done.layers} layers of {done.parent} fitted to {done.images} images of the pool.",
+        f"mAP on val {level(done.map_before)} before, {level(done.map_after)} after.",
+    )
 
 
 @app.command()

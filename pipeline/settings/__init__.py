@@ -4,7 +4,14 @@ from pipeline.settings.anytime import ANYTIME, changed_keys, lasting, lasting_di
 from pipeline.settings.data import DataSettings, SourceSettings
 from pipeline.settings.detector import DetectorSettings
 from pipeline.settings.labeling import LabelingSettings, LabelStudioSettings, SecondsSettings, SimulatedSettings
-from pipeline.settings.losses import Assigner, BoxIouLoss, FocalSettings, OhemSettings, TripletSettings
+from pipeline.settings.losses import (
+    Assigner,
+    BoxIouLoss,
+    FocalSettings,
+    OhemSettings,
+    RepulsionSettings,
+    TripletSettings,
+)
 from pipeline.settings.mining import FusionSettings, MiningSettings
 from pipeline.settings.renamed import migrated
 from pipeline.settings.report import ReportSettings
@@ -51,6 +58,7 @@ __all__ = [
     "RecoverySettings",
     "RepeatFactorSettings",
     "ReportSettings",
+    "RepulsionSettings",
     "SecondsSettings",
     "Secrets",
     "SelectionSettings",

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from pipeline.settings.base import Section, Share
 
 Precision = Literal["fp32", "bf16", "fp16"]
+BatchNormKind = Literal["frozen", "synchronised", "group", "layer", "instance", "switchable", "moving_average"]
 
 
 class DetectorSettings(Section):
@@ -43,10 +44,11 @@ class DetectorSettings(Section):
     anchor_scale: float = Field(
         default=3.0, gt=0.5, le=16.0, description="smallest anchor side, in strides of its level"
     )
-    batch_norm: Literal["frozen", "group", "synchronised"] = Field(
+    batch_norm: BatchNormKind = Field(
         default="frozen",
-        description="frozen: fixed, and folded where it can be; group: group normalisation, for training from scratch; "
-        "synchronised: learns with the statistics of the batch, over all GPUs; wants many images a step",
+        description="of the backbone; frozen: fixed, and folded where it can be; group, layer, instance: of each "
+        "image, for training from scratch; synchronised: learns with the statistics of the batch, over all GPUs, wants "
+        "many images a step; switchable: learns its mixture of three; moving_average: of many small batches",
     )
     embedding_dim: int = Field(default=64, ge=8, le=1024, description="length of a box embedding")
     score_floor: Share = Field(default=0.05, description="detections below are not reported")

@@ -25,6 +25,16 @@ class OhemSettings(Section):
     negatives_per_object: float = Field(default=3.0, gt=0.0, le=100.0, description="background kept for each object")
 
 
+class RepulsionSettings(Section):
+    """Repulsion loss of the one-stage detectors for crowds (arXiv 1711.07752); beside the loss of boxes."""
+
+    enabled: bool = False
+    objects: float = Field(default=0.5, ge=0.0, le=100.0, description="weight of keeping away from other objects")
+    boxes: float = Field(default=0.5, ge=0.0, le=100.0, description="weight of keeping away from their boxes")
+    sigma_objects: float = Field(default=0.9, ge=0.0, lt=1.0, description="the smaller, the less outliers cost")
+    sigma_boxes: float = Field(default=0.0, ge=0.0, lt=1.0, description="the same for boxes")
+
+
 class TripletSettings(Section):
     """Triplet loss on box embeddings."""
 

@@ -7,7 +7,15 @@ from pydantic import Field, model_validator
 
 from pipeline.settings.base import Section, Share
 from pipeline.settings.detector import Precision
-from pipeline.settings.losses import Assigner, BoxLoss, Classification, FocalSettings, OhemSettings, TripletSettings
+from pipeline.settings.losses import (
+    Assigner,
+    BoxLoss,
+    Classification,
+    FocalSettings,
+    OhemSettings,
+    RepulsionSettings,
+    TripletSettings,
+)
 from pipeline.settings.views import (
     AugmentSettings,
     CopyPasteSettings,
@@ -146,6 +154,7 @@ class TrainingSettings(Section):
     )
     focal: FocalSettings = FocalSettings()
     ohem: OhemSettings = OhemSettings()
+    repulsion: RepulsionSettings = RepulsionSettings()
     triplet: TripletSettings = TripletSettings()
     augment: AugmentSettings = AugmentSettings()
     mixup: MixupSettings = MixupSettings()

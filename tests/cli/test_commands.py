@@ -249,3 +249,19 @@ def test_an_unknown_backbone_opens_no_cycle(crosscheck, tiny_data, tmp_path):
     assert refused.exit_code == 1
     assert not (tmp_path / "workspace/cycles").exists()
     assert not (tmp_path / "workspace/samples").exists()
+
+
+def test_a_model_is_adapted_to_the_pool(printed, crosscheck, project):
+    models = printed("models", "list")
+    done = printed("models", "adapt", "--images", 5)
+    assert done["parent"] == models["champion"]
+    assert done["model"] not in models["models"]
+    assert done["layers"] > 5
+    assert done["images"] == 5
+    assert 0 <= done["map_after"] <= 1
+    after = printed("models", "list")
+    assert after["champion"] == models["champion"]
+    assert after["models"][done["model"]]["parent_id"] == models["champion"]
+    refused = crosscheck("models", "adapt", "nothing", config=project)
+    assert refused.exit_code == 1
+    assert "Expected model nothing" in refused.stderr

@@ -9,12 +9,14 @@ is there a little; only anchors that hold an object are smoothed: their class ge
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torchvision.ops import complete_box_iou_loss, distance_box_iou_loss, generalized_box_iou_loss, sigmoid_focal_loss
 
-from pipeline.settings import BoxIouLoss, OhemSettings, TrainingSettings
+from pipeline.settings import BoxIouLoss, FocalSettings, OhemSettings, TrainingSettings
 
 _IOU_LOSSES = {"giou": generalized_box_iou_loss, "diou": distance_box_iou_loss, "ciou": complete_box_iou_loss}
 
@@ -60,15 +62,7 @@ def sigmoid_loss(
     Returns:
         Tensor[]: the weighted sum over rows and columns; 0 for no rows.
     """
-    if settings.classification == "quality_focal":
-        losses = quality_focal_loss(logits, targets, settings.focal.gamma)
-    elif settings.classification == "focal":
-        losses = sigmoid_focal_loss(
-            logits, targets, alpha=settings.focal.alpha, gamma=settings.focal.gamma, reduction="none"
-        )
-    else:
-        losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    rows = losses.sum(1) * weights
+    rows = _SIGMOID_LOSSES[settings.classification](logits, targets, settings.focal).sum(1) * weights
     return hardest(rows, labels, settings.ohem).sum() if settings.classification == "ohem" else rows.sum()
 
 
@@ -85,6 +79,27 @@ def quality_focal_loss(logits: Tensor, targets: Tensor, gamma: float) -> Tensor:
     """
     distance = (targets - logits.sigmoid()).abs()
     return distance.pow(gamma) * F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor, _settings: FocalSettings) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+
+
+def _focal(logits: Tensor, targets: Tensor, settings: FocalSettings) -> Tensor:
+    losses: Tensor = sigmoid_focal_loss(logits, targets, settings.alpha, settings.gamma, reduction="none")
+    return losses
+
+
+def _quality_focal(logits: Tensor, targets: Tensor, settings: FocalSettings) -> Tensor:
+    return quality_focal_loss(logits, targets, settings.gamma)
+
+
+_SIGMOID_LOSSES: dict[str, Callable[[Tensor, Tensor, FocalSettings], Tensor]] = {
+    "quality_focal": _quality_focal,
+    "focal": _focal,
+    "cross_entropy": _cross_entropy,
+    "ohem": _cross_entropy,
+}
 
 
 def hardest(losses: Tensor, labels: Tensor, settings: OhemSettings) -> Tensor:

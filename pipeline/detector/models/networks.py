@@ -107,8 +107,7 @@ class WeightedRetinaNet(_OneStageNetwork, RetinaNet):  # type: ignore[misc]
     ) -> dict[str, Tensor]:
         """Losses of a batch; as torchvision's, but for the assigner."""
         scores, offsets = head_outputs["cls_logits"].detach().sigmoid(), head_outputs["bbox_regression"].detach()
-        decode = self.head.regression_head.box_coder.decode_single
-        boxes = [decode(*pair) for pair in zip(offsets, anchors, strict=True)]
+        boxes = [self.head.decode(*pair) for pair in zip(offsets, anchors, strict=True)]
         answers = [Answers(*row) for row in zip(anchors, boxes, scores, strict=True)]
         assigner, matcher = self.head.settings.assigner, self.proposal_matcher
         assigned = [assign(assigner, *row, matcher) for row in zip(answers, targets, strict=True)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
@@ -11,11 +9,9 @@ from torchvision.models.detection.fcos import FCOSHead
 
 from pipeline.detector.models.hard_negatives import likeliest_background, wanted_background
 from pipeline.detector.models.losses import sigmoid_loss, smooth_one_hot, weighted_iou
+from pipeline.detector.models.repulsion import predicted_boxes, repulsion_loss
 from pipeline.detector.models.targets import AnchorTargets, Target, anchor_targets
 from pipeline.settings import TrainingSettings
-
-Decode = Callable[[Tensor, Tensor], Tensor]
-"""Gives boxes, Tensor[N, 4] in pixels, from the offsets of N anchors or points and from these."""
 
 
 def classification_loss(
@@ -62,16 +58,36 @@ class OneStageHead:
             outputs["cls_logits"] = torch.cat([never, logits[..., 1:]], dim=-1)
         return outputs
 
-    def _find_background(
-        self, outputs: dict[str, Tensor], labels: Tensor, anchors: list[Tensor], decode: Decode
-    ) -> None:
+    def decode(self, offsets: Tensor, anchors: Tensor) -> Tensor:
+        """Boxes, Tensor[N, 4] in pixels, from the offsets of N anchors or points and from these."""
+        raise NotImplementedError
+
+    def _find_background(self, outputs: dict[str, Tensor], labels: Tensor, anchors: list[Tensor]) -> None:
         count = wanted_background(self.settings)
         scores = outputs["cls_logits"].detach()[..., 1:].amax(-1)
         offsets = outputs["bbox_regression"].detach()
         self.hard_background = tuple(
-            likeliest_background(scores[i], labels[i] == 0, decode(offsets[i], anchors[i]), count)
+            likeliest_background(scores[i], labels[i] == 0, self.decode(offsets[i], anchors[i]), count)
             for i in range(len(anchors) if count else 0)
         )
+
+    def _repulsion(
+        self,
+        targets: list[Target],
+        outputs: dict[str, Tensor],
+        anchors: list[Tensor],
+        matches: list[Tensor],
+        expected: AnchorTargets,
+    ) -> dict[str, Tensor]:
+        """The repulsion loss by its name, where it is switched on."""
+        if not self.settings.repulsion.enabled:
+            return {}
+
+        def boxes(image: int, which: Tensor) -> Tensor:
+            return self.decode(outputs["bbox_regression"][image][which], anchors[image][which])
+
+        predicted = predicted_boxes(matches, expected.labels > 0, expected.weights, boxes)
+        return {"repulsion": repulsion_loss(predicted, targets, self.settings.repulsion)}
 
 
 class WeightedFCOSHead(OneStageHead, FCOSHead):  # type: ignore[misc]
@@ -88,6 +104,11 @@ class WeightedFCOSHead(OneStageHead, FCOSHead):  # type: ignore[misc]
         super().__init__(channels, 1, classes, convs)
         self.settings = settings
 
+    def decode(self, offsets: Tensor, anchors: Tensor) -> Tensor:
+        """As of `OneStageHead`."""
+        boxes: Tensor = self.box_coder.decode(offsets, anchors)
+        return boxes
+
     def compute_loss(
         self, targets: list[Target], head_outputs: dict[str, Tensor], anchors: list[Tensor], matched_idxs: list[Tensor]
     ) -> dict[str, Tensor]:
@@ -97,14 +118,14 @@ class WeightedFCOSHead(OneStageHead, FCOSHead):  # type: ignore[misc]
         weights = expected.weights[is_object]
         total = weights.sum().clamp(min=1)
         classification = classification_loss(head_outputs["cls_logits"], expected, self.settings)
-        self._find_background(head_outputs, expected.labels, anchors, self.box_coder.decode)
+        self._find_background(head_outputs, expected.labels, anchors)
         points, boxes = torch.stack(anchors)[is_object], expected.boxes[is_object]
-        predicted = self.box_coder.decode(head_outputs["bbox_regression"][is_object], points)
+        predicted = self.decode(head_outputs["bbox_regression"][is_object], points)
         centerness = head_outputs["bbox_ctrness"].squeeze(-1)[is_object]
         distance = F.binary_cross_entropy_with_logits(
             centerness, _centerness(self.box_coder.encode(points, boxes)), reduction="none"
         )
-        return {
+        return self._repulsion(targets, head_outputs, anchors, matched_idxs, expected) | {
             "classification": classification / total,
             "box": weighted_iou("giou", predicted, boxes, weights) / total,
             "centerness": (distance * weights).sum() / total,

@@ -40,20 +40,25 @@ class WeightedRetinaNetHead(OneStageHead, RetinaNetHead):  # type: ignore[misc]
         outputs: dict[str, Tensor] = super().forward([self.shared(level) for level in features])
         return outputs
 
+    def decode(self, offsets: Tensor, anchors: Tensor) -> Tensor:
+        """As of `OneStageHead`."""
+        boxes: Tensor = self.regression_head.box_coder.decode_single(offsets, anchors)
+        return boxes
+
     def assigned_loss(
         self, targets: list[Target], outputs: dict[str, Tensor], anchors: list[Tensor], assigned: list[Assignment]
     ) -> dict[str, Tensor]:
         """Losses of a batch, see the class."""
         expected = anchor_targets(targets, anchors, [one.index for one in assigned])
         quality = torch.stack([one.quality for one in assigned])
-        self._find_background(outputs, expected.labels, anchors, self.regression_head.box_coder.decode_single)
+        self._find_background(outputs, expected.labels, anchors)
         is_object = expected.labels > 0
         weights = expected.weights[is_object]
         if self.settings.classification == "quality_focal":
             weights = weights * quality[is_object]
         total = weights.sum().clamp(min=1)
         offsets, places = outputs["bbox_regression"][is_object], torch.stack(anchors)[is_object]
-        return {
+        return self._repulsion(targets, outputs, anchors, [one.index for one in assigned], expected) | {
             "classification": classification_loss(outputs["cls_logits"], expected, self.settings, quality) / total,
             "box": self.settings.box_weight
             * self._box_loss(offsets, places, expected.boxes[is_object], weights)
@@ -61,7 +66,7 @@ class WeightedRetinaNetHead(OneStageHead, RetinaNetHead):  # type: ignore[misc]
         }
 
     def _box_loss(self, offsets: Tensor, anchors: Tensor, boxes: Tensor, weights: Tensor) -> Tensor:
-        coder, kind = self.regression_head.box_coder, self.settings.box_loss
+        kind = self.settings.box_loss
         if kind == "l1":
-            return weighted_l1(offsets, coder.encode_single(boxes, anchors), weights)
-        return weighted_iou(kind, coder.decode_single(offsets, anchors), boxes, weights)
+            return weighted_l1(offsets, self.regression_head.box_coder.encode_single(boxes, anchors), weights)
+        return weighted_iou(kind, self.decode(offsets, anchors), boxes, weights)

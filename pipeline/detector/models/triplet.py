@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from pytorch_metric_learning.distances import LpDistance
 from pytorch_metric_learning.losses import TripletMarginLoss
@@ -31,15 +34,26 @@ def triplet_loss(embeddings: Tensor, labels: Tensor, settings: TripletSettings) 
     embeddings = embeddings.float()
     if len(embeddings) < 3:  # the miners cannot do with none
         return embeddings.sum() * 0
-    if settings.mining == "batch_all":
-        return torch.as_tensor(loss(embeddings, labels))
+    miner = _MINERS[settings.mining](settings.margin)
+    mined = miner(embeddings.detach(), labels) if miner is not None else None
+    return torch.as_tensor(loss(embeddings, labels, mined))
+
+
+def _batch_hard(_margin: float) -> Any:
+    return BatchHardMiner(distance=LpDistance(normalize_embeddings=False))
+
+
+def _semi_hard(margin: float) -> Any:
     distance = LpDistance(normalize_embeddings=False)
-    miner = (
-        BatchHardMiner(distance=distance)
-        if settings.mining == "batch_hard"
-        else TripletMarginMiner(margin=settings.margin, type_of_triplets="semihard", distance=distance)
-    )
-    return torch.as_tensor(loss(embeddings, labels, miner(embeddings.detach(), labels)))
+    return TripletMarginMiner(margin=margin, type_of_triplets="semihard", distance=distance)
+
+
+_MINERS: dict[str, Callable[[float], Any]] = {
+    "batch_hard": _batch_hard,
+    "semi_hard": _semi_hard,
+    "batch_all": lambda _margin: None,
+}
+"""None: every triplet of the batch."""
 
 
 def sample_boxes(labels: Tensor, settings: TripletSettings) -> Tensor:

@@ -47,6 +47,8 @@ def _not_of_two_stages(detector: DetectorSettings, training: TrainingSettings) -
     softmax = "its classifier has softmax cross-entropy"
     if training.classification in {"focal", "quality_focal"}:
         yield f"training.classification {training.classification!r}", detector.architecture, softmax
+    if training.repulsion.enabled:
+        yield "training.repulsion", detector.architecture, "it is of the one-stage detectors"
     if training.focal != FocalSettings():
         yield "training.focal", detector.architecture, softmax
     if _is_changed(detector, "head_convs"):

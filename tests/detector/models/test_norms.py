@@ -28,7 +28,16 @@ def kinds_in(module, *kinds):
 
 @pytest.mark.parametrize("name", BACKBONES)
 @pytest.mark.parametrize(
-    ("kind", "learning", "grouped"), [("frozen", False, False), ("group", False, True), ("synchronised", True, False)]
+    ("kind", "learning", "grouped"),
+    [
+        ("frozen", False, False),
+        ("group", False, True),
+        ("layer", False, True),
+        ("instance", False, True),
+        ("synchronised", True, False),
+        ("switchable", False, False),
+        ("moving_average", False, False),
+    ],
 )
 def test_what_normalises(name, kind, learning, grouped):
     backbone = body_of(name, kind)
@@ -39,7 +48,7 @@ def test_what_normalises(name, kind, learning, grouped):
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-@pytest.mark.parametrize("kind", ["frozen", "group"])
+@pytest.mark.parametrize("kind", ["frozen", "group", "layer", "instance"])
 def test_an_image_is_seen_alike_in_every_batch(name, kind):
     backbone, images = body_of(name, kind), torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -70,6 +79,29 @@ def test_groups_divide_the_channels_and_scales_stay():
     assert not body[1][0].weight.requires_grad
 
 
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("layer", lambda x: nn.functional.layer_norm(x, x.shape[1:])),
+        ("instance", nn.functional.instance_norm),
+        ("group", lambda x: nn.functional.group_norm(x, 24)),
+    ],
+)
+def test_kinds_of_an_image_are_torchs(kind, expected):
+    body = nn.Sequential(nn.Conv2d(3, 48, 3), nn.BatchNorm2d(48))
+    set_normalisation(body, kind)
+    x = body[0](torch.randn(2, 3, 16, 16))
+    torch.testing.assert_close(body[1](x), expected(x), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["switchable", "moving_average"])
+def test_kinds_of_the_batch_leave_stages_that_do_not_learn(kind):
+    body = body_of("test_efficientnet", kind, frozen_stages=2).body
+    norms = [type(module).__name__ for module in body.modules() if "Norm" in type(module).__name__]
+    assert "Frozen" in norms[0]
+    assert {"switchable": "SwitchableNorm", "moving_average": "MovingAverageNorm"}[kind] in norms
+
+
 def test_cpus_cannot_synchronise():
     frozen = body_of("test_efficientnet", "frozen")
     synchronise_batch_norm(frozen, torch.device("cpu"))  # nothing to do
@@ -77,7 +109,7 @@ def test_cpus_cannot_synchronise():
         synchronise_batch_norm(body_of("test_efficientnet", "synchronised"), torch.device("cpu"))
 
 
-@pytest.mark.parametrize("kind", ["group", "synchronised"])
+@pytest.mark.parametrize("kind", ["group", "synchronised", "switchable", "moving_average"])
 def test_a_run_with_another_normalisation(tmp_path, kind):
     """Two images a step, student and teacher; what was learnt comes back from disk and finds the same."""
     samples = scenes(tmp_path, 3) + scenes(tmp_path, 3, State.PSEUDO, "pseudo")

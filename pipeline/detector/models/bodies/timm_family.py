@@ -20,7 +20,7 @@ def build(settings: DetectorSettings, frozen_stages: int, pretrained: bool) -> t
     name = settings.backbone
     if not timm.is_model(name):
         near = near_names(name, timm.list_models())
-        raise ValueError(f"Expected a timm model, 'torchvision:resnet50' or 'own:scnet50', got {name!r}; {near}")
+        raise ValueError(f"Expected a timm model or 'torchvision:resnet50', got {name!r}; {near}")
     if settings.weights == "packaged" and name != PACKAGED_BACKBONE:
         raise ValueError(f"weights 'packaged' exist for {PACKAGED_BACKBONE!r} alone, got {name!r}; try 'imagenet'")
     body = _create(settings, pretrained=pretrained and settings.weights == "imagenet")

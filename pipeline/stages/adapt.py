@@ -1,0 +1,87 @@
+"""A model whose statistics are those of the pool, for pools that look otherwise than the labelled images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from pipeline.dataset.store import MINED_STATES, SampleStore
+from pipeline.detector.evaluation.labeled_detections import detect_labeled
+from pipeline.detector.evaluation.metrics import measure
+from pipeline.detector.inference.predictor import Predictor
+from pipeline.detector.models.champion import champion_of
+from pipeline.detector.models.registry import load_card
+from pipeline.detector.models.saved import load_model, save_model
+from pipeline.detector.models.statistics import reestimate
+from pipeline.detector.training.fit import labeled_predictor
+from pipeline.errors import ArtefactError
+from pipeline.records import Sample, Split
+from pipeline.seeds import numpy_generator
+from pipeline.settings import Settings
+from pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """A model and what came of fitting its statistics to the pool.
+
+    Attributes:
+        model: The new one; not in use until it is promoted.
+        parent: The one that it was made from.
+        layers: How many were changed.
+        images: Of the pool, that statistics were estimated on.
+        map_before: On split val, which looks as the labelled images do; None without labelled images there.
+        map_after: Likewise, of the new model.
+    """
+
+    model: str
+    parent: str
+    layers: int
+    images: int
+    map_before: float | None
+    map_after: float | None
+
+
+def adapt(settings: Settings, model_id: str | None, images: int) -> Adaptation:
+    """Estimate a model's statistics anew on the pool, and save what comes of it as a model.
+
+    Args:
+        settings: The project.
+        model_id: Which; the champion for None.
+        images: Most images of the pool, and most labelled ones.
+
+    Raises:
+        ArtefactError: There is no such model, no image, or no statistics in it.
+    """
+    workspace = Workspace(settings.workspace)
+    store = SampleStore(workspace.samples_uri)
+    model_id = model_id or champion_of(workspace)
+    if model_id is None:
+        raise ArtefactError("Expected a champion to adapt, found none. Run `crosscheck finetune` first.")
+    predictor = labeled_predictor(settings, load_model(workspace.models, model_id))
+    before = _map_on_val(settings, predictor, store)
+    labelled = _some(store.labeled(Split.TRAIN), images, settings.seed)
+    pool = _some(store.samples(states=MINED_STATES, splits=[Split.POOL]), images, settings.seed)
+    try:
+        layers = reestimate(predictor.detector, _batches(predictor, labelled), _batches(predictor, pool))
+    except ValueError as fault:
+        raise ArtefactError(f"{fault}. Model {model_id} stays as it is.") from fault
+    card = replace(load_card(workspace.models, model_id), parent_id=model_id, metrics={})
+    saved = save_model(workspace.models, predictor.detector, card)
+    return Adaptation(saved, model_id, layers, len(pool), before, _map_on_val(settings, predictor, store))
+
+
+def _some(samples: list[Sample], most: int, seed: int) -> list[Sample]:
+    order = numpy_generator(seed, "adapt").permutation(len(samples))
+    return [samples[index] for index in sorted(order[:most].tolist())]
+
+
+def _batches(predictor: Predictor, samples: Sequence[Sample]) -> Iterator[Tensor]:
+    return (batch.images for batch in predictor.stream(sample.ref for sample in samples))
+
+
+def _map_on_val(settings: Settings, predictor: Predictor, store: SampleStore) -> float | None:
+    samples = store.labeled(Split.VAL)
+    return measure(detect_labeled(predictor, samples), settings.seed).map if samples else None
