@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +16,7 @@ from pipeline.cli.console import (
     explained,
     level,
     output,
+    progress_bars,
     settings_from,
     show_table,
 )
@@ -21,10 +24,65 @@ from pipeline.cli.console import (
 ModelId = Annotated[str, typer.Argument(help="Model id, see `crosscheck models list`.")]
 OptionalModel = Annotated[str | None, typer.Argument(help="Model id; the champion by default.")]
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="List models, show one, make one the champion, go back to the one before, or fit one to another domain.",
-)
+
+class ExportForm(StrEnum):
+    """What `crosscheck models export` writes."""
+
+    ONNX = "onnx"
+    INT8 = "int8"
+
+
+app = typer.Typer()
+
+
+@app.callback(invoke_without_command=True)
+@explained
+def models(
+    context: typer.Context,
+    bench: Annotated[bool, typer.Option("--bench", help="Measure every method that a setting selects.")] = False,
+    only: Annotated[
+        list[str] | None, typer.Option(help="A method or kind, as often as needed. Default: all.", show_default=False)
+    ] = None,
+    train: Annotated[
+        list[str] | None,
+        typer.Option(help="A method or kind to train as well, as often as needed.", show_default=False),
+    ] = None,
+    config: Annotated[Path, typer.Option(help="A simulated project.")] = Path("configs/bccd.yaml"),
+    overrides: Overrides = None,
+    labelled: Annotated[int, typer.Option(help="Images that start labelled.", min=1)] = 48,
+    root: Annotated[Path, typer.Option(help="Where finished measurements lie; nothing is done twice.")] = Path(
+        "runs/bench"
+    ),
+    out: Annotated[Path, typer.Option(help="The figures.")] = Path("docs/benchmarks/catalogue.json"),
+    page: Annotated[Path, typer.Option(help="The page made from them.")] = Path("docs/catalogue.md"),
+    as_json: AsJson = False,
+) -> None:
+    """List models, show one, make one the champion, go back to the one before, or fit one to another domain.
+
+    With `--bench`, measure what the methods of docs/catalogue.md cost: parameters, multiply-adds and latency, and with
+    `--train` mAP after a short training. A killed run goes on where it was.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if not bench:
+        typer.echo(context.get_help())
+        return
+    from pipeline.bench.catalogue import bench_catalogue, chosen_entries
+    from pipeline.bench.catalogue_files import write_catalogue
+    from pipeline.bench.scenario import Scenario
+
+    scenario = Scenario(config, labelled, 0, root, tuple(overrides or ()))
+    trained = chosen_entries(train) if train else []
+    with progress_bars() as progress:
+        rows = bench_catalogue(config, chosen_entries(only or []), trained, scenario, progress)
+    write_catalogue(rows, out, page)
+    if not as_json:
+        show_table(
+            "Catalogue",
+            ["kind", "method", "parameters", "multiply-adds", "ms", "mAP"],
+            [(r.kind, r.name, r.parameters, r.multiply_adds, r.latency_ms, level(r.map)) for r in rows],
+        )
+    output(rows, as_json, f"Figures: {out}. Page: {page}.")
 
 
 @app.command("list")
@@ -103,6 +161,36 @@ def adapt(
         f"Model {done.model}: {done.layers} layers of {done.parent} fitted to {done.images} images of the pool.",
         f"mAP on val {level(done.map_before)} before, {level(done.map_after)} after.",
     )
+
+
+@app.command()
+@explained
+def export(
+    model: OptionalModel = None,
+    config: Config = DEFAULT_CONFIG,
+    overrides: Overrides = None,
+    form: Annotated[
+        list[ExportForm] | None, typer.Option("--format", help="As often as needed. Default: both.", show_default=False)
+    ] = None,
+    pruned: Annotated[
+        float, typer.Option("--prune", help="Share of the channels inside blocks that is taken out.", min=0, max=0.9)
+    ] = 0.0,
+    out: Annotated[Path, typer.Option(help="Folder that gets a folder for the model.")] = Path("exports"),
+    as_json: AsJson = False,
+) -> None:
+    """Write a model as ONNX, in float32 or int8, and compare size, latency on this processor, and mAP on val.
+
+    The file holds backbone, pyramid and, of a one-stage detector, the head; int8 takes its ranges from labelled images.
+    """
+    from pipeline.stages.export_model import export_model
+
+    engines = form or list(ExportForm)
+    names = ["onnx_int8" if one is ExportForm.INT8 else "onnx" for one in engines]
+    done = export_model(settings_from(config, overrides), model, names, pruned, str(out))  # type: ignore[arg-type]
+    if not as_json:
+        rows = [(each.form, each.megabytes, each.latency_ms, level(each.map)) for each in done.forms]
+        show_table(f"Model {done.model}", ["form", "MB", "ms per image", "mAP on val"], rows)
+    output(done, as_json, f"{done.folder}; {done.pruned_channels} channels were taken out.")
 
 
 @app.command()

@@ -1,0 +1,183 @@
+"""`crosscheck models --bench`: what each method of the catalogue costs, and what it finds after a short training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from pipeline.bench.catalogue_entries import ENTRIES, Entry
+from pipeline.bench.grid import Grid
+from pipeline.bench.scenario import Scenario, short_hash, train
+from pipeline.detector.models.detector import Detector, build_detector
+from pipeline.errors import SettingsError
+from pipeline.progress import Progress, silent
+from pipeline.settings import Settings, load_settings
+from pipeline.stages.gate import evaluate_model
+
+PASSES = 7
+"""Of which the fastest counts: other work on the machine only ever makes one slower."""
+
+
+@dataclass(frozen=True)
+class CatalogueRow:
+    """What is known of a method.
+
+    Attributes:
+        kind: backbone, neck, norm, head or loss.
+        name: Of the method.
+        setting: What selects it.
+        parameters: Of the whole detector.
+        multiply_adds: Of one image of `detector.image_size_px` squared, at inference.
+        latency_ms: Of that image, on this machine, by torch.
+        map: On split test after the short training; None where it was not trained.
+    """
+
+    kind: str
+    name: str
+    setting: tuple[str, ...]
+    parameters: int
+    multiply_adds: int
+    latency_ms: float
+    map: float | None = None
+
+
+@dataclass(frozen=True)
+class MapResult:
+    """mAP on split test."""
+
+    map: float
+
+
+@dataclass(frozen=True)
+class StructureCell:
+    """A method, built and run once.
+
+    Attributes:
+        entry: The method.
+        config: Settings that its own are laid over.
+    """
+
+    entry: Entry
+    config: Path
+
+    @property
+    def name(self) -> str:
+        """Name of its file."""
+        return _file_name(self.entry, self.settings.detector.model_dump_json())
+
+    @property
+    def settings(self) -> Settings:
+        """The project's, with the method."""
+        return load_settings(self.config, list(self.entry.structure))
+
+    def measure(self, progress: Progress) -> CatalogueRow:
+        """Count and time."""
+        progress("methods", 0, 1)
+        settings = self.settings
+        detector = build_detector(settings.detector, settings.data.labels, settings.training).eval()
+        side = settings.detector.image_size_px
+        image = torch.randint(0, 256, (1, 3, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+        return CatalogueRow(
+            self.entry.kind,
+            self.entry.name,
+            self.entry.setting,
+            sum(parameter.numel() for parameter in detector.parameters()),
+            multiply_adds(detector, image),
+            round(1000 * fastest(lambda: detector(image)), 1),
+        )
+
+
+@dataclass(frozen=True)
+class TrainedCell:
+    """A method, trained as a project's first cycle trains, and measured on split test.
+
+    Attributes:
+        entry: The method.
+        scenario: A simulated project.
+    """
+
+    entry: Entry
+    scenario: Scenario
+
+    @property
+    def name(self) -> str:
+        """Name of its file."""
+        return _file_name(self.entry, str(self.scenario))
+
+    def measure(self, progress: Progress) -> MapResult:
+        """Train and evaluate."""
+        settings = self.scenario.settings(*self.entry.setting)
+        train(settings, progress)
+        return MapResult(evaluate_model(settings, None, "test").map or 0.0)
+
+
+def multiply_adds(detector: Detector, image: torch.Tensor) -> int:
+    """Those of convolutions and linear layers, for one image."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        detector(image)
+    return int(counter.get_total_flops()) // 2
+
+
+@torch.no_grad()
+def fastest(run: Callable[[], object], passes: int = PASSES) -> float:
+    """Seconds of the fastest of some passes, after one that is not timed."""
+    run()
+    seconds = []
+    for _ in range(passes):
+        began = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
+
+
+def chosen_entries(names: Sequence[str]) -> list[Entry]:
+    """Entries of these names or kinds; all for none.
+
+    Raises:
+        SettingsError: Nothing is called so.
+    """
+    known = {each.name for each in ENTRIES} | {each.kind for each in ENTRIES}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise SettingsError(
+            f"Expected names or kinds of the catalogue ({', '.join(sorted(known))}), got {unknown[0]!r}"
+        )
+    return [each for each in ENTRIES if not names or each.name in names or each.kind in names]
+
+
+def bench_catalogue(
+    config: Path, entries: Sequence[Entry], trained: Sequence[Entry], scenario: Scenario, progress: Progress = silent
+) -> list[CatalogueRow]:
+    """Measure methods; what is finished in the scenario's root is not done again.
+
+    Args:
+        config: Settings that those of each method are laid over.
+        entries: Built, counted and timed.
+        trained: Trained as well.
+        scenario: What the training starts from.
+        progress: Called after every cell.
+
+    Returns:
+        A row per entry, with `map` for every one that was trained now or before.
+    """
+    rows = Grid(scenario.root / "catalogue" / "structure", CatalogueRow).run(
+        [StructureCell(entry, config) for entry in entries], progress
+    )
+    maps = Grid(scenario.root / "catalogue" / "map", MapResult)
+    maps.run([TrainedCell(entry, scenario) for entry in trained], progress)
+    known = maps.results()
+    names = [TrainedCell(entry, scenario).name for entry in entries]
+    return [
+        replace(row, map=round(known[name].map, 4) if name in known else None)
+        for row, name in zip(rows, names, strict=True)
+    ]
+
+
+def _file_name(entry: Entry, start: str) -> str:
+    plain = "".join(letter if letter.isalnum() else "-" for letter in entry.name.lower())
+    return f"{entry.kind}-{plain}-{short_hash([entry.setting, start])}"

@@ -1,0 +1,134 @@
+"""A model as ONNX files, whole or pruned, in float32 and int8, beside what each costs and finds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from pipeline.dataset.store import SampleStore
+from pipeline.detector.evaluation.labeled_detections import detect_labeled
+from pipeline.detector.evaluation.metrics import measure
+from pipeline.detector.inference.engine import CALIBRATION_IMAGES, predictor_with_engine
+from pipeline.detector.inference.onnx_engine import is_installed
+from pipeline.detector.inference.predictor import PredictionSettings, Predictor
+from pipeline.detector.models.champion import champion_of
+from pipeline.detector.models.pruning import prune
+from pipeline.detector.models.registry import CARD, load_card
+from pipeline.detector.models.saved import WEIGHTS, load_model
+from pipeline.errors import ArtefactError
+from pipeline.records import Sample, Split
+from pipeline.settings import Settings
+from pipeline.settings.mining import Engine
+from pipeline.workspace import Folder, Workspace
+
+PASSES = 7
+"""Of which the fastest counts."""
+
+
+@dataclass(frozen=True)
+class ExportedForm:
+    """A form of a model.
+
+    Attributes:
+        form: torch, onnx or onnx_int8.
+        file: Where it lies.
+        megabytes: Its size.
+        latency_ms: Of one image of split val, embeddings and suppression included, on this machine.
+        map: On split val; None without labelled images there.
+    """
+
+    form: str
+    file: str
+    megabytes: float
+    latency_ms: float | None
+    map: float | None
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What came of an export.
+
+    Attributes:
+        model: Which.
+        folder: Where the files lie, with the card that says what goes in.
+        pruned_channels: How many were taken out.
+        forms: The model as it is, and what was exported.
+    """
+
+    model: str
+    folder: str
+    pruned_channels: int
+    forms: tuple[ExportedForm, ...]
+
+
+def export_model(
+    settings: Settings, model_id: str | None, engines: Sequence[Engine], share: float, out: str
+) -> Exported:
+    """Export a model and measure it beside itself.
+
+    Args:
+        settings: The project.
+        model_id: Which; the champion for None.
+        engines: `onnx`, `onnx_int8`.
+        share: Of the channels inside blocks that are taken out first.
+        out: Folder that gets a folder for the model.
+
+    Raises:
+        ArtefactError: There is no such model, ONNX is not installed, or the model cannot be exported or pruned.
+    """
+    if not is_installed():
+        raise ArtefactError("Expected the packages onnx and onnxruntime, found none. `pip install 'crosscheck[onnx]'`")
+    workspace = Workspace(settings.workspace)
+    model_id = model_id or champion_of(workspace)
+    if model_id is None:
+        raise ArtefactError("Expected a champion to export, found none. Run `crosscheck finetune` first.")
+    store = SampleStore(workspace.samples_uri)
+    labelled, val = store.labeled(Split.TRAIN)[:CALIBRATION_IMAGES], store.labeled(Split.VAL)
+    predictor = Predictor(load_model(workspace.models, model_id), _on_cpu(settings))
+    original = _measured("torch", workspace.models.folder(model_id), WEIGHTS, predictor, val)
+    folder = Folder(out).folder(f"{model_id}-pruned-{share:g}" if share else model_id)
+    folder.write_record(CARD, load_card(workspace.models, model_id))
+    forms, gone = [original], 0
+    for engine in engines:
+        detector = load_model(workspace.models, model_id)
+        try:
+            gone = prune(detector, share, _batches(predictor, labelled)) if share else 0
+        except ValueError as fault:
+            raise ArtefactError(f"{fault}. Model {model_id} stays as it is.") from fault
+        folder.remove(f"{engine}.onnx")
+        done = predictor_with_engine(detector, _on_cpu(settings), engine, folder, [one.ref for one in labelled])
+        if not folder.exists(f"{engine}.onnx"):
+            raise ArtefactError(f"Expected {model_id} as {engine}, it could not be exported: the log says why.")
+        forms.append(_measured(engine, folder, f"{engine}.onnx", done, val))
+    return Exported(model_id, folder.uri, gone, tuple(forms))
+
+
+def _on_cpu(settings: Settings) -> PredictionSettings:
+    return PredictionSettings(
+        accelerator="cpu", batch_size=settings.mining.batch_size, max_pixels=settings.data.max_image_pixels
+    )
+
+
+def _batches(predictor: Predictor, samples: Sequence[Sample]) -> Iterator[Tensor]:
+    return (batch.images for batch in predictor.stream(sample.ref for sample in samples))
+
+
+def _measured(form: str, folder: Folder, name: str, predictor: Predictor, val: Sequence[Sample]) -> ExportedForm:
+    size = round(folder.size(name) / 1e6, 2)
+    if not val:
+        return ExportedForm(form, folder.path(name), size, None, None)
+    image = next(_batches(predictor, val[:1]))
+    found = measure(detect_labeled(predictor, val)).map
+    return ExportedForm(form, folder.path(name), size, round(1000 * _fastest(predictor, image), 1), found)
+
+
+def _fastest(predictor: Predictor, image: Tensor) -> float:
+    seconds = []
+    for _ in range(PASSES):
+        began = time.perf_counter()
+        predictor(image)
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
