@@ -7,6 +7,7 @@ from typing import Any
 from prefect import flow
 
 from flows.artefacts import show_report
+from flows.notices import emit, of_cycle, of_disk
 from flows.tasks import as_task, surroundings
 from flows.waiting import skipped_where_another_waits
 from pipeline.artefacts import ReportRun
@@ -27,7 +28,10 @@ def cycle(config: str, overrides: list[str] | None = None, wait_s: float = 0.0) 
     Returns:
         `cycle`, `report` (path of the page) and `summary` (a line).
     """
-    finished = run_cycle(load_settings(config, overrides or []), surroundings(), as_task, wait_s)
+    settings = load_settings(config, overrides or [])
+    emit(settings, of_disk(settings))
+    finished = run_cycle(settings, surroundings(), as_task, wait_s)
     pages = finished.read(ReportRun)
     show_report(finished)
+    emit(settings, of_cycle(finished))
     return {"cycle": finished.number, "report": pages.page, "summary": pages.summary}

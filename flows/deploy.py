@@ -13,19 +13,22 @@ from typing import Any
 import yaml
 from prefect import Flow
 from prefect.automations import Automation
+from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.deployments.runner import RunnerDeployment
 from prefect.events.schemas.deployment_triggers import DeploymentTriggerTypes
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron, Schedule
+from prefect.types import SecretDict
 from prefect.types.entrypoint import EntrypointType
-from pydantic import TypeAdapter
+from pydantic import SecretStr, TypeAdapter
 
 from flows.server import has_server
 from pipeline.errors import SettingsError
 
 PROJECT = Path(__file__).parents[1]
+NOTICES = "crosscheck-notices"
 DEPLOYMENTS, AUTOMATIONS = PROJECT / "prefect.yaml", PROJECT / "automations.yaml"
 
 
@@ -44,12 +47,13 @@ class Deployed:
     pool: str
 
 
-def deploy(config: Path, pool: str) -> Deployed:
+def deploy(config: Path, pool: str, notify: str = "") -> Deployed:
     """Set up everything; what is there already is brought up to date.
 
     Args:
         config: Settings file that runs use unless they name another; workers find it at this absolute path.
         pool: Name of the work pool; made for processes where there is none.
+        notify: Address that notices are posted to; without one nobody is told.
 
     Raises:
         SettingsError: No Prefect server is named.
@@ -63,8 +67,9 @@ def deploy(config: Path, pool: str) -> Deployed:
     with get_client(sync_client=True) as client:
         _ready_pool(client, pool)
         names = tuple(_deploy(client, description, config, pool) for description in described)
-    automations = yaml.safe_load(AUTOMATIONS.read_text(encoding="utf-8"))
-    return Deployed(names, tuple(_automate(description) for description in automations), pool)
+    block = _webhook(notify) if notify else None
+    automations = [_calling(each, block) for each in yaml.safe_load(AUTOMATIONS.read_text(encoding="utf-8"))]
+    return Deployed(names, tuple(_automate(each) for each in automations if each is not None), pool)
 
 
 def _ready_pool(client: SyncPrefectClient, pool: str) -> None:
@@ -104,6 +109,22 @@ def _flow(entrypoint: str) -> Flow[..., Any]:
 
 def _schedule(described: dict[str, str]) -> Schedule:
     return Cron(described["cron"], timezone=described["timezone"], slug=described["slug"])
+
+
+def _webhook(url: str) -> str:
+    """Save where notices go; returns the block's id."""
+    # The address may hold a secret: Prefect keeps it encrypted.
+    webhook: Any = Webhook(url=SecretStr(url), headers=SecretDict({"Content-Type": "application/json"}))
+    return str(webhook.save(NOTICES, overwrite=True))
+
+
+def _calling(description: dict[str, Any], block: str | None) -> dict[str, Any] | None:
+    """An automation whose webhook is the saved one; None for one that has none to call."""
+    calls = any(action.get("block_document_id") == NOTICES for action in description["actions"])
+    if not calls:
+        return description
+    actions = [{**action, "block_document_id": block} for action in description["actions"]]
+    return {**description, "actions": actions} if block else None
 
 
 def _automate(description: dict[str, Any]) -> str:

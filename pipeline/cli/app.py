@@ -95,6 +95,14 @@ def cycle(
 def deploy(
     config: Config = DEFAULT_CONFIG,
     pool: Annotated[str, typer.Option(help="Work pool that the workers serve.")] = "local",
+    notify: Annotated[
+        str,
+        typer.Option(
+            help='Address that gets a POST of {"text": ...} when a run fails, is late or stuck, a certificate is '
+            "withdrawn, nothing is left to ask, or the disk fills up.",
+            envvar="CROSSCHECK_NOTIFY_URL",
+        ),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Set up the Prefect server of PREFECT_API_URL: deployments with their schedules, a work pool, automations.
@@ -105,7 +113,7 @@ def deploy(
     from flows.deploy import deploy as set_up
 
     settings_from(config, None)
-    deployed = set_up(config, pool)
+    deployed = set_up(config, pool, notify)
     output(
         deployed,
         as_json,

@@ -21,6 +21,23 @@ SCHEMAS = {"proposals": PROPOSAL_SCHEMA, "checks": CHECK_SCHEMA}
 
 
 @dataclass(frozen=True)
+class Part:
+    """Images that are mined at once.
+
+    Attributes:
+        name: Of its files.
+        miner: Number of the miner that they belong to.
+        refs: The images.
+        policy: Which of their proposals are checked.
+    """
+
+    name: str
+    miner: int
+    refs: list[ImageRef]
+    policy: CheckPolicy
+
+
+@dataclass(frozen=True)
 class PartedMining:
     """Mines lists of images and writes their tables.
 
@@ -31,6 +48,7 @@ class PartedMining:
         part_images: Images per part.
         before: Tables that the same model made in the cycle before; None where it was another.
         unchanged: Of some images, those whose files are still what was mined before; all by default.
+        side_by_side: Mines parts in other processes; in this one alone without it.
     """
 
     miners: Sequence[Miner]
@@ -39,6 +57,7 @@ class PartedMining:
     part_images: int
     before: Folder | None = None
     unchanged: Callable[[list[ImageRef]], list[ImageRef]] = list
+    side_by_side: SideBySide | None = None
 
     def run(self, shares: Sequence[Share], prefix: str, progress: Progress) -> MiningPart:
         """Mine images.
@@ -51,17 +70,16 @@ class PartedMining:
         Returns:
             The sum over parts.
         """
-        size, done, total = self.part_images, 0, sum(len(refs) for refs, _ in shares)
-        names = []
-        for number, (miner, (refs, policy)) in enumerate(zip(self.miners, shares, strict=True)):
-            for start in range(0, len(refs), size):
-                part = refs[start : start + size]
-                names.append(f"{prefix}{number}.{start:09d}")
-                if not self.parts.exists(f"{names[-1]}.json"):
-                    known = known_before(self.before, self.unchanged(part), prefix) if self.before else None
-                    self._write(names[-1], miner.mine(part, policy, known))
-                done += len(part)
-                progress("mining", done, total)
+        parts = self._parts(shares, prefix)
+        if self.side_by_side is not None:
+            self.side_by_side(Work(parts, prefix, self), progress)
+        done, total = 0, sum(len(part.refs) for part in parts)
+        for part in parts:
+            if not self.is_done(part):
+                self.mine_part(part, prefix)
+            done += len(part.refs)
+            progress("mining", done, total)
+        names = [part.name for part in parts]
         for table, schema in SCHEMAS.items():
             sources = [f"{name}.{table}.parquet" for name in names]
             with (
@@ -75,11 +93,52 @@ class PartedMining:
             MiningCost.total(part.cost for part in mined), tuple(fault for part in mined for fault in part.faults)
         )
 
+    def is_done(self, part: Part) -> bool:
+        """Tell whether a part was mined."""
+        return self.parts.exists(f"{part.name}.json")
+
+    def mine_part(self, part: Part, prefix: str) -> None:
+        """Mine one part and write it; the record comes last, so that a part is there wholly or not at all."""
+        known = known_before(self.before, self.unchanged(part.refs), prefix) if self.before else None
+        self._write(part.name, self.miners[part.miner].mine(part.refs, part.policy, known))
+
+    def _parts(self, shares: Sequence[Share], prefix: str) -> list[Part]:
+        size = self.part_images
+        return [
+            Part(f"{prefix}{number}.{start:09d}", number, refs[start : start + size], policy)
+            for number, (refs, policy) in enumerate(shares)
+            for start in range(0, len(refs), size)
+        ]
+
     def _write(self, name: str, mined: Mined) -> None:
         self.parts.write_table(f"{name}.proposals.parquet", mined.proposals)
         self.parts.write_table(f"{name}.checks.parquet", mined.checks)
         faults = (UnreadableImage(fault.ref.image_id, fault.ref.uri, fault.reason) for fault in mined.faults)
         self.parts.write_record(f"{name}.json", MiningPart(mined.cost, tuple(faults)))
+
+
+@dataclass(frozen=True)
+class Work:
+    """Parts to be mined.
+
+    Attributes:
+        parts: In order.
+        prefix: Before the names of the tables.
+        mining: Tells which are done.
+    """
+
+    parts: Sequence[Part]
+    prefix: str
+    mining: PartedMining
+
+    @property
+    def missing(self) -> list[Part]:
+        """Parts that are not done."""
+        return [part for part in self.parts if not self.mining.is_done(part)]
+
+
+SideBySide = Callable[[Work, Progress], None]
+"""Mines parts in other processes, as far as it can; what it leaves is mined in this one."""
 
 
 def known_before(before: Folder, refs: list[ImageRef], prefix: str) -> Mined | None:

@@ -19,6 +19,8 @@ ANYTIME = (
     "mining.batch_size",
     "mining.decode_threads",
     "mining.max_hosts_cached",
+    "mining.runner",
+    "mining.workers",
     "report",
     "training.accelerator",
     "training.accumulate",

@@ -114,6 +114,10 @@ class MiningSettings(Section):
     )
     chunk_images: int = Field(default=128, ge=1, le=100_000, description="pool images between two saved parts")
     decode_threads: int = Field(default=2, ge=1, le=64)
+    runner: Literal["local", "processes"] = Field(
+        default="local", description="processes: parts of the pool are mined side by side, with the same outcome"
+    )
+    workers: int = Field(default=2, ge=1, le=256, description="so many processes, each with its own detector")
     max_hosts_cached: int = Field(default=256, ge=1, le=100_000, description="decoded hosts kept in memory")
 
     @property

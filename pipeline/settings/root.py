@@ -43,12 +43,13 @@ class Settings(Section):
     report: ReportSettings = ReportSettings()
 
     def digest(self) -> str:
-        """Hash of every value but the workspace's place.
+        """Hash of every value but the workspace's place and what runs side by side.
 
         Returns:
             12 hex digits, the same for the same values on any machine; the paths of data sets are among them.
         """
-        text = json.dumps(self.model_dump(mode="json", exclude={"workspace"}), sort_keys=True)
+        values = self.model_dump(mode="json", exclude={"workspace": True, "mining": {"runner", "workers"}})
+        text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

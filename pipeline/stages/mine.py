@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+
+import pyarrow as pa
 
 from pipeline.artefacts import MiningRun, UnreadableImage
-from pipeline.cycle import Cycle
+from pipeline.cycle import Cycle, load_cycle
 from pipeline.dataset.images import unchanged_images
 from pipeline.detector.models.champion import champion_of
 from pipeline.errors import ArtefactError
@@ -13,6 +16,7 @@ from pipeline.mining.checker import CheckEverything
 from pipeline.mining.miner import Miner
 from pipeline.mining.parts import PartedMining
 from pipeline.mining.preparation import Proposer, miner_of, prepare_miner
+from pipeline.mining.processes import InProcesses
 from pipeline.progress import Progress, silent
 from pipeline.records import ImageRef, Sample, Split, refs_from_table
 from pipeline.selection.calibration import CalibratedModel, calibrate
@@ -50,28 +54,20 @@ def _mine(cycle: Cycle, progress: Progress) -> MiningRun:
     settings, model_id = cycle.settings, champion_of(cycle.workspace)
     if model_id is None:
         raise ArtefactError("Expected a champion to mine with, found none. Run `crosscheck finetune` first.")
-    committee = judges(cycle.workspace, model_id, settings.selection)
-    folds = committee.folds if committee else Folds()
-    table = cycle.store.pool([*ImageRef._fields, "group_id"])
-    held_back = _held_back(cycle)
-    pool = _shares(refs_from_table(table), folds.of_table(table), folds.count)
-    miners = _miners(cycle, model_id, committee, [len(refs) for refs in pool])
-    mining = PartedMining(
-        miners,
-        cycle.folder,
-        cycle.folder.folder(PARTS),
-        settings.mining.chunk_images,
-        _same_before(cycle, model_id),
-        unchanged_images,
-    )
+    folds, table, held_back = _folds(cycle, model_id), _pool(cycle), _held_back(cycle)
+    mining = _parted(cycle, model_id)
+    if settings.mining.runner == "processes":
+        again = partial(_parted_again, settings.workspace, cycle.number, model_id)
+        mining = replace(mining, side_by_side=InProcesses(again, settings.mining.workers))
     everything = CheckEverything()
     refs = [[sample.ref for sample in own] for own in folds.shares(held_back)]
     of_held_back = mining.run([(own, everything) for own in refs], HELD_BACK, progress)
     cascade = _calibrate(cycle, model_id, folds)
     # The published rule asks of every box how often it was found again, sure or not.
     policy = replace(cascade, drop_below=0.0) if settings.selection.query.strategy == "ssm" else cascade
-    of_pool = mining.run([(own, policy.of_member(number)) for number, own in enumerate(pool)], "", progress)
-    hosts = dict.fromkeys(fault for miner in miners for fault in miner.hosts.faults)
+    pool = [(own, policy.of_member(number)) for number, own in enumerate(_shares(table, folds))]
+    of_pool = mining.run(pool, "", progress)
+    hosts = dict.fromkeys(fault for miner in mining.miners for fault in miner.hosts.faults)
     unread = (UnreadableImage(fault.ref.image_id, fault.ref.uri, fault.reason) for fault in hosts)
     return MiningRun(
         model_id=model_id,
@@ -87,8 +83,36 @@ def _held_back(cycle: Cycle) -> list[Sample]:
     return held_back_images(cycle.store, cycle.settings.selection)
 
 
-def _shares(refs: list[ImageRef], folds: list[int], count: int) -> list[list[ImageRef]]:
-    return [[ref for ref, fold in zip(refs, folds, strict=True) if fold == number] for number in range(count)]
+def _pool(cycle: Cycle) -> pa.Table:
+    return cycle.store.pool([*ImageRef._fields, "group_id"])
+
+
+def _folds(cycle: Cycle, model_id: str) -> Folds:
+    committee = judges(cycle.workspace, model_id, cycle.settings.selection)
+    return committee.folds if committee else Folds()
+
+
+def _shares(pool: pa.Table, folds: Folds) -> list[list[ImageRef]]:
+    refs, numbers = refs_from_table(pool), folds.of_table(pool)
+    return [[ref for ref, fold in zip(refs, numbers, strict=True) if fold == number] for number in range(folds.count)]
+
+
+def _parted(cycle: Cycle, model_id: str) -> PartedMining:
+    committee = judges(cycle.workspace, model_id, cycle.settings.selection)
+    images = [len(own) for own in _shares(_pool(cycle), _folds(cycle, model_id))]
+    return PartedMining(
+        _miners(cycle, model_id, committee, images),
+        cycle.folder,
+        cycle.folder.folder(PARTS),
+        cycle.settings.mining.chunk_images,
+        _same_before(cycle, model_id),
+        unchanged_images,
+    )
+
+
+def _parted_again(workspace: str, number: int, model_id: str) -> PartedMining:
+    """The same in another process, which knows the workspace alone."""
+    return _parted(load_cycle(workspace, number), model_id)
 
 
 def _miners(cycle: Cycle, model_id: str, committee: Committee | None, images: list[int]) -> list[Miner]:

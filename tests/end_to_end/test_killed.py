@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import random
 import signal
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pipeline.dataset import delta
@@ -15,6 +18,8 @@ from pipeline.settings import load_settings
 from pipeline.workspace import Workspace
 from tests.end_to_end.project import run_in_child, selected, versions, write_config
 
+KILLS = int(os.environ.get("CROSSCHECK_KILLS", "4"))
+"""At so many moments a run is killed at random; see docs/operations.md for more."""
 GROWTH = 1.4
 """Each life of a run that is killed by the clock is longer than the one before, so that it ends."""
 
@@ -27,12 +32,15 @@ def processes():
 
 
 @pytest.fixture(scope="module")
-def undisturbed(processes, tiny_data, tmp_path_factory):
+def cpu_seconds():
+    """What the undisturbed run took."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def undisturbed(processes, tiny_data, tmp_path_factory, cpu_seconds):
     config = write_config(tmp_path_factory.mktemp("whole"), tiny_data)
-    child = processes.Process(target=run_in_child, args=(str(config), 2))
-    child.start()
-    child.join()
-    assert child.exitcode == 0
+    cpu_seconds.append(cpu_time_of(processes.Process, str(config), 2))
     return load_settings(config)
 
 
@@ -57,6 +65,29 @@ def run_to_write(config: str, cycles: int, last: int, finished: bool) -> None:
     run_in_child(config, cycles)
 
 
+def run_with_cpu_time(config: str, cycles: int, seconds: float) -> None:
+    """Run, and be ended by the kernel, at once and wherever it is, after so many seconds of CPU time; 0: never.
+
+    CPU time, unlike the clock, passes in a run as fast on a busy machine as on an idle one.
+    """
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    run_in_child(config, cycles)
+    signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def cpu_time_of(process, *arguments) -> float:
+    """CPU seconds of a child that runs to its end."""
+    child = process(target=run_in_child, args=arguments)
+    child.start()
+    of_child, used = psutil.Process(child.pid), 0.0
+    while child.exitcode is None:
+        with suppress(psutil.Error):
+            used = sum(of_child.cpu_times()[:2])
+        child.join(0.05)
+    assert child.exitcode == 0
+    return used
+
+
 def assert_equal(killed, undisturbed):
     assert versions(killed) == versions(undisturbed)
     for cycle in (0, 1):
@@ -76,6 +107,24 @@ def test_a_run_killed_at_its_writes_makes_the_same_versions(processes, undisturb
             break
         assert child.exitcode == -signal.SIGKILL
     assert life >= 8
+    assert_equal(load_settings(config), undisturbed)
+
+
+def test_a_run_killed_at_random_moments_makes_the_same_versions(
+    processes, undisturbed, cpu_seconds, tiny_data, tmp_path
+):
+    config, chance = write_config(tmp_path, tiny_data), random.Random(22)
+    # Every life begins where the one before was killed, so that short ones meet every part of a run.
+    moments = [chance.uniform(0.05, 2.0) * cpu_seconds[0] / KILLS for _ in range(KILLS)]
+    deaths = 0
+    for seconds in [*moments, 0.0]:
+        child = processes.Process(target=run_with_cpu_time, args=(str(config), 2, seconds))
+        child.start()
+        child.join()
+        assert child.exitcode in {0, -signal.SIGPROF}
+        deaths += child.exitcode != 0
+    assert child.exitcode == 0
+    assert deaths, "the run ended before it was killed"
     assert_equal(load_settings(config), undisturbed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, fields
@@ -10,12 +11,16 @@ import torch
 from torch import Tensor
 
 from pipeline.boxes import clip
+from pipeline.detector.inference.out_of_memory import is_out_of_memory
 from pipeline.detector.inference.precision import native_precision
 from pipeline.detector.inference.stream import ImageBatch, ImageStream
 from pipeline.detector.models.detector import Detector
+from pipeline.errors import PipelineError
 from pipeline.records import ImageRef
 from pipeline.settings import DetectorSettings, Settings
 from pipeline.settings.detector import Precision
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -128,16 +133,37 @@ class Predictor:
             verify=self.settings.verify,
         )
 
-    @torch.inference_mode()
     def __call__(self, images: Tensor) -> list[Detections]:
-        """Detect.
+        """Detect; a batch for which memory does not suffice is halved, as often as it takes.
 
         Args:
             images (Tensor[B, 3, H, W]): uint8 RGB.
 
         Returns:
             Detections an image, in input pixels, on the CPU.
+
+        Raises:
+            PipelineError: Memory does not suffice for a single image.
         """
+        try:
+            return self._detect(images)
+        except RuntimeError as fault:
+            if not is_out_of_memory(fault):
+                raise
+            if len(images) == 1:
+                raise PipelineError(
+                    f"Memory does not suffice to look at one image of {images.shape[3]} x {images.shape[2]} pixels. "
+                    "Free some, or set detector.image_size_px lower."
+                ) from fault
+        # Outside the handler, whose traceback would keep what was allocated.
+        half = (len(images) + 1) // 2
+        LOG.warning("Out of memory for a batch of %d; trying %d. Set mining.batch_size lower.", len(images), half)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return [*self(images[:half]), *self(images[half:])]
+
+    @torch.inference_mode()
+    def _detect(self, images: Tensor) -> list[Detections]:
         precision = torch.autocast(self.device.type, self._dtype) if self._dtype else nullcontext()
         if self.device.type == "cuda":
             images = images.pin_memory()

@@ -9,6 +9,7 @@ from itertools import islice
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from pipeline.detector.inference.out_of_memory import is_out_of_memory
 from pipeline.detector.inference.precision import native_precision
 from pipeline.detector.models.detector import Detector
 from pipeline.detector.training.checkpoint import read_checkpoint
@@ -17,6 +18,7 @@ from pipeline.detector.training.memory import keep_freed_memory
 from pipeline.detector.training.processes import launch
 from pipeline.detector.training.result import TrainingResult
 from pipeline.detector.training.run import Run, RunSpec
+from pipeline.errors import PipelineError
 from pipeline.progress import Progress, silent
 from pipeline.settings import TrainingSettings
 
@@ -44,10 +46,20 @@ def fine_tune(
         What the run was like.
 
     Raises:
-        PipelineError: Losses or gradients are not finite, or the loss leaps, more often than may be taken back.
+        PipelineError: Losses or gradients are not finite, or the loss leaps, more often than may be taken back; or
+            memory does not suffice.
     """
     spec = spec._replace(settings=_with_precision(spec))
-    result, weights = launch(_work, spec.settings, progress, detector, plan, spec, evaluate)
+    try:
+        result, weights = launch(_work, spec.settings, progress, detector, plan, spec, evaluate)
+    except RuntimeError as fault:
+        if not is_out_of_memory(fault):
+            raise
+        raise PipelineError(
+            f"Memory does not suffice for a training step of {spec.settings.batch_size} images in "
+            f"{spec.settings.accumulate} parts. Set training.accumulate higher, which may change in an unfinished "
+            "cycle, and run again: it goes on from its last checkpoint."
+        ) from fault
     detector.load_state_dict(weights)
     detector.eval()
     return result

@@ -4,11 +4,13 @@ from dataclasses import fields
 
 import pytest
 import torch
+from torch import Tensor
 
 from pipeline.boxes import as_boxes
 from pipeline.detector.inference.predictor import Detections, PredictionSettings, Predictor, detect_images
 from pipeline.detector.training.loop import fine_tune
 from pipeline.detector.training.run import RunSpec
+from pipeline.errors import PipelineError
 from pipeline.records import ImageRef
 from pipeline.workspace import Folder
 from tests.builders import box
@@ -234,3 +236,45 @@ def test_a_predictor_never_trains(learned):
     assert not learned.training
     (found,) = finder(noise(1))
     assert not any(getattr(found, field.name).requires_grad for field in fields(Detections))
+
+
+CPU_ALLOCATOR = "[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory: you tried to allocate"
+
+
+def fits(model, most: int, fault: Exception):
+    """Let a detector's memory suffice for so many images."""
+
+    def require(_module, inputs: tuple[Tensor]) -> None:
+        if len(inputs[0]) > most:
+            raise fault
+
+    return model.register_forward_pre_hook(require)
+
+
+@pytest.mark.parametrize("fault", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError(CPU_ALLOCATOR)])
+def test_a_batch_for_which_memory_does_not_suffice_is_halved(learned, fault, caplog):
+    images = torch.stack([noise(seed, 64, 64) for seed in range(5)])
+    whole = predictor(learned)(images)
+    hook = fits(learned, 2, fault)
+    try:
+        halved = predictor(learned)(images)
+    finally:
+        hook.remove()
+    assert len(halved) == len(whole) == 5
+    for found, expected in zip(halved, whole, strict=True):
+        assert_same(found, expected)
+    assert "Out of memory for a batch of 5; trying 3." in caplog.text
+
+
+def test_memory_for_no_image_at_all_is_one_line_and_other_faults_stay_what_they_are(learned):
+    images = torch.zeros((2, 3, 64, 48), dtype=torch.uint8)
+    for most, fault, expected, told in (
+        (0, torch.OutOfMemoryError("CUDA out of memory"), PipelineError, "one image of 48 x 64 pixels"),
+        (1, RuntimeError("shapes differ"), RuntimeError, "shapes differ"),
+    ):
+        hook = fits(learned, most, fault)
+        try:
+            with pytest.raises(expected, match=told):
+                predictor(learned)(images)
+        finally:
+            hook.remove()

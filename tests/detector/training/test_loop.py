@@ -360,3 +360,17 @@ def test_a_resumed_run_goes_on_in_its_precision(tmp_path, samples, monkeypatch, 
     fixed = Run(tmp_path, samples, training(precision=native, checkpoint_every_steps=2), name="fixed")
     fixed.start()
     assert differing(run.weights(), fixed.weights()) == []
+
+
+def test_memory_that_does_not_suffice_for_a_step_is_one_line_with_what_to_set(samples, tmp_path):
+    settings = training(steps=2)
+    model = detector(settings=settings)
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    model.register_forward_pre_hook(full)
+    with pytest.raises(
+        PipelineError, match=r"training step of \d+ images in 1 parts\. Set training\.accumulate higher"
+    ):
+        fine_tune(model, plan(samples, settings), RunSpec(settings, 0, Folder(tmp_path), ""))

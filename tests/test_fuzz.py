@@ -1,0 +1,121 @@
+"""Files that anybody may hand over, damaged at random: they are read, or refused in words, and nothing else happens.
+
+`CROSSCHECK_FUZZ=20000 pytest tests/test_fuzz.py` looks further than CI does.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline import artefacts
+from pipeline.dataset.formats import read_entries
+from pipeline.errors import ArtefactError, DataError, SettingsError
+from pipeline.settings import Settings, load_settings
+from pipeline.workspace import Folder
+
+EXAMPLES = int(os.environ.get("CROSSCHECK_FUZZ", "60"))
+QUIET = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+PROJECT = Path(__file__).parents[1]
+
+COCO = b"""{"images": [{"id": 1, "file_name": "a.png", "width": 64, "height": 48}],
+"categories": [{"id": 3, "name": "bolt"}],
+"annotations": [{"id": 1, "image_id": 1, "category_id": 3, "bbox": [1.5, 2, 10, 12], "area": 120, "iscrowd": 0}]}"""
+YOLO = b"0 0.5 0.5 0.25 0.25\n1 0.1 0.2 0.1 0.1\n"
+NAMES = b"names: [bolt, nut]\n"
+VOC = b"""<annotation><filename>a.png</filename><size><width>64</width><height>48</height><depth>3</depth></size>
+<object><name>bolt</name><difficult>0</difficult><bndbox><xmin>2</xmin><ymin>3</ymin><xmax>20</xmax><ymax>30</ymax></bndbox>
+</object></annotation>"""
+RECORDS = {
+    artefacts.Opening: b'{"cycle": 0, "opened_at": "2026-05-01T02:00:00Z", "settings_digest": "", "seed": 1, "name": ""}',
+    artefacts.WorkspaceFormat: b'{"format": 3, "release": "0.1.0"}',
+    artefacts.SelectionRun: b'{"seconds": 1.5, "version": 3, "pseudo_by_class": {"bolt": 2}, "pasted": {}}',
+    artefacts.Standings: b'{"classes": {"bolt": {"since": 1, "boxes": 9, "right": 8, "withdrawn_in": null}}}',
+}
+
+EDIT = st.tuples(st.integers(0, 10_000), st.binary(max_size=3), st.integers(0, 3))
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+
+
+def damaged(whole: bytes) -> st.SearchStrategy[bytes]:
+    """A file with some bytes replaced, inserted or taken out, perhaps cut, or anything at all."""
+
+    def edited(edits: list[tuple[int, bytes, int]], end: int | None) -> bytes:
+        data = whole
+        for at, new, old in edits:
+            at %= len(data) + 1
+            data = data[:at] + new + data[at + old :]
+        return data[:end]
+
+    ends = st.none() | st.integers(0, len(whole))
+    return st.builds(edited, st.lists(EDIT, max_size=4), ends) | st.binary(max_size=60)
+
+
+def read(name: str, files: dict[str, bytes]) -> None:
+    """Read a set of one image to its end."""
+    with tempfile.TemporaryDirectory() as folder:
+        for path, data in {"images/a.png": b"", **files}.items():
+            (Path(folder) / path).parent.mkdir(exist_ok=True)
+            (Path(folder) / path).write_bytes(data)
+        place = f"{folder}/labels.json" if name == "coco" else f"{folder}/labels"
+        with suppress(DataError):
+            list(read_entries(name, place, f"{folder}/images"))
+
+
+@QUIET
+@given(damaged(COCO))
+def test_coco(data):
+    read("coco", {"labels.json": data})
+
+
+@QUIET
+@given(damaged(YOLO), damaged(NAMES))
+def test_yolo(labels, names):
+    read("yolo", {"labels/a.txt": labels, "labels/data.yaml": names})
+
+
+@QUIET
+@given(damaged(VOC))
+def test_voc(data):
+    read("voc", {"labels/a.xml": data})
+
+
+@pytest.mark.parametrize("name", ["demo", "production"])
+@QUIET
+@given(data=st.data())
+def test_settings_as_text(name, data):
+    refused_or_settings(data.draw(damaged((PROJECT / f"configs/{name}.yaml").read_bytes())))
+
+
+NESTED = st.recursive(PLAIN, lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=5), inner), max_leaves=5)
+
+
+@QUIET
+@given(st.dictionaries(st.sampled_from([*Settings.model_fields, "x"]), NESTED))
+def test_settings_of_any_shape(values):
+    refused_or_settings(yaml.safe_dump(values).encode())
+
+
+def refused_or_settings(data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "settings.yaml"
+        file.write_bytes(data)
+        with suppress(SettingsError):
+            assert isinstance(load_settings(file), Settings)
+
+
+@pytest.mark.parametrize("kind", RECORDS, ids=lambda kind: kind.__name__)
+@QUIET
+@given(data=st.data())
+def test_artefacts(kind, data):
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "file.json").write_bytes(data.draw(damaged(RECORDS[kind])))
+        with suppress(ArtefactError):
+            assert isinstance(Folder(folder).read_record("file.json", kind), kind)
