@@ -5,7 +5,7 @@ A record names its file (`FILE`) and the command that makes it (`MADE_BY`). Room
 Nothing here needs torch.
 """
 
-from pipeline.artefacts.calibration import Calibration, Certificate, Certificates, Recall, ScoreQuality
+from pipeline.artefacts.calibration import ALL_CLASSES, Calibration, Certificate, Certificates, Recall, ScoreQuality
 from pipeline.artefacts.committee import CommitteeRun, Member
 from pipeline.artefacts.evaluation import (
     ERROR_TYPES,
@@ -43,6 +43,7 @@ from pipeline.artefacts.stage import StageRecord
 from pipeline.artefacts.training import EndOfRun, Look, Rollback, TrainingRun, TrainingStep, TrainingSummary
 
 __all__ = [
+    "ALL_CLASSES",
     "ERROR_TYPES",
     "FORMAT",
     "HELD_BACK",

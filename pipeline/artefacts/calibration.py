@@ -97,6 +97,10 @@ class Certificate:
     effective_boxes: float | None = None
 
 
+ALL_CLASSES = "all classes together"
+"""In place of a class."""
+
+
 @dataclass(frozen=True, slots=True)
 class Certificates:
     """The promises of one calibration: they belong to one detector and one set of held-back images.
@@ -108,6 +112,9 @@ class Certificates:
         confidence: Of each promise.
         correlation: Of the errors of two boxes of an image.
         classes: By class name.
+        together: What is promised of the boxes of all classes that reach one threshold; None in older files.
+        highest: By class name, `ALL_CLASSES` among them, the highest of a few precisions that is certified, each with
+            its share of the risk; a class of which none is has no entry.
     """
 
     FILE: ClassVar[str] = "certificates.json"
@@ -119,6 +126,8 @@ class Certificates:
     confidence: float
     correlation: float
     classes: Mapping[str, Certificate]
+    together: Certificate | None = None
+    highest: Mapping[str, float] = field(default_factory=dict)
 
     def check(self, model_id: str, calibration_set: str) -> None:
         """Refuse to promise anything of another detector, or by other held-back labels.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from pipeline.artefacts import AuditCount, Calibration, Certificate, Recall, ScoreQuality
+from pipeline.artefacts import ALL_CLASSES, AuditCount, Calibration, Certificate, Recall, ScoreQuality
 from pipeline.records import Fate
 from pipeline.report.contents import CycleContents
 from pipeline.report.tables import Badge, Cell, Column, Table
@@ -72,6 +72,8 @@ def certificates(contents: CycleContents) -> Table:
         the true one in a simulation.
     """
     promised = contents.certificates.classes if contents.certificates else {}
+    together = contents.certificates.together if contents.certificates else None
+    highest = contents.certificates.highest if contents.certificates else {}
     withdrawn = {label for label, standing in contents.standings.items() if standing.withdrawn}
     fates = count_fates(contents.selection)
     audits = [
@@ -88,6 +90,7 @@ def certificates(contents: CycleContents) -> Table:
         Column("Threshold", hint="on p(correct)"),
         Column("Held-back boxes right", hint="right boxes among all held-back boxes above the threshold"),
         Column("Certified precision", hint="lower bound"),
+        Column("Highest", hint="of the precisions 0.95, 0.9 and 0.8, the highest that can be promised"),
         *(column for column, _ in audits),
         Column("Pseudo-labels"),
         Column("Asked"),
@@ -97,12 +100,28 @@ def certificates(contents: CycleContents) -> Table:
         (
             label,
             *_promise(promised.get(label), withdrawn=label in withdrawn),
+            share(highest.get(label)),
             *(_precision(counts.get(label)) for _, counts in audits),
             *(count(fates.get(label, {}).get(fate, 0)) for fate in (Fate.PSEUDO, Fate.ASK, Fate.DROP)),
         )
         for label in sorted({*promised, *fates, *(label for _, counts in audits for label in counts)})
     )
-    return Table("Certificates, and what became of the boxes of each class", columns, rows)
+    return Table(
+        "Certificates, and what became of the boxes of each class", columns, rows, _together(together, highest)
+    )
+
+
+def _together(together: Certificate | None, highest: Mapping[str, float]) -> str:
+    """What is promised of the boxes of all classes at once, in words."""
+    if together is None:
+        return ""
+    best = f"; {highest[ALL_CLASSES]:g} is the highest that can be" if ALL_CLASSES in highest else ""
+    if not together.certified:
+        return f"Of all classes together no precision of the target is certified{best}. Needed: {together.needed}."
+    return (
+        f"Of all classes together, boxes from a p(correct) of {share(together.threshold)} on are certified for a "
+        f"precision of {share(together.lower_bound)}: {count(together.right)} of {count(together.boxes)} right{best}."
+    )
 
 
 def missing_for_certificates(contents: CycleContents) -> Table:

@@ -11,10 +11,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.artefacts import Calibration, Certificate, Certificates
+from pipeline.artefacts import ALL_CLASSES, Calibration, Certificates
 from pipeline.records import Sample
 from pipeline.selection.cascade import Cascade, fit_cascade, out_of_fold
-from pipeline.selection.certificates import certify_class
+from pipeline.selection.certificates import certify_class, highest_precision
 from pipeline.selection.clusters import error_correlation
 from pipeline.selection.held_back import HeldBack, cascade_plan
 from pipeline.selection.localisation_bias import LocalisationBias
@@ -93,7 +93,7 @@ def calibrate(held_back: HeldBack, settings: Settings, model_id: str) -> Calibra
 
 
 def certify(held_back: HeldBack, p_correct: NDArray[np.float64], settings: Settings, model_id: str) -> Certificates:
-    """Certify every class.
+    """Certify every class, and all together.
 
     Args:
         held_back: The held-back proposals.
@@ -107,19 +107,30 @@ def certify(held_back: HeldBack, p_correct: NDArray[np.float64], settings: Setti
     labels = held_back.evidence["label"].to_numpy(zero_copy_only=False)
     correlation = error_correlation(p_correct, held_back.right, held_back.groups)
     target, confidence = settings.selection.target_precision, settings.selection.confidence
+    boxes = {label: np.flatnonzero(labels == label) for label in settings.data.labels}
+    boxes[ALL_CLASSES] = np.arange(len(labels))
 
-    def certificate(label: str) -> Certificate:
-        own = labels == label
-        given = (p_correct[own], held_back.right[own], held_back.groups[own])
-        return certify_class(label, *given, target=target, confidence=confidence, correlation=correlation)
+    def given(label: str) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.intp]]:
+        own = boxes[label]
+        return p_correct[own], held_back.right[own], held_back.groups[own]
 
+    promises = {
+        label: certify_class(label, *given(label), target=target, confidence=confidence, correlation=correlation)
+        for label in boxes
+    }
+    highest = {
+        label: highest_precision(*given(label), confidence=confidence, correlation=correlation) for label in boxes
+    }
+    together = promises.pop(ALL_CLASSES)
     return Certificates(
         model_id,
         calibration_set(held_back.samples, settings),
         target,
         confidence,
         correlation,
-        {label: certificate(label) for label in settings.data.labels},
+        promises,
+        together,
+        {label: precision for label, precision in highest.items() if precision is not None},
     )
 
 

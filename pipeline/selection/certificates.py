@@ -30,6 +30,8 @@ from pipeline.selection.clusters import design_effect
 
 STEP = 1.1
 """Each threshold tried keeps so many times the boxes of the one before."""
+PRECISIONS = (0.95, 0.9, 0.8)
+"""Of which the highest is named that can be promised."""
 _TINY = 1e-9
 
 
@@ -104,6 +106,32 @@ def certify_class(
         threshold = float(scores[trial.boxes - 1])
         best = Certificate(label, True, threshold, trial.boxes, found, bound, "", trial.effective)
     return best or _uncertified(label, hits, trials[start], target, confidence)
+
+
+def highest_precision(
+    p_correct: NDArray[np.float64],
+    right: NDArray[np.bool_],
+    groups: NDArray[np.intp],
+    *,
+    confidence: float,
+    correlation: float = 0.0,
+) -> float | None:
+    """The highest of `PRECISIONS` that is certified, at a threshold of its own; see `certify_class` for the arguments.
+
+    Each is tried with its share of the risk, so that whichever is named holds with the stated confidence.
+
+    Returns:
+        None where none is.
+    """
+    shared = 1 - (1 - confidence) / len(PRECISIONS)
+    certified = (
+        target
+        for target in PRECISIONS
+        if certify_class(
+            "", p_correct, right, groups, target=target, confidence=shared, correlation=correlation
+        ).certified
+    )
+    return next(certified, None)
 
 
 @dataclass(frozen=True)

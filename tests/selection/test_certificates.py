@@ -9,7 +9,7 @@ from sklearn.model_selection import GroupKFold
 
 from pipeline.artefacts import Certificates
 from pipeline.errors import ArtefactError
-from pipeline.selection.certificates import certify_class, least_boxes, lower_bound, upper_bound
+from pipeline.selection.certificates import certify_class, highest_precision, least_boxes, lower_bound, upper_bound
 from pipeline.selection.clusters import error_correlation
 from tests.selection.keeping import written_and_read
 
@@ -340,6 +340,30 @@ def test_without_the_correction_clustered_errors_do_break_the_promise():
         certificate = certify(score, right, groups=groups, correlation=0.0)
         broken += certificate.certified and kept_precision(certificate.threshold) < 0.95
     assert broken > MOST_BROKEN
+
+
+# The highest precision
+
+
+def highest(p_correct, right, confidence=0.95):
+    return highest_precision(p_correct, right, np.arange(len(right)), confidence=confidence)
+
+
+@pytest.mark.parametrize(("boxes", "named"), [(18, None), (19, 0.8), (38, 0.8), (39, 0.9), (79, 0.9), (80, 0.95)])
+def test_the_highest_precision_that_so_many_right_boxes_promise_is_named(boxes, named):
+    assert highest(falling(boxes), np.ones(boxes, dtype=bool)) == named
+
+
+def test_wrong_boxes_promise_nothing():
+    assert highest(falling(200), np.zeros(200, dtype=bool)) is None
+
+
+@pytest.mark.parametrize("under", [0.945, 0.895, 0.795])
+def test_whichever_is_named_is_broken_in_at_most_5_percent_of_the_draws(under):
+    """Boxes just under one of them, whose scores say nothing: naming it or a higher one is a false promise."""
+    random = np.random.default_rng(17)
+    draws = [highest(random.random(400), random.random(400) < under) for _ in range(DRAWS)]
+    assert sum(named is not None and named > under for named in draws) <= MOST_BROKEN
 
 
 # A committee

@@ -55,7 +55,7 @@ def test_with_nothing_to_look_at_a_run_has_the_steps_set_for_that(tmp_path, held
     with caplog.at_level(logging.WARNING):
         run = run_of(tmp_path, images, steps=100)
     assert (run.ended_by, run.plateau_step, run.steps, run.looks) == ("fallback_steps", None, 6, ())
-    assert "split val with objects" in caplog.text
+    assert "held-back images with objects" in caplog.text
     assert "It has 6 steps" in caplog.text
 
 
