@@ -116,6 +116,39 @@ class Acceptance:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerPace:
+    """Answers to one kind of task, or of one person.
+
+    Attributes:
+        answered: Answers that are no skips.
+        skipped: Skips.
+        boxes: In the answers.
+        in_part: Verified images that stay open in part.
+        timed: Answers that state their time.
+        median_s: Median seconds of these; None without.
+        compared: Answers of other people to the same images.
+        agreement: Mean agreement with these, 0 to 1; None without.
+    """
+
+    answered: int = 0
+    skipped: int = 0
+    boxes: int = 0
+    in_part: int = 0
+    timed: int = 0
+    median_s: float | None = None
+    compared: int = 0
+    agreement: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """How people get on, in all answers so far: by kind of task and by person."""
+
+    kinds: Mapping[str, AnswerPace] = field(default_factory=dict)
+    annotators: Mapping[str, AnswerPace] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class TimedAnswer:
     """A first answer that states its time: seconds spent, and boxes in it."""
 
@@ -253,6 +286,7 @@ class CycleHarvest(StageRecord):
         saved: What the machine's boxes saved of people's time.
         priced: What the answers take by the settings, with the machine's boxes and without.
         acceptance: How people treat the machine's boxes, in all answers so far.
+        people: How people get on, in all answers so far.
         harvests: Harvests of the project so far.
     """
 
@@ -273,6 +307,7 @@ class CycleHarvest(StageRecord):
     saved: TimeSaved = field(default_factory=TimeSaved)
     priced: PricedAnswers = field(default_factory=PricedAnswers)
     acceptance: Acceptance = field(default_factory=Acceptance)
+    people: People = field(default_factory=People)
     harvests: int = 0
 
 

@@ -13,6 +13,7 @@ from pipeline.report import (
     evaluation_tables,
     evidence_tables,
     figures,
+    lead_page,
     model_tables,
     people_tables,
     story,
@@ -68,6 +69,29 @@ def render_cycle(contents: CycleContents, read_pixels: ReadPixels, settings: Rep
             attention=attention(contents),
             galleries=[gallery(contents, read_pixels, settings) for gallery in GALLERIES.values()],
             **parts,
+        )
+    )
+
+
+def render_lead(contents: CycleContents, read_pixels: ReadPixels) -> str:
+    """Write the page for whoever leads the annotators, as of a cycle.
+
+    Returns:
+        HTML, the same bytes for the same contents and images; save it as `LEAD_PAGE` beside the other pages.
+    """
+    harvest = contents.harvest or CycleHarvest()
+    return (
+        _environment()
+        .get_template("lead.html")
+        .render(
+            contents=contents,
+            headline=lead_page.headline(contents),
+            kinds=lead_page.kinds(contents),
+            annotators=lead_page.annotators(contents),
+            progress=lead_page.progress(contents),
+            acceptance=people_tables.acceptance(harvest.acceptance),
+            remarks=people_tables.remarks(harvest.remarks, _REMARKS_SHOWN),
+            queue=people_tables.queue(contents.queue, _queued_images(contents, read_pixels), _QUEUE_SHOWN),
         )
     )
 
@@ -156,10 +180,9 @@ def _data(contents: CycleContents) -> Parts:
 
 
 def _people(contents: CycleContents, read_pixels: ReadPixels) -> Parts:
-    first = contents.queue.sort_by("rank").slice(0, _QUEUE_SHOWN)["image_id"].to_pylist()
     harvest = contents.harvest or CycleHarvest()
     refused = contents.push.refused if contents.push else {}
-    album = Album(read_pixels, contents.samples, [*first, *refused])
+    album = _queued_images(contents, read_pixels)
     return {
         "effort": people_tables.effort(contents.turns, _CYCLES_SHOWN),
         "queue": people_tables.queue(contents.queue, album, _QUEUE_SHOWN),
@@ -176,6 +199,12 @@ def _people(contents: CycleContents, read_pixels: ReadPixels) -> Parts:
             ((album.uri(image_id), why) for image_id, why in refused.items()),
         ),
     }
+
+
+def _queued_images(contents: CycleContents, read_pixels: ReadPixels) -> Album:
+    """The images of the queue that are shown, and those that were refused."""
+    first = contents.queue.sort_by("rank").slice(0, _QUEUE_SHOWN)["image_id"].to_pylist()
+    return Album(read_pixels, contents.samples, [*first, *(contents.push.refused if contents.push else {})])
 
 
 def _run(contents: CycleContents) -> Parts:

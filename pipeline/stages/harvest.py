@@ -17,6 +17,7 @@ from pipeline.labeling.feedback.acceptance import count_acceptance
 from pipeline.labeling.feedback.effort import time_saved
 from pipeline.labeling.feedback.harvests import HarvestLog
 from pipeline.labeling.feedback.intake import Intake
+from pipeline.labeling.feedback.people import count_people
 from pipeline.progress import Progress, silent
 from pipeline.workspace import Workspace
 
@@ -99,5 +100,6 @@ def _since_last_cycle(cycle: Cycle) -> CycleHarvest:
         saved=time_saved(*timed),
         priced=sum((summary.priced for summary in new), PricedAnswers()),
         acceptance=count_acceptance(cycle.settings, log.answers(names)),
+        people=count_people(cycle.settings, log.answers(names)),
         harvests=len(names),
     )

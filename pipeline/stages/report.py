@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.artefacts import ReportRun
 from pipeline.cycle import Cycle
-from pipeline.report import IndexContents, page_name, render_cycle, render_index, summary_of
+from pipeline.report import LEAD_PAGE, IndexContents, page_name, render_cycle, render_index, render_lead, summary_of
 from pipeline.report.album import pixel_reader
 from pipeline.report.collect import collect
 
@@ -12,10 +12,11 @@ INDEX = "index.html"
 
 
 def report(cycle: Cycle) -> ReportRun:
-    """Write the page of a cycle and the index; both are written anew each time."""
+    """Write the page of a cycle, the page for the lead and the index; all are written anew each time."""
     contents, settings = collect(cycle), cycle.settings
     read_pixels, pages = pixel_reader(settings.data.max_image_pixels), cycle.workspace.reports
     pages.write_bytes(page_name(cycle.number), render_cycle(contents, read_pixels, settings.report).encode())
+    pages.write_bytes(LEAD_PAGE, render_lead(contents, read_pixels).encode())
     pages.write_bytes(INDEX, render_index(IndexContents.of(contents, pages.names())).encode())
     summary = summary_of(contents)
     cycle.write(summary)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.artefacts import ClassStanding
-from pipeline.report import IndexContents, render_cycle, render_index
+from pipeline.report import IndexContents, render_cycle, render_index, render_lead
 from pipeline.settings import ReportSettings
 from tests.browser import chromium, needs_chromium
 from tests.report.builders import cycle_contents
@@ -29,6 +29,7 @@ def files(tmp_path_factory):
     contents = cycle_contents(images)
     pages = {
         "cycle-0002.html": render_cycle(contents, reader(images), ReportSettings(gallery_images=4)),
+        "lead.html": render_lead(contents, reader(images)),
         "index.html": render_index(IndexContents.of(contents, ["cycle-0002.html"])),
     }
     for name, html in pages.items():
@@ -36,7 +37,7 @@ def files(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", ["cycle-0002.html", "index.html"])
+@pytest.mark.parametrize("name", ["cycle-0002.html", "index.html", "lead.html"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_pages_are_quiet_offline_and_fit(browser, files, name, scheme, width):

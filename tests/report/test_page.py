@@ -10,7 +10,7 @@ import pytest
 from pipeline.artefacts import AuditCount, CycleHarvest, PushRun, TimeSaved
 from pipeline.dataset.versions import Version
 from pipeline.records import ImportIssue
-from pipeline.report import IndexContents, page_name, render_cycle, render_index
+from pipeline.report import IndexContents, page_name, render_cycle, render_index, render_lead
 from pipeline.settings import ReportSettings
 from tests.report.builders import (
     ISSUES,
@@ -53,6 +53,8 @@ PAGES = {
     ),
     "no pool left": lambda: render_cycle(_without_pool(), reader([]), FEW),
     "no images": lambda: render_cycle(CONTENTS, reader([]), FEW),
+    "lead": lambda: render_lead(CONTENTS, reader(IMAGES)),
+    "lead of a first cycle": lambda: render_lead(first_cycle(), reader([])),
     "index": lambda: render_index(INDEX),
     "empty index": lambda: render_index(IndexContents("workshop parts")),
 }
@@ -87,7 +89,7 @@ def test_a_page_is_well_formed(pages, name):
 def test_a_page_needs_nothing_from_outside(pages, name):
     page = Page(pages[name])
     targets = [value for attribute in ("src", "href", "srcset", "action", "data") for value in page.values(attribute)]
-    assert all(re.match(r"data:|#|(index|cycle-\d{4})\.html$", target) for target in targets)
+    assert all(re.match(r"data:|#|(index|lead|cycle-\d{4})\.html$", target) for target in targets)
     assert not page.all("script")
     style = page.all("style")[0].text
     assert "url(" not in style

@@ -13,11 +13,12 @@ import pyarrow as pa
 
 from pipeline.artefacts import Acceptance, AcceptanceCount, Decision
 from pipeline.detector.evaluation.proposal_matching import mark_right
+from pipeline.labeling.feedback.asked_kinds import kinds_of
 from pipeline.labeling.feedback.audit import as_drawn
 from pipeline.records import Answer, Source, TaskKind, of_images
 from pipeline.selection.showing import is_shown
 from pipeline.settings import Settings
-from pipeline.workspace import Folder, Workspace
+from pipeline.workspace import Workspace
 
 Counts = dict[str, Counter[str]]
 """By class, by the names of `AcceptanceCount`."""
@@ -41,7 +42,7 @@ def count_acceptance(settings: Settings, answers: Iterable[Answer]) -> Acceptanc
     images: Counter[str] = Counter()
     classes: Counts = defaultdict(Counter)
     for number, given in sorted(by_cycle.items()):
-        kinds = _kinds(workspace.cycle(number), given)
+        kinds = kinds_of(workspace.cycle(number), given)
         shown = [answer for answer in given if answer.image_id in kinds and kinds[answer.image_id].shows_boxes]
         blind = [answer for answer in given if kinds.get(answer.image_id) is TaskKind.BLIND]
         images.update(shown=len(shown), blind=len(blind))
@@ -50,15 +51,6 @@ def count_acceptance(settings: Settings, answers: Iterable[Answer]) -> Acceptanc
             _count_blind(settings, workspace, number, blind, classes)
     counts = {label: AcceptanceCount(**classes[label]) for label in sorted(classes)}
     return Acceptance(images["shown"], images["blind"], counts)
-
-
-def _kinds(folder: Folder, answers: Sequence[Answer]) -> dict[str, TaskKind]:
-    """What each image was asked for in a cycle."""
-    if not folder.exists("queue.parquet"):
-        return {}
-    asked = of_images(answer.image_id for answer in answers)
-    rows = folder.read_table("queue.parquet", ["image_id", "kind"], asked).to_pylist()
-    return {row["image_id"]: TaskKind(row["kind"]) for row in rows}
 
 
 def _count_shown(answers: Sequence[Answer], classes: Counts) -> None:
