@@ -31,7 +31,7 @@ from pipeline.workspace import Folder
 Prepare = Callable[[Folder, list[str]], None]
 Step = Callable[[Folder, list[str]], Callable[[], object]]
 BOXES, PART, EMBEDDING, CHANGED = 5, 128, 64, 10_000
-LABELS = np.array(["bolt", "nut", "gear"])
+LABELS = pa.array(["bolt", "nut", "gear"])
 
 
 def ids_of(images: int) -> list[str]:
@@ -50,8 +50,8 @@ def proposals_of(ids: list[str]) -> pa.Table:
             flat = pa.array(random.random(count * EMBEDDING, dtype=np.float32))
             values[column.name] = pa.ListArray.from_arrays(np.arange(count + 1, dtype=np.int32) * EMBEDDING, flat)
     values["proposal_id"] = pa.array([f"{image_id[:20]}.{rank:03d}" for image_id in ids for rank in range(BOXES)])
-    values["image_id"] = pa.array(np.repeat(ids, BOXES))
-    values["label"] = pa.array(LABELS[random.integers(0, 3, count)])
+    values["image_id"] = pa.array(ids).take(pa.array(np.repeat(np.arange(len(ids)), BOXES)))
+    values["label"] = LABELS.take(pa.array(random.integers(0, 3, count)))
     values["model_id"] = pa.array(["m"] * count)
     return pa.table([values[column.name] for column in PROPOSAL_SCHEMA], schema=PROPOSAL_SCHEMA)
 
@@ -80,7 +80,7 @@ def samples_of(ids: list[str]) -> pa.Table:
     fields |= {name: pa.array(values) for name, values in zip(("x1", "y1"), left.T.copy(), strict=True)}
     fields |= {name: pa.array(values) for name, values in zip(("x2", "y2"), right.T.copy(), strict=True)}
     fields["box_id"] = pa.array([f"{image_id[:14]}{rank:02d}" for image_id in ids for rank in range(BOXES)])
-    fields["label"] = pa.array(LABELS[random.integers(0, 3, count)])
+    fields["label"] = LABELS.take(pa.array(random.integers(0, 3, count)))
     fields["source"] = pa.array(["pseudo"] * count)
     boxes = pa.StructArray.from_arrays(list(fields.values()), names=list(fields))
     offsets = np.arange(len(ids) + 1, dtype=np.int32)
@@ -204,6 +204,14 @@ def choose(_: Folder, ids: list[str]) -> Callable[[], object]:
     return lambda: diverse(embeddings, values, budget, 0)
 
 
+def near(_: Folder, ids: list[str]) -> Callable[[], object]:
+    """Join near-duplicates among new images."""
+    from pipeline.dataset.near_duplicates import join_near, pack_fingerprints
+
+    packed = pack_fingerprints(ids)
+    return lambda: join_near(packed, 10, np.arange(len(ids)))
+
+
 STEPS: dict[str, tuple[Prepare, Step]] = {
     "first commit": (first_rows, commit),
     "commit of 10,000 changed": (first_version, commit),
@@ -220,6 +228,7 @@ STEPS: dict[str, tuple[Prepare, Step]] = {
     "known": (night, known),
     "p_correct": (evidence, p_correct),
     "choose": (nothing, choose),
+    "near-duplicates": (nothing, near),
 }
 """Steps of one preparation stand together, those that change what was prepared last."""
 

@@ -12,7 +12,7 @@ from pipeline.cycle import Cycle, load_cycle
 from pipeline.errors import ArtefactError
 from pipeline.labeling.backend import LabelingBackend
 from pipeline.progress import Progress, silent
-from pipeline.records import Sample, Split, State, Task, TaskKind, of_images, samples_from_table
+from pipeline.records import Sample, Split, State, Task, TaskKind
 from pipeline.selection.tasks import tasks_of
 from pipeline.settings import Settings
 from pipeline.workspace import Workspace
@@ -95,13 +95,13 @@ def queued_tasks(cycle: Cycle) -> list[Task]:
 
 def _queue_begun(cycle: Cycle, image_ids: Sequence[str]) -> None:
     """Have images wait whose answer somebody has begun, although they would not be asked about now."""
-    rows = cycle.store.table(states=[State.POOL, State.PSEUDO]).filter(of_images(image_ids)) if image_ids else None
-    if rows is None or not len(rows):
-        return
     samples: list[Sample] = [
         replace(sample, state=State.QUEUED, boxes=(), ignore=(), cycle=cycle.number)
-        for sample in samples_from_table(rows)
+        for sample in cycle.store.by_ids(image_ids)
+        if sample.state in {State.POOL, State.PSEUDO}
     ]
+    if not samples:
+        return
     cycle.store.commit(
         samples,
         reason=f"cycle {cycle.number}: {len(samples)} answers begun",

@@ -68,6 +68,28 @@ def test_comparing_in_two_steps_gives_the_same(texts, cut):
     assert partition(join_near(packed, 2, known, compared=len(first))) == partition(at_once)
 
 
+@given(texts=fingerprints, bits=st.integers(0, 4), seed=st.integers(0, 99), cut=st.integers(0, 12))
+def test_pieces_find_what_a_double_loop_finds(texts, bits, seed, cut):
+    known = np.random.default_rng(seed).integers(0, 20, len(texts))
+    compared = min(cut, len(texts))
+    first = np.array(naive(texts[:compared], bits, known[:compared].tolist()), np.int64)
+    known = np.concatenate([first, known[compared:]])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(near, "_FEW_ROWS", -1)
+        joined = join_near(pack_fingerprints(texts), bits, known, compared)
+    assert partition(joined) == partition(naive(texts, bits, known.tolist()))
+
+
+def test_rows_at_the_greatest_distance_share_a_piece():
+    """Each of them differs from one in just as many bits as are allowed, at random places."""
+    random = np.random.default_rng(0)
+    texts = [f"{int.from_bytes(random.bytes(32)):064x}" for _ in range(1500)]
+    texts += [flipped(text, *random.choice(256, 10, replace=False).tolist()) for text in texts]
+    joined = join_near(pack_fingerprints(texts), 10, np.arange(3000))
+    assert joined[:1500].tolist() == joined[1500:].tolist()
+    assert len(set(joined.tolist())) == 1500
+
+
 def test_thousands_of_frames_of_one_scene_are_one_group():
     frames = [flipped(ZERO, number % 250, (7 * number) % 250) for number in range(5000)]
     assert set(join_near(pack_fingerprints(frames), 10, np.arange(5000)).tolist()) == {0}

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from pipeline.selection import diversity
 from pipeline.selection.diversity import diverse, image_embeddings
 from tests.selection.evidence import evidence_of
 
@@ -101,3 +102,33 @@ def test_the_seed_decides():
     embeddings = np.random.default_rng(0).normal(size=(50, 4))
     drawn = [diverse(embeddings, np.ones(50), 5, seed).tolist() for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
+
+
+@pytest.mark.parametrize(
+    "values", [np.zeros(60), np.ones(60), np.geomspace(1e-9, 1e3, 60)], ids=["zero", "equal", "far apart"]
+)
+@pytest.mark.parametrize("copies", [1, 2])
+def test_many_are_drawn_without_repeats(values, copies, monkeypatch):
+    monkeypatch.setattr(diversity, "_GREEDY_COUNT", 0)
+    embeddings = np.repeat(np.random.default_rng(0).normal(size=(60 // copies, 4)), copies, axis=0)
+    for count in range(1, 30):
+        chosen = diverse(embeddings, values, count, 3)
+        assert len(set(chosen.tolist())) == count
+        assert chosen.tolist() == sorted(chosen.tolist())
+
+
+def test_many_are_drawn_as_likely_as_one_by_one(monkeypatch):
+    """Pairs out of four images, against their probabilities under k-means++."""
+    monkeypatch.setattr(diversity, "_GREEDY_COUNT", 0)
+    embeddings, values = np.array([[0.0, 0], [1, 0], [0, 2], [3, 3]]), np.array([1.0, 2, 3, 4])
+    squared = ((embeddings[:, None] - embeddings[None]) ** 2).sum(-1)
+    expected = np.zeros((4, 4))
+    for first in range(4):
+        second = values * squared[first]
+        expected[first] = values[first] / values.sum() * second / second.sum()
+    seeds = 4000
+    drawn = [tuple(diverse(embeddings, values, 2, seed).tolist()) for seed in range(seeds)]
+    for one in range(4):
+        for other in range(one + 1, 4):
+            share = expected[one, other] + expected[other, one]
+            assert abs(drawn.count((one, other)) / seeds - share) < 4 * np.sqrt(share / seeds)
