@@ -242,13 +242,13 @@ class HarvestSummary:
         answered: Images answered, empty ones included.
         skipped: Images that people declined.
         empty: Images answered "nothing here".
-        boxes: Boxes in the answers, by source.
+        boxes: Boxes that became labels, by source; those of answers that do not count are left out.
         hours: Time that people spent; None where unknown.
         timed: Answers that state their time.
         priced: What the answers take by the settings, with the machine's boxes and without.
         agreements: How far the last two people agree, 0 to 1, for each image that several answered.
         asked_again: Images that were opened for one person more.
-        annotators: Images answered, by person.
+        annotators: Answers, by person; an image that several answered counts for each.
         audits: Pseudo-labels that people confirmed blindly, by the cycle that asked.
         notes: What was wrong with an answer: (file or task, problem).
         remarks: Answers that a second look is due to.

@@ -171,4 +171,7 @@ def create_table(uri: str, rows: pa.Table, metadata: dict[str, Any]) -> int:
 def as_stored(rows: pa.Table, version: int) -> pa.Table:
     """Rows as a file holds them."""
     changed = pa.repeat(pa.scalar(version, pa.int32()), len(rows))
-    return rows.sort_by("image_id").append_column(STORED_SCHEMA.field(CHANGED_IN), changed)
+    ids = rows["image_id"].combine_chunks()
+    # A first import may be most of the memory: what is in order is not copied.
+    ordered = rows if pc.all(pc.less(ids[:-1], ids[1:]), min_count=0).as_py() else rows.sort_by("image_id")
+    return ordered.append_column(STORED_SCHEMA.field(CHANGED_IN), changed)

@@ -9,6 +9,8 @@ from pipeline.records import SAMPLE_SCHEMA
 
 _ROUNDING_PX = 0.01
 """float32 cannot hold every number of pixels."""
+_TOGETHER = 65_536
+"""Rows that are laid out anew at once."""
 
 
 def require_valid(table: pa.Table) -> pa.Table:
@@ -29,8 +31,9 @@ def require_valid(table: pa.Table) -> pa.Table:
         raise ValueError(f"Expected the columns of the sample table, {', '.join(sorted(missing))} are missing")
     rows = table.select(SAMPLE_SCHEMA.names).cast(SAMPLE_SCHEMA)
     _require_unique_ids(rows["image_id"])
-    for part in ("boxes", "ignore"):
-        _require_inside(rows, part)
+    for start in range(0, len(rows), _TOGETHER):
+        for part in ("boxes", "ignore"):
+            _require_inside(rows.slice(start, _TOGETHER), part)
     return rows
 
 

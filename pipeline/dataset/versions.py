@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,6 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.records import State
+
+_TOGETHER = 65_536
+"""Rows whose boxes are laid out at once."""
 
 Counts = dict[str, dict[str, int]]
 """`images` by state, `splits`, `boxes` by source and `labels`; the last two leave quarantined images out."""
@@ -74,14 +78,18 @@ def count_rows(table: pa.Table) -> Counts:
         `{"images": {state: n}, "splits": {split: n}, "boxes": {source: n}, "labels": {label: n}}`, names ascending,
         zero counts left out. Boxes of quarantined images are not counted, nobody may use them.
     """
-    usable = table.filter(pc.field("state") != str(State.QUARANTINED))
-    boxes = pc.list_flatten(usable["boxes"])
-    return {
-        "images": _tally(table["state"]),
-        "splits": _tally(table["split"]),
-        "boxes": _tally(pc.struct_field(boxes, "source")),
-        "labels": _tally(pc.struct_field(boxes, "label")),
-    }
+    found: dict[str, Counter[str]] = {group: Counter() for group in ("images", "splits", "boxes", "labels")}
+    for start in range(0, len(table), _TOGETHER):
+        for group, values in _counted(table.slice(start, _TOGETHER)).items():
+            found[group].update(_tally(values))
+    return {group: dict(sorted(tally.items())) for group, tally in found.items()}
+
+
+def _counted(rows: pa.Table) -> dict[str, pa.ChunkedArray]:
+    boxes = pc.list_flatten(rows.filter(pc.field("state") != str(State.QUARANTINED))["boxes"])
+    names = {"boxes": "source", "labels": "label"}
+    own = {group: pc.struct_field(boxes, name) for group, name in names.items()}
+    return {"images": rows["state"], "splits": rows["split"], **own}
 
 
 def counts_after(counts: Counts, gone: pa.Table, new: pa.Table) -> Counts:
@@ -141,5 +149,4 @@ def standing_versions(versions: Sequence[Version]) -> list[Version]:
 
 
 def _tally(values: pa.ChunkedArray) -> dict[str, int]:
-    rows = pc.value_counts(values).to_pylist()
-    return {row["values"]: row["counts"] for row in sorted(rows, key=lambda row: row["values"])}
+    return {row["values"]: row["counts"] for row in pc.value_counts(values).to_pylist()}

@@ -26,6 +26,7 @@ from pipeline.artefacts import (
     TrainingRun,
 )
 from pipeline.dataset.diff import ChangeCounts
+from pipeline.dataset.store import MINED_STATES
 from pipeline.dataset.versions import Version
 from pipeline.records import (
     CHECK_SCHEMA,
@@ -179,6 +180,11 @@ class CycleContents:
         cycles = [turn.cycle for turn in self.turns]
         if cycles != sorted(set(cycles)) or cycles[-1:] != [self.opening.cycle]:
             raise ValueError(f"Expected ascending turns that end with cycle {self.opening.cycle}, got {cycles}")
+
+    @property
+    def pool(self) -> int:
+        """Images of the latest version that nobody has answered or declined: they are mined again every cycle."""
+        return sum(self.versions[-1].count("images", state) for state in MINED_STATES) if self.versions else 0
 
     @property
     def turn(self) -> Turn:

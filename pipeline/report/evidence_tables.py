@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from pipeline.artefacts import ALL_CLASSES, AuditCount, Calibration, Certificate, Recall, ScoreQuality
+from pipeline.artefacts import (
+    ALL_CLASSES,
+    AuditCount,
+    Calibration,
+    Certificate,
+    Recall,
+    ScoreQuality,
+    SelectionRun,
+)
 from pipeline.records import Fate
 from pipeline.report.contents import CycleContents
 from pipeline.report.tables import Badge, Cell, Column, Table
@@ -76,6 +84,7 @@ def certificates(contents: CycleContents) -> Table:
     highest = contents.certificates.highest if contents.certificates else {}
     withdrawn = {label for label, standing in contents.standings.items() if standing.withdrawn}
     fates = count_fates(contents.selection)
+    written = _written(contents.selected, fates)
     audits = [
         (Column(name, hint=hint), counts)
         for name, hint, counts in (
@@ -92,7 +101,8 @@ def certificates(contents: CycleContents) -> Table:
         Column("Certified precision", hint="lower bound"),
         Column("Highest", hint="of the precisions 0.95, 0.9 and 0.8, the highest that can be promised"),
         *(column for column, _ in audits),
-        Column("Pseudo-labels"),
+        Column("Pseudo-labels", hint="boxes that this cycle wrote into the dataset version"),
+        Column("Sure, not written", hint="on images that people are asked about, or where objects may be missed"),
         Column("Asked"),
         Column("Dropped"),
     )
@@ -102,7 +112,9 @@ def certificates(contents: CycleContents) -> Table:
             *_promise(promised.get(label), withdrawn=label in withdrawn),
             share(highest.get(label)),
             *(_precision(counts.get(label)) for _, counts in audits),
-            *(count(fates.get(label, {}).get(fate, 0)) for fate in (Fate.PSEUDO, Fate.ASK, Fate.DROP)),
+            count(written.get(label, 0)),
+            count(fates.get(label, {}).get(Fate.PSEUDO, 0) - written.get(label, 0)),
+            *(count(fates.get(label, {}).get(fate, 0)) for fate in (Fate.ASK, Fate.DROP)),
         )
         for label in sorted({*promised, *fates, *(label for _, counts in audits for label in counts)})
     )
@@ -138,6 +150,13 @@ def missing_for_certificates(contents: CycleContents) -> Table:
     rows = tuple((label, "; ".join(filter(None, own))) for label, own in sorted(needs.items()) if any(own))
     columns = (Column("Class", numeric=False), Column("What would be needed", numeric=False))
     return Table("What is missing", columns, rows)
+
+
+def _written(selected: SelectionRun | None, fates: Mapping[str, Mapping[str, int]]) -> Mapping[str, int]:
+    """Pseudo-labels by class; before they are committed, those that will be at most."""
+    if selected is None:
+        return {label: own.get(Fate.PSEUDO, 0) for label, own in fates.items()}
+    return selected.pseudo_by_class
 
 
 def count_fates(selection: pa.Table) -> dict[str, dict[str, int]]:

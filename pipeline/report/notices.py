@@ -192,5 +192,5 @@ def _answers(contents: CycleContents) -> Iterator[Notice]:
 
 
 def _pool(contents: CycleContents) -> Iterator[Notice]:
-    if contents.versions and not contents.versions[-1].count("images", "pool"):
+    if contents.versions and not contents.pool:
         yield Notice("note", "The pool is empty: there is nothing left to mine or to ask about.", "data")

@@ -186,8 +186,8 @@ def _people(contents: CycleContents, read_pixels: ReadPixels) -> Parts:
     return {
         "effort": people_tables.effort(contents.turns, _CYCLES_SHOWN),
         "queue": people_tables.queue(contents.queue, album, _QUEUE_SHOWN),
-        "annotators": numbers_table("Images answered, by person", "Person", "Images", harvest.annotators),
-        "drawn": numbers_table("Boxes answered, by source", "Source", "Boxes", harvest.boxes),
+        "annotators": numbers_table("Answers, by person", "Person", "Answers", harvest.annotators),
+        "drawn": numbers_table("Boxes that count, by source", "Source", "Boxes", harvest.boxes),
         "acceptance": people_tables.acceptance(harvest.acceptance),
         "remarks": people_tables.remarks(harvest.remarks, _REMARKS_SHOWN),
         "notes": text_table(

@@ -32,7 +32,7 @@ def effort(turns: Sequence[Turn], most: int) -> Table:
         Column("Images asked"),
         Column("Boxes shown", hint="the machine's boxes on the images asked"),
         Column("Images answered", hint="harvested in this cycle, so mostly asked in earlier ones"),
-        Column("Boxes answered"),
+        Column("Boxes answered", hint="in the answers that count, where several people answered an image"),
         Column("Hours"),
         Column(
             "Seconds with boxes",

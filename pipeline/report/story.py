@@ -53,7 +53,7 @@ def facts(contents: CycleContents) -> tuple[Fact, ...]:
     qualified = (_since_first(contents.turns) or "nothing earlier to compare with", ends, held)
     certified = f"; {count(turn.certified)} of {plural(turn.classes, 'class', 'classes')} certified"
     soft = f"and {plural(turn.soft_boxes, 'soft label')}, " if turn.soft_boxes else ""
-    pool = f"{count(contents.versions[-1].count('images', 'pool'))} left in the pool" if contents.versions else ""
+    pool = f"of {plural(contents.pool, 'image')} in the pool" if contents.versions else ""
     return (
         Fact(f"mAP on {turn.reported_split}", share(now.map if now else None), "; ".join(filter(None, qualified))),
         Fact(

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.artefacts import AuditCount, Calibration, ClassStanding, Recall, ScoreQuality
+from pipeline.artefacts import AuditCount, Calibration, ClassStanding, Recall, ScoreQuality, SelectionRun
 from pipeline.report.evidence_tables import certificates, count_fates, missing_for_certificates, recall, scores
 from pipeline.report.tables import Badge
 from tests.report.builders import calibration, cycle_contents, first_cycle
@@ -79,12 +79,21 @@ def test_what_people_confirmed_blindly_stands_beside_the_promise():
 
 
 def test_fates_without_certificates_are_still_counted():
-    contents = replace(cycle_contents(scenes(30)), certificates=None, audit=None)
+    contents = replace(cycle_contents(scenes(30)), certificates=None, audit=None, selected=None)
     fates = count_fates(contents.selection)
     rows = {row[0]: row for row in certificates(contents).rows}
     assert set(rows) == set(fates)
     assert rows["bolt"][1] == Badge("none", "note")
-    assert rows["bolt"][5:8] == tuple(str(fates["bolt"].get(fate, 0)) for fate in ("pseudo", "ask", "drop"))
+    counts = [str(fates["bolt"].get(fate, 0)) for fate in ("pseudo", "ask", "drop")]
+    assert rows["bolt"][5:9] == (counts[0], "0", *counts[1:])
+
+
+def test_pseudo_labels_are_those_that_were_written_and_sure_ones_beside_them_are_named():
+    written = SelectionRun(version=1, pseudo_boxes=4, pseudo_by_class={"bolt": 4})
+    contents = replace(cycle_contents(scenes(30)), audit=None, blind_audit={}, selected=written)
+    rows = {row[0]: row for row in certificates(contents).rows}
+    sure = count_fates(contents.selection)["bolt"]["pseudo"]
+    assert rows["bolt"][5:7] == ("4", str(sure - 4))
 
 
 def test_fates_equal_a_naive_count():

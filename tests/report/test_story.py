@@ -64,5 +64,5 @@ def test_facts_of_an_empty_and_a_full_cycle():
         ("0.412", "+0.051 since cycle 0; 95 % interval 0.382–0.442"),
         ("44", "262 boxes; 10 images answered this time"),
         ("312", "in 60 images; 3 of 5 classes certified"),
-        ("10", "80 left in the pool"),
+        ("10", "of 210 images in the pool"),
     ]

@@ -18,7 +18,7 @@ from pipeline.labeling.feedback.prices import price
 from pipeline.labeling.feedback.replaced_images import replaced_images
 from pipeline.labeling.feedback.retractions import KEPT_BY_RESTORE, deleted_answers, undone_by_restoring
 from pipeline.labeling.feedback.scrutiny import Scrutiny
-from pipeline.records import Answer
+from pipeline.records import Answer, Sample, State
 from pipeline.settings import Settings
 from pipeline.workspace import Workspace
 
@@ -83,10 +83,12 @@ class Intake:
             )
         self._ask_on(merged)
         every_note = (*harvest.notes, *notes, *lost, *merged.notes)
-        uris = {row.image_id: row.uri for row in store.by_ids({*touched, *(subject for subject, _ in every_note)})}
+        images = store.by_ids({*touched, *(subject for subject, _ in every_note)})
+        uris = {row.image_id: row.uri for row in images}
         links = {answer.image_id: answer.link for answer in (*standing, *new)}
         summary = replace(
             summarize(new, known, merged, count_audits(self.settings, new)),
+            boxes=_labels_from(new, images),
             priced=price(new, known, self.settings.labeling.seconds),
             notes=tuple((_named(subject, uris, links), problem) for subject, problem in every_note),
             remarks=Scrutiny(self.settings, uris, merged.disagreements).remarks(new),
@@ -115,12 +117,10 @@ def summarize(
         merged: What they did to the table.
         audits: Pseudo-labels that they confirmed blindly.
     """
-    counted = [answer for answer in answers if not answer.skipped]
     return HarvestSummary(
         answered=merged.counts.get("answered", 0),
         skipped=merged.counts.get("skipped", 0),
         empty=merged.counts.get("empty", 0),
-        boxes=dict(Counter(str(box.source) for answer in counted for box in answer.boxes)),
         hours=hours_spent(answers, known),
         timed=timed_answers(answers, known),
         agreements=merged.agreements,
@@ -128,6 +128,13 @@ def summarize(
         annotators=dict(Counter(answer.annotator for answer in answers)),
         audits=audits,
     )
+
+
+def _labels_from(answers: Sequence[Answer], images: Sequence[Sample]) -> dict[str, int]:
+    """Boxes of the table that come from these answers, by source."""
+    annotations = {answer.annotation_id for answer in answers}
+    boxes = (box for image in images if image.state is State.LABELED for box in image.boxes)
+    return dict(Counter(str(box.source) for box in boxes if box.annotation_id in annotations))
 
 
 def _named(subject: str, uris: Mapping[str, str], links: Mapping[str, str]) -> str:
