@@ -34,7 +34,7 @@ VOC = b"""<annotation><filename>a.png</filename><size><width>64</width><height>4
 <object><name>bolt</name><difficult>0</difficult><bndbox><xmin>2</xmin><ymin>3</ymin><xmax>20</xmax><ymax>30</ymax></bndbox>
 </object></annotation>"""
 RECORDS = {
-    artefacts.Opening: b'{"cycle": 0, "opened_at": "2026-05-01T02:00:00Z", "settings_digest": "", "seed": 1, "name": ""}',
+    artefacts.Opening: b'{"cycle": 0, "opened_at": "2026-05-01T02:00Z", "settings_digest": "", "seed": 1, "name": ""}',
     artefacts.WorkspaceFormat: b'{"format": 3, "release": "0.1.0"}',
     artefacts.SelectionRun: b'{"seconds": 1.5, "version": 3, "pseudo_by_class": {"bolt": 2}, "pasted": {}}',
     artefacts.Standings: b'{"classes": {"bolt": {"since": 1, "boxes": 9, "right": 8, "withdrawn_in": null}}}',
