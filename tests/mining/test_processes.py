@@ -45,7 +45,7 @@ def waiting(folder: Path, waiting: Path, tiny_data: Path, workers: int):
     return load_settings(config)
 
 
-@pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.parametrize("workers", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_several_processes_find_what_one_finds(learned, tiny_data, tmp_path, workers):
     folder, expected = learned
     seen = []
@@ -69,6 +69,7 @@ def test_parts_of_a_lost_process_are_mined_again(learned, tiny_data, tmp_path, c
     assert "1 of 2 mining processes were lost; their parts are mined again" in caplog.text
 
 
+@pytest.mark.slow
 def test_what_every_process_fails_at_is_told_once_by_the_first(learned, tiny_data, tmp_path, monkeypatch):
     folder, expected = learned
     settings = waiting(tmp_path, folder, tiny_data, 2)
