@@ -165,6 +165,38 @@ def adapt(
 
 @app.command()
 @explained
+def detect(
+    images: Annotated[list[str], typer.Argument(help="Image files.")],
+    model: Annotated[str | None, typer.Option(help="Model id; the champion by default.")] = None,
+    config: Config = DEFAULT_CONFIG,
+    overrides: Overrides = None,
+    tile_px: Annotated[int, typer.Option(help="Side of a tile, in pixels of the image.", min=64)] = 1024,
+    overlap: Annotated[float, typer.Option(help="Share of a tile that the next one shows too.", min=0, max=0.9)] = 0.2,
+    share: Annotated[
+        float, typer.Option(help="Share of the tiles that is looked at, where most is to be seen.", min=0.01, max=1)
+    ] = 1.0,
+    as_json: AsJson = False,
+) -> None:
+    """Detect in image files of any size: as a whole, and in tiles that overlap.
+
+    With `--share` below 1 the image as a whole decides which tiles are looked at.
+    """
+    from pipeline.detector.inference.tiling import Tiling
+    from pipeline.stages.detect import detect_files
+
+    settings = settings_from(config, overrides)
+    with progress_bars() as progress:
+        found = detect_files(settings, model, images, Tiling(tile_px, overlap, share), progress)
+    if not as_json:
+        rows = [
+            (each.uri, f"{each.width} x {each.height}", each.looked_at, each.tiles, len(each.boxes)) for each in found
+        ]
+        show_table("Found", ["image", "size", "tiles looked at", "tiles", "boxes"], rows)
+    output(found, as_json, "`--json` prints the boxes.")
+
+
+@app.command()
+@explained
 def export(
     model: OptionalModel = None,
     config: Config = DEFAULT_CONFIG,

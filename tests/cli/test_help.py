@@ -54,7 +54,7 @@ def test_the_commands():
         "strategies",
         "training",
     ]
-    assert sorted(ALL["models",].commands) == ["adapt", "export", "list", "promote", "rollback", "show"]
+    assert sorted(ALL["models",].commands) == ["adapt", "detect", "export", "list", "promote", "rollback", "show"]
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
