@@ -113,6 +113,13 @@ HEADS = (
     _training(
         "head", "Faster R-CNN", "detector.architecture=faster_rcnn", "arXiv 1506.01497", "accuracy before speed; a GPU"
     ),
+    Entry(
+        "head",
+        "Cascade R-CNN",
+        ("detector.architecture=faster_rcnn", "detector.box_stages=3"),
+        "arXiv 1712.00726, 1901.07518",
+        "boxes that must fit closely, and hundreds of labelled images",
+    ),
 )
 LOSSES = (
     _training("loss", "quality focal loss", "training.classification=quality_focal", "arXiv 2006.04388", "the default"),

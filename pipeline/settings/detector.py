@@ -38,6 +38,9 @@ class DetectorSettings(Section):
     head_convs: int = Field(default=2, ge=1, le=4, description="convolutions of a one-stage head; torchvision's have 4")
     head_norm: Literal["none", "group"] = Field(default="group", description="normalisation in RetinaNet's head")
     head_shared: bool = Field(default=True, description="RetinaNet's head answers class and place from one tower")
+    box_stages: Literal[1, 3] = Field(
+        default=1, description="of Faster R-CNN; 3: a cascade of box heads, each for boxes that fit more closely"
+    )
     anchors_per_place: Literal[1, 9] = Field(
         default=1, description="of RetinaNet; 9: three sizes by three shapes, for training.assigner iou"
     )
@@ -57,7 +60,14 @@ class DetectorSettings(Section):
 
     @model_validator(mode="after")
     def _coco_has_a_shape(self) -> "DetectorSettings":
-        expected = {"backbone": "torchvision:resnet50", "head_convs": 4, "batch_norm": "frozen", "strip_pooling": False}
+        expected: dict[str, object] = {
+            "backbone": "torchvision:resnet50",
+            "head_convs": 4,
+            "batch_norm": "frozen",
+            "strip_pooling": False,
+        }
+        if self.architecture == "faster_rcnn":
+            expected |= {"box_stages": 1}
         if self.architecture == "retinanet":
             expected |= {"anchors_per_place": 9, "head_norm": "none", "head_shared": False}
         other = {name: getattr(self, name) for name, value in expected.items() if getattr(self, name) != value}

@@ -17,6 +17,7 @@ from pipeline.detector.models.assign import Answers, assign
 from pipeline.detector.models.backbones import TORCHVISION_PREFIX
 from pipeline.detector.models.bodies.inputs import Normalization
 from pipeline.detector.models.bodies.strides import PYRAMID_STRIDES
+from pipeline.detector.models.cascade_heads import CascadeRoIHeads
 from pipeline.detector.models.one_stage import WeightedFCOSHead
 from pipeline.detector.models.retinanet_head import WeightedRetinaNetHead
 from pipeline.detector.models.targets import Target
@@ -149,13 +150,14 @@ class WeightedFasterRCNN(DetectionNetwork, GeneralizedRCNN):  # type: ignore[mis
     ) -> None:
         rpn = IgnoringRPN(_faster_rcnn_anchors(settings), backbone.out_channels)
         levels = ["0", "1", "2", "3"] if _is_torchvision(settings) else ["0", "1", "2"]
-        roi_heads = WeightedRoIHeads(levels, backbone.out_channels, num_classes, settings, training)
+        heads = CascadeRoIHeads if settings.box_stages > 1 else WeightedRoIHeads
+        roi_heads = heads(levels, backbone.out_channels, num_classes, settings, training)
         super().__init__(backbone, rpn, roi_heads, transform)
 
     @property
     def predictors(self) -> list[nn.Module]:
         """Those of both stages."""
-        return [self.rpn.head, self.roi_heads.box_predictor]
+        return [self.rpn.head, *self.roi_heads.predictors]
 
     @property
     def hard_background(self) -> tuple[Tensor, ...]:

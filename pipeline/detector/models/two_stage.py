@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.roi_heads import RoIHeads
@@ -88,6 +88,11 @@ class WeightedRoIHeads(RoIHeads):  # type: ignore[misc]
 
     hard_background: tuple[Tensor, ...] = ()
 
+    @property
+    def predictors(self) -> list[nn.Module]:
+        """What gives class scores and box coordinates."""
+        return [self.box_predictor]
+
     def __init__(
         self, levels: list[str], channels: int, classes: int, detector: DetectorSettings, settings: TrainingSettings
     ) -> None:
@@ -117,10 +122,10 @@ class WeightedRoIHeads(RoIHeads):  # type: ignore[misc]
         if not self.training or targets is None:
             answer: tuple[list[Target], dict[str, Tensor]] = super().forward(features, proposals, image_shapes, targets)
             return answer
-        proposals = [_countable(boxes, target) for boxes, target in zip(proposals, targets, strict=True)]
+        proposals = [countable(boxes, target) for boxes, target in zip(proposals, targets, strict=True)]
         proposals, matches, labels, deltas = self.select_training_samples(proposals, targets)
         logits, predicted = self.box_predictor(self.box_head(self.box_roi_pool(features, proposals, image_shapes)))
-        weights = torch.cat([_roi_weights(*row) for row in zip(targets, matches, labels, strict=True)])
+        weights = torch.cat([roi_weights(*row) for row in zip(targets, matches, labels, strict=True)])
         self.hard_background = self._likeliest(logits, proposals, labels)
         return [], self._losses(logits, predicted, torch.cat(labels), torch.cat(deltas), weights)
 
@@ -144,7 +149,7 @@ class WeightedRoIHeads(RoIHeads):  # type: ignore[misc]
         }
 
 
-def _countable(proposals: Tensor, target: Target) -> Tensor:
+def countable(proposals: Tensor, target: Target) -> Tensor:
     """Proposals without those that would be background in an ignore region."""
     ignored = in_ignore_region(proposals, target["ignore"])
     if len(target["boxes"]):
@@ -152,6 +157,7 @@ def _countable(proposals: Tensor, target: Target) -> Tensor:
     return proposals[~ignored]
 
 
-def _roi_weights(target: Target, matches: Tensor, labels: Tensor) -> Tensor:
+def roi_weights(target: Target, matches: Tensor, labels: Tensor) -> Tensor:
+    """Tensor[N]: what each proposal of an image weighs; background weighs 1."""
     ones = torch.ones(len(labels), device=labels.device)
     return torch.where(labels > 0, target["weights"][matches], ones) if len(target["weights"]) else ones
