@@ -16,8 +16,7 @@ from pipeline.detector.inference.onnx_engine import is_installed
 from pipeline.detector.inference.predictor import PredictionSettings, Predictor
 from pipeline.detector.models.champion import champion_of
 from pipeline.detector.models.pruning import prune
-from pipeline.detector.models.registry import CARD, load_card
-from pipeline.detector.models.registry import WEIGHTS
+from pipeline.detector.models.registry import CARD, WEIGHTS, load_card
 from pipeline.detector.models.saved import load_model
 from pipeline.errors import ArtefactError
 from pipeline.records import Sample, Split

@@ -34,8 +34,8 @@ is missing and then press n; or press <b>m</b> and leave it. What you leave open
 where a task was opened from the table; there, tick its row and press <b>Label 1 Task</b>.</p>
 <p>• Anything that you submitted may be changed later; the last word counts.</p><br>
 <p><b>Keys</b></p>
-<p>• <b>Ctrl+Enter</b>: submit. <b>Ctrl+Space</b>: skip. <b>Alt+.</b>: next region. <b>Backspace</b>: delete the selected
-region.</p>
+<p>• <b>Ctrl+Enter</b>: submit. <b>Ctrl+Space</b>: skip. <b>Alt+.</b>: next region. <b>Backspace</b>: delete the
+selected region.</p>
 <p>• <b>a digit</b>: choose the class to draw, or give the selected region another. <b>Ctrl+Z</b>: undo.</p>
 <p>• <b>Ctrl+drag</b>: draw over a box that is there; a plain drag would move that box.</p>
 <p>• <b>Ctrl+H</b>: hide all boxes, or show them again.</p>"""
