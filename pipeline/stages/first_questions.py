@@ -1,26 +1,15 @@
-"""The first questions of a project that has no label yet: images unlike each other, to be drawn from nothing."""
+"""The first questions of a project that has no label yet."""
 
 from __future__ import annotations
 
-import numpy as np
-import pyarrow as pa
-
 from pipeline.artefacts import Decision, SelectionRun
 from pipeline.cycle import Cycle
-from pipeline.detector.inference.image_features import ImageFeatures, image_features
 from pipeline.detector.models.champion import champion_of
-from pipeline.detector.models.detector import build_detector
-from pipeline.detector.training.fit import labeled_predictor
 from pipeline.errors import DataError
 from pipeline.progress import Progress, silent
-from pipeline.records import QUEUE_SCHEMA, SELECTION_SCHEMA, ImageRef, Split, State, TaskKind, samples_from_table
-from pipeline.seeds import cycle_seed, numpy_generator
+from pipeline.records import SELECTION_SCHEMA, Split, State, samples_from_table
 from pipeline.selection.commit import Outcome, changed_rows
-from pipeline.selection.diversity import diverse
-
-LOOKED_AT = 5000
-"""Images of a larger pool among which the first are sought, drawn at random: diversity needs no more."""
-REASON = "one of the first images: please draw every object"
+from pipeline.selection.first_questions import first_queue, unlike_images
 
 
 def nothing_to_learn(cycle: Cycle) -> bool:
@@ -53,43 +42,11 @@ def _decide(cycle: Cycle, progress: Progress) -> Decision:
         )
     waiting = [sample.image_id for sample in pool if sample.state is State.QUEUED]
     wanted = max(0, cycle.settings.selection.query.images - len(waiting))
-    refs = [sample.ref for sample in pool if sample.state is not State.QUEUED]
-    order = numpy_generator(cycle.settings.seed, "first questions").permutation(len(refs))[:LOOKED_AT]
-    seen = _look(cycle, [refs[index] for index in sorted(order.tolist())], progress) if wanted else None
-    chosen = _unlike(seen, wanted, cycle.settings.seed) if seen else []
+    free = [sample.ref for sample in pool if sample.state is not State.QUEUED]
+    queued = [*waiting, *unlike_images(cycle, free, wanted, progress)]
     cycle.folder.write_table("selection.parquet", SELECTION_SCHEMA.empty_table())
-    cycle.folder.write_table("queue.parquet", _queue([*waiting, *chosen]))
-    return Decision(waiting=len(waiting) + len(chosen), shown_from=None)
-
-
-def _look(cycle: Cycle, refs: list[ImageRef], progress: Progress) -> ImageFeatures:
-    settings = cycle.settings
-    detector = build_detector(
-        settings.detector, settings.data.labels, settings.training, cycle_seed(settings.seed, cycle.number)
-    )
-    return image_features(labeled_predictor(settings, detector), refs, progress)
-
-
-def _unlike(seen: ImageFeatures, count: int, seed: int) -> list[str]:
-    vectors = seen.vectors.astype(np.float64)
-    return [seen.image_ids[index] for index in diverse(vectors, np.ones(len(vectors)), count, seed).tolist()]
-
-
-def _queue(image_ids: list[str]) -> pa.Table:
-    rows = [
-        {
-            "image_id": image_id,
-            "rank": rank,
-            "value": 1.0,
-            "expected_corrections": 0.0,
-            "expected_missed": 0.0,
-            "boxes": 0,
-            "kind": TaskKind.ASK.value,
-            "reason": REASON,
-        }
-        for rank, image_id in enumerate(image_ids)
-    ]
-    return pa.Table.from_pylist(rows, schema=QUEUE_SCHEMA)
+    cycle.folder.write_table("queue.parquet", first_queue(queued))
+    return Decision(waiting=len(queued), shown_from=None)
 
 
 def _commit(cycle: Cycle) -> SelectionRun:

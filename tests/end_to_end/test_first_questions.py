@@ -16,8 +16,8 @@ from pipeline.detector.training.fit import labeled_predictor
 from pipeline.errors import DataError
 from pipeline.loop import run_cycle
 from pipeline.records import ImageRef, Split
+from pipeline.selection.first_questions import REASON
 from pipeline.settings import load_settings
-from pipeline.stages.first_questions import REASON
 from tests.end_to_end.project import labeled_sources, write_config
 
 
