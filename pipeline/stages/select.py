@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -14,14 +13,12 @@ from pipeline.artefacts import Certificates, CycleHarvest, Decision, MiningRun, 
 from pipeline.cycle import Cycle
 from pipeline.labeling.feedback.audit import class_standings
 from pipeline.mining.consistency import gather_evidence
-from pipeline.records import BACKGROUND_SCHEMA, PROPOSAL_SCHEMA, Fate, Split, State, TaskKind, of_images
-from pipeline.selection.asking import verification
+from pipeline.records import BACKGROUND_SCHEMA, PROPOSAL_SCHEMA, Fate, of_images
 from pipeline.selection.calibration import CalibratedModel, calibration_set
 from pipeline.selection.cascade import Cascade
 from pipeline.selection.class_affinity import AFFINITY, MEMBER, measure_affinity, with_affinity
 from pipeline.selection.commit import Outcome, changed_rows
 from pipeline.selection.cross_fitting import Folds, held_back_images, judges
-from pipeline.selection.diversity import image_embeddings
 from pipeline.selection.fates import (
     count_pasted,
     decide,
@@ -32,11 +29,7 @@ from pipeline.selection.fates import (
     pseudo_images,
 )
 from pipeline.selection.missed_objects import MissedObjectsModel
-from pipeline.selection.on_demand import on_demand
-from pipeline.selection.pool import Pool
-from pipeline.selection.query import class_weights, expected_worth
-from pipeline.selection.queue import Candidates, Owed, Plan, plan_queue
-from pipeline.selection.reasons import Context
+from pipeline.selection.planning import plan_questions
 from pipeline.selection.showing import shown_from
 
 
@@ -65,7 +58,7 @@ def _decide(cycle: Cycle) -> Decision:
     corrected = model.bias.correct(evidence, cycle.store.table(columns=["image_id", "width", "height"]))
     selection = decide(corrected, p_correct, certificates.classes, settings.selection, standings.withdrawn)
     shown_least = shown_from(settings.labeling.seconds, cycle.find(CycleHarvest))
-    plan = _plan(cycle, selection, model.missed, shown_least)
+    plan = plan_questions(cycle, selection, model.missed, shown_least)
     cycle.folder.write_table("selection.parquet", selection)
     cycle.folder.write_table("background.parquet", _background(cycle, selection, model.missed))
     cycle.folder.write_table("queue.parquet", plan.queue)
@@ -102,56 +95,6 @@ def _background(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel) -
     ignore_from = settings.ignore_from if cycle.settings.training.ignore_regions else None
     expected = expected_background(selection, missed, images, is_background(settings.soft_from, ignore_from))
     return pa.table([pa.array(images, pa.string()), pa.array(expected, pa.float32())], schema=BACKGROUND_SCHEMA)
-
-
-def _plan(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel, shown_least: float | None) -> Plan:
-    settings = cycle.settings
-    unread = {fault.image_id for fault in cycle.read(MiningRun).faults}
-    columns = ["image_id", "state", "width", "height"]
-    rows = [row for row in cycle.store.pool(columns).to_pylist() if row["image_id"] not in unread]
-    labeled = cycle.store.labeled(Split.TRAIN)
-    drawn = Counter(box.label for sample in labeled for box in sample.boxes)
-    counts = {label: drawn[label] for label in settings.data.labels}
-    pool = Pool(
-        selection,
-        [row["image_id"] for row in rows],
-        partial(_embed, cycle, selection),
-        settings.seed,
-        cycle.number,
-        settings.selection.query.images,
-        shown_least,
-        {label: count / max(1, len(labeled)) for label, count in counts.items()},
-        on_demand(cycle, cycle.read(MiningRun).model_id),
-    )
-    worth = expected_worth(pool, class_weights(counts, settings.selection.query.rare_class_power), missed)
-    waiting = [row["image_id"] for row in rows if row["state"] == State.QUEUED]
-    context = Context(missed, {row["image_id"]: (row["width"], row["height"]) for row in rows}, counts)
-    past = cycle.before()
-    decided = past.find(Decision) if past else None
-    return plan_queue(
-        Candidates(pool, worth, context, verification(settings.labeling, cycle.find(CycleHarvest))),
-        _kinds_before(cycle, waiting),
-        settings.selection,
-        Owed(decided.blind_owed, decided.audit_owed) if decided else None,
-    )
-
-
-def _kinds_before(cycle: Cycle, waiting: list[str]) -> dict[str, TaskKind]:
-    """What images that still wait were last asked for."""
-    kinds = dict.fromkeys(waiting, TaskKind.ASK)
-    for number in range(cycle.number):
-        folder = cycle.workspace.cycle(number)
-        if waiting and folder.exists("queue.parquet"):
-            asked = folder.read_table("queue.parquet", ["image_id", "kind"], of_images(waiting))
-            kinds.update({row["image_id"]: TaskKind(row["kind"]) for row in asked.to_pylist()})
-    return kinds
-
-
-def _embed(cycle: Cycle, selection: pa.Table, image_ids: list[str]) -> NDArray[np.float64]:
-    rows = of_images(image_ids)
-    vectors = cycle.folder.read_table("proposals.parquet", ["image_id", "embedding"], rows)
-    weights = selection.filter(rows)["p_correct"].to_numpy().astype(np.float64)
-    return image_embeddings(vectors, weights, image_ids)
 
 
 def _commit(cycle: Cycle) -> SelectionRun:

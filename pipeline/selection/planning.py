@@ -1,0 +1,80 @@
+"""From what a cycle holds to what people are asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline.artefacts import CycleHarvest, Decision, MiningRun
+from pipeline.cycle import Cycle
+from pipeline.records import Split, State, TaskKind, of_images
+from pipeline.selection.asking import verification
+from pipeline.selection.diversity import image_embeddings
+from pipeline.selection.missed_objects import MissedObjectsModel
+from pipeline.selection.on_demand import on_demand
+from pipeline.selection.pool import Pool
+from pipeline.selection.query import class_weights, expected_worth
+from pipeline.selection.queue import Candidates, Owed, Plan, plan_queue
+from pipeline.selection.reasons import Context
+
+
+def plan_questions(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel, shown_least: float | None) -> Plan:
+    """Decide what people are asked in a cycle.
+
+    Args:
+        cycle: It was mined.
+        selection: Columns of `SELECTION_SCHEMA`.
+        missed: What no proposal finds.
+        shown_least: People see boxes of a higher p(correct); None: no box.
+    """
+    settings = cycle.settings
+    unread = {fault.image_id for fault in cycle.read(MiningRun).faults}
+    columns = ["image_id", "state", "width", "height"]
+    rows = [row for row in cycle.store.pool(columns).to_pylist() if row["image_id"] not in unread]
+    labeled = cycle.store.labeled(Split.TRAIN)
+    drawn = Counter(box.label for sample in labeled for box in sample.boxes)
+    counts = {label: drawn[label] for label in settings.data.labels}
+    pool = Pool(
+        selection,
+        [row["image_id"] for row in rows],
+        partial(_embed, cycle, selection),
+        settings.seed,
+        cycle.number,
+        settings.selection.query.images,
+        shown_least,
+        {label: count / max(1, len(labeled)) for label, count in counts.items()},
+        on_demand(cycle, cycle.read(MiningRun).model_id),
+    )
+    worth = expected_worth(pool, class_weights(counts, settings.selection.query.rare_class_power), missed)
+    waiting = [row["image_id"] for row in rows if row["state"] == State.QUEUED]
+    context = Context(missed, {row["image_id"]: (row["width"], row["height"]) for row in rows}, counts)
+    past = cycle.before()
+    decided = past.find(Decision) if past else None
+    return plan_queue(
+        Candidates(pool, worth, context, verification(settings.labeling, cycle.find(CycleHarvest))),
+        _kinds_before(cycle, waiting),
+        settings.selection,
+        Owed(decided.blind_owed, decided.audit_owed) if decided else None,
+    )
+
+
+def _kinds_before(cycle: Cycle, waiting: list[str]) -> dict[str, TaskKind]:
+    """What images that still wait were last asked for."""
+    kinds = dict.fromkeys(waiting, TaskKind.ASK)
+    for number in range(cycle.number):
+        folder = cycle.workspace.cycle(number)
+        if waiting and folder.exists("queue.parquet"):
+            asked = folder.read_table("queue.parquet", ["image_id", "kind"], of_images(waiting))
+            kinds.update({row["image_id"]: TaskKind(row["kind"]) for row in asked.to_pylist()})
+    return kinds
+
+
+def _embed(cycle: Cycle, selection: pa.Table, image_ids: list[str]) -> NDArray[np.float64]:
+    rows = of_images(image_ids)
+    vectors = cycle.folder.read_table("proposals.parquet", ["image_id", "embedding"], rows)
+    weights = selection.filter(rows)["p_correct"].to_numpy().astype(np.float64)
+    return image_embeddings(vectors, weights, image_ids)
