@@ -65,7 +65,7 @@ class Cascade:
 
     stages: tuple[Calibrator, ...]
     advancing: tuple[Ranges, ...]
-    affinities: tuple[ClassAffinity, ...] = (ClassAffinity(),)
+    affinities: tuple[ClassAffinity, ...]
     drop_below: float = 0.0
     budget: float | None = None
     look_budget: float | None = None

@@ -17,7 +17,7 @@ from pipeline.detector.training.start import goes_on, starting_point
 from pipeline.progress import Progress, silent
 from pipeline.records import Sample, Split, State
 from pipeline.seeds import cycle_seed, derive_seed
-from pipeline.selection.commit import Written
+from pipeline.selection.commit import HELD_BACK_SELECTION, Written
 from pipeline.selection.cross_fitting import Committee, Lesson, committee_of, deal, lessons
 from pipeline.settings import Settings, lasting_digest
 
@@ -72,7 +72,7 @@ def _written_by(cycle: Cycle, champion: str | None, labeled: list[Sample]) -> li
     """
     past = cycle.before()
     mined = past.find(MiningRun) if past else None
-    if past is None or mined is None or mined.model_id != champion or past.settings.selection.committee == 1:
+    if past is None or mined is None or mined.model_id != champion or not past.folder.exists(HELD_BACK_SELECTION):
         return []
     pool = cycle.store.samples(states=[State.PSEUDO])
     own = [sample for sample in pool if all(box.model_id == champion for box in sample.boxes)]

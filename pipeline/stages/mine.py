@@ -149,6 +149,7 @@ def _same_before(cycle: Cycle, model_id: str) -> Folder | None:
         return None
     then, now = before.settings, cycle.settings
     same = then.mining == now.mining and then.data.labels == now.data.labels
-    same = same and (then.selection.committee == 1) == (now.selection.committee == 1)
+    by_committee = before.folder.exists(HELD_BACK_SELECTION)
+    same = same and by_committee == (now.selection.committee > 1)
     run = before.find(MiningRun)
     return before.folder if same and run is not None and run.model_id == model_id else None

@@ -48,6 +48,7 @@ def test_the_commands():
         "ablation",
         "calibration",
         "labeling",
+        "labels",
         "mining",
         "misses",
         "speed",

@@ -1,8 +1,10 @@
 from dataclasses import replace
 
+from pipeline.artefacts import CommitteeRun, Member, TrainingSummary
 from pipeline.report import Turn
-from pipeline.report.model_tables import classes, progress, splits
+from pipeline.report.model_tables import classes, committee, progress, splits
 from pipeline.report.tables import Badge, Link
+from pipeline.report.wording import NOTHING
 from tests.report.builders import MOMENT, NOT_MEASURED, gate, turns
 
 
@@ -64,3 +66,31 @@ def test_splits_leave_out_what_was_not_measured():
     assert len(splits(gate(0, 0.4, test=NOT_MEASURED)).rows) == 1
     measured = splits(gate(0, 0.4)).rows[0]
     assert measured[1:] == ("0.400 [0.370–0.430]", "0.650", "0.350", "–", "0.400", "0.500", "80", "270")
+
+
+# The committee
+
+
+def crossfitted(*levels):
+    run = TrainingSummary(steps=400, train_seconds=90.0, images_per_s=5.0, labeled_images=12, pseudo_images=7)
+    members = tuple(
+        Member(f"{number}badcafe12345", "0badcafe99999" if number else None, 11 + number, level, run)
+        for number, level in enumerate(levels)
+    )
+    return CommitteeRun(dataset_version=3, members=members)
+
+
+def test_each_member_is_shown_with_what_it_learnt_and_what_it_cost():
+    table = committee(crossfitted(0.25, None))
+    first, second = table.rows
+    assert first == ("0badcafe1234", "pretrained weights", "12", "7", "11", "0.250", "400", "1.5")
+    assert second[1] == "0badcafe9999"
+    assert second[5] == NOTHING, "held-back images without an object"
+
+
+def test_where_there_is_no_val_held_back_images_stand_in_its_place():
+    judged = replace(gate(0, 0.4), val=NOT_MEASURED, held_back=gate(0, 0.3).val)
+    turn = Turn(cycle=0, opened_at=MOMENT, gate=judged)
+    assert "mAP held back [95 %]" in [column.title for column in progress([turn], 5).columns]
+    assert "mAP val [95 %]" in [column.title for column in progress(turns(2), 5).columns]
+    assert "its committee, out of fold" in [row[0] for row in splits(judged).rows]

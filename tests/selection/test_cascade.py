@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 from pipeline.errors import ArtefactError
 from pipeline.selection.calibrator import CLOSER, LOOKED, PASTED, Calibrator
 from pipeline.selection.cascade import SPENT, Cascade, CascadePlan, KnownBoxes, fit_cascade, out_of_fold, stage_of
-from pipeline.selection.class_affinity import NOTHING
+from pipeline.selection.class_affinity import NOTHING, ClassAffinity
 from pipeline.selection.escalation import LOOK
 from pipeline.settings import SelectionSettings
 from tests.selection.evidence import evidence_of, with_columns
@@ -27,7 +27,7 @@ def stage(feature, at=0.5, model_id="m1"):
 def cascade(*advancing, model_id="m1", drop_below=0.0):
     features = ("score", "tta_score", "closeup_score")
     stages = tuple(stage(name, model_id=model_id) for feature in features for name in (feature, "consistency"))
-    return Cascade(stages, advancing or ({"bolt": (0.0, 1.0)},) * 2, drop_below=drop_below)
+    return Cascade(stages, advancing or ({"bolt": (0.0, 1.0)},) * 2, (ClassAffinity(),), drop_below=drop_below)
 
 
 def drawn(count=1_500, seed=0, labels=("bolt",), weak=()):
