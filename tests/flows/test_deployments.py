@@ -132,7 +132,8 @@ def test_a_cycle_by_its_deployment(deployed, tiny_data, tmp_path):
     assert workspace.reports.names() == ["cycle-0000.html", "index.html"]
 
     tasks = deployed.find("/task_runs/filter", flow_runs={"id": {"any_": [flow_run["id"]]}})
-    stages = ("import", "harvest", "finetune", "gate", "mine", "select", "push", "hidden truth", "report")
+    learn = ("committee", "finetune", "gate")
+    stages = ("import", "harvest", *learn, "mine", "select", "push", "hidden truth", "report")
     assert {task["name"].rsplit("-", 1)[0] for task in tasks} == set(stages)
     artefacts = deployed.find("/artifacts/filter", flow_runs={"id": {"any_": [flow_run["id"]]}})
     assert {artefact["type"] for artefact in artefacts} == {"progress", "markdown", "table", "image"}

@@ -8,6 +8,8 @@ import pytest
 
 from pipeline.artefacts import CommitteeRun, GateOutcome, TrainingRun
 from pipeline.detector.models.champion import champion_of
+from pipeline.errors import ArtefactError
+from pipeline.selection.cross_fitting import judges
 from pipeline.stages.committee import train_committee
 from pipeline.stages.finetune import finetune
 from pipeline.stages.gate import gate
@@ -81,3 +83,11 @@ def test_the_first_committee_of_a_project_that_had_none_passes(learnt, put):
     alone = untrained(learnt, learnt.workspace.models, 4)
     outcome = put(learnt.read(TrainingRun).candidate, learnt.read(CommitteeRun), alone)
     assert (outcome.promoted, outcome.why) == (True, "the first committee")
+
+
+def test_a_champion_without_a_committee_cannot_have_one_judge_for_it(learnt):
+    alone = untrained(learnt, learnt.workspace.models, 5)
+    with pytest.raises(ArtefactError, match=f"Expected champion {alone} to have a committee, found none"):
+        judges(learnt.workspace, alone, learnt.settings.selection)
+    champion = learnt.read(TrainingRun).candidate
+    assert judges(learnt.workspace, champion, learnt.settings.selection).run == learnt.read(CommitteeRun)
