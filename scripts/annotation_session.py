@@ -148,7 +148,7 @@ def measure(way: str, cases: Sequence[Case], page: LabelingPage, backend: LabelS
     expect(page.page.locator("text=No More Tasks Left in Queue")).to_be_visible()
     strokes = page.strokes - before
     answers = {answer.image_id: answer for answer in backend.harvest().answers}
-    pairs = [(case, answers[_image_id(case)]) for case in cases]
+    pairs = [(case, answers[image_id_of(case)]) for case in cases]
     right = sum(len(same_boxes(case.true, answer.boxes, SAME_IOU)) for case, answer in pairs)
     drawn = sum(len(answer.boxes) for answer in answers.values())
     return Effort(
@@ -179,7 +179,8 @@ def _reason(number: int) -> str:
     return f"image {number + 1:02d}"
 
 
-def _image_id(case: Case) -> str:
+def image_id_of(case: Case) -> str:
+    """Of its file."""
     return hashlib.sha256(Path(case.uri).read_bytes()).hexdigest()
 
 
@@ -187,7 +188,7 @@ def _tasks(cases: Sequence[Case], kind: TaskKind) -> list[Task]:
     """One task for each image, in their order."""
     return [
         Task(
-            _image_id(case), case.uri, *SIZE, tuple(shown.box for shown in case.shown),
+            image_id_of(case), case.uri, *SIZE, tuple(shown.box for shown in case.shown),
             value=float(len(cases) - number), reason=_reason(number), kind=kind, rank=number + 1,
         )
         for number, case in enumerate(cases)
@@ -233,17 +234,22 @@ def table(efforts: Sequence[Effort]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Measure and print the table."""
-    parser = argparse.ArgumentParser(description="Count what answering images takes, by way of asking.")
+def parse_place(description: str) -> tuple[Place, argparse.Namespace]:
+    """Read from the command line where people answer, and what else it says."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", default="http://localhost:8080")
     parser.add_argument("--folder", type=Path, default=Path("data/label-studio"), help="password and api_key")
     parser.add_argument("--document-root", type=Path, default=Path(), help="what the server may show images from")
     parser.add_argument("--images", type=int, default=10)
     parser.add_argument("--json", type=Path, help="also write the numbers here")
     given = parser.parse_args()
-    secrets = [(given.folder / name).read_text().strip() for name in ("password", "api_key")]
-    place = Place(given.url, given.document_root.resolve(), secrets[0], SecretStr(secrets[1]))
+    password, token = ((given.folder / name).read_text().strip() for name in ("password", "api_key"))
+    return Place(given.url, given.document_root.resolve(), password, SecretStr(token)), given
+
+
+def main() -> None:
+    """Measure and print the table."""
+    place, given = parse_place(__doc__ or "")
     efforts = measure_all(place, given.images)
     print(table(efforts))
     if given.json:

@@ -55,6 +55,16 @@ class LabelStudioSettings(Section):
     parallel_requests: int = Field(
         default=4, ge=1, le=32, description="requests under way at once where open tasks are renewed one by one"
     )
+    people_per_image: int = Field(
+        default=1,
+        ge=1,
+        le=20,
+        description="so many people answer a new task, each once; nobody sees the others' answers",
+    )
+    shared: Share = Field(
+        default=1.0,
+        description="share of new tasks that goes to people_per_image people, drawn by the image; the others to one",
+    )
     skipped_go_to: Literal["nobody", "others", "same_person"] = Field(
         default="nobody", description="who is asked again about an image that somebody skipped"
     )

@@ -14,6 +14,7 @@ from pipeline.labeling.label_studio.page import label_config
 from pipeline.labeling.label_studio.payload import task_payload
 from pipeline.labeling.label_studio.project import ensure_project, show_predictions
 from pipeline.labeling.label_studio.renew import STANDING, renew, stale, withdraw
+from pipeline.labeling.label_studio.sharing import share_out
 from pipeline.progress import Progress, silent
 from pipeline.records import Task
 from pipeline.settings import DataSettings
@@ -56,7 +57,9 @@ def push_tasks(
     _expect_all_shown(client, project, list(payloads.values()), there, settings)
     made: dict[int, str] = {}
     for batch in _batches(list(payloads), settings.page_size):
-        made |= _import(client, project, {image: payloads[image] for image in batch})
+        new = _import(client, project, {image: payloads[image] for image in batch})
+        share_out(client, new, settings)
+        made |= new
         progress("pushing tasks", len(made), len(payloads))
     if made or known:
         show_predictions(client, settings.project)
