@@ -250,7 +250,7 @@ def _settings_of(workspace: str, folder: Folder, opening: Opening) -> Settings:
     try:
         data = folder.read_bytes(SETTINGS)
         text = data[: data.rfind(b"# sha256")]
-        if opening.release and data != text + _last_line(text):
+        if opening.hashed_settings and data != text + _last_line(text):
             raise ValueError("its last line is not its hash: it was cut or changed")
         values: Any = migrated(yaml.safe_load(data))
         return parse_settings({**values, "workspace": workspace}, folder.path(SETTINGS))
@@ -269,7 +269,14 @@ def _open_next(last: Cycle | None, settings: Settings, now: datetime) -> Cycle:
     cycle.workspace.write_record(WorkspaceFormat.FILE, written)
     cycle.write(
         Opening(
-            cycle.number, now, settings.digest(), settings.seed, settings.name, format=FORMAT, release=written.release
+            cycle.number,
+            now,
+            settings.digest(),
+            settings.seed,
+            settings.name,
+            format=FORMAT,
+            release=written.release,
+            hashed_settings=True,
         )
     )
     return cycle

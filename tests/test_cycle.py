@@ -156,7 +156,7 @@ def test_settings_that_a_cycle_was_opened_with_have_the_names_of_today(tmp_path)
     text = cycle.folder.read_bytes("settings.yaml").decode()
     assert "burn_in_steps" in text
     cycle.folder.write_bytes("settings.yaml", text.replace("burn_in_steps", "burn_in").encode())
-    rewrite(cycle.folder, Opening.FILE, release=None)
+    rewrite(cycle.folder, Opening.FILE, hashed_settings=None)
     assert load_cycle(cycle.settings.workspace, 0).settings == cycle.settings
 
 

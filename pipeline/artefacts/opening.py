@@ -26,6 +26,7 @@ class Opening:
         name: Name of the project.
         format: Of the cycle's files; those of the first release did not say.
         release: Of crosscheck that opened it; empty where an earlier one did not say.
+        hashed_settings: Whether its settings end with their hash; those of earlier releases do not.
     """
 
     FILE: ClassVar[str] = "cycle.json"
@@ -38,6 +39,7 @@ class Opening:
     name: str
     format: int = 1
     release: str = ""
+    hashed_settings: bool = False
 
 
 @dataclass(frozen=True, slots=True)

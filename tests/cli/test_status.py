@@ -33,7 +33,7 @@ def test_a_project_after_its_first_cycle_in_ten_lines(crosscheck, project):
     ]  # fmt: skip
     assert "22 labeled" in found["images"]
     assert "mAP 0." in found["model"]
-    assert found["cycle"].startswith("    0, finished") or "0, finished" in found["cycle"]
+    assert found["cycle"].strip().startswith("0, finished")
     assert "`crosscheck cycle` runs cycle 1" in found["next"]
 
 
@@ -83,4 +83,5 @@ def test_a_damaged_project_is_one_line(crosscheck, fresh):
     cycle.folder.write_bytes("cycle.json", json.dumps({"cycle": 0}).encode())
     done = crosscheck("status", config=fresh)
     assert done.exit_code == 1
-    assert "cycle.json: expected a Opening" in done.stderr or "cycle.json: expected an Opening" in done.stderr
+    assert "cycle.json: expected" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

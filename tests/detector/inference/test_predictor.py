@@ -253,7 +253,7 @@ def fits(model, most: int, fault: Exception):
 
 @pytest.mark.parametrize("fault", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError(CPU_ALLOCATOR)])
 def test_a_batch_for_which_memory_does_not_suffice_is_halved(learned, fault, caplog):
-    images = noise(5, 64, 64)
+    images = noise(5)
     whole = predictor(learned)(images)
     hook = fits(learned, 2, fault)
     try:
@@ -262,7 +262,7 @@ def test_a_batch_for_which_memory_does_not_suffice_is_halved(learned, fault, cap
         hook.remove()
     assert len(halved) == len(whole) == 5
     for found, expected in zip(halved, whole, strict=True):
-        assert_same(found, expected)
+        assert_close(found, expected)
     assert "Out of memory for a batch of 5; trying 3." in caplog.text
 
 
