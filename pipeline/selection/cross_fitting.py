@@ -44,6 +44,8 @@ class Folds:
 
     def of(self, image_id: str, group_id: str) -> int:
         """The fold of an image by its id and its group."""
+        if self.count == 1:
+            return 0
         group = self.groups.get(image_id, group_id)
         return self.dealt.get(group, _place(group) % self.count)
 

@@ -28,7 +28,6 @@ from pipeline.selection.cross_fitting import committee_of, held_back_images
 from pipeline.settings import Settings
 from pipeline.workspace import Workspace
 
-_SPLITS = (Split.VAL, Split.TEST)
 _AGAIN = "Drop the cycle with `crosscheck cycle --discard` and run it anew."
 
 
@@ -70,17 +69,20 @@ def _detections(settings: Settings, store: SampleStore, model_id: str, split: Sp
 def _decide(cycle: Cycle) -> GateOutcome:
     settings, store, training = cycle.settings, cycle.store, cycle.read(TrainingRun)
     candidate, champion = training.candidate, training.parent
-    judge = _judge_by_committee if settings.selection.committee > 1 else _judge_by_val
-    judged = judge(cycle, candidate, champion)
-    val, test = (measure(_detections(settings, store, candidate, split), settings.seed) for split in _SPLITS)
+    on_val, on_test = (_detections(settings, store, candidate, split) for split in (Split.VAL, Split.TEST))
+    if settings.selection.committee == 1:
+        judged = _judge_by_val(cycle, on_val, candidate, champion)
+    else:
+        judged = _judge_by_committee(cycle, candidate, champion)
+    val, test = (measure(detections, settings.seed) for detections in (on_val, on_test))
     record_metrics(cycle.workspace.models, candidate, {"val": val, "test": test})
     return replace(judged, val=val, test=test)
 
 
-def _judge_by_val(cycle: Cycle, candidate: str, champion: str | None) -> GateOutcome:
-    settings, store = cycle.settings, cycle.store
-    before = _detections(settings, store, champion, Split.VAL) if champion else None
-    comparison = compare(_detections(settings, store, candidate, Split.VAL), before, settings.seed) if before else None
+def _judge_by_val(cycle: Cycle, on_val: LabeledDetections, candidate: str, champion: str | None) -> GateOutcome:
+    settings = cycle.settings
+    before = _detections(settings, cycle.store, champion, Split.VAL) if champion else None
+    comparison = compare(on_val, before, settings.seed) if before else None
     promoted, why = verdict(comparison, settings.training.gate_tolerance)
     judged = _outcome(candidate, champion, comparison, promoted, why)
     return replace(judged, champion_val=measure(before, settings.seed) if before else None)

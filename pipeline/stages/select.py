@@ -18,7 +18,7 @@ from pipeline.selection.calibration import CalibratedModel, calibration_set
 from pipeline.selection.cascade import Cascade
 from pipeline.selection.class_affinity import AFFINITY, MEMBER, measure_affinity, with_affinity
 from pipeline.selection.commit import Outcome, changed_rows
-from pipeline.selection.cross_fitting import Folds, held_back_images, judges
+from pipeline.selection.cross_fitting import held_back_images, judges
 from pipeline.selection.fates import (
     count_pasted,
     decide,
@@ -74,11 +74,7 @@ def _decide(cycle: Cycle) -> Decision:
 
 def _affinity(cycle: Cycle, cascade: Cascade, evidence: pa.Table) -> NDArray[np.float64]:
     """The affinity of every proposal, read part by part: embeddings would fill the memory."""
-    committee = judges(cycle.workspace, cycle.read(MiningRun).model_id, cycle.settings.selection)
-    pool = cycle.store.pool(["image_id", "group_id"])
-    folds = committee.folds if committee else Folds()
-    fold = dict(zip(pool["image_id"].to_pylist(), folds.of_table(pool), strict=True))
-    members = pa.array([fold[image_id] for image_id in evidence["image_id"].to_pylist()], pa.int64())
+    members = _members(cycle, evidence)
     measured: list[NDArray[np.float64]] = [np.zeros((0, len(AFFINITY)))]
     start = 0
     for part in cycle.folder.read_batches("proposals.parquet", ["label", "embedding"]):
@@ -86,6 +82,16 @@ def _affinity(cycle: Cycle, cascade: Cascade, evidence: pa.Table) -> NDArray[np.
         measured.append(measure_affinity(own, cascade.affinities))
         start += len(part)
     return np.concatenate(measured)
+
+
+def _members(cycle: Cycle, evidence: pa.Table) -> pa.Array:
+    """Which member of the committee each proposal comes from."""
+    committee = judges(cycle.workspace, cycle.read(MiningRun).model_id, cycle.settings.selection)
+    if committee is None:
+        return pa.array(np.zeros(len(evidence), dtype=np.int64))
+    pool = cycle.store.pool(["image_id", "group_id"])
+    fold = dict(zip(pool["image_id"].to_pylist(), committee.folds.of_table(pool), strict=True))
+    return pa.array([fold[image_id] for image_id in evidence["image_id"].to_pylist()], pa.int64())
 
 
 def _background(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel) -> pa.Table:
