@@ -28,7 +28,7 @@ def headline(contents: CycleContents) -> str:
     by_people, waiting = states.get(State.LABELED, 0), contents.queue.num_rows
     every = sum(number for state, number in states.items() if state != State.QUARANTINED)
     done = f"{count(by_people)} of {plural(every, 'image')} labelled by people"
-    return f"{done} ({percent(by_people / every)}), {count(waiting)} waiting for an answer" if every else done
+    return f"{done} ({percent(round(by_people / every, 2))}), {count(waiting)} waiting for an answer" if every else done
 
 
 def progress(contents: CycleContents) -> Table:
@@ -48,7 +48,7 @@ def kinds(contents: CycleContents) -> Table:
         Column("Kind", numeric=False, hint="blind tasks and audits show no boxes to the annotator"),
         Column("Waiting"),
         *_PACE,
-        Column("Left open", hint="verified images in which something was not answered; nobody learns from that"),
+        Column("Left open", hint="verified images in which something was not answered; the detector does not learn from that part"),
     )
     rows: list[tuple[Cell, ...]] = []
     for kind, name in _KINDS.items():
