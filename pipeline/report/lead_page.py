@@ -48,7 +48,10 @@ def kinds(contents: CycleContents) -> Table:
         Column("Kind", numeric=False, hint="blind tasks and audits show no boxes to the annotator"),
         Column("Waiting"),
         *_PACE,
-        Column("Left open", hint="verified images in which something was not answered; the detector does not learn from that part"),
+        Column(
+            "Left open",
+            hint="verified images with something not answered, which the detector does not learn",
+        ),
     )
     rows: list[tuple[Cell, ...]] = []
     for kind, name in _KINDS.items():
