@@ -193,11 +193,13 @@ def harvest(
     from pipeline.errors import SettingsError
     from pipeline.labeling.feedback.intake import Intake
     from pipeline.stages.harvest import harvest_now
+    from pipeline.stages.report import renew_index
 
     if again and not full:
         raise SettingsError("Expected --again together with --full, got it alone.")
     with with_annotators(config, overrides) as (settings, backend, progress):
         summary = harvest_now(Intake(settings, backend, again=again), progress, full)
+        renew_index(settings)
     notes = [f"{subject}: {problem}" for subject, problem in summary.notes]
     output(summary, as_json, f"{summary.answered} images answered, {summary.skipped} skipped.", *notes)
 

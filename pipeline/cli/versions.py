@@ -221,11 +221,13 @@ def restore(
 ) -> None:
     """Bring back the rows of an earlier version, as a new version; nothing is lost."""
     from pipeline.cycle import only_one
+    from pipeline.stages.report import renew_index
 
     settings = settings_from(config, overrides)
     with only_one(settings):
         number = _number(settings, version)
         made = _store(settings).restore(number, reason)
+        renew_index(settings)
     output(
         {"version": made, "restored": number},
         as_json,

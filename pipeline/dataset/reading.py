@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pds
+import pyarrow.parquet as pq
 
 from pipeline.errors import ArtefactError, RowsGoneError
 from pipeline.records import SAMPLE_SCHEMA, Split, State
@@ -21,6 +22,7 @@ STORED_SCHEMA = SAMPLE_SCHEMA.append(pa.field(CHANGED_IN, pa.int32()))
 """What the files hold."""
 
 _PART_ROWS = 4096
+_GROUPS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +33,33 @@ class Wanted:
         columns: Names of columns, in this order.
         images: Filter by `image_id`, by which parts of files are left out; all images for None.
         rows: Filter by `state` and `split`, of the newest row of an image; all rows for None.
+        box_fields: The only fields of `boxes` that are read, which is most of the time saved; all for none.
     """
 
     columns: Sequence[str]
     images: pc.Expression | None = None
     rows: pc.Expression | None = None
+    box_fields: tuple[str, ...] = ()
+
+    @property
+    def schema(self) -> pa.Schema:
+        """What is read."""
+        return pa.schema([self._field(name) for name in self.columns])
+
+    def with_columns(self, *names: str) -> Wanted:
+        """The same with more columns."""
+        return replace(self, columns=list(dict.fromkeys([*self.columns, *names])))
+
+    def needs(self, column: str, field: str) -> bool:
+        """Tell whether a column, or a field of its lists, is read."""
+        return column in self.columns and (column != "boxes" or not self.box_fields or field in self.box_fields)
+
+    def _field(self, name: str) -> pa.Field:
+        field = STORED_SCHEMA.field(name)
+        if name != "boxes" or not self.box_fields:
+            return field
+        kinds = [kind for kind in field.type.value_type if kind.name in self.box_fields]
+        return pa.field(name, pa.list_(pa.struct(kinds)))
 
 
 def condition(states: Collection[State] | None, splits: Collection[Split] | None) -> pc.Expression | None:
@@ -75,11 +99,10 @@ def pieces(dataset: pds.Dataset, wanted: Wanted, name: str, newer: pa.Table | No
         ArtefactError: A file is not in order, or two of them hold rows of an image and none says which is newer.
         RowsGoneError: A file is gone.
     """
-    by = [] if wanted.rows is None else ["state", "split"]
-    columns = list(dict.fromkeys(["image_id", *wanted.columns, *by]))
+    needed = wanted.with_columns("image_id", CHANGED_IN, *([] if wanted.rows is None else ["state", "split"]))
     try:
-        found = [_groups(file, dataset, columns, wanted.images) for file in dataset.get_fragments(wanted.images)]
-        files = [_File(groups, name) for groups in [*found, *([] if newer is None else [_parts(newer, columns)])]]
+        found = [_groups(file, dataset, needed) for file in dataset.get_fragments()]
+        files = [_File(groups, name) for groups in [*found, *([] if newer is None else [_parts(newer, needed)])]]
         while files := [file for file in files if file.rows.num_rows]:
             bound = min(file.last for file in files)
             newest = _newest([file.take_until(bound) for file in files], name)
@@ -136,21 +159,44 @@ class _File:
         self.last = ids[-1].as_py()
 
 
-def _groups(
-    file: pds.Fragment, dataset: pds.Dataset, columns: Sequence[str], images: pc.Expression | None
-) -> Iterator[pa.Table]:
+def _groups(file: pds.Fragment, dataset: pds.Dataset, wanted: Wanted) -> Iterator[pa.Table]:
     """Groups of a file's rows, as this release has them."""
-    there = [name for name in dict.fromkeys([*columns, CHANGED_IN]) if name in dataset.schema.names]
     # Other programs may write texts of a type that no filter of ours compares with.
     ours = file.physical_schema.field("image_id").type == pa.string()
-    for group in file.split_by_row_group(images if ours else None, schema=dataset.schema):
-        rows = group.to_table(dataset.schema, there, images if ours else None, use_threads=False)
-        rows = rows if ours or images is None else rows.filter(images)
-        yield _as_now(rows if CHANGED_IN in there else rows.append_column(CHANGED_IN, pa.nulls(len(rows), pa.int32())))
+    images = wanted.images if ours else None
+    groups = file.split_by_row_group(images, schema=dataset.schema)
+    if ours and not wanted.box_fields:
+        there = [name for name in wanted.columns if name in dataset.schema.names]
+        for group in groups:
+            yield _as_now(group.to_table(dataset.schema, there, images, use_threads=False), wanted)
+        return
+    for rows in _leaves(file, groups, wanted):
+        now = _as_now(rows, wanted)
+        yield now if wanted.images is None else now.filter(wanted.images)
 
 
-def _parts(table: pa.Table, columns: Sequence[str]) -> Iterator[pa.Table]:
-    rows = table.select(list(dict.fromkeys([*columns, CHANGED_IN])))
+def _leaves(file: pds.Fragment, groups: Sequence[pds.Fragment], wanted: Wanted) -> Iterator[pa.Table]:
+    """Rows with no more fields than are wanted, several groups at once: a filter costs more than they do."""
+    numbers = [part.id for group in groups for part in group.row_groups]
+    with file.filesystem.open_input_file(file.path) as opened:
+        source = pq.ParquetFile(opened)
+        # What stands between the column and the field differs by program.
+        paths = [source.schema.column(place).path for place in range(len(source.schema.names))]
+        leaves = [path for path in paths if wanted.needs(path.split(".")[0], path.rsplit(".", 1)[-1])]
+        for start in range(0, len(numbers), _GROUPS_AT_ONCE):
+            yield source.read_row_groups(numbers[start : start + _GROUPS_AT_ONCE], leaves, use_threads=False)
+
+
+def _as_now(rows: pa.Table, wanted: Wanted) -> pa.Table:
+    """Rows with the columns and fields that earlier releases did not have, null."""
+    if CHANGED_IN in wanted.columns and CHANGED_IN not in rows.column_names:
+        rows = rows.append_column(CHANGED_IN, pa.nulls(len(rows), pa.int32()))
+    ordered = rows.select(wanted.columns)
+    return ordered if ordered.schema.equals(wanted.schema) else ordered.cast(wanted.schema)
+
+
+def _parts(table: pa.Table, wanted: Wanted) -> Iterator[pa.Table]:
+    rows = table.select(wanted.columns)
     return (rows.slice(start, _PART_ROWS) for start in range(0, len(rows), _PART_ROWS))
 
 
@@ -168,9 +214,3 @@ def _newest(parts: Sequence[pa.Table], name: str) -> pa.Table:
 
 def _rewritten(name: str, expected: str) -> str:
     return f"{name}: expected {expected}, another program rewrote them. Restore the version before."
-
-
-def _as_now(table: pa.Table) -> pa.Table:
-    """Rows of an earlier release with the fields that boxes have got since, null."""
-    wanted = pa.schema([STORED_SCHEMA.field(name) for name in table.column_names])
-    return table if table.schema.equals(wanted) else table.cast(wanted)

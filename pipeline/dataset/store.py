@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -30,7 +30,7 @@ from pipeline.workspace import Folder
 MINED_STATES = (State.POOL, State.PSEUDO, State.QUEUED)
 """Images of the pool that nobody has answered or declined."""
 _BATCH_ROWS = 8192
-_COUNTED = ["image_id", "split", "state", "boxes"]
+_COUNTED = Wanted(["image_id", "split", "state", "boxes"], box_fields=("label", "source"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +248,9 @@ class SampleStore:
         common = common_version(self.history(), *(table.number for table in tables))
         if common is None:
             return self.table(old), self.table(new)
-        changed = {image_id for table in tables for image_id in table.changed_since(common)}
-        before, after = (table.read_together(Wanted(SAMPLE_SCHEMA.names, of_images(changed))) for table in tables)
+        newer = [table.rows_since(common) for table in tables]
+        changed = {image_id for rows in newer for image_id in rows["image_id"].to_pylist()}
+        before, after = (_with_others(table, rows, changed) for table, rows in zip(tables, newer, strict=True))
         return before, after
 
     def through_time(self, image_id: str) -> Iterator[tuple[Version, Sample | None]]:
@@ -306,6 +307,16 @@ class SampleStore:
         return StoredTable.opened(self._uri, version)
 
 
+def _with_others(table: StoredTable, rows: pa.Table, image_ids: Collection[str]) -> pa.Table:
+    """Rows that were read, and those of the other images."""
+    others = {*image_ids} - {*rows["image_id"].to_pylist()}
+    if not others:
+        return rows
+    return pa.concat_tables([rows, table.read_together(Wanted(SAMPLE_SCHEMA.names, of_images(others)))]).sort_by(
+        "image_id"
+    )
+
+
 def _written(pieces: Iterable[pa.Table], version: int) -> Sample | None:
     """The image that a version wrote; None where it only wrote again what others had."""
     for piece in pieces:
@@ -318,7 +329,7 @@ def _counts(table: StoredTable, latest: Version, rows: pa.Table) -> Counts:
     """What the table holds when these rows are in it."""
     before = latest.counts
     if latest.foreign:
-        for piece in table.read(Wanted(_COUNTED)):
+        for piece in table.read(_COUNTED):
             before = counts_after(before, piece.slice(0, 0), piece)
-    replaced = table.read_together(Wanted(_COUNTED, of_images(rows["image_id"].to_pylist())))
+    replaced = table.read_together(replace(_COUNTED, images=of_images(rows["image_id"].to_pylist())))
     return counts_after(before, replaced, rows)

@@ -24,6 +24,7 @@ from pipeline.dataset.checksums import require_whole_log, require_whole_rows, se
 from pipeline.dataset.reading import CHANGED_IN, STORED_SCHEMA, Wanted, pieces
 from pipeline.dataset.row_files import write_rows
 from pipeline.dataset.versions import Version
+from pipeline.records import SAMPLE_SCHEMA
 from pipeline.workspace import Folder
 
 _MOST_FILES = 32
@@ -77,22 +78,19 @@ class StoredTable:
 
     def read_together(self, wanted: Wanted) -> pa.Table:
         """Read the newest row of each image, see `pieces`, into one table."""
-        schema = pa.schema([STORED_SCHEMA.field(name) for name in wanted.columns])
-        return pa.concat_tables([schema.empty_table(), *self.read(wanted)])
+        return pa.concat_tables([wanted.schema.empty_table(), *self.read(wanted)])
 
-    def changed_since(self, version: int) -> list[str]:
-        """Images whose rows are newer than a version from which this one was made; perhaps more than once.
+    def rows_since(self, version: int) -> pa.Table:
+        """Rows that are newer than a version from which this one was made, with `SAMPLE_SCHEMA`.
 
         Rows in which an earlier release does not say when they changed are taken for newer.
         """
         if version == self.number:
-            return []
-        if CHANGED_IN not in delta.schema(self._table).names:
-            return list(self.read_together(Wanted(["image_id"]))["image_id"].to_pylist())
-        require_whole_rows(self._folder, self.files())
+            return SAMPLE_SCHEMA.empty_table()
         newer = (pc.field(CHANGED_IN) > version) | pc.field(CHANGED_IN).is_null()
-        rows = self._dataset(self.files())
-        return list(rows.to_table(columns=["image_id"], filter=newer)["image_id"].to_pylist())
+        known = CHANGED_IN in delta.schema(self._table).names
+        # An image has no newer row than these, so that older ones need not be read.
+        return self.read_together(Wanted(SAMPLE_SCHEMA.names, newer if known else None))
 
     def change(self, rows: pa.Table, metadata: dict[str, Any]) -> int:
         """Make a version in which these rows replace or join the others.

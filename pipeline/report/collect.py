@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -33,8 +35,8 @@ from pipeline.dataset.diff import ChangeCounts, diff_stored
 from pipeline.dataset.versions import Version
 from pipeline.detector.models.registry import load_card
 from pipeline.errors import ArtefactError, RowsGoneError
-from pipeline.records import ImportIssue, State
-from pipeline.report.contents import CycleContents, Turn
+from pipeline.records import ImportIssue, Split, State
+from pipeline.report.contents import CycleContents, IndexContents, Turn, page_name
 from pipeline.report.data_tables import count_boxes
 from pipeline.settings import dump_settings
 
@@ -62,6 +64,28 @@ _BOX = ["proposal_id", "x1", "y1", "x2", "y2"]
 """Columns of the proposals; their embeddings would fill the memory."""
 
 
+@dataclass(frozen=True, slots=True)
+class LearntLabels:
+    """Training images that people labelled in a version, and boxes on them; None where nobody knows any more."""
+
+    images: int
+    boxes: int | None
+
+
+def collect_index(cycle: Cycle) -> IndexContents:
+    """Everything on the page of a project, from its last cycle on; pages are those that there are."""
+    versions, pages = tuple(cycle.store.history()), cycle.workspace.reports.names()
+    usable = [state for state in State if state is not State.QUARANTINED]
+    return IndexContents(
+        name=cycle.read(Opening).name,
+        turns=turns_up_to(cycle),
+        versions=versions,
+        changes=_changes(cycle, versions),
+        class_sources=count_boxes(cycle.store.table(columns=["boxes"], states=usable)),
+        pages=frozenset(turn.cycle for turn in turns_up_to(cycle) if page_name(turn.cycle) in pages),
+    )
+
+
 def collect(cycle: Cycle) -> CycleContents:
     """Everything on the page of a cycle; stages that have not run leave their part empty."""
     folder, samples, versions = cycle.folder, cycle.store.table(), cycle.store.history()
@@ -74,7 +98,7 @@ def collect(cycle: Cycle) -> CycleContents:
         opening=cycle.read(Opening),
         turns=turns_up_to(cycle),
         versions=tuple(versions),
-        changes={version.number: change for version in versions if (change := _change(cycle, version))},
+        changes=_changes(cycle, versions),
         class_sources=count_boxes(samples.filter(pc.field("state") != State.QUARANTINED.value)),
         harvest=cycle.find(CycleHarvest),
         training=cycle.find(TrainingRun),
@@ -107,16 +131,13 @@ def turns_up_to(cycle: Cycle) -> tuple[Turn, ...]:
 def _turn(cycle: Cycle) -> Turn:
     training, harvest, selected = cycle.find(TrainingRun), cycle.find(CycleHarvest), cycle.find(SelectionRun)
     queue, certificates = _table(cycle, "queue"), cycle.find(Certificates)
-    learnt = None
-    if training is not None:
-        labeled = cycle.store.table(training.dataset_version, ["split", "boxes"], [State.LABELED])
-        learnt = labeled.filter(pc.field("split").isin(["train", "val"]))
+    learnt = _learnt(cycle, training) if training else LearntLabels(0, 0)
     return Turn(
         cycle=cycle.number,
         opened_at=cycle.opened_at,
         gate=cycle.find(GateOutcome),
-        labeled_images=len(learnt) if learnt is not None else 0,
-        labeled_boxes=_sum(pc.list_value_length(learnt["boxes"])) if learnt is not None else 0,
+        labeled_images=learnt.images,
+        labeled_boxes=learnt.boxes,
         asked_images=len(queue) if queue is not None else 0,
         asked_boxes=_sum(queue["boxes"]) if queue is not None else 0,
         answered_images=harvest.answered if harvest else 0,
@@ -129,6 +150,22 @@ def _turn(cycle: Cycle) -> Turn:
         certified=sum(each.certified for each in certificates.classes.values()) if certificates else 0,
         classes=len(cycle.settings.data.labels),
     )
+
+
+def _changes(cycle: Cycle, versions: Sequence[Version]) -> dict[int, ChangeCounts]:
+    return {version.number: change for version in versions if (change := _change(cycle, version))}
+
+
+def _learnt(cycle: Cycle, training: TrainingRun) -> LearntLabels:
+    """Labels that a model could learn from, counted once; as its run tells where the rows are gone."""
+    kept, name = cycle.workspace.folder("diffs"), f"{training.dataset_version:06d}-learnt.json"
+    if not kept.exists(name):
+        try:
+            rows = cycle.store.table(training.dataset_version, ["boxes"], [State.LABELED], [Split.TRAIN, Split.VAL])
+        except RowsGoneError:
+            return LearntLabels(training.run.labeled_images, None)
+        kept.write_record(name, LearntLabels(len(rows), _sum(pc.list_value_length(rows["boxes"]))))
+    return kept.read_record(name, LearntLabels)
 
 
 def _change(cycle: Cycle, version: Version) -> ChangeCounts | None:

@@ -59,7 +59,7 @@ def facts(contents: CycleContents) -> tuple[Fact, ...]:
         Fact(
             "images labeled by people",
             count(turn.labeled_images),
-            f"{plural(turn.labeled_boxes, 'box', 'boxes')}; {count(turn.answered_images)} images answered this time",
+            f"{_boxes(turn)}{plural(turn.answered_images, 'image')} answered this time",
         ),
         Fact(
             "pseudo-labels",
@@ -68,6 +68,10 @@ def facts(contents: CycleContents) -> tuple[Fact, ...]:
         ),
         Fact("images asked", count(turn.asked_images), pool),
     )
+
+
+def _boxes(turn: Turn) -> str:
+    return "" if turn.labeled_boxes is None else f"{plural(turn.labeled_boxes, 'box', 'boxes')}; "
 
 
 def _precision(turns: Sequence[Turn]) -> str:

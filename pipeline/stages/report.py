@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from pipeline.artefacts import ReportRun
-from pipeline.cycle import Cycle
+from pipeline.cycle import Cycle, load_cycle
 from pipeline.report import LEAD_PAGE, IndexContents, page_name, render_cycle, render_index, render_lead, summary_of
 from pipeline.report.album import pixel_reader
-from pipeline.report.collect import collect
+from pipeline.report.collect import collect, collect_index
+from pipeline.settings import Settings
+from pipeline.workspace import Workspace
 
 INDEX = "index.html"
+
+
+def renew_index(settings: Settings) -> None:
+    """Write the index anew where there is one: a version was made between cycles."""
+    workspace = Workspace(settings.workspace)
+    if workspace.cycles() and workspace.reports.exists(INDEX):
+        contents = collect_index(load_cycle(settings.workspace, max(workspace.cycles())))
+        workspace.reports.write_bytes(INDEX, render_index(contents).encode())
 
 
 def report(cycle: Cycle) -> ReportRun:

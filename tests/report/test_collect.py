@@ -1,5 +1,6 @@
 """The contents of a page, gathered from the artefacts of a small workspace."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
@@ -20,10 +21,14 @@ from pipeline.artefacts import (
 from pipeline.cycle import Cycle, finish_cycle, load_cycle, open_cycle
 from pipeline.dataset.store import SampleStore
 from pipeline.detector.models.registry import CARD, ModelCard
-from pipeline.records import PROPOSAL_SCHEMA, Split
-from pipeline.report import Summary, render_cycle, summarize, summary_of
+from pipeline.errors import RowsGoneError
+from pipeline.records import PROPOSAL_SCHEMA, Source, Split, State
+from pipeline.report import Summary, page_name, render_cycle, summarize, summary_of
 from pipeline.report.collect import STAGES, collect
+from pipeline.report.data_tables import class_sources
+from pipeline.report.notices import attention
 from pipeline.settings import DetectorSettings, Settings, TrainingSettings
+from pipeline.stages.report import INDEX, renew_index, report
 from tests.builders import box, sample
 from tests.report.builders import ISSUES, MOMENT, certificate, certificates, gate, mining, training
 from tests.report.scenes import check_table, proposal_table, queue_table, reader, scenes, selection_table
@@ -152,3 +157,73 @@ def test_a_summary_is_made_from_the_artefacts_or_read_where_it_was_written(cycle
     written = Summary("a line", "# text", [{"cycle": "0"}], "<svg></svg>")
     cycle.write(written)
     assert summarize(cycle) == written
+
+
+def test_a_page_does_not_need_rows_that_were_removed(cycle):
+    _write_everything(cycle)
+    kept = collect(cycle).turn
+    cycle.store.commit([sample("two", box(5, 5, 25, 25))], reason="r", key="r")
+    cycle.store.restore(0, "back")
+    cycle.store.remove_rows([], apply=True)
+    with pytest.raises(RowsGoneError):
+        cycle.store.table(1)
+    assert collect(cycle).turn == kept
+    cycle.workspace.folder("diffs").remove("000001-learnt.json")
+    turn = collect(cycle).turn
+    assert (turn.labeled_images, turn.labeled_boxes) == (training().run.labeled_images, None)
+    assert render_cycle(collect(cycle), reader([]), cycle.settings.report)
+
+
+def test_the_index_follows_versions_made_between_cycles(cycle):
+    report(cycle)
+    pages = cycle.workspace.reports
+    assert "dataset version 1" in pages.read_bytes(INDEX).decode()
+    cycle.store.commit([sample("three", box())], reason="a later harvest", key="later")
+    renew_index(cycle.settings)
+    assert "dataset version 2" in pages.read_bytes(INDEX).decode()
+    assert "a later harvest" in pages.read_bytes(INDEX).decode()
+    assert page_name(0) in pages.read_bytes(INDEX).decode()
+
+
+def test_no_index_is_begun_between_cycles(cycle):
+    renew_index(cycle.settings)
+    assert not cycle.workspace.reports.exists(INDEX)
+
+
+def test_the_page_adds_up_to_the_table(cycle):
+    """Every number that the page tells of the version is what the rows of the version give."""
+    _write_everything(cycle)
+    store, pool = cycle.store, {"split": Split.POOL}
+    store.commit(
+        [
+            sample(
+                "p1", box(source=Source.PSEUDO), box(60, 60, 90, 90, source=Source.SOFT), state=State.PSEUDO, **pool
+            ),
+            sample("p2", box(source=Source.SOFT, label="nut"), state=State.PSEUDO, **pool),
+            sample("q", state=State.QUEUED, **pool),
+            sample("s", state=State.SKIPPED, **pool),
+            sample("bad", box(label="nut"), state=State.QUARANTINED),
+            sample("one", box(source=Source.ACCEPTED), box(60, 60, 90, 90, source=Source.HUMAN)),
+        ],
+        reason="changes",
+        key="changes",
+    )
+    contents, rows = collect(cycle), store.samples()
+    usable = [each for each in rows if each.state is not State.QUARANTINED]
+    boxes = Counter((each.label, str(each.source)) for one in usable for each in one.boxes)
+    told = {(label, source): n for label, own in contents.class_sources.items() for source, n in own.items()}
+    assert told == boxes
+    latest = contents.versions[-1]
+    assert latest.counts["images"] == Counter(str(one.state) for one in rows)
+    assert latest.count("boxes") == boxes.total()
+    foot = class_sources(contents.class_sources).foot
+    assert foot[1] == str(boxes.total())
+    assert sum(map(int, foot[3:])) == boxes.total()
+    assert contents.pool == sum(one.state in {State.POOL, State.PSEUDO, State.QUEUED} for one in rows) == 3
+    assert not [notice for notice in attention(contents) if "pool is empty" in notice.text]
+    before = {one.image_id: one for one in store.samples(1)}
+    added = Counter(str(b.source) for one in usable for b in set(one.boxes) - set(before.get(one.image_id, one).boxes))
+    new = Counter(str(b.source) for one in usable if one.image_id not in before for b in one.boxes)
+    quarantined = Counter(str(b.source) for one in rows if one.state is State.QUARANTINED for b in one.boxes)
+    assert contents.changes[2].added == added + new + quarantined
+    assert sum(contents.changes[2].images.values()) == len([one for one in rows if one.image_id not in before])
