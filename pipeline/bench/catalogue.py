@@ -68,7 +68,7 @@ class StructureCell:
     @property
     def name(self) -> str:
         """Name of its file."""
-        return _file_name(self.entry, self.settings.detector.model_dump_json())
+        return _file_name(self.entry, self.settings.detector.model_dump_json(exclude_defaults=True))
 
     @property
     def settings(self) -> Settings:

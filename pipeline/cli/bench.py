@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.catalogue_bench import shifted, tiles
 from pipeline.cli.console import AsJson, explained, level, number, output, progress_bars, show_table
 from pipeline.cli.strategies_bench import strategies
 from pipeline.cli.training_bench import Root, Seeds, labels, sets_of, speed, training
@@ -40,6 +41,8 @@ app.command()(training)
 app.command()(labels)
 app.command()(speed)
 app.command()(strategies)
+app.command()(shifted)
+app.command()(tiles)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from pipeline.settings import load_settings
 from tests.end_to_end.project import write_config
@@ -279,3 +280,19 @@ def test_a_model_is_exported_and_compared(printed, crosscheck, project, tmp_path
     refused = crosscheck("models", "export", "nothing", "--out", tmp_path, config=project)
     assert refused.exit_code == 1
     assert "Expected model nothing" in refused.stderr
+
+
+def test_objects_are_found_in_image_files_of_any_size(printed, crosscheck, project, tmp_path):
+    large = tmp_path / "large.png"
+    Image.new("RGB", (700, 500), (120, 120, 120)).save(large)
+    found, in_part = (
+        printed("models", "detect", large, "--tile-px", 128, "--share", share, "--set", "detector.score_floor=0.0")[0]
+        for share in (1, 0.25)
+    )
+    assert (found["width"], found["height"]) == (700, 500)
+    assert found["tiles"] == found["looked_at"] == in_part["tiles"] == 35
+    assert in_part["looked_at"] == 9
+    assert all(0 <= box["x1"] < box["x2"] <= 700 and box["y2"] <= 500 for box in found["boxes"])
+    refused = crosscheck("models", "detect", tmp_path / "nothing.png", config=project)
+    assert refused.exit_code == 1
+    assert "nothing.png" in refused.stderr

@@ -51,8 +51,10 @@ def test_the_commands():
         "labels",
         "mining",
         "misses",
+        "shifted",
         "speed",
         "strategies",
+        "tiles",
         "training",
     ]
     assert sorted(ALL["models",].commands) == ["adapt", "detect", "export", "list", "promote", "rollback", "show"]
