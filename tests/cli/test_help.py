@@ -46,6 +46,7 @@ def test_the_commands():
     assert sorted(ALL["versions",].commands) == versions
     assert sorted(ALL["bench",].commands) == [
         "ablation",
+        "asking",
         "calibration",
         "labeling",
         "labels",
