@@ -65,17 +65,18 @@ def clip(boxes: Tensor, width: float, height: float) -> Tensor:
     return clipped
 
 
-def grow(boxes: Tensor, ratio: float) -> Tensor:
+def grow(boxes: Tensor, ratio: Tensor | float) -> Tensor:
     """Widen boxes on all four sides by a share of their own sides.
 
     Args:
         boxes (Tensor[N, 4]): in `(x1, y1, x2, y2)`, pixels.
-        ratio: 0.25 adds a quarter of the width left and right, of the height above and below.
+        ratio: 0.25 adds a quarter of the width left and right, of the height above and below; one for all, or
+            Tensor[N].
 
     Returns:
         Tensor[N, 4]: the wider boxes, not clipped.
     """
-    margin = (boxes[:, 2:] - boxes[:, :2]) * ratio
+    margin = (boxes[:, 2:] - boxes[:, :2]) * torch.as_tensor(ratio, dtype=boxes.dtype).reshape(-1, 1)
     return torch.cat([boxes[:, :2] - margin, boxes[:, 2:] + margin], dim=1)
 
 

@@ -55,6 +55,7 @@ STRATEGIES: Mapping[str, tuple[str, ...]] = {
         *_ALL_ASKED,
         "selection.query.strategy=ssm",
         "selection.rule=consistency",
+        "mining.proposal_score=0.5",
         "mining.hosts=5",
         "mining.margin=0",
         "mining.window=100",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.catalogue_bench import shifted, tiles
-from pipeline.cli.console import AsJson, explained, level, number, output, progress_bars, show_table
+from pipeline.cli.console import AsJson, Overrides, explained, level, number, output, progress_bars, show_table
 from pipeline.cli.strategies_bench import strategies
 from pipeline.cli.training_bench import Root, Seeds, labels, sets_of, speed, training
 
@@ -49,11 +49,13 @@ app.command()(tiles)
 @explained
 def mining(
     config: OneConfig = Path("configs/bccd.yaml"),
+    labelled: Labelled = 20,
     images: Annotated[int, typer.Option(help="Most images of the test split.", min=1)] = 200,
     proposals: Annotated[
         int, typer.Option(help="Most proposals that the published rule checks, which is slow.", min=2)
     ] = 200,
     seed: Seeds = None,
+    overrides: Overrides = None,
     root: Root = Path("runs/bench"),
     as_json: AsJson = False,
 ) -> None:
@@ -69,7 +71,10 @@ def mining(
     from pipeline.bench.mining import MiningCell, MiningResult
     from pipeline.bench.scenario import Scenario
 
-    cells = [MiningCell(Scenario(config, None, value, root), images, proposals) for value in seed or [0, 1, 2]]
+    changes = tuple(overrides or ())
+    cells = [
+        MiningCell(Scenario(config, labelled, value, root, changes), images, proposals) for value in seed or [0, 1, 2]
+    ]
     with progress_bars() as progress:
         results = Grid(root / "mining", MiningResult).run(cells, progress)
     if not as_json:

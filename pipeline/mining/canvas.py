@@ -6,15 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import rectpack
 from numpy.typing import NDArray
 
 from pipeline.detector.inference.stream import FILL
-
-GAP_PX = 4
-"""Blank pixels between two windows."""
-PACKED_AT_ONCE = 256
-"""Windows that are packed together; the packer's time grows with the square, its canvases hardly get fuller."""
 
 
 @dataclass(frozen=True)
@@ -42,29 +36,54 @@ def pack_windows(sizes: Sequence[tuple[int, int]], canvas_px: int) -> list[list[
     Returns:
         The tiles of each canvas; every window is in exactly one.
     """
-    alone = [index for index, size in enumerate(sizes) if max(size) + GAP_PX > canvas_px]
-    small = [index for index, size in enumerate(sizes) if max(size) + GAP_PX <= canvas_px]
-    groups = (small[start : start + PACKED_AT_ONCE] for start in range(0, len(small), PACKED_AT_ONCE))
-    packed = (canvas for group in groups for canvas in _pack(group, sizes, canvas_px))
-    return [*packed, *([Tile(index, 0, 0)] for index in alone)]
+    alone = [index for index, size in enumerate(sizes) if max(size) > canvas_px]
+    small = [index for index, size in enumerate(sizes) if max(size) <= canvas_px]
+    shelves = _shelves(small, sizes, canvas_px)
+    canvases: list[list[Tile]] = []
+    for shelf, (number, y) in zip(shelves, _stacked([shelf.height for shelf in shelves], canvas_px), strict=True):
+        canvases += [[] for _ in range(number - len(canvases) + 1)]
+        canvases[number] += [Tile(index, x, y) for index, x in shelf.windows]
+    return [*canvases, *([Tile(index, 0, 0)] for index in alone)]
 
 
-def _pack(group: Sequence[int], sizes: Sequence[tuple[int, int]], canvas_px: int) -> list[list[Tile]]:
-    packer = rectpack.newPacker(
-        mode=rectpack.PackingMode.Offline,
-        bin_algo=rectpack.PackingBin.BFF,
-        pack_algo=rectpack.GuillotineBssfSas,
-        sort_algo=rectpack.SORT_LSIDE,
-        rotation=False,
-    )
-    packer.add_bin(canvas_px, canvas_px, count=float("inf"))
-    for index in group:
-        packer.add_rect(*(side + GAP_PX for side in sizes[index]), rid=index)
-    packer.pack()
-    canvases: dict[int, list[Tile]] = {}
-    for number, x, y, _width, _height, index in packer.rect_list():
-        canvases.setdefault(number, []).append(Tile(index, x, y))
-    return list(canvases.values())
+@dataclass
+class _Shelf:
+    """Windows side by side.
+
+    Attributes:
+        height: Of the highest.
+        windows: Which they are, and the left edge of each.
+        used: Pixels of its width.
+    """
+
+    height: int
+    windows: list[tuple[int, int]]
+    used: int = 0
+
+
+def _shelves(indices: Sequence[int], sizes: Sequence[tuple[int, int]], canvas_px: int) -> list[_Shelf]:
+    """Put windows on shelves, the highest first, each on the fullest shelf that has room."""
+    shelves: list[_Shelf] = []
+    for index in sorted(indices, key=lambda index: (-sizes[index][1], -sizes[index][0], index)):
+        width, height = sizes[index]
+        with_room = (shelf for shelf in shelves if shelf.used + width <= canvas_px)
+        shelf = max(with_room, key=lambda shelf: shelf.used, default=None)
+        if shelf is None:
+            shelf = _Shelf(height, [])
+            shelves.append(shelf)
+        shelf.windows.append((index, shelf.used))
+        shelf.used += width
+    return shelves
+
+
+def _stacked(heights: Sequence[int], canvas_px: int) -> Iterator[tuple[int, int]]:
+    """Number of the canvas and top edge of each shelf, the highest first; each goes where there is room first."""
+    filled: list[int] = []
+    for height in heights:
+        number = next((number for number, used in enumerate(filled) if used + height <= canvas_px), len(filled))
+        filled += [0] * (number - len(filled) + 1)
+        yield number, filled[number]
+        filled[number] += height
 
 
 def draw_canvas(tiles: Sequence[Tile], windows: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

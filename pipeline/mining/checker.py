@@ -207,7 +207,7 @@ class Checker:
             "host_id": np.array(self._hosts.image_ids)[pastes.host.numpy()],
             "host_kind": np.where(free.numpy(), CLASS_FREE_IMAGE, CLASS_FREE_REGION),
             **corner_columns(sought.box * factors, "paste_"),
-            "margin": np.full(len(pastes), self._settings.margin, dtype=np.float32),
+            "margin": pastes.margin.numpy(),
             "scale": pastes.scale.numpy(),
             "hit": seen.hit.numpy(),
             "score": seen.score.numpy(),

@@ -39,11 +39,11 @@ class Crops:
         """Tensor[N, 2] int64, width and height of each crop."""
         return torch.tensor([(image.shape[1], image.shape[0]) for image in self.images]).reshape(-1, 2)
 
-    def within(self, margin: float) -> Tensor:
+    def within(self, margin: Tensor | float) -> Tensor:
         """What lies within a margin of each object, as far as it was cut out.
 
         Args:
-            margin: On each side, share of the object's sides.
+            margin: On each side, share of the object's sides; one for all, or Tensor[N].
 
         Returns:
             Tensor[N, 4]: int64 in `(x1, y1, x2, y2)`, pixels of its crop.

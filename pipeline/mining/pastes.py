@@ -18,7 +18,7 @@ LARGEST_SHARE = 0.9
 """A paste fills at most this share of a host's width and height; a larger one is scaled down."""
 SAME_CLASS_WEIGHT = 10.0
 """Covering an object of the pasted class counts so much more than covering another."""
-SMALLEST_WINDOW_PX = 8
+FRAME_PX = 2
 """Host context on each side of a paste, at least."""
 
 
@@ -37,6 +37,7 @@ class Pastes:
         object: Tensor[M, 4] float32, where the object itself comes to lie.
         window: Tensor[M, 4] int64, the part of the host that is shown to the detector.
         scale: Tensor[M] float32, host pixels a pixel of the crop.
+        margin: Tensor[M] float32, context pasted with the object, share of its sides.
     """
 
     proposal: Tensor
@@ -49,6 +50,7 @@ class Pastes:
     object: Tensor
     window: Tensor
     scale: Tensor
+    margin: Tensor
 
     def __len__(self) -> int:
         """How many."""
@@ -82,8 +84,8 @@ def plan_pastes(
 ) -> Pastes:
     """Choose hosts and places for the proposals of one image.
 
-    Of `places_tried` random places the one that covers least of the host's objects is taken. Large objects are pasted
-    smaller (`paste_px`): a card that fills half of a host tests nothing better, and takes the room of many.
+    Of `places_tried` random places the one that covers least of the host's objects is taken. Where an image has many
+    large objects they are pasted smaller (`paste_share`, `paste_px`).
 
     Args:
         crops: The proposals.
@@ -97,12 +99,13 @@ def plan_pastes(
     """
     count, each = len(crops), settings.hosts
     host, class_free = _choose_hosts(crops.label, hosts, settings, random, classes)
-    source = crops.within(settings.margin)
+    shrunk = _shrinkage(crops.object[:, 2:] - crops.object[:, :2], hosts, settings)
+    longest = (crops.object[:, 2:] - crops.object[:, :2]).amax(1)
+    margin = (settings.margin_px / (shrunk * longest)).clamp(max=settings.margin)
+    source = crops.within(margin)
     sides = (source[:, 2:] - source[:, :2]).float()[:, None].expand(count, each, 2)
     jitter = torch.from_numpy(random.uniform(-settings.scale_jitter, settings.scale_jitter, (count, each))).float()
     largest = (hosts.sizes[host] * LARGEST_SHARE).floor().clamp(min=1)
-    longest = (crops.object[:, 2:] - crops.object[:, :2]).amax(1)
-    shrunk = (settings.paste_px / longest).clamp(max=1)
     factor = torch.minimum((1 + jitter) * shrunk[:, None], (largest / sides).amin(-1))
     target_sides = (sides * factor[..., None]).round().clamp(min=1).long()
     origin = _choose_places(target_sides, crops.label, host, hosts, settings, random)
@@ -120,10 +123,33 @@ def plan_pastes(
         source=source.repeat_interleave(each, dim=0),
         target=flat(target),
         object=torch.zeros(count * each, 4),
-        window=windows_around(flat(target), hosts.sizes[flat(host)], settings.window),
+        window=windows_around(flat(target), hosts.sizes[flat(host)], settings),
         scale=flat(factor),
+        margin=margin.repeat_interleave(each),
     )
     return replace(planned, object=planned.locate(crops.object[planned.proposal]))
+
+
+def _shrinkage(sides: Tensor, hosts: Hosts, settings: MiningSettings) -> Tensor:
+    """How much smaller each object is pasted, Tensor[N], so that a host would hold `paste_share` of all windows."""
+    windows = window_sides(sides, settings).prod(1).sum()
+    room = settings.paste_share * hosts.sizes.double().prod(1).mean()
+    fitting = float((room / windows).sqrt()) if len(sides) else 1.0
+    return (settings.paste_px / sides.amax(1)).clamp(min=fitting).clamp(max=1)
+
+
+def window_sides(sides: Tensor, settings: MiningSettings) -> Tensor:
+    """About how large the windows round objects are that are pasted at their own size.
+
+    Args:
+        sides (Tensor[N, 2]): width and height of the objects, input pixels.
+        settings: Margin and window.
+
+    Returns:
+        Tensor[N, 2], input pixels.
+    """
+    pasted = sides * (1 + 2 * (settings.margin_px / sides.amax(1, keepdim=True)).clamp(max=settings.margin))
+    return (pasted + 2 * (settings.window * pasted).clamp(min=FRAME_PX)).clamp(min=settings.window_px)
 
 
 def _choose_hosts(
@@ -159,17 +185,19 @@ def _choose_places(
     return origins.gather(2, best[..., None, None].expand(*best.shape, 1, 2))[:, :, 0]
 
 
-def windows_around(target: Tensor, sizes: Tensor, ratio: float) -> Tensor:
+def windows_around(target: Tensor, sizes: Tensor, settings: MiningSettings) -> Tensor:
     """The part of each host that is shown around a paste.
 
     Args:
         target (Tensor[M, 4]): int64, where crops are put, input pixels.
         sizes (Tensor[M, 2]): int64, width and height of the hosts.
-        ratio: Host context on each side, as a share of the paste's sides.
+        settings: How much host context there is.
 
     Returns:
         Tensor[M, 4] int64.
     """
-    context = ((target[:, 2:] - target[:, :2]) * ratio).long().clamp(min=SMALLEST_WINDOW_PX)
+    sides = target[:, 2:] - target[:, :2]
+    context = torch.maximum((sides * settings.window).long(), (settings.window_px + 1 - sides) // 2)
+    context = context.clamp(min=FRAME_PX)
     top_left = (target[:, :2] - context).clamp(min=0)
     return torch.cat([top_left, torch.minimum(target[:, 2:] + context, sizes)], dim=1)

@@ -24,10 +24,10 @@ from pipeline.mining.canvas import Tile, draw_canvas, in_batches, pack_windows
 from pipeline.mining.cost import CostMeter
 from pipeline.mining.crops import Crops
 from pipeline.mining.hosts import Hosts
-from pipeline.mining.pastes import Pastes
+from pipeline.mining.pastes import Pastes, window_sides
 from pipeline.settings import MiningSettings
 
-PACKED = 0.7
+PACKED = 0.9
 """Share of a canvas that windows fill, about."""
 _FAR = 1e5
 """Shift between canvases that keeps their boxes from touching."""
@@ -78,7 +78,7 @@ def prices(boxes: Tensor, sizes: Tensor, settings: MiningSettings) -> Tensor:
     """Estimate what checks cost, by the pixels that the detector looks at.
 
     Args:
-        boxes (Tensor[N, 4]): in `(x1, y1, x2, y2)`, pixels of their own images.
+        boxes (Tensor[N, 4]): in `(x1, y1, x2, y2)`, pixels of their own images; for the prices of pastes, input pixels.
         sizes (Tensor[N, 2]): width and height of these; one row for boxes of one image.
         settings: Hosts, margins, window, view and augmented view.
 
@@ -86,9 +86,10 @@ def prices(boxes: Tensor, sizes: Tensor, settings: MiningSettings) -> Tensor:
         Tensor[N, 2 + rounds]: cost of an augmented view (paid once for all boxes of an image), of a close-up, and of
         the pastes of each round, in detection passes over the box's image.
     """
-    share = (boxes[:, 2:] - boxes[:, :2]) / sizes
+    sides = boxes[:, 2:] - boxes[:, :2]
+    share = sides / sizes
     view = (share * (1 + 2 * settings.closeup_margin)).clamp(max=1).prod(1) * settings.closeup_scale**2 / PACKED
-    pasted = (share * (1 + 2 * settings.margin) * (1 + 2 * settings.window)).clamp(max=1).prod(1) / PACKED
+    pasted = (window_sides(sides, settings) / sizes).clamp(max=1).prod(1) / PACKED
     before = (0, *settings.rounds[:-1])
     rounds = [pasted * (after - already) for already, after in zip(before, settings.rounds, strict=True)]
     return torch.stack([torch.full_like(view, settings.tta_scale**2), view, *rounds], dim=1)
@@ -165,7 +166,7 @@ class Redetector:
             with self._meter.time("paste"):
                 drawn = stack_images([draw_canvas(tiles, images) for tiles in batch])
             with self._meter.time("detect"):
-                detections = self._predictor(drawn)
+                detections = self._predictor.detect_canvases(drawn)
             with self._meter.time("match"):
                 _match(batch, detections, sought, self._settings, found)
             self._meter.count(passes=1)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.ops import box_iou
 
-SAME_CLASS_IOU, ANY_CLASS_IOU = 0.5, 0.7
+SAME_CLASS_IOU, ANY_CLASS_IOU = 0.4, 0.7
 """Boxes of an image that overlap so much share their pastes."""
 
 

@@ -98,7 +98,7 @@ def redraw(check: Check, crop: Crops, host: InputImage, settings: MiningSettings
     target = torch.cat([origin, origin + target_sides], dim=1)
     if (origin < 0).any() or (target[:, 2:] > host.size).any():
         raise ImageFault(host.ref.uri, "its file was replaced after it was mined: the paste does not fit any more")
-    window = windows_around(target, host.size, settings.window)
+    window = windows_around(target, host.size, settings)
     pixels = blur(host.pixels) if settings.host_blur else host.pixels
     source_box, target_box, window_box = (box[0].tolist() for box in (part, target, window))
     drawn = render_window(crop.images[0], pixels, source_box, target_box, window_box, settings.feather_px)

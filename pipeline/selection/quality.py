@@ -42,7 +42,7 @@ def measure_score(score: Floats, right: Flags, images: NDArray[np.str_], true_bo
         ap=float(average_precision_score(right, score)) if right.any() else None,
         ece=float(sum(gaps) / len(score)),
         brier=float(np.mean((score - right) ** 2)),
-        recall_at_p95=_recall_at(score, right, true_boxes, 0.95),
+        recall_at_p95=recall_at(score, right, true_boxes, 0.95),
         reliability=reliability,
     )
 
@@ -94,7 +94,15 @@ def _reliability(score: Floats, right: Flags) -> tuple[tuple[float, float, int],
     return tuple((float(score[part].mean()), float(right[part].mean()), len(part)) for part in parts)
 
 
-def _recall_at(score: Floats, right: Flags, true_boxes: int, precision: float) -> float:
+def recall_at(score: Floats, right: Flags, true_boxes: int, precision: float) -> float:
+    """Share of all true boxes that are among those above the loosest threshold of a precision; 0 where none is right.
+
+    Args:
+        score: float[N], higher = more likely right.
+        right: bool[N].
+        true_boxes: How many there are.
+        precision: Above the threshold.
+    """
     if not right.any():
         return 0.0
     precisions, recalls, _ = precision_recall_curve(right, score)

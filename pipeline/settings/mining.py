@@ -36,17 +36,21 @@ class MiningSettings(Section):
     )
     fusion: FusionSettings = FusionSettings()
     hosts: int = Field(
-        default=4,
+        default=3,
         ge=1,
         le=64,
         description="most pastes per proposal, each into another host where possible; a proposal gets the first two, "
         "and the others where these disagree",
     )
+    paste_share: float = Field(
+        default=0.7,
+        gt=0.0,
+        le=1000.0,
+        description="the pastes of an image take at most about this share of a host each time, else objects are pasted "
+        "smaller",
+    )
     paste_px: int = Field(
-        default=48,
-        ge=4,
-        le=4096,
-        description="objects with a longer side than this are pasted smaller",
+        default=42, ge=4, le=4096, description="but none with a longer side than this is pasted smaller than this"
     )
     tta_scale: float = Field(
         default=1.2,
@@ -61,6 +65,9 @@ class MiningSettings(Section):
     margin: float = Field(
         default=0.25, ge=0.0, le=2.0, description="context pasted with the object, share of its sides"
     )
+    margin_px: float = Field(
+        default=2.0, ge=0.0, le=4096.0, description="but at most so many pixels of the paste on each side"
+    )
     host_kind: Literal["class_free_first", "class_held_first", "any"] = Field(
         default="class_free_first", description="labelled images that hold no object of the class come first, or last"
     )
@@ -69,10 +76,13 @@ class MiningSettings(Section):
         default=0, ge=0, le=64, description="pixels over which the edge of a paste blends; 0: a hard edge"
     )
     window: float = Field(
-        default=0.2,
+        default=0.0,
         ge=0.0,
         le=100.0,
         description="host context round the paste, share of its sides; large values take the whole host",
+    )
+    window_px: int = Field(
+        default=48, ge=0, le=4096, description="small pastes get more: paste and context together have this side"
     )
     scale_jitter: float = Field(default=0.1, ge=0.0, lt=1.0, description="paste sizes vary by up to this share")
     placement: Literal["least_covered", "uniform"] = Field(
@@ -91,7 +101,7 @@ class MiningSettings(Section):
         "every box that is to teach or to be asked about is pasted",
     )
     look_budget: float | None = Field(
-        default=0.25,
+        default=0.1,
         ge=0.0,
         le=1000.0,
         description="augmented views and close-ups cost at most so many detection passes per image on average, spent "

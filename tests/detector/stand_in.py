@@ -12,6 +12,9 @@ class StandIn:
         self.labels, self.image_size_px, self.batch_size = tuple(labels), image_size_px, batch_size
         self._threads = threads
 
+    def detect_canvases(self, images):
+        return self(images)
+
     def stream(self, refs):
         return ImageStream(
             refs,

@@ -9,8 +9,13 @@ from tests.mining.squares import SquareFinder, empty_hosts, image, save_image
 PLACES = ["proposal_id", "host_id", "paste_x1", "paste_y1", "paste_x2", "paste_y2", "scale", "hit"]
 
 
+WINDOW_PX = 8
+"""Windows of these small hosts."""
+
+
 def miner(*, into=None, finder=None, seed=0, **settings):
-    return Miner(finder or SquareFinder(), into or empty_hosts(), MiningSettings(**settings), model_id="m1", seed=seed)
+    settings = MiningSettings(**{"window_px": WINDOW_PX, **settings})
+    return Miner(finder or SquareFinder(), into or empty_hosts(), settings, model_id="m1", seed=seed)
 
 
 def squares_of(seed, count=3):

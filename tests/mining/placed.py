@@ -39,6 +39,7 @@ def placed(*rows, hosts, context=None):
         object=target.float(),
         window=window,
         scale=torch.ones(len(rows)),
+        margin=torch.zeros(len(rows)),
     )
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.detector.inference.stream import FILL
-from pipeline.mining.canvas import GAP_PX, Tile, draw_canvas, in_batches, pack_windows
+from pipeline.mining.canvas import Tile, draw_canvas, in_batches, pack_windows
 
 CANVAS_PX = 64
 SIZES = st.lists(st.tuples(st.integers(1, 90), st.integers(1, 90)), max_size=40)
@@ -16,22 +16,22 @@ def test_no_windows_need_no_canvas():
     assert pack_windows([], CANVAS_PX) == []
 
 
-def occupied(tiles, sizes, gap):
-    """int[H, W]: how many windows claim each pixel of a canvas, each with a gap to its right and below."""
+def occupied(tiles, sizes):
+    """int[H, W]: how many windows claim each pixel of a canvas."""
     claims = np.zeros((300, 300), dtype=int)
     for tile in tiles:
         width, height = sizes[tile.index]
-        claims[tile.y : tile.y + height + gap, tile.x : tile.x + width + gap] += 1
+        claims[tile.y : tile.y + height, tile.x : tile.x + width] += 1
     return claims
 
 
 @settings(max_examples=60, deadline=None)
 @given(SIZES)
-def test_every_window_lies_once_inside_a_canvas_with_room_round_it(sizes):
+def test_every_window_lies_once_inside_a_canvas(sizes):
     canvases = pack_windows(sizes, CANVAS_PX)
     assert Counter(tile.index for tiles in canvases for tile in tiles) == Counter(range(len(sizes)))
     for tiles in canvases:
-        assert occupied(tiles, sizes, GAP_PX).max() == 1
+        assert occupied(tiles, sizes).max() == 1
         reach = max(max(tile.x + sizes[tile.index][0], tile.y + sizes[tile.index][1]) for tile in tiles)
         assert reach <= CANVAS_PX or len(tiles) == 1
 
@@ -40,21 +40,34 @@ def test_every_window_lies_once_inside_a_canvas_with_room_round_it(sizes):
     ("size", "expected"),
     [
         ((40, 40), [[0, 1, 2]]),
+        ((48, 64), [[0, 1, 2]]),
         ((60, 60), [[0], [1, 2]]),
-        ((61, 5), [[0], [1, 2]]),
-        ((5, 61), [[0], [1, 2]]),
+        ((65, 5), [[0], [1, 2]]),
+        ((5, 65), [[0], [1, 2]]),
         ((64, 64), [[0], [1, 2]]),
         ((200, 10), [[0], [1, 2]]),
     ],
-    ids=["leaves room", "just fits", "too wide", "too high", "a whole host", "wider than the canvas"],
+    ids=["leaves room", "just leaves room", "no room", "too wide", "too high", "a whole host", "wider by far"],
 )
-def test_a_window_that_is_too_large_lies_alone(size, expected):
+def test_a_window_that_leaves_no_room_lies_alone(size, expected):
     canvases = pack_windows([size, (8, 8), (8, 8)], CANVAS_PX)
     assert sorted(sorted(tile.index for tile in tiles) for tiles in canvases) == expected
 
 
-def test_small_windows_share_canvases():
-    assert len(pack_windows([(12, 12)] * 32, CANVAS_PX)) == 2
+@pytest.mark.parametrize(
+    ("sizes", "canvases"),
+    [([(16, 16)] * 32, 2), ([(32, 64)] * 6, 3), ([(64, 16), (40, 16), (24, 16), (40, 32), (24, 32)], 1)],
+    ids=["small", "high", "of many shapes"],
+)
+def test_canvases_are_filled_to_the_brim(sizes, canvases):
+    assert len(pack_windows(sizes, CANVAS_PX)) == canvases
+
+
+def test_many_windows_leave_little_empty():
+    random = np.random.default_rng(0)
+    sizes = [(int(width), int(height)) for width, height in random.integers(4, 20, (2000, 2))]
+    filled = sum(width * height for width, height in sizes) / CANVAS_PX**2
+    assert filled / len(pack_windows(sizes, CANVAS_PX)) > 0.9
 
 
 def test_packing_repeats_itself():
@@ -74,7 +87,7 @@ def test_windows_are_found_unchanged_at_their_place(sizes, seed):
             np.testing.assert_array_equal(
                 canvas[tile.y : tile.y + height, tile.x : tile.x + width], windows[tile.index]
             )
-        between = occupied(tiles, sizes, gap=0)[: canvas.shape[0], : canvas.shape[1]] == 0
+        between = occupied(tiles, sizes)[: canvas.shape[0], : canvas.shape[1]] == 0
         assert (canvas[between] == FILL).all()
 
 

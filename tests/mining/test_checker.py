@@ -13,7 +13,7 @@ from pipeline.mining.consistency import gather_evidence
 from pipeline.mining.redetection import prices
 from pipeline.records import PROPOSAL_SCHEMA, TTA_FIELDS
 from pipeline.settings import MiningSettings
-from tests.mining.miners import PLACES, Only, miner, pool
+from tests.mining.miners import PLACES, WINDOW_PX, Only, miner, pool
 from tests.mining.squares import LABELS, SquareFinder, empty_hosts, found, image, save_image
 
 # What is worth a check
@@ -132,7 +132,7 @@ def test_boxes_at_one_place_share_a_paste_and_each_reads_its_own_class(tmp_path)
 
 def spent(mined):
     """Detection passes for augmented views and close-ups, and for pastes, by what the tables say was done."""
-    proposals, settings = mined.proposals, MiningSettings()
+    proposals, settings = mined.proposals, MiningSettings(window_px=WINDOW_PX)
     augmented = proposals.filter(pc.is_valid(proposals["tta_score"]))
     boxes = np.stack([proposals[name].to_numpy() for name in CORNERS], axis=1)
     each = prices(as_boxes(boxes), torch.tensor([[64, 48]]), settings).numpy()

@@ -10,20 +10,22 @@ from hypothesis import strategies as st
 
 from pipeline.boxes import intersection
 from pipeline.detector.inference.rendering import render_window
-from pipeline.mining.pastes import LARGEST_SHARE, SMALLEST_WINDOW_PX, Pastes, plan_pastes
+from pipeline.mining.pastes import FRAME_PX, LARGEST_SHARE, Pastes, plan_pastes
 from pipeline.settings import MiningSettings
 from tests.mining.placed import whole_images
 from tests.mining.squares import SquareFinder, empty_hosts, host_set, image
 
 SIZE = (64, 48)
 BOX = (20, 16, 32, 26)
+PLAIN = {"hosts": 4, "scale_jitter": 0.0, "margin_px": 100.0, "window_px": 0, "paste_share": 1e-3, "paste_px": 48}
+"""Margins are shares, windows as small as they may be, and objects over 48 pixels are pasted with these."""
 
 
 def plan(boxes=(BOX,), labels=(1,), *, into=None, seed=0, classes=None, **settings):
     return plan_pastes(
         whole_images(boxes, labels, SIZE),
         into or empty_hosts(),
-        MiningSettings(**{"scale_jitter": 0.0, **settings}),
+        MiningSettings(**{**PLAIN, **settings}),
         np.random.default_rng(seed),
         classes,
     )
@@ -41,6 +43,19 @@ def test_a_large_object_is_pasted_smaller(paste_px, scale):
     sides = pastes.object[:, 2:] - pastes.object[:, :2]
     assert pastes.scale.tolist() == [scale] * 4
     torch.testing.assert_close(sides, torch.tensor([[12.0, 10.0]] * 4) * scale, rtol=0, atol=0.2)
+
+
+@pytest.mark.parametrize(
+    ("count", "share", "scale"),
+    [(1, 0.5, 1.0), (4, 0.5, 1.0), (8, 0.5, 0.5**0.5), (16, 1.0, 0.5**0.5), (200, 0.5, 10 / 36)],
+    ids=["one", "as many as fit", "twice as many", "a larger share", "not below 10 pixels"],
+)
+def test_many_large_objects_are_pasted_smaller(count, share, scale):
+    """A window has 40 by 40 pixels here, the host 160 by 80."""
+    box = (0, 0, 36, 36)
+    into = empty_hosts(2, (160, 80))
+    pastes = plan([box] * count, [1] * count, into=into, paste_share=share, paste_px=10, margin_px=0.0)
+    assert pastes.scale.numpy() == pytest.approx(scale, rel=1e-6)
 
 
 def test_hosts_lack_every_class_that_an_object_may_have():
@@ -130,6 +145,24 @@ def test_context_is_cut_with_the_object_up_to_the_edge_of_its_image(corners, mar
     assert plan([corners], margin=margin, into=empty_hosts(4, (200, 200))).source.tolist() == [crop] * 4
 
 
+@pytest.mark.parametrize(
+    ("margin_px", "paste_px", "crop"),
+    [
+        (100.0, 100, [17, 13, 35, 29]),
+        (2.0, 100, [18, 14, 34, 28]),
+        (2.0, 6, [17, 13, 35, 29]),
+        (0.5, 6, [19, 15, 33, 27]),
+    ],
+    ids=["a quarter", "two pixels", "two pixels where it is half as large are more", "half a pixel there is one"],
+)
+def test_context_is_at_most_so_many_pixels_of_the_paste(margin_px, paste_px, crop):
+    into = empty_hosts(4, (200, 200))
+    pastes = plan(margin=0.25, margin_px=margin_px, paste_px=paste_px, into=into)
+    assert pastes.source.tolist() == [crop] * 4
+    longest = 12 if paste_px == 100 else 6
+    assert pastes.margin.tolist() == pytest.approx([min(0.25, margin_px / longest)] * 4)
+
+
 # Sizes
 
 
@@ -188,12 +221,20 @@ def test_object_in_target_in_window_in_host(given_box, margin, window, seed):
 # Windows
 
 
-@pytest.mark.parametrize(("ratio", "context"), [(0.0, SMALLEST_WINDOW_PX), (1.0, 20), (2.0, 40)])
+@pytest.mark.parametrize(("ratio", "context"), [(0.0, FRAME_PX), (1.0, 20), (2.0, 40)])
 def test_a_window_shows_context_round_the_paste(ratio, context):
     pastes = plan([(20, 10, 40, 30)], margin=0.0, window=ratio, into=empty_hosts(1, (400, 400)))
     inside = (pastes.target[:, :2] >= context).all(1) & (pastes.target[:, 2:] <= 400 - context).all(1)
     assert inside.any()
     assert ((pastes.target - pastes.window)[inside] == torch.tensor([context, context, -context, -context])).all()
+
+
+@pytest.mark.parametrize(("window_px", "side"), [(0, 20 + 2 * FRAME_PX), (24, 24), (60, 60), (61, 62)])
+def test_a_small_paste_is_shown_with_more_of_its_host(window_px, side):
+    pastes = plan([(20, 10, 40, 30)] * 10, [1] * 10, margin=0.0, window_px=window_px, into=empty_hosts(1, (400, 400)))
+    away = (pastes.target[:, :2] >= 40).all(1) & (pastes.target[:, 2:] <= 360).all(1)
+    assert away.any()
+    assert ((pastes.window[:, 2:] - pastes.window[:, :2])[away] == side).all()
 
 
 def test_a_wide_window_is_the_whole_host():

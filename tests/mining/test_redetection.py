@@ -128,7 +128,7 @@ def test_pastes_of_one_class_on_a_canvas_do_not_take_each_others_detection():
     torch.testing.assert_close(seen.boxes[expected], pastes.object[expected], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("context", [0, 4, None], ids=["bare", "small windows", "whole hosts"])
+@pytest.mark.parametrize("context", [1, 4, None], ids=["a narrow frame", "small windows", "whole hosts"])
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
 @pytest.mark.parametrize("canvas_px", [64, 100, 300])
 def test_verdicts_do_not_depend_on_the_canvas_or_the_batch(canvas_px, batch_size, context):
@@ -240,7 +240,7 @@ def test_many_shown_closer_keep_their_order(canvas_px):
         found([square[:4] for square in part], [square[5] / 255 for square in part], [square[4] for square in part])
         for part in (SCENE[:7], [], SCENE[7:])
     ]
-    seen = check_closer(proposals, sources, finder=SquareFinder(canvas_px), closeup_margin=0.0, closeup_scale=1)
+    seen = check_closer(proposals, sources, finder=SquareFinder(canvas_px), closeup_margin=0.2, closeup_scale=1)
     assert seen.hit.all()
     torch.testing.assert_close(seen.score, torch.cat([of_image.scores for of_image in proposals]))
     torch.testing.assert_close(seen.iou, torch.ones(20))
@@ -275,8 +275,27 @@ def test_nothing_to_draw():
 
 def test_what_checks_cost():
     """A tenth of each side: with a margin of a quarter it is 0.15 of each side, the window 0.21 of it."""
-    settings = MiningSettings(margin=0.25, window=0.2, hosts=3, closeup_margin=0.5, closeup_scale=1.5, tta_scale=1.1)
-    price = prices(as_boxes([(10, 10, 20, 15), (0, 0, 100, 50)]), torch.tensor([[100, 50]] * 2), settings)
+    settings = MiningSettings(
+        margin=0.25,
+        margin_px=1000.0,
+        window=0.2,
+        window_px=0,
+        hosts=3,
+        closeup_margin=0.5,
+        closeup_scale=1.5,
+        tta_scale=1.1,
+    )
+    price = prices(as_boxes([(10, 10, 110, 60), (0, 0, 1000, 500)]), torch.tensor([[1000, 500]] * 2), settings)
     expected = [[0.2**2 * 1.5**2, 2 * 0.21**2, 0.21**2], [1.5**2, 2.0, 1.0]]
     np.testing.assert_allclose(price[:, 0], [1.1**2] * 2, rtol=1e-5)
     np.testing.assert_allclose(price[:, 1:], np.array(expected) / PACKED, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("box", "sides"),
+    [((0, 0, 10, 10), (48, 48)), ((0, 0, 60, 45), (68, 52)), ((0, 0, 100, 20), (108, 48))],
+    ids=["tiny", "two pixels of context and of host", "long"],
+)
+def test_a_paste_costs_its_window(box, sides):
+    price = prices(as_boxes([box]), torch.tensor([[200, 100]]), MiningSettings(hosts=2))
+    assert price[0, 2] == pytest.approx(2 * sides[0] * sides[1] / 20_000 / PACKED, rel=1e-5)

@@ -54,6 +54,8 @@ class Finder:
         self.shown += [np.ascontiguousarray(image.permute(1, 2, 0).numpy()) for image in images]
         return [self._detect(*image.shape[1:]) for image in images]
 
+    detect_canvases = __call__
+
     def _detect(self, height, width):
         corners = self._random.uniform(0, 0.75, (3, 2)) * (width, height)
         sides = self._random.uniform(0.1, 0.3, (3, 2)) * (width, height)
@@ -145,7 +147,8 @@ def test_the_gallery_shows_what_the_detector_saw(samples, values):
 
 
 @pytest.mark.parametrize(
-    "changed", [{"feather_px": 0}, {"host_blur": False}, {"closeup_margin": 0.0, "margin": 0.5, "window": 0.4}]
+    "changed",
+    [{"feather_px": 0}, {"host_blur": False}, {"closeup_margin": 0.0, "margin": 0.5, "window": 0.4, "window_px": 80}],
 )
 def test_a_paste_drawn_in_another_way_is_not_what_the_detector_saw(samples, changed):
     settings = MiningSettings(hosts=3, budget=None, feather_px=3, host_blur=True)

@@ -181,6 +181,15 @@ class Predictor:
             for boxes, scores, labels, vectors in rows
         ]
 
+    def detect_canvases(self, images: Tensor) -> list[Detections]:
+        """Detect in canvases: many more detections each, without embeddings.
+
+        Args:
+            images (Tensor[B, 3, H, W]): uint8 RGB.
+        """
+        with self.detector.for_canvases():
+            return self(images)
+
 
 def detect_images(predictor: Predictor, stream: ImageStream) -> Iterator[tuple[ImageBatch, list[Detections]]]:
     """Detect in a stream of images.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,6 +22,8 @@ from pipeline.seeds import derive_seed
 from pipeline.settings import DetectorSettings, TrainingSettings
 
 EMBEDDED_LEVELS = ("0", "1", "2")
+CANVAS_DETECTIONS = 1000
+"""Most detections on a canvas, which shows the objects of many images."""
 
 
 class BoxEmbedder(nn.Module):
@@ -83,6 +86,7 @@ class Detector(nn.Module):
         self.embedder = BoxEmbedder(backbone.out_channels, settings.embedding_dim)
         backbone.register_forward_hook(self._keep_features)
         self._features: dict[str, Tensor] = {}
+        self._embeds = True
         if pretrained and settings.weights == "coco":
             load_coco(self.network, settings)
 
@@ -100,6 +104,17 @@ class Detector(nn.Module):
         """Compute the pyramid by another module, which gives the same levels."""
         backbone.register_forward_hook(self._keep_features)
         self.network.backbone = backbone
+
+    @contextmanager
+    def for_canvases(self) -> Iterator[None]:
+        """Report as many detections as a canvas may hold, without embeddings, which nobody asks for there."""
+        reporting = self.network.reporting
+        most, self._embeds = reporting.detections_per_img, False
+        reporting.detections_per_img = CANVAS_DETECTIONS
+        try:
+            yield
+        finally:
+            reporting.detections_per_img, self._embeds = most, True
 
     def _keep_features(self, _module: nn.Module, _inputs: Any, features: dict[str, Tensor]) -> None:
         self._features = features
@@ -146,13 +161,16 @@ class Detector(nn.Module):
 
         Returns:
             In evaluation a dict per image: `boxes` Tensor[N, 4] in input pixels, `scores` Tensor[N] descending,
-            `labels` Tensor[N] int64 from 1, `embeddings` Tensor[N, D].
+            `labels` Tensor[N] int64 from 1, `embeddings` Tensor[N, D], or Tensor[N, 0] for canvases.
         """
         if self.training:
             return self.losses(images, targets or [])
         detections: list[Target] = self.network(images)
         boxes = [of_image["boxes"] for of_image in detections]
-        embeddings = self.embedder(self._features, boxes, images.shape[-2:])
+        if self._embeds:
+            embeddings = self.embedder(self._features, boxes, images.shape[-2:])
+        else:
+            embeddings = torch.zeros(sum(map(len, boxes)), 0)
         self._features = {}
         for of_image, vectors in zip(detections, embeddings.split(list(map(len, boxes))), strict=True):
             of_image["embeddings"] = vectors

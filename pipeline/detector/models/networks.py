@@ -63,6 +63,11 @@ class DetectionNetwork(nn.Module):
         """After a training pass, Tensor[N, 4] per image of what looks most like an object and is none."""
         raise NotImplementedError
 
+    @property
+    def reporting(self) -> Any:
+        """What holds `detections_per_img`, the most detections that are reported of an image."""
+        return self
+
 
 class _OneStageNetwork(DetectionNetwork):
     head: WeightedRetinaNetHead | WeightedFCOSHead
@@ -158,6 +163,11 @@ class WeightedFasterRCNN(DetectionNetwork, GeneralizedRCNN):  # type: ignore[mis
     def predictors(self) -> list[nn.Module]:
         """Those of both stages."""
         return [self.rpn.head, *self.roi_heads.predictors]
+
+    @property
+    def reporting(self) -> Any:
+        """The second stage."""
+        return self.roi_heads
 
     @property
     def hard_background(self) -> tuple[Tensor, ...]:

@@ -138,6 +138,17 @@ def everything():
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_canvas_has_as_many_detections_as_there_are_and_no_embeddings(architecture):
+    finder = predictor(detector(architecture, score_floor=0.0, max_detections=5))
+    (canvas,), (image_after,) = finder.detect_canvases(noise(1)), finder(noise(1))
+    assert (len(image_after), image_after.embeddings.shape[1] > 0) == (5, True)
+    assert len(canvas) > 5
+    assert canvas.embeddings.shape == (len(canvas), 0)
+    for name in ("boxes", "scores", "labels"):
+        assert torch.equal(getattr(canvas[:5], name), getattr(image_after, name)), name
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("most", [1, 5, 1000])
 @pytest.mark.parametrize("floored", [0.0, 0.3, 0.9])
 def test_the_floor_and_the_most_keep_the_best(everything, architecture, most, floored):
