@@ -99,22 +99,22 @@ def certificates(contents: CycleContents) -> Table:
         Column("Threshold", hint="on p(correct)"),
         Column("Held-back boxes right", hint="right boxes among all held-back boxes above the threshold"),
         Column("Certified precision", hint="lower bound"),
-        Column("Highest", hint="of the precisions 0.95, 0.9 and 0.8, the highest that can be promised"),
         *(column for column, _ in audits),
         Column("Pseudo-labels", hint="boxes that this cycle wrote into the dataset version"),
         Column("Sure, not written", hint="on images that people are asked about, or where objects may be missed"),
         Column("Asked"),
         Column("Dropped"),
+        Column("Highest", hint="of the precisions 0.95, 0.9 and 0.8, the highest that can be promised"),
     )
     rows = tuple(
         (
             label,
             *_promise(promised.get(label), withdrawn=label in withdrawn),
-            share(highest.get(label)),
             *(_precision(counts.get(label)) for _, counts in audits),
             count(written.get(label, 0)),
             count(fates.get(label, {}).get(Fate.PSEUDO, 0) - written.get(label, 0)),
             *(count(fates.get(label, {}).get(fate, 0)) for fate in (Fate.ASK, Fate.DROP)),
+            share(highest.get(label)),
         )
         for label in sorted({*promised, *fates, *(label for _, counts in audits for label in counts)})
     )
@@ -127,9 +127,9 @@ def _together(together: Certificate | None, highest: Mapping[str, float]) -> str
     """What is promised of the boxes of all classes at once, in words."""
     if together is None:
         return ""
-    best = f"; {highest[ALL_CLASSES]:g} is the highest that can be" if ALL_CLASSES in highest else ""
+    best = f"; {highest[ALL_CLASSES]:g} is the highest that can be promised" if ALL_CLASSES in highest else ""
     if not together.certified:
-        return f"Of all classes together no precision of the target is certified{best}. Needed: {together.needed}."
+        return f"Of all classes together the target is not certified{best}. Needed: {together.needed}."
     return (
         f"Of all classes together, boxes from a p(correct) of {share(together.threshold)} on are certified for a "
         f"precision of {share(together.lower_bound)}: {count(together.right)} of {count(together.boxes)} right{best}."

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.artefacts import AuditCount, Calibration, ClassStanding, Recall, ScoreQuality, SelectionRun
+from pipeline.artefacts import AuditCount, Calibration, Certificate, ClassStanding, Recall, ScoreQuality, SelectionRun
 from pipeline.report.evidence_tables import certificates, count_fates, missing_for_certificates, recall, scores
 from pipeline.report.tables import Badge
 from tests.report.builders import calibration, cycle_contents, first_cycle
@@ -54,6 +54,25 @@ def test_certificates_stand_beside_the_true_precision_in_a_simulation_only():
     assert rows["washer"][1] == Badge("not certified", "warn")
     assert "True precision" not in [column.title for column in real.columns]
     assert all(len(row) == len(table.columns) for table in (simulated, real) for row in table.rows)
+
+
+def test_the_highest_precision_and_all_classes_together_stand_beside_the_promises():
+    contents = cycle_contents(scenes(30))
+    together = Certificate("all classes together", True, 0.61, 300, 290, 0.942)
+    promises = replace(
+        contents.certificates, together=together, highest={"bolt": 0.95, "washer": 0.8, "all classes together": 0.9}
+    )
+    table = certificates(replace(contents, certificates=promises))
+    rows = {row[0]: row for row in table.rows}
+    assert table.columns[-1].title == "Highest"
+    assert [rows[label][-1] for label in ("bolt", "washer", "nut")] == ["0.950", "0.800", "–"]
+    assert table.note == (
+        "Of all classes together, boxes from a p(correct) of 0.610 on are certified for a precision of 0.942: "
+        "290 of 300 right; 0.9 is the highest that can be promised."
+    )
+    none = replace(together, certified=False, threshold=None, lower_bound=None, needed="29 boxes")
+    short = certificates(replace(contents, certificates=replace(promises, together=none, highest={})))
+    assert short.note == "Of all classes together the target is not certified. Needed: 29 boxes."
 
 
 def test_what_is_missing_for_classes_that_are_not_certified_or_withdrawn():
