@@ -303,6 +303,8 @@ def test_tabs_show_what_they_say_and_get_their_rule_back(desk_at_work, people):
         "best first": ids("draft", "audit", "blind"),
         "audit": ids("audit"),
         "blind": ids("blind"),
+        "to verify": set(),
+        "left open": set(),
         "skipped": ids("skipped"),
         "disagreement": ids("answered"),
     }
@@ -313,7 +315,7 @@ def test_tabs_show_what_they_say_and_get_their_rule_back(desk_at_work, people):
     owner.session.patch(f"/api/dm/views/{view['id']}/", json={"project": project, "data": changed}).raise_for_status()
     desk_at_work.backend().push([])
     (after,) = [one for name, one in tabs().items() if name == "best first"]
-    assert len(tabs()) == 5
+    assert len(tabs()) == 7
     assert after["data"]["ordering"] == ["-tasks:data.value"]
     assert set(listed(after)) == ids("draft", "audit", "blind")
     assert after["data"]["hiddenColumns"] == changed["hiddenColumns"]

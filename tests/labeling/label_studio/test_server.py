@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from pipeline.errors import RemoteError
+from pipeline.labeling.label_studio.verification import questions
 from pipeline.records import TaskKind
 from tests.builders import box, image_id
 
@@ -69,7 +70,7 @@ def test_people_meet_the_most_valuable_image_first_and_blind_ones_without_boxes(
     assert project["model_version"] == "crosscheck"
     assert project["sampling"] == "Uncertainty sampling"
     views = owner.session.get("/api/dm/views/", params={"project": project["id"]}).json()
-    names = ["best first", "audit", "blind", "skipped", "disagreement"]
+    names = ["best first", "audit", "blind", "to verify", "left open", "skipped", "disagreement"]
     assert [(view["data"]["title"], view["data"]["ordering"]) for view in views] == [
         (name, ["-tasks:data.value"]) for name in names
     ]
@@ -85,6 +86,9 @@ def test_people_meet_the_most_valuable_image_first_and_blind_ones_without_boxes(
         "model_id": "",
         "width": 320,
         "height": 240,
+        "verify_seen": [],
+        "verify_fault": [],
+        "verify_whole": [],
     }
 
 
@@ -100,7 +104,7 @@ def test_a_second_push_adds_nothing_and_touches_nothing(desk, people):
     assert after == before
     views = owner.session.get("/api/dm/views/", params={"project": project["id"]}).json()
     storages = owner.session.get("/api/storages/localfiles/", params={"project": project["id"]}).json()
-    assert (len(views), [storage["path"] for storage in storages]) == (5, [str(desk.images)])
+    assert (len(views), [storage["path"] for storage in storages]) == (7, [str(desk.images)])
 
 
 def test_the_page_can_show_the_images_and_nothing_beside_them(desk, people):
@@ -263,7 +267,8 @@ def test_a_task_made_by_hand_is_noted_and_left_alone(desk, people):
     backend = desk.backend()
     backend.push([desk.task("one")])
     project = desk.project(owner)["id"]
-    owner.session.post(f"/api/projects/{project}/import", json=[{"image": "https://example.com/a.png", "reason": ""}])
+    by_hand = {"image": "https://example.com/a.png", "reason": "", **questions(verify=False)}
+    owner.session.post(f"/api/projects/{project}/import", json=[by_hand])
     by_hand = next(entry for key, entry in desk.tasks(owner).items() if key != image_id("one"))
     owner.submit(by_hand["id"])
     harvest = backend.harvest()
