@@ -61,7 +61,8 @@ def run_to_write(config: str, cycles: int, last: int, finished: bool) -> None:
         return write_and_die
 
     Path.replace = deadly(Path.replace)
-    delta.write_deltalake = deadly(delta.write_deltalake)
+    delta.create_table_with_add_actions = deadly(delta.create_table_with_add_actions)
+    delta.DeltaTable.create_write_transaction = deadly(delta.DeltaTable.create_write_transaction)
     run_in_child(config, cycles)
 
 
