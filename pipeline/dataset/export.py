@@ -140,13 +140,19 @@ def _require_labels(samples: Sequence[Sample], labels: Sequence[str]) -> None:
 
 def _copied_names(samples: Sequence[Sample], folder: Folder) -> tuple[str, Mapping[str, str]]:
     """Plain file names; images that would share a name or a label file carry their id in it."""
-    paths = {sample.image_id: PurePosixPath(sample.uri) for sample in samples}
+    paths = {sample.image_id: PurePosixPath(_readable_name(sample.uri)) for sample in samples}
     stems = Counter(path.stem for path in paths.values())
     names = {
         image_id: path.name if stems[path.stem] == 1 else f"{path.stem}-{image_id[:16]}{path.suffix}"
         for image_id, path in paths.items()
     }
     return folder.path("images"), names
+
+
+def _readable_name(uri: str) -> str:
+    """A file name that readers take up as it is: they pass over hidden files, and strip spaces in XML."""
+    name = PurePosixPath(uri).name.strip()
+    return f"_{name}" if name.startswith(".") else name
 
 
 def _names_in_place(samples: Sequence[Sample]) -> tuple[str, Mapping[str, str]]:

@@ -116,6 +116,20 @@ def test_images_are_copied_when_asked(store, tmp_path, format_name, expected):
     assert result.lost_regions == (1 if format_name == "yolo" else 0)
 
 
+@pytest.mark.parametrize(
+    ("format_name", "annotations"), [("coco", "train.json"), ("yolo", "labels/train"), ("voc", "annotations/train")]
+)
+@pytest.mark.parametrize(("name", "copy"), [(".hidden.jpg", "_.hidden.jpg"), (" spaced.jpg", "spaced.jpg")])
+def test_copies_have_names_that_readers_take_up(tmp_path, format_name, annotations, name, copy):
+    store = SampleStore(str(tmp_path / "samples"))
+    store.commit([sample("one", box(), uri=save(tmp_path / "images" / name, scene(1)))], reason="r", key="k")
+    result = write(store, tmp_path / "out", format_name, copy_images=True)
+    (entry,) = read_entries(format_name, str(tmp_path / "out" / annotations), f"{result.images_root}/train")
+    assert entry.uri == f"{result.images_root}/train/{copy}"
+    assert Path(entry.uri).exists()
+    assert len(entry.boxes) == 1
+
+
 def test_copies_with_one_name_get_their_own(tmp_path):
     one, other = save(tmp_path / "x" / "a.jpg", scene(1)), save(tmp_path / "y" / "a.png", scene(2))
     store = SampleStore(str(tmp_path / "samples"))
