@@ -95,7 +95,9 @@ def damaged_files(table: Folder) -> list[TableDamage]:
 
 
 def _damaged_log(table: Folder, hashed: bool) -> Iterator[TableDamage]:
-    log, logged, sealed = table.folder(LOG), _logged(table), _sealed(table)
+    # In this order: a version that another process commits in between is logged before it is sealed.
+    sealed = _sealed(table)
+    log, logged = table.folder(LOG), _logged(table)
     for number in sorted({*sealed, *range(max(logged, default=-1))} - logged):
         yield TableDamage(log.path(_file(number)), f"expected the log of version {number}, found nothing")
     if not hashed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import threading
 from pathlib import Path
 
 import pyarrow as pa
@@ -162,3 +163,21 @@ def test_verify_names_the_damaged_file_of_the_table(copied):
     found = verify(copied, 4)
     assert [damage.uri for damage in found.damaged] == [str(rows)]
     assert found.images == 0
+
+
+def test_who_reads_while_another_commits_sees_no_damage(copied):
+    ended = threading.Event()
+
+    def commit():
+        for number in range(15):
+            copied.commit([sample(f"late {number}")], reason="r", key=f"late {number}")
+        ended.set()
+
+    writer = threading.Thread(target=commit)
+    writer.start()
+    seen = set()
+    while not ended.is_set():
+        seen.add(SampleStore(copied.uri).version())
+    writer.join()
+    assert seen <= set(range(4, 20))
+    assert copied.version() == 19
