@@ -91,7 +91,7 @@ NORMS = (
     _norm("group", "arXiv 1803.08494", "training from scratch with small batches"),
     _norm("layer", "arXiv 1607.06450", "a comparison to group; rarely better for convolutions"),
     _norm("instance", "arXiv 1607.08022", "images whose contrast differs much from each other"),
-    _norm("switchable", "arXiv 1806.10779", "training from scratch, when nobody knows which kind serves"),
+    _norm("switchable", "arXiv 1806.10779", "training from scratch, when nobody knows which kind serves; no ONNX"),
     _norm("moving_average", "arXiv 2001.06838", "training from scratch with one or two images per step"),
 )
 HEADS = (

@@ -167,7 +167,9 @@ def adapt(
 @explained
 def detect(
     images: Annotated[list[str], typer.Argument(help="Image files.")],
-    model: Annotated[str | None, typer.Option(help="Model id; the champion by default.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Model id; several are a committee. Default: the champion.")
+    ] = None,
     config: Config = DEFAULT_CONFIG,
     overrides: Overrides = None,
     tile_px: Annotated[int, typer.Option(help="Side of a tile, in pixels of the image.", min=64)] = 1024,
@@ -179,14 +181,15 @@ def detect(
 ) -> None:
     """Detect in image files of any size: as a whole, and in tiles that overlap.
 
-    With `--share` below 1 the image as a whole decides which tiles are looked at.
+    With `--share` below 1 the image as a whole decides which tiles are looked at. Of several models, boxes that they
+    agree on are fused (weighted boxes fusion).
     """
     from pipeline.detector.inference.tiling import Tiling
     from pipeline.stages.detect import detect_files
 
     settings = settings_from(config, overrides)
     with progress_bars() as progress:
-        found = detect_files(settings, model, images, Tiling(tile_px, overlap, share), progress)
+        found = detect_files(settings, model or [], images, Tiling(tile_px, overlap, share), progress)
     if not as_json:
         rows = [
             (each.uri, f"{each.width} x {each.height}", each.looked_at, each.tiles, len(each.boxes)) for each in found

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.dataset.images import read_image
+from pipeline.detector.inference.committee import Committee
 from pipeline.detector.inference.predictor import PredictionSettings, Predictor
 from pipeline.detector.inference.tiling import Tiled, Tiling, detect_tiled
 from pipeline.detector.models.champion import champion_of
@@ -50,26 +51,23 @@ class FoundInImage:
 
 
 def detect_files(
-    settings: Settings, model_id: str | None, uris: Sequence[str], tiling: Tiling, progress: Progress = silent
+    settings: Settings, model_ids: Sequence[str], uris: Sequence[str], tiling: Tiling, progress: Progress = silent
 ) -> list[FoundInImage]:
     """Detect in image files.
 
     Args:
         settings: The project.
-        model_id: Which model; the champion for None.
+        model_ids: Which models; several are a committee, none stands for the champion.
         uris: The images.
         tiling: How large ones are looked at.
         progress: Called after every image.
 
     Raises:
         ArtefactError: There is no such model.
+        ValueError: Several models differ in classes or input size.
         ImageFault: An image cannot be read, or has more than `data.max_image_pixels`.
     """
-    workspace = Workspace(settings.workspace)
-    model_id = model_id or champion_of(workspace)
-    if model_id is None:
-        raise ArtefactError("Expected a champion to detect with, found none. Run `crosscheck finetune` first.")
-    predictor = Predictor(load_model(workspace.models, model_id), PredictionSettings.of(settings))
+    predictor = _predictor(settings, model_ids)
     found = []
     for number, uri in enumerate(uris, start=1):
         image = read_image(uri, settings.data.max_image_pixels)
@@ -79,6 +77,15 @@ def detect_files(
         )
         progress("images", number, len(uris))
     return found
+
+
+def _predictor(settings: Settings, model_ids: Sequence[str]) -> Predictor:
+    workspace = Workspace(settings.workspace)
+    known = model_ids or [one for one in [champion_of(workspace)] if one is not None]
+    if not known:
+        raise ArtefactError("Expected a champion to detect with, found none. Run `crosscheck finetune` first.")
+    members = [Predictor(load_model(workspace.models, one), PredictionSettings.of(settings)) for one in known]
+    return members[0] if len(members) == 1 else Committee(members, settings.mining.fusion.same_iou)
 
 
 def _boxes(tiled: Tiled, predictor: Predictor) -> tuple[FoundBox, ...]:

@@ -293,6 +293,10 @@ def test_objects_are_found_in_image_files_of_any_size(printed, crosscheck, proje
     assert found["tiles"] == found["looked_at"] == in_part["tiles"] == 35
     assert in_part["looked_at"] == 9
     assert all(0 <= box["x1"] < box["x2"] <= 700 and box["y2"] <= 500 for box in found["boxes"])
+    champion = printed("models", "list")["champion"]
+    twice = printed("models", "detect", large, "--model", champion, "--model", champion)[0]
+    alone = printed("models", "detect", large, "--model", champion)[0]
+    assert len(twice["boxes"]) <= len(alone["boxes"])
     refused = crosscheck("models", "detect", tmp_path / "nothing.png", config=project)
     assert refused.exit_code == 1
     assert "nothing.png" in refused.stderr

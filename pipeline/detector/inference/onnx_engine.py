@@ -64,7 +64,7 @@ def export_onnx(detector: Detector) -> bytes:
         exported = path.read_bytes()
         # Other sides and another batch than the example's, so that nothing of it was taken for a constant.
         images = torch.rand(1, 3, *_OTHER_PX)
-        for name, expected, got in zip(dense.names, dense(images), _run(_session(exported, 1), images), strict=True):
+        for name, expected, got in zip(dense.names, dense(images), _run(_runnable(exported), images), strict=True):
             finite = torch.isfinite(expected)
             gap = (expected - got)[finite].abs().max() / expected[finite].abs().max()
             if gap > TOLERANCE:
@@ -199,6 +199,13 @@ def _session(exported: bytes, threads: int) -> Any:
     # Group normalisation hides the sides of its maps, which ONNX Runtime then takes for those of other levels.
     options.enable_mem_reuse = False
     return onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
+
+
+def _runnable(exported: bytes) -> Any:
+    try:
+        return _session(exported, 1)
+    except Exception as fault:  # ONNX Runtime raises a dozen kinds for models that it cannot load
+        raise ValueError(f"Expected a network that ONNX Runtime can run, got: {fault}") from fault
 
 
 def _run(session: Any, images: Tensor) -> list[Tensor]:

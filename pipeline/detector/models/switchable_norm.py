@@ -65,7 +65,5 @@ def _over(mean: Tensor, var: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 
 
 def _weighted(weights: Tensor, values: tuple[Tensor, ...]) -> Tensor:
-    total = torch.zeros_like(values[0])
-    for weight, value in zip(weights.softmax(0), values, strict=True):
-        total = total + weight * value
-    return total
+    shares = weights.softmax(0)
+    return values[0] * shares[0] + values[1] * shares[1] + values[2] * shares[2]
