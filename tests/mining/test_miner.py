@@ -251,7 +251,7 @@ def test_with_a_network_company_changes_scores_only_slightly(tmp_path):
     network = Predictor(detector, PredictionSettings(accelerator="cpu", batch_size=4))
     refs = pool(tmp_path)
     # Two pastes each: whether there is a third depends on scores.
-    options = {"proposal_score": 0.3, "proposals_per_image": 4, "hit_iou": 0.3, "hosts": 2}
+    options = {"proposal_score": 0.3, "proposals_per_image": 4, "hit_iou": 0.3, "hosts": 2, "window_px": 48}
     whole = miner(finder=network, **options).mine(refs)
     parts = [miner(finder=network, **options).mine([ref]) for ref in refs]
     alone = {name: by_id(pa.concat_tables([getattr(part, name) for part in parts])) for name in ("proposals", "checks")}
