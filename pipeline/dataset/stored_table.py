@@ -1,13 +1,13 @@
 """The files of the sample table at one version: what they hold, and how a commit changes them.
 
-A version is a file of rows in the order of `image_id`
-and, beside it, files of rows that were added or changed since, one for each commit. Reading takes the newest row of
-each image. Where replaced rows come to half of those that stand, a commit writes all rows into one file again; where
-files come to 32, it writes the smallest half of them into one. So reading costs at most half as much again as it would.
+A version is a file of rows in the order of `image_id` and, beside it, files of rows that were added or changed since,
+one for each commit. Reading takes the newest row of each image. Where replaced rows come to half of those that stand,
+a commit writes all rows into one file again; where files come to 32, it writes the smallest half of them into one. So
+reading costs at most half as much again as it would.
 
-Chosen by measuring 1 M images with 5 boxes each, of which 10,000 change (CPU seconds, bytes written): rewriting
-the table 9.6 s and 358 MB; Delta's `MERGE` over 256 buckets 14 s and 353 MB, since ids are hashes and every file
-changes; files of changed rows 1.6 s and 2.7 MB. Lance writes as little, but returns no rows in order.
+Chosen by measuring 1 M images with 5 boxes each, of which 10,000 change (CPU seconds, bytes written): rewriting the
+table 9.6 s and 358 MB; Delta's `MERGE` over 256 buckets 14 s and 353 MB, since ids are hashes and every file changes;
+files of changed rows 1.6 s and 2.7 MB. Lance writes as little, but returns no rows in order.
 """
 
 from __future__ import annotations
