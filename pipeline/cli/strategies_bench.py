@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.console import Overrides, explained, number, progress_bars, show_table
-from pipeline.cli.training_bench import Root, Seeds, sets_of
+from pipeline.cli.training_bench import Root, Seeds, Sets, sets_of
 
 if TYPE_CHECKING:
     from pipeline.bench.work_saved import WayResult, WorkSaved
@@ -16,15 +16,7 @@ if TYPE_CHECKING:
 
 @explained
 def strategies(
-    config: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--config",
-            "--sets",
-            "-c",
-            help="A simulated project; as often as needed. Default: bccd, deeppcb and cards.",
-        ),
-    ] = None,
+    config: Sets = None,
     strategy: Annotated[
         list[str] | None,
         typer.Option(

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 PUBLIC_SETS = ("bccd", "deeppcb", "cards")
 
+Sets = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--config",
+        "--sets",
+        "-c",
+        help="A simulated project; as often as needed. Default: bccd, deeppcb and cards.",
+    ),
+]
 Seeds = Annotated[list[int] | None, typer.Option("--seed", help="As often as needed. Default: 0, 1, 2.")]
 Root = Annotated[
     Path,
@@ -30,15 +39,7 @@ def sets_of(configs: list[Path] | None) -> list[Path]:
 
 @explained
 def training(
-    config: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--config",
-            "--sets",
-            "-c",
-            help="A simulated project; as often as needed. Default: bccd, deeppcb and cards.",
-        ),
-    ] = None,
+    config: Sets = None,
     labelled: Annotated[
         int | None,
         typer.Option(help="Images that start labelled. Default: bccd 5, deeppcb and cards 10, others as set.", min=1),
@@ -119,15 +120,7 @@ def training(
 
 @explained
 def labels(
-    config: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--config",
-            "--sets",
-            "-c",
-            help="A simulated project; as often as needed. Default: bccd, deeppcb and cards.",
-        ),
-    ] = None,
+    config: Sets = None,
     count: Annotated[
         list[int] | None,
         typer.Option("--labels", help="Images labelled by people, in all. Default: 12, 24, 48, 90.", min=8),
