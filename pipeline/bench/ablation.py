@@ -23,7 +23,7 @@ from pipeline.selection.quality import auroc
 VARIANTS: Mapping[str, tuple[str, ...]] = {
     "as set": (),
     "no context": ("mining.margin=0",),
-    "twice the context": ("mining.margin=0.5",),
+    "twice the context": ("mining.margin=0.5", "mining.margin_px=4"),
     "any host": ("mining.host_kind=any",),
     "hosts that hold the class first": ("mining.host_kind=class_held_first",),
     "blurred hosts": ("mining.host_blur=true",),
@@ -32,7 +32,7 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
     "more scale jitter": ("mining.scale_jitter=0.3",),
     "2 hosts": ("mining.hosts=2",),
     "8 hosts": ("mining.hosts=8",),
-    "no window": ("mining.window=0",),
+    "no window": ("mining.window_px=0",),
     "a larger window": ("mining.window=1",),
     "whole hosts": ("mining.window=100",),
     "feathered edges": ("mining.feather_px=4",),
