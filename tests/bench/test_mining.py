@@ -53,7 +53,7 @@ def test_shares_of_time_add_up():
 def test_the_command_shows_what_was_measured(mined, config, root, never):
     never("pipeline.bench.mining.MiningCell.measure")
     given = ["bench", "mining", "-c", str(config), "--images", "4", "--proposals", "6", "--seed", "0"]
-    given += ["--root", str(root / "cells")]
+    given += ["--labelled", "4", "--root", str(root / "cells")]
     shown = CliRunner().invoke(app, given)
     assert shown.exit_code == 0, shown.output
     assert "Mining on tiny" in shown.stdout
