@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pipeline.api import Workspace
-from pipeline.artefacts import Certificates, CycleEnd, GateOutcome
+from pipeline.artefacts import Certificates, CycleEnd, MiningRun
 from pipeline.errors import ArtefactError
 from tests.end_to_end.project import run_cycles, write_config
 
@@ -74,7 +74,7 @@ def test_every_proposal_has_an_image_and_a_fate(project):
     assert len(proposals) == project.cycle(0).folder.read_table("selection.parquet").num_rows
     assert proposals["uri"].notna().all()
     assert set(proposals["fate"]) <= {"pseudo", "ask", "drop"}
-    assert project.proposals()["model_id"].unique().tolist() == [project.cycle(1).read(GateOutcome).candidate]
+    assert project.proposals()["model_id"].unique().tolist() == [project.cycle(1).read(MiningRun).model_id]
 
 
 def test_a_cycle_under_way_is_shown_only_when_it_is_asked_for(project, tmp_path):

@@ -8,6 +8,8 @@ import pytest
 from pipeline.artefacts import SelectionRun
 from pipeline.dataset.store import SampleStore
 from pipeline.records import Fate, Source, State
+from pipeline.selection.fates import is_learnt
+from pipeline.settings import SelectionSettings
 from pipeline.workspace import Workspace
 from tests.end_to_end.project import run_cycles, write_config
 
@@ -31,11 +33,11 @@ def everything(tiny_data, tmp_path_factory):
     )
 
 
-def test_every_image_with_a_sure_box_has_its_expected_misses(everything):
+def test_every_image_with_a_box_that_teaches_has_its_expected_misses(everything):
     folder, _ = everything
     selection, background = (folder.read_table(f"{name}.parquet") for name in ("selection", "background"))
-    sure = selection.filter(pc.field("fate") == Fate.PSEUDO.value)["image_id"].to_pylist()
-    assert sorted(background["image_id"].to_pylist()) == sorted(set(sure)) != []
+    taught = selection.filter(is_learnt(SelectionSettings().soft_from))["image_id"].to_pylist()
+    assert sorted(background["image_id"].to_pylist()) == sorted(set(taught)) != []
     assert all(one > 0 for one in background["expected_missed"].to_pylist())
 
 

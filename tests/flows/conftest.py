@@ -62,11 +62,20 @@ class Prefect:
 
     def get(self, path: str) -> dict:
         """Ask the server's API."""
-        return httpx.get(f"{self.url}{path}").raise_for_status().json()
+        return self._ask("GET", path)
 
     def find(self, path: str, **query: object) -> list[dict]:
         """Filter over the server's API."""
-        return httpx.post(f"{self.url}{path}", json=query).raise_for_status().json()
+        return self._ask("POST", path, json=query)
+
+    def _ask(self, method: str, path: str, **options: object):
+        """Ask again while the server's database is locked, which it says by 503."""
+        deadline = time.monotonic() + 120
+        while True:
+            answer = httpx.request(method, f"{self.url}{path}", timeout=60, **options)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                return answer.raise_for_status().json()
+            time.sleep(0.5)
 
 
 @pytest.fixture(scope="package")

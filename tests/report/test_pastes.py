@@ -62,12 +62,12 @@ def test_the_source_shows_the_surroundings_with_the_object_in_the_middle():
 
 def test_a_paste_shows_its_window_with_the_object_where_it_was_put():
     host = _tiles(_check("two"))[1]
-    # The object has 20 px at the input size, its crop 30, and there are 8 px of the host on each side.
-    assert (host.width, host.height) == (46, 46)
+    # The object has 20 px at the input size, its crop 30, and with the host's context the window has its least size.
+    assert (host.width, host.height) == (48, 48)
     pasted, redetection = host.marks
-    assert (pasted.left, pasted.top) == (pytest.approx(100 * 13 / 46, abs=0.01),) * 2
-    assert pasted.width == pytest.approx(100 * 20 / 46, abs=0.01)
-    assert redetection.left - pasted.left == pytest.approx(100 * 0.5 / 46, abs=0.01)
+    assert (pasted.left, pasted.top) == (pytest.approx(100 * 14 / 48, abs=0.01),) * 2
+    assert pasted.width == pytest.approx(100 * 20 / 48, abs=0.01)
+    assert redetection.left - pasted.left == pytest.approx(100 * 0.5 / 48, abs=0.01)
 
 
 def test_a_window_that_is_too_large_is_shrunk():

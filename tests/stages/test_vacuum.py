@@ -67,7 +67,7 @@ def test_rows_that_a_restore_brought_back_stay(settings, store):
 
 def test_what_is_gone_is_not_restored_and_its_changes_are_told_of_the_next_version(settings, store):
     vacuum(settings, 2, apply=True)
-    with pytest.raises(RowsGoneError, match=r"version 1: its file is gone"):
+    with pytest.raises(RowsGoneError, match=r"version 1: a file is gone"):
         store.restore(1, "back")
     assert store.version() == VERSIONS - 1
     assert find_image(store, "one.jpg") == image_id("one")
