@@ -14,6 +14,8 @@ from pipeline.report.figures import reliability
 
 FOLDER = Path("docs/images")
 CYCLE = 0
+PASTES = (0, 1, 3)
+"""Cards of the gallery that the page speaks of."""
 INKS = "--page:#fff;--ink:#16191d;--quiet:#545b64;--line:#d5d9de;--first:#0072b2;--second:#b8480a;background:#fff"
 
 
@@ -22,8 +24,9 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     project = Workspace.open("runs/demo")
     save(project.gallery("asked", CYCLE)[0], "asked")
-    for number, card in enumerate(project.gallery("pastes", CYCLE)):
-        save(card, f"paste-{number}")
+    pastes = project.gallery("pastes", CYCLE)
+    for number, place in enumerate(PASTES):
+        save(pastes[place], f"paste-{number}")
     figure = str(reliability(project.cycle(CYCLE).read(Calibration)))  # markup would escape what is added
     opening = f'<svg xmlns="http://www.w3.org/2000/svg" style="{INKS}"'
     (FOLDER / "reliability.svg").write_text(figure.replace("<svg", opening, 1))
