@@ -57,7 +57,7 @@ def training(tiny_data, tmp_path):
 
 def test_ctrl_c_ends_in_one_line(training):
     os.killpg(training.pid, signal.SIGINT)  # as a terminal does, to every process of the command
-    _, errors = training.communicate(timeout=60)
+    _, errors = training.communicate(timeout=300)
     assert training.returncode == 130
     lines = [line for line in errors.splitlines() if line.strip() and not PROGRESS.search(line)]
     assert lines == ["interrupted: what is finished is kept, the same command goes on from there."]
