@@ -16,7 +16,7 @@ import yaml
 from pipeline.artefacts import FORMAT, CycleEnd, Opening, RunOfCycle, StageRecord, WorkspaceFormat
 from pipeline.dataset.code_version import code_version
 from pipeline.dataset.store import SampleStore
-from pipeline.errors import ArtefactError, SettingsError
+from pipeline.errors import ArtefactError, PipelineError, SettingsError
 from pipeline.lock import alone
 from pipeline.settings import (
     ANYTIME,
@@ -293,6 +293,24 @@ def unfinished_cycle(settings: Settings) -> int | None:
     workspace = Workspace(settings.workspace)
     numbers = [number for number in workspace.cycles() if not workspace.cycle(number).exists(CycleEnd.FILE)]
     return max(numbers, default=None)
+
+
+def require_finished_cycles(settings: Settings, why: str) -> None:
+    """See that no cycle is under way.
+
+    Args:
+        settings: The project.
+        why: Speaks of the cycle that is: what it has to do with what is about to be done.
+
+    Raises:
+        PipelineError: One is.
+    """
+    number = unfinished_cycle(settings)
+    if number is not None:
+        raise PipelineError(
+            f"Expected every cycle to be finished, cycle {number} is under way {why}. Finish it with `crosscheck "
+            "cycle`, or drop it with `crosscheck cycle --discard`."
+        )
 
 
 def finish_cycle(cycle: Cycle, now: datetime) -> None:

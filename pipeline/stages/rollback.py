@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from pipeline.artefacts import GateOutcome
-from pipeline.cycle import only_one, unfinished_cycle
+from pipeline.cycle import only_one, require_finished_cycles, unfinished_cycle
 from pipeline.dataset.store import SampleStore
 from pipeline.detector.models.registry import champion_before, champions, reinstate
 from pipeline.errors import PipelineError
@@ -47,12 +47,7 @@ def rollback(settings: Settings) -> Rollback:
     """
     workspace = Workspace(settings.workspace)
     with only_one(settings):
-        number = unfinished_cycle(settings)
-        if number is not None:
-            raise PipelineError(
-                f"Expected every cycle to be finished, cycle {number} is under way with the champion that would be "
-                "withdrawn. Finish it with `crosscheck cycle`, or drop it with `crosscheck cycle --discard`."
-            )
+        require_finished_cycles(settings, "with the champion that would be withdrawn")
         champion, withdrawn = champion_before(workspace.models), champions(workspace.models)[-1]
         # In this order: where it is killed in between, it can be repeated.
         images, version = _take_back(SampleStore(workspace.samples_uri), withdrawn, settings)

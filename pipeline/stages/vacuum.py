@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.cycle import only_one, unfinished_cycle
+from pipeline.cycle import only_one, require_finished_cycles
 from pipeline.dataset.store import Removal, SampleStore
 from pipeline.detector.models.dataset_versions import needed_versions
-from pipeline.errors import PipelineError
 from pipeline.settings import Settings
 from pipeline.workspace import Workspace
 
@@ -24,12 +23,7 @@ def vacuum(settings: Settings, keep: int, *, apply: bool) -> Removal:
     """
     workspace = Workspace(settings.workspace)
     with only_one(settings):
-        number = unfinished_cycle(settings)
-        if number is not None:
-            raise PipelineError(
-                f"Expected every cycle to be finished, cycle {number} is under way and may need any version. "
-                "Finish it with `crosscheck cycle`, or drop it with `crosscheck cycle --discard`."
-            )
+        require_finished_cycles(settings, "and may need any version")
         store = SampleStore(workspace.samples_uri)
         latest = store.version()
         newest = range(max(0, latest + 1 - keep), latest + 1)
