@@ -137,6 +137,7 @@ def _turn(cycle: Cycle) -> Turn:
         opened_at=cycle.opened_at,
         gate=cycle.find(GateOutcome),
         labeled_images=learnt.images,
+        taught_images=training.run.labeled_images if training else 0,
         labeled_boxes=learnt.boxes,
         asked_images=len(queue) if queue is not None else 0,
         asked_boxes=_sum(queue["boxes"]) if queue is not None else 0,

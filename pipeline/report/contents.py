@@ -49,6 +49,7 @@ class Turn:
         gate: How its model did; None where none was trained.
         labeled_images: Images of train and val that people had labelled when its model was trained.
         labeled_boxes: Boxes on them; None where the rows of that version were removed.
+        taught_images: Images labelled by people that its model learnt from.
         asked_images: Images that this cycle asked people about.
         asked_boxes: Machine boxes shown on those images.
         answered_images: Images whose answers this cycle harvested.
@@ -66,6 +67,7 @@ class Turn:
     opened_at: datetime
     gate: GateOutcome | None = None
     labeled_images: int = 0
+    taught_images: int = 0
     labeled_boxes: int | None = 0
     asked_images: int = 0
     asked_boxes: int = 0

@@ -12,7 +12,8 @@ from pipeline.artefacts.evaluation import Interval
 from pipeline.report.contents import Turn, measured
 from pipeline.report.wording import duration, plural
 
-NEXT_IMAGES = 100
+MOST_IMAGES = 100
+"""Of which the outlook speaks, and of no more than have taught so far: a curve tells little beyond twice its length."""
 RECENT = 6
 """Cycles that count: what early labels brought says little of what late ones will."""
 LEAST = 3
@@ -31,7 +32,7 @@ class Outlook:
     Attributes:
         images: How many.
         gain: Of mAP, expected.
-        interval: Of the gain; four times in five it lies within.
+        interval: Of the gain; four times in five, or more often, it lies within.
         hours: Time of people, at the pace so far; None where that is unknown.
     """
 
@@ -41,32 +42,33 @@ class Outlook:
     hours: float | None
 
 
-def outlook(turns: Sequence[Turn], images: int = NEXT_IMAGES) -> Outlook | None:
+def outlook(turns: Sequence[Turn]) -> Outlook | None:
     """Extend the learning curve of the last cycles.
 
-    mAP is taken to grow with the logarithm of the number of labelled images, which learning curves do for a while; a
-    Bayesian line through the last cycles gives the gain with its uncertainty (normal-inverse-gamma, flat in level and
-    slope).
+    What mAP lacks of 1 is taken to fall by a power of the number of images that teach, as it does on learning curves; a
+    Bayesian line through the logarithms of the last cycles gives the gain with its uncertainty (normal-inverse-gamma,
+    flat in level and slope).
 
     Args:
         turns: Cycles so far, ascending.
-        images: How many more are answered.
 
     Returns:
-        What to expect; None before `LEAST` cycles with different numbers of labelled images were measured.
+        What to expect; None before `LEAST` cycles with different numbers of images that teach were measured.
     """
     history = measured(turns, turns[-1].reported_split)[-RECENT:] if turns else []
-    points = [(turn.labeled_images, metrics.map) for turn, metrics in history if metrics.map is not None]
-    labeled = np.array([count for count, _ in points], dtype=np.float64)
-    if len(set(labeled.tolist())) < LEAST or labeled.min() < 1:
+    points = [(turn.taught_images, metrics.map) for turn, metrics in history if metrics.map is not None]
+    taught = np.array([count for count, _ in points], dtype=np.float64)
+    if len(set(taught.tolist())) < LEAST or taught.min() < 1:
         return None
-    gained = np.log((labeled[-1] + images) / labeled[-1])
-    slope, error, freedom = _line(np.log(labeled), np.array([level for _, level in points]))
+    images = int(min(MOST_IMAGES, taught[-1]))
+    lacking = np.maximum(1 - np.array([level for _, level in points]), _SPREAD)
+    slope, error, freedom = _line(np.log(taught), np.log(lacking), _SPREAD / lacking[-1])
     from scipy.stats import t  # half a second that pages without an outlook need not wait for
 
     reach = float(t.ppf(0.5 + _COVERED / 2, freedom)) * error
-    low, high = (slope - reach) * gained, (slope + reach) * gained
-    return Outlook(images, float(slope * gained), (float(low), float(high)), _hours(turns, images))
+    grown = np.log((taught[-1] + images) / taught[-1])
+    low, gain, high = (float(lacking[-1] * -np.expm1(power * grown)) for power in (slope + reach, slope, slope - reach))
+    return Outlook(images, gain, (low, high), _hours(turns, images))
 
 
 def outlook_line(turns: Sequence[Turn]) -> str:
@@ -87,14 +89,14 @@ def _points(value: float) -> str:
     return f"{value:+.1f}".replace("-", "−")
 
 
-def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float, float]:
+def _line(x: NDArray[np.float64], y: NDArray[np.float64], spread_of_y: float) -> tuple[float, float, float]:
     """Slope of a line, its standard error and the degrees of freedom, with what is believed of the spread before."""
     centred = x - x.mean()
     spread = float(centred @ centred)
     slope = float(centred @ y) / spread
     residuals = y - y.mean() - slope * centred
     freedom = _BELIEF + len(x) - 2
-    variance = (_BELIEF * _SPREAD**2 + float(residuals @ residuals)) / freedom
+    variance = (_BELIEF * spread_of_y**2 + float(residuals @ residuals)) / freedom
     return slope, float(np.sqrt(variance / spread)), freedom
 
 

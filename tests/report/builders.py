@@ -124,6 +124,7 @@ def turns(number: int = 3, labels=LABELS) -> tuple[Turn, ...]:
             opened_at=MOMENT + timedelta(days=cycle),
             gate=gate(cycle, round(float(level), 4), labels=labels),
             labeled_images=24 + 10 * cycle,
+            taught_images=24 + 10 * cycle,
             labeled_boxes=140 + 61 * cycle,
             asked_images=10,
             asked_boxes=43,
