@@ -1,4 +1,4 @@
-"""Where a project stands and what happens next, told from its files alone; needs no torch."""
+"""Where a project stands and what happens next, from its files alone; needs no torch."""
 
 from __future__ import annotations
 

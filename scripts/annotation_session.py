@@ -1,6 +1,6 @@
 """Answer ten images in a browser, drawn blind, corrected and verified, and count what it takes.
 
-    python scripts/annotation_session.py --document-root .
+    python -m scripts.annotation_session --document-root .
 
 needs a running server, such as `make label-studio` starts; the folder holds its `password` and `api_key`. The images
 are generated below the document root. A script plays the person, so that the strokes are a person's and the seconds

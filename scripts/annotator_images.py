@@ -1,4 +1,4 @@
-"""Take the pictures of `docs/annotators.md`: `python scripts/annotator_images.py --document-root .`.
+"""Take the pictures of `docs/annotators.md`: `python -m scripts.annotator_images --document-root .`.
 
 Needs a running server, as `scripts/annotation_session.py` does, and shows generated images in a project of its own that
 is removed afterwards. The lead's page is that of the workspace of `crosscheck demo`.

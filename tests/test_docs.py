@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -43,6 +46,36 @@ def test_every_relative_link_leads_somewhere(page):
         target = page.parent / path if path else page
         assert target.exists(), f"{page.name} links to {link}"
         assert not anchor or anchor in anchors(target), f"{page.name} links to {link}"
+
+
+SCRIPT = re.compile(r"python (-m scripts\.\w+|scripts/\w+\.py)")
+LOADS = """
+import importlib, sys
+folder, name = sys.argv[1:]
+sys.path[0] = folder
+importlib.import_module(name)
+"""
+
+
+def scripts_that_are_named():
+    places = [*PAGES, *(ROOT / "scripts").glob("*.py"), *(ROOT / "pipeline").rglob("*.py")]
+    return sorted({name for place in places for name in SCRIPT.findall(place.read_text())})
+
+
+@pytest.mark.parametrize("named", scripts_that_are_named())
+def test_every_script_starts_as_the_documentation_has_it(named):
+    """Its imports are found in a checkout, with nothing set in the environment."""
+    bare = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    # `python FILE` looks for modules beside the file, `python -m` where it is called.
+    way = ["", named.split()[1]] if named.startswith("-m") else ["scripts", Path(named).stem]
+    done = subprocess.run(
+        [sys.executable, "-c", LOADS, *way], cwd=ROOT, env=bare, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_scripts_are_named_at_all():
+    assert len(scripts_that_are_named()) >= 4
 
 
 def test_pages_have_links_at_all():

@@ -59,7 +59,9 @@ def python() -> Iterator[Finding]:
 
 def pins() -> Iterator[Finding]:
     """Packages that crosscheck needs, in versions that it was tested with."""
-    wrong = [told for line in importlib.metadata.requires("crosscheck") or () if (told := _unmet(Requirement(line)))]
+    wrong = [
+        problem for line in importlib.metadata.requires("crosscheck") or () if (problem := _unmet(Requirement(line)))
+    ]
     if wrong:
         yield Finding(
             "packages", "error", ", ".join(wrong), "Run `make install`, or `pip install --upgrade crosscheck`."
@@ -166,8 +168,10 @@ def label_studio(settings: LabelStudioSettings, token: SecretStr | None) -> Iter
         yield Finding("token", "error", "none for Label Studio", remedy)
     elif not isinstance(reply, str):
         good = _is_taken(settings.url, token.get_secret_value())
-        told = "is taken by Label Studio" if good else "is refused by Label Studio"
-        yield Finding("token", "ok" if good else "error", told, "" if good else f"Make a new one on its page. {remedy}")
+        state = "is taken by Label Studio" if good else "is refused by Label Studio"
+        yield Finding(
+            "token", "ok" if good else "error", state, "" if good else f"Make a new one on its page. {remedy}"
+        )
 
 
 def clock(settings: Settings) -> Iterator[Finding]:

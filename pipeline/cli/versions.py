@@ -334,8 +334,8 @@ def _change_row(change: Change) -> tuple[object, ...]:
     ]
     took = f"{change.seconds:.0f} s on the image" if change.seconds is not None else ""
     measured = [level(box.p_correct), level(box.score)]
-    told = "; ".join(filter(None, [change.detail, took]))
-    return (*start, place, " ".join(filter(None, people)), *measured, box.proposal_id, told)
+    note = "; ".join(filter(None, [change.detail, took]))
+    return (*start, place, " ".join(filter(None, people)), *measured, box.proposal_id, note)
 
 
 def _row(version: Version, tags: Tags) -> tuple[object, ...]:

@@ -76,7 +76,7 @@ def blame(store: SampleStore, image_id: str, answers: Answers = lambda _: ()) ->
 
     Returns:
         Changes, oldest version first; none for an image that no version holds. What versions changed whose rows were
-        removed is told of the next version that can be read.
+        removed is reported with the next version that can be read.
     """
     changes: list[Change] = []
     before: Sample | None = None

@@ -1,4 +1,4 @@
-"""SHA-256 of every file of the sample table, kept beside it: a changed byte or a lost file is told, never read.
+"""SHA-256 of every file of the sample table, kept beside it: a changed byte or a lost file is reported, never read.
 
 Delta Lake checks neither its log nor its rows, and takes a table whose newest log file is lost for the older one. Each
 version has one file of checksums, written right after its commit; where a killed run did not come to that, and for

@@ -93,7 +93,7 @@ def _counted(rows: pa.Table) -> dict[str, pa.ChunkedArray]:
 
 
 def counts_after(counts: Counts, gone: pa.Table, new: pa.Table) -> Counts:
-    """What a version holds, told from the one before and the rows that changed.
+    """What a version holds, worked out from the one before and the rows that changed.
 
     Args:
         counts: Of the version before.

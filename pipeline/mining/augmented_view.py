@@ -67,7 +67,7 @@ def compare_augmented_view(
         enlarged: How much larger, 1 for the same size.
 
     Returns:
-        What is seen of the proposals, an image each.
+        What is seen of the proposals, one item per image.
     """
     seen = detect_augmented(AugmentedView(enlarged, mirrored=True), predictor, images)
     return [_compare(*pair) for pair in zip(proposals, seen, strict=True)]

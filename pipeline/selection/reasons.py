@@ -96,8 +96,8 @@ def _reason(boxes: list[ShownBox], missed: _Missed, first: str) -> str:
         if round(missed.total) < 1:
             return "nothing found here: is there anything?"
         return f"no box shown, about {_objects(missed)} to draw{_place(missed)}"
-    told = [(missed.total, f"{_objects(missed)} may be missed{_place(missed)}")] if round(missed.total) >= 1 else []
-    pieces = [*told, (sum(box.doubt for box in boxes), _question(boxes[0]))]
+    gaps = [(missed.total, f"{_objects(missed)} may be missed{_place(missed)}")] if round(missed.total) >= 1 else []
+    pieces = [*gaps, (sum(box.doubt for box in boxes), _question(boxes[0]))]
     ranked = [text for _, text in sorted(pieces, key=lambda piece: -piece[0])]
     return "; ".join([*([f"perhaps the first {first}"] if first else []), *ranked][:_MOST_PIECES])
 

@@ -71,12 +71,12 @@ def _decide(cycle: Cycle) -> GateOutcome:
     candidate, champion = training.candidate, training.parent
     on_val, on_test = (_detections(settings, store, candidate, split) for split in (Split.VAL, Split.TEST))
     if settings.selection.committee == 1:
-        judged = _judge_by_val(cycle, on_val, candidate, champion)
+        outcome = _judge_by_val(cycle, on_val, candidate, champion)
     else:
-        judged = _judge_by_committee(cycle, candidate, champion)
+        outcome = _judge_by_committee(cycle, candidate, champion)
     val, test = (measure(detections, settings.seed) for detections in (on_val, on_test))
     record_metrics(cycle.workspace.models, candidate, {"val": val, "test": test})
-    return replace(judged, val=val, test=test)
+    return replace(outcome, val=val, test=test)
 
 
 def _judge_by_val(cycle: Cycle, on_val: LabeledDetections, candidate: str, champion: str | None) -> GateOutcome:
@@ -84,8 +84,8 @@ def _judge_by_val(cycle: Cycle, on_val: LabeledDetections, candidate: str, champ
     before = _detections(settings, cycle.store, champion, Split.VAL) if champion else None
     comparison = compare(on_val, before, settings.seed) if before else None
     promoted, why = verdict(comparison, settings.training.gate_tolerance)
-    judged = _outcome(candidate, champion, comparison, promoted, why)
-    return replace(judged, champion_val=measure(before, settings.seed) if before else None)
+    outcome = _outcome(candidate, champion, comparison, promoted, why)
+    return replace(outcome, champion_val=measure(before, settings.seed) if before else None)
 
 
 def _judge_by_committee(cycle: Cycle, candidate: str, champion: str | None) -> GateOutcome:

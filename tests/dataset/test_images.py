@@ -187,7 +187,7 @@ def test_remote_images_are_read(tmp_path):
     cut=st.floats(0, 1),
     noise=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=8),
 )
-def test_damaged_bytes_give_a_image_or_a_fault(tmp_path, suffix, cut, noise):
+def test_damaged_bytes_give_an_image_or_a_fault(tmp_path, suffix, cut, noise):
     path = tmp_path / f"a.{suffix}"
     scene(5, (40, 30)).save(path)
     data = bytearray(path.read_bytes())

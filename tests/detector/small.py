@@ -185,7 +185,7 @@ def differing(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -
 
 
 class Scripted(StandIn):
-    """Gives its answers one after the other, an image each, whatever the image shows."""
+    """Gives its answers one after the other, one per image, whatever the image shows."""
 
     def __init__(
         self, answers: list[Detections], labels=LABELS, image_size_px: int = SIZE, batch_size: int = 4

@@ -69,12 +69,12 @@ def instructions(data: DataSettings) -> str:
     Returns:
         HTML: the classes that have a description, what to do, and the keys that matter.
     """
-    told = (
+    described = (
         f"<p>• <b>{escape(label)}</b>: {escape(data.descriptions[label])}</p>"
         for label in data.labels
         if label in data.descriptions
     )
-    classes = "\n".join(told)
+    classes = "\n".join(described)
     return f"<p><b>Classes</b></p>\n{classes}<br>\n{_HOW_TO}" if classes else _HOW_TO
 
 
