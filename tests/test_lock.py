@@ -34,7 +34,8 @@ def another_run(root):
     try:
         yield process, release
     finally:
-        release.set()
+        if process.is_alive():  # an event waits for ever for one who was killed while waiting for it
+            release.set()
         process.join(LONG_S)
 
 

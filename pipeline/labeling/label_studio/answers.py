@@ -106,8 +106,8 @@ class Reader:
         # Without its prediction on the task, the page's own word is all there is about where a box began.
         sources = [_ORIGINS.get(str(region.get("origin")), Source.HUMAN) for region in drawing.regions]
         pairs = [(drawing.boxes[place], shown[region_name(drawing.regions[place])]) for place in begun]
-        sources = sources_of([drawn for drawn, _ in pairs], [machine for _, machine in pairs], self.accepted_iou)
-        for place, source in zip(begun, sources, strict=True):
+        judged = sources_of([drawn for drawn, _ in pairs], [machine for _, machine in pairs], self.accepted_iou)
+        for place, source in zip(begun, judged, strict=True):
             sources[place] = source
         return sources
 
