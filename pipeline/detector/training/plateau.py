@@ -8,6 +8,9 @@ from statistics import fmean
 from pipeline.artefacts import Look
 from pipeline.settings import PlateauSettings
 
+_OFTEN = 10
+"""So many looks are `every_steps` apart; whenever the run is twice as long, so is the way to the next look."""
+
 
 class Plateau:
     """Tells when the learning rate may fall.
@@ -23,8 +26,10 @@ class Plateau:
         self._settings = settings
 
     def is_due(self, steps_done: int) -> bool:
-        """Tell whether to look now."""
-        return self._settings.enabled and steps_done % self._settings.every_steps == 0
+        """Tell whether to look now: ever less often, since patience grows with the run and a look costs the same."""
+        often = self._settings.every_steps * _OFTEN
+        every_steps = self._settings.every_steps * 2 ** ((steps_done - 1) // often).bit_length()
+        return self._settings.enabled and steps_done % every_steps == 0
 
     def is_reached(self, looks: Sequence[Look]) -> bool:
         """Tell whether the smoothed measure has not risen for the set share of the steps.

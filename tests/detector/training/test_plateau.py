@@ -26,6 +26,11 @@ def test_is_due(values, steps, due):
     assert plateau(**values).is_due(steps) == due
 
 
+def test_looks_are_ever_further_apart():
+    due = [steps for steps in range(1, 501) if plateau().is_due(steps)]
+    assert due == [*range(10, 101, 10), *range(120, 201, 20), *range(240, 401, 40), 480]
+
+
 @pytest.mark.parametrize(
     ("values", "scores", "found"),
     [
