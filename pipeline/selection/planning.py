@@ -13,6 +13,7 @@ from pipeline.artefacts import CycleHarvest, Decision, MiningRun
 from pipeline.cycle import Cycle
 from pipeline.records import Split, State, TaskKind, of_images
 from pipeline.selection.asking import verification
+from pipeline.selection.costs import Costs
 from pipeline.selection.diversity import image_embeddings
 from pipeline.selection.missed_objects import MissedObjectsModel
 from pipeline.selection.on_demand import on_demand
@@ -50,12 +51,15 @@ def plan_questions(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel
         on_demand(cycle, cycle.read(MiningRun).model_id),
     )
     worth = expected_worth(pool, class_weights(counts, settings.selection.query.rare_class_power), missed)
+    harvest = cycle.find(CycleHarvest)
+    if settings.selection.query.worth_per == "second":
+        worth = worth.per(Costs.of(settings.labeling.seconds, harvest).expected(pool, worth.misses))
     waiting = [row["image_id"] for row in rows if row["state"] == State.QUEUED]
     context = Context(missed, {row["image_id"]: (row["width"], row["height"]) for row in rows}, counts)
     past = cycle.before()
     decided = past.find(Decision) if past else None
     return plan_queue(
-        Candidates(pool, worth, context, verification(settings.labeling, cycle.find(CycleHarvest))),
+        Candidates(pool, worth, context, verification(settings.labeling, harvest)),
         _kinds_before(cycle, waiting),
         settings.selection,
         Owed(decided.blind_owed, decided.audit_owed) if decided else None,

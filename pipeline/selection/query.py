@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,8 @@ class Worth:
     """What an answer is expected to bring, an image.
 
     Attributes:
-        value: float[K], corrections and misses weighted for rare classes; higher = asked sooner.
+        value: float[K], corrections and misses weighted for rare classes, of an image or of a second of work on it;
+            higher = asked sooner.
         corrections: float[K], expected number of boxes that a person sees and changes.
         misses: float[K], expected number of objects that no shown box covers: hidden ones and those never proposed.
     """
@@ -36,6 +37,14 @@ class Worth:
     def take(self, rows: NDArray[np.intp]) -> Worth:
         """Of some of the images."""
         return Worth(self.value[rows], self.corrections[rows], self.misses[rows])
+
+    def per(self, seconds: Values) -> Worth:
+        """The same where images compete for a person's seconds and not for a place in the queue.
+
+        Args:
+            seconds: float[K], above 0, that each image is expected to take.
+        """
+        return replace(self, value=self.value / seconds)
 
 
 def class_weights(counts: Mapping[str, int], power: float) -> dict[str, float]:

@@ -65,12 +65,21 @@ def shown_from(seconds: SecondsSettings, harvest: CycleHarvest | None) -> float 
     """
     if harvest is not None and harvest.priced.boxes_cost_time:
         return None
+    saved = seconds.draw - seconds_to_keep(seconds, harvest)
+    return seconds.delete / (saved + seconds.delete) if saved > 0 else None
+
+
+def seconds_to_keep(seconds: SecondsSettings, harvest: CycleHarvest | None) -> float:
+    """Expect what keeping a right box takes: to verify it, or to move it as often as people did so far.
+
+    Args:
+        seconds: What each action takes.
+        harvest: What people did with the machine's boxes so far; None for nothing.
+    """
     treated = harvest.acceptance.total if harvest is not None else None
     accepted = ACCEPTED_BEFORE + (treated.accepted if treated else 0)
     corrected = treated.corrected if treated else 0
-    keep = (accepted * seconds.verify + corrected * seconds.adjust) / (accepted + corrected)
-    saved = seconds.draw - keep
-    return seconds.delete / (saved + seconds.delete) if saved > 0 else None
+    return (accepted * seconds.verify + corrected * seconds.adjust) / (accepted + corrected)
 
 
 def is_shown(selection: pa.Table, least: float | None) -> NDArray[np.bool_]:

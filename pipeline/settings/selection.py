@@ -22,6 +22,11 @@ class QuerySettings(Section):
     strategy: Literal[
         "crosscheck", "random", "least_confidence", "margin", "entropy", "core_set", "ssm", "cald", "ppal"
     ] = "crosscheck"
+    worth_per: Literal["image", "second"] = Field(
+        default="image",
+        description="strategy crosscheck asks first about images that bring most, each or for each second of a person "
+        "that they are expected to take",
+    )
     shortlist_factor: int = Field(default=4, ge=1, le=100, description="diversity is sought among so many budgets")
     rare_class_power: float = Field(
         default=0.5, ge=0.0, le=2.0, description="0: all classes alike; 1: by 1 / frequency"

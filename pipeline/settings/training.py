@@ -29,7 +29,9 @@ class PlateauSettings(Section):
     """How long a run is: until mAP on held-back images, smoothed, no longer rises; then the learning rate falls."""
 
     enabled: bool = Field(default=True, description="off: the run has all of training.steps")
-    every_steps: int = Field(default=50, ge=1, le=1_000_000, description="steps between two looks, ever more of them later")
+    every_steps: int = Field(
+        default=50, ge=1, le=1_000_000, description="steps between two looks, ever more of them later"
+    )
     max_images: int = Field(default=64, ge=1, le=1_000_000, description="held-back images that are looked at, at most")
     smoothing: int = Field(default=3, ge=1, le=100, description="looks that are averaged")
     patience: Share = Field(
