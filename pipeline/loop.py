@@ -196,7 +196,7 @@ def _learning(cycle: Cycle) -> tuple[Step, ...]:
 
 
 def begin_cycle(settings: Settings, run: str = "", unattended: bool = False) -> Cycle:
-    """Go on with the cycle that was not finished or open the next one, where its network can be built.
+    """Go on with the cycle that was not finished or open the next one, where network and runner can work.
 
     Args:
         settings: The project.
@@ -204,11 +204,13 @@ def begin_cycle(settings: Settings, run: str = "", unattended: bool = False) -> 
         unattended: See `open_cycle`.
 
     Raises:
-        SettingsError: It cannot, or an unfinished cycle has other settings.
+        SettingsError: They cannot, or an unfinished cycle has other settings.
     """
     from pipeline.detector.models.backbones import require_buildable
+    from pipeline.mining.runners import require_runner
 
     require_buildable(settings.detector, settings.training.frozen_stages)
+    require_runner(settings.mining)
     now = datetime.now(UTC)
     return cycle_of_run(settings, run, now, unattended) if run else open_cycle(settings, now, unattended)
 

@@ -98,9 +98,20 @@ class PartedMining:
         return self.parts.exists(f"{part.name}.json")
 
     def mine_part(self, part: Part, prefix: str) -> None:
-        """Mine one part and write it; the record comes last, so that a part is there wholly or not at all."""
+        """Mine one part and write it."""
+        self.keep(part, self.mined(part, prefix))
+
+    def mined(self, part: Part, prefix: str) -> Mined:
+        """Mine one part, and write nothing."""
         known = known_before(self.before, self.unchanged(part.refs), prefix) if self.before else None
-        self._write(part.name, self.miners[part.miner].mine(part.refs, part.policy, known))
+        return self.miners[part.miner].mine(part.refs, part.policy, known)
+
+    def keep(self, part: Part, mined: Mined) -> None:
+        """Write what a part holds; the record comes last, so that a part is there wholly or not at all."""
+        self.parts.write_table(f"{part.name}.proposals.parquet", mined.proposals)
+        self.parts.write_table(f"{part.name}.checks.parquet", mined.checks)
+        faults = (UnreadableImage(fault.ref.image_id, fault.ref.uri, fault.reason) for fault in mined.faults)
+        self.parts.write_record(f"{part.name}.json", MiningPart(mined.cost, tuple(faults)))
 
     def _parts(self, shares: Sequence[Share], prefix: str) -> list[Part]:
         size = self.part_images
@@ -109,12 +120,6 @@ class PartedMining:
             for number, (refs, policy) in enumerate(shares)
             for start in range(0, len(refs), size)
         ]
-
-    def _write(self, name: str, mined: Mined) -> None:
-        self.parts.write_table(f"{name}.proposals.parquet", mined.proposals)
-        self.parts.write_table(f"{name}.checks.parquet", mined.checks)
-        faults = (UnreadableImage(fault.ref.image_id, fault.ref.uri, fault.reason) for fault in mined.faults)
-        self.parts.write_record(f"{name}.json", MiningPart(mined.cost, tuple(faults)))
 
 
 @dataclass(frozen=True)

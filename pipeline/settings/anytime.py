@@ -17,6 +17,7 @@ ANYTIME = (
     "labeling.label_studio.timeout_s",
     "labeling.label_studio.url",
     "mining.batch_size",
+    "mining.dask_scheduler",
     "mining.decode_threads",
     "mining.max_hosts_cached",
     "mining.runner",

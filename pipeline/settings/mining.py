@@ -124,10 +124,20 @@ class MiningSettings(Section):
     )
     chunk_images: int = Field(default=128, ge=1, le=100_000, description="pool images between two saved parts")
     decode_threads: int = Field(default=2, ge=1, le=64)
-    runner: Literal["local", "processes"] = Field(
-        default="local", description="processes: parts of the pool are mined side by side, with the same outcome"
+    runner: Literal["local", "processes", "dask"] = Field(
+        default="local",
+        description="processes, dask: parts of the pool are mined side by side, with the same outcome, here or on a "
+        "Dask cluster",
     )
-    workers: int = Field(default=2, ge=1, le=256, description="so many processes, each with its own detector")
+    workers: int = Field(
+        default=2, ge=1, le=256, description="so many processes on this machine, each with its own detector"
+    )
+    dask_scheduler: str | None = Field(
+        default=None,
+        min_length=1,
+        description="address of a Dask cluster, such as tcp://host:8786, which has its own workers; none: one is "
+        "started on this machine",
+    )
     max_hosts_cached: int = Field(default=256, ge=1, le=100_000, description="decoded hosts kept in memory")
 
     @property

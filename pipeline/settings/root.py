@@ -48,7 +48,8 @@ class Settings(Section):
         Returns:
             12 hex digits, the same for the same values on any machine; the paths of data sets are among them.
         """
-        values = self.model_dump(mode="json", exclude={"workspace": True, "mining": {"runner", "workers"}})
+        side_by_side = {"runner", "workers", "dask_scheduler"}
+        values = self.model_dump(mode="json", exclude={"workspace": True, "mining": side_by_side})
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -16,7 +16,7 @@ from pipeline.mining.checker import CheckEverything
 from pipeline.mining.miner import Miner
 from pipeline.mining.parts import PartedMining
 from pipeline.mining.preparation import Proposer, miner_of, prepare_miner
-from pipeline.mining.processes import InProcesses
+from pipeline.mining.runners import side_by_side
 from pipeline.progress import Progress, silent
 from pipeline.records import ImageRef, Sample, Split, refs_from_table
 from pipeline.selection.calibration import CalibratedModel, calibrate
@@ -56,9 +56,8 @@ def _mine(cycle: Cycle, progress: Progress) -> MiningRun:
         raise ArtefactError("Expected a champion to mine with, found none. Run `crosscheck finetune` first.")
     folds, table, held_back = _folds(cycle, model_id), _pool(cycle), _held_back(cycle)
     mining = _parted(cycle, model_id)
-    if settings.mining.runner == "processes":
-        again = partial(_parted_again, settings.workspace, cycle.number, model_id)
-        mining = replace(mining, side_by_side=InProcesses(again, settings.mining.workers))
+    again = partial(_parted_again, settings.workspace, cycle.number, model_id)
+    mining = replace(mining, side_by_side=side_by_side(settings.mining, again))
     everything = CheckEverything()
     refs = [[sample.ref for sample in own] for own in folds.shares(held_back)]
     of_held_back = mining.run([(own, everything) for own in refs], HELD_BACK, progress)
