@@ -101,7 +101,7 @@ class MiningSettings(Section):
         "every box that is to teach or to be asked about is pasted",
     )
     look_budget: float | None = Field(
-        default=0.1,
+        default=0.75,
         ge=0.0,
         le=1000.0,
         description="augmented views and close-ups cost at most so many detection passes per image on average, spent "

@@ -34,8 +34,11 @@ class PlateauSettings(Section):
     )
     max_images: int = Field(default=64, ge=1, le=1_000_000, description="held-back images that are looked at, at most")
     smoothing: int = Field(default=3, ge=1, le=100, description="looks that are averaged")
+    least_rise: float = Field(
+        default=0.005, gt=0.0, le=1.0, description="mAP by which the average must be higher to count as higher"
+    )
     patience: Share = Field(
-        default=0.3, description="share of the steps so far without a higher average after which the rate falls"
+        default=0.4, description="share of the steps so far without a higher average after which the rate falls"
     )
     min_steps: int = Field(default=300, ge=1, le=1_000_000, description="the rate falls no sooner")
     fallback_steps: int = Field(

@@ -15,8 +15,9 @@ _OFTEN = 10
 class Plateau:
     """Tells when the learning rate may fall.
 
-    What counts is an average over the last looks, since one look at a few held-back images is mostly noise; and
-    patience grows with the run, since what took long to come may take as long to come again.
+    What counts is an average over the last looks, since one look at a few held-back images is mostly noise, and only a
+    rise that is no crumb of that noise, since crumbs go on for ever; and patience grows with the run, since what took
+    long to come may take as long to come again.
 
     Args:
         settings: How often to look, how to average and how long to wait.
@@ -38,10 +39,15 @@ class Plateau:
             looks: All of them so far, the last one of now.
         """
         done = looks[-1].step
-        waited = done - self._best_step(looks)
+        waited = done - self._last_rise(looks)
         return done >= self._settings.min_steps and waited >= self._settings.patience * done
 
-    def _best_step(self, looks: Sequence[Look]) -> int:
+    def _last_rise(self, looks: Sequence[Look]) -> int:
+        """The step at which the average last rose."""
         size, scores = self._settings.smoothing, [look.score for look in looks]
-        smoothed = [fmean(scores[max(0, end - size) : end]) for end in range(1, len(scores) + 1)]
-        return looks[smoothed.index(max(smoothed))].step
+        highest, at = scores[0], looks[0].step
+        for end in range(2, len(scores) + 1):
+            average = fmean(scores[max(0, end - size) : end])
+            if average >= highest + self._settings.least_rise:
+                highest, at = average, looks[end - 1].step
+        return at

@@ -44,6 +44,10 @@ def test_looks_are_ever_further_apart():
         ({"min_steps": 40}, [0.3, 0.2, 0.2, 0.2], 4),
         ({"smoothing": 3, "patience": 0.25}, [0.1, 0.2, 0.6, 0.3, 0.3], None),  # a lucky look is no summit
         ({"patience": 0.25}, [0.1, 0.2, 0.6, 0.3, 0.3], 4),
+        ({}, [0.3, 0.303, 0.306, 0.309], 2),  # crumbs
+        ({}, [0.3, 0.3101, 0.3202, 0.3303], None),
+        ({"least_rise": 0.02}, [0.3, 0.315, 0.33, 0.345], 2),
+        ({"patience": 0.75}, [0.3, 0.304, 0.308, 0.312], None),  # crumbs that add up to a rise
     ],
 )
 def test_it_sees_when_nothing_gets_better(values, scores, found):
