@@ -5,29 +5,29 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-import pyarrow as pa
-
 from pipeline.artefacts import MiningRun, UnreadableImage
-from pipeline.cycle import Cycle, load_cycle
-from pipeline.dataset.images import unchanged_images
+from pipeline.cycle import Cycle
 from pipeline.detector.models.champion import champion_of
 from pipeline.errors import ArtefactError
 from pipeline.mining.checker import CheckEverything
-from pipeline.mining.miner import Miner
-from pipeline.mining.parts import PartedMining
-from pipeline.mining.preparation import Proposer, miner_of, prepare_miner
 from pipeline.mining.runners import side_by_side
 from pipeline.progress import Progress, silent
-from pipeline.records import ImageRef, Sample, Split, refs_from_table
 from pipeline.selection.calibration import CalibratedModel, calibrate
 from pipeline.selection.cascade import Cascade
 from pipeline.selection.commit import HELD_BACK_SELECTION
-from pipeline.selection.cross_fitting import Committee, Folds, held_back_images, judges
+from pipeline.selection.cross_fitting import Folds, held_back_images
 from pipeline.selection.fates import decide
 from pipeline.selection.held_back import hold_back
-from pipeline.workspace import Folder
+from pipeline.selection.judged_pool import (
+    PARTS,
+    folds_to_mine,
+    parted_mining,
+    parted_mining_again,
+    pool_to_mine,
+    shares_of,
+)
 
-PARTS, HELD_BACK = "parts", "held_back_"
+HELD_BACK = "held_back_"
 
 
 def mine(cycle: Cycle, progress: Progress = silent) -> MiningRun:
@@ -54,9 +54,10 @@ def _mine(cycle: Cycle, progress: Progress) -> MiningRun:
     settings, model_id = cycle.settings, champion_of(cycle.workspace)
     if model_id is None:
         raise ArtefactError("Expected a champion to mine with, found none. Run `crosscheck finetune` first.")
-    folds, table, held_back = _folds(cycle, model_id), _pool(cycle), _held_back(cycle)
-    mining = _parted(cycle, model_id)
-    again = partial(_parted_again, settings.workspace, cycle.number, model_id)
+    folds, table = folds_to_mine(cycle, model_id), pool_to_mine(cycle)
+    held_back = held_back_images(cycle.store, settings.selection)
+    mining = parted_mining(cycle, model_id)
+    again = partial(parted_mining_again, settings.workspace, cycle.number, model_id)
     mining = replace(mining, side_by_side=side_by_side(settings.mining, again))
     everything = CheckEverything()
     refs = [[sample.ref for sample in own] for own in folds.shares(held_back)]
@@ -64,7 +65,7 @@ def _mine(cycle: Cycle, progress: Progress) -> MiningRun:
     cascade = _calibrate(cycle, model_id, folds)
     # The published rule asks of every box how often it was found again, sure or not.
     policy = replace(cascade, drop_below=0.0) if settings.selection.query.strategy == "ssm" else cascade
-    pool = [(own, policy.of_member(number)) for number, own in enumerate(_shares(table, folds))]
+    pool = [(own, policy.of_member(number)) for number, own in enumerate(shares_of(table, folds))]
     of_pool = mining.run(pool, "", progress)
     hosts = dict.fromkeys(fault for miner in mining.miners for fault in miner.hosts.faults)
     unread = (UnreadableImage(fault.ref.image_id, fault.ref.uri, fault.reason) for fault in hosts)
@@ -78,57 +79,9 @@ def _mine(cycle: Cycle, progress: Progress) -> MiningRun:
     )
 
 
-def _held_back(cycle: Cycle) -> list[Sample]:
-    return held_back_images(cycle.store, cycle.settings.selection)
-
-
-def _pool(cycle: Cycle) -> pa.Table:
-    return cycle.store.pool([*ImageRef._fields, "group_id"])
-
-
-def _folds(cycle: Cycle, model_id: str) -> Folds:
-    committee = judges(cycle.workspace, model_id, cycle.settings.selection)
-    return committee.folds if committee else Folds()
-
-
-def _shares(pool: pa.Table, folds: Folds) -> list[list[ImageRef]]:
-    refs, numbers = refs_from_table(pool), folds.of_table(pool)
-    return [[ref for ref, fold in zip(refs, numbers, strict=True) if fold == number] for number in range(folds.count)]
-
-
-def _parted(cycle: Cycle, model_id: str) -> PartedMining:
-    committee = judges(cycle.workspace, model_id, cycle.settings.selection)
-    images = [len(own) for own in _shares(_pool(cycle), _folds(cycle, model_id))]
-    return PartedMining(
-        _miners(cycle, model_id, committee, images),
-        cycle.folder,
-        cycle.folder.folder(PARTS),
-        cycle.settings.mining.chunk_images,
-        _same_before(cycle, model_id),
-        unchanged_images,
-    )
-
-
-def _parted_again(workspace: str, number: int, model_id: str) -> PartedMining:
-    """The same in another process, which knows the workspace alone."""
-    return _parted(load_cycle(workspace, number), model_id)
-
-
-def _miners(cycle: Cycle, model_id: str, committee: Committee | None, images: list[int]) -> list[Miner]:
-    """Who mines: the champion, or each member of its committee with hosts that it may learn from."""
-    if committee is None:
-        return [prepare_miner(cycle, model_id, *images)]
-    labeled, folder = cycle.store.labeled(Split.TRAIN), cycle.workspace.members
-    proposers = (
-        Proposer(folder, member.model_id, [s for s in labeled if committee.folds.of_sample(s) != fold], images[fold])
-        for fold, member in enumerate(committee.run.members)
-    )
-    return [miner_of(cycle, proposer, model_id) for proposer in proposers]
-
-
 def _calibrate(cycle: Cycle, model_id: str, folds: Folds) -> Cascade:
     """Calibrate on what was found in held-back images."""
-    settings, held_back = cycle.settings, _held_back(cycle)
+    settings, held_back = cycle.settings, held_back_images(cycle.store, cycle.settings.selection)
     proposals, checks = (cycle.folder.read_table(f"{HELD_BACK}{name}.parquet") for name in ("proposals", "checks"))
     known = hold_back(proposals, checks, held_back, settings, folds=folds)
     calibrated = calibrate(known, settings, model_id)
@@ -139,16 +92,3 @@ def _calibrate(cycle: Cycle, model_id: str, folds: Folds) -> Cascade:
         fates = decide(known.corrected, calibrated.p_correct, calibrated.certificates.classes, settings.selection)
         cycle.folder.write_table(HELD_BACK_SELECTION, fates)
     return calibrated.model.cascade
-
-
-def _same_before(cycle: Cycle, model_id: str) -> Folder | None:
-    """Tables of the cycle before, where it mined with the same model in the same way."""
-    before = cycle.before()
-    if before is None:
-        return None
-    then, now = before.settings, cycle.settings
-    same = then.mining == now.mining and then.data.labels == now.data.labels
-    by_committee = before.folder.exists(HELD_BACK_SELECTION)
-    same = same and by_committee == (now.selection.committee > 1)
-    run = before.find(MiningRun)
-    return before.folder if same and run is not None and run.model_id == model_id else None

@@ -1,0 +1,96 @@
+"""Who mines what: the champion, or each member of its committee the images that it has not learnt."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from pipeline.artefacts import MiningRun
+from pipeline.cycle import Cycle, load_cycle
+from pipeline.dataset.images import unchanged_images
+from pipeline.mining.miner import Miner
+from pipeline.mining.parts import PartedMining
+from pipeline.mining.preparation import Proposer, miner_of, prepare_miner
+from pipeline.records import ImageRef, Split, refs_from_table
+from pipeline.selection.commit import HELD_BACK_SELECTION
+from pipeline.selection.cross_fitting import Committee, Folds, judges
+from pipeline.workspace import Folder
+
+PARTS = "parts"
+
+
+def pool_to_mine(cycle: Cycle) -> pa.Table:
+    """Images of the pool, with the group that decides on their fold."""
+    return cycle.store.pool([*ImageRef._fields, "group_id"])
+
+
+def folds_to_mine(cycle: Cycle, model_id: str) -> Folds:
+    """Who judges which images: one fold for a model without a committee."""
+    committee = judges(cycle.workspace, model_id, cycle.settings.selection)
+    return committee.folds if committee else Folds()
+
+
+def shares_of(pool: pa.Table, folds: Folds) -> list[list[ImageRef]]:
+    """Deal images of the pool to those who mine them.
+
+    Args:
+        pool: As of `pool_to_mine`.
+        folds: As of `folds_to_mine`.
+
+    Returns:
+        Images of each fold.
+    """
+    refs, numbers = refs_from_table(pool), folds.of_table(pool)
+    return [[ref for ref, fold in zip(refs, numbers, strict=True) if fold == number] for number in range(folds.count)]
+
+
+def parted_mining(cycle: Cycle, model_id: str) -> PartedMining:
+    """Load the champion, or its committee, and the labelled images that each may paste into.
+
+    Args:
+        cycle: The cycle.
+        model_id: The champion.
+
+    Raises:
+        ArtefactError: It has no committee and the settings want one.
+        DataError: There is no labelled image to paste into.
+    """
+    committee = judges(cycle.workspace, model_id, cycle.settings.selection)
+    images = [len(own) for own in shares_of(pool_to_mine(cycle), folds_to_mine(cycle, model_id))]
+    return PartedMining(
+        _miners(cycle, model_id, committee, images),
+        cycle.folder,
+        cycle.folder.folder(PARTS),
+        cycle.settings.mining.chunk_images,
+        _same_before(cycle, model_id),
+        unchanged_images,
+    )
+
+
+def parted_mining_again(workspace: str, number: int, model_id: str) -> PartedMining:
+    """The same in another process, which knows the workspace alone."""
+    return parted_mining(load_cycle(workspace, number), model_id)
+
+
+def _miners(cycle: Cycle, model_id: str, committee: Committee | None, images: list[int]) -> list[Miner]:
+    """Who mines: the champion, or each member of its committee with hosts that it may learn from."""
+    if committee is None:
+        return [prepare_miner(cycle, model_id, *images)]
+    labeled, folder = cycle.store.labeled(Split.TRAIN), cycle.workspace.members
+    proposers = (
+        Proposer(folder, member.model_id, [s for s in labeled if committee.folds.of_sample(s) != fold], images[fold])
+        for fold, member in enumerate(committee.run.members)
+    )
+    return [miner_of(cycle, proposer, model_id) for proposer in proposers]
+
+
+def _same_before(cycle: Cycle, model_id: str) -> Folder | None:
+    """Tables of the cycle before, where it mined with the same model in the same way."""
+    before = cycle.before()
+    if before is None:
+        return None
+    then, now = before.settings, cycle.settings
+    same = then.mining == now.mining and then.data.labels == now.data.labels
+    by_committee = before.folder.exists(HELD_BACK_SELECTION)
+    same = same and by_committee == (now.selection.committee > 1)
+    run = before.find(MiningRun)
+    return before.folder if same and run is not None and run.model_id == model_id else None
