@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import random
@@ -18,8 +19,6 @@ from pipeline.settings import load_settings
 from pipeline.workspace import Workspace
 from tests.end_to_end.project import run_in_child, selected, versions, write_config
 
-KILLS = int(os.environ.get("CROSSCHECK_KILLS", "4"))
-"""At so many moments a run is killed at random; see docs/operations.md for more."""
 GROWTH = 1.4
 """Each life of a run that is killed by the clock is longer than the one before, so that it ends."""
 
@@ -66,26 +65,27 @@ def run_to_write(config: str, cycles: int, last: int, finished: bool) -> None:
     run_in_child(config, cycles)
 
 
-def run_with_cpu_time(config: str, cycles: int, seconds: float) -> None:
-    """Run, and be ended by the kernel, at once and wherever it is, after so many seconds of CPU time; 0: never.
-
-    CPU time, unlike the clock, passes in a run as fast on a busy machine as on an idle one.
-    """
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-    run_in_child(config, cycles)
-    signal.setitimer(signal.ITIMER_PROF, 0)
-
-
 def cpu_time_of(process, *arguments) -> float:
     """CPU seconds of a child that runs to its end."""
     child = process(target=run_in_child, args=arguments)
     child.start()
+    used = watched(child, math.inf)
+    assert child.exitcode == 0
+    return used
+
+
+def watched(child, seconds: float) -> float:
+    """Wait for a child's end, and kill it after so many seconds of CPU time; returns what it used.
+
+    CPU time, unlike the clock, passes in a run as fast on a busy machine as on an idle one.
+    """
     of_child, used = psutil.Process(child.pid), 0.0
     while child.exitcode is None:
         with suppress(psutil.Error):
             used = sum(of_child.cpu_times()[:2])
-        child.join(0.05)
-    assert child.exitcode == 0
+        if used >= seconds:
+            child.kill()
+        child.join(0.01)
     return used
 
 
@@ -111,22 +111,26 @@ def test_a_run_killed_at_its_writes_makes_the_same_versions(processes, undisturb
     assert_equal(load_settings(config), undisturbed)
 
 
-def test_a_run_killed_at_random_moments_makes_the_same_versions(
-    processes, undisturbed, cpu_seconds, tiny_data, tmp_path
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
+def test_runs_killed_at_random_moments_make_the_same_versions(
+    processes, undisturbed, cpu_seconds, tiny_data, tmp_path, kills
 ):
-    config, chance = write_config(tmp_path, tiny_data), random.Random(22)
-    # Every life begins where the one before was killed, so that short ones meet every part of a run.
-    moments = [chance.uniform(0.05, 2.0) * cpu_seconds[0] / KILLS for _ in range(KILLS)]
-    deaths = 0
-    for seconds in [*moments, 0.0]:
-        child = processes.Process(target=run_with_cpu_time, args=(str(config), 2, seconds))
-        child.start()
-        child.join()
-        assert child.exitcode in {0, -signal.SIGPROF}
-        deaths += child.exitcode != 0
-    assert child.exitcode == 0
-    assert deaths, "the run ended before it was killed"
-    assert_equal(load_settings(config), undisturbed)
+    chance, deaths, run = random.Random(22), 0, 0
+    while deaths < kills:
+        config, ended = write_config(tmp_path / str(run), tiny_data), False
+        while not ended:
+            # Every life begins where the one before was killed, so that short ones meet every part of a run.
+            share = chance.uniform(0.05, 2.0) / min(kills, 8)
+            child = processes.Process(target=run_in_child, args=(str(config), 2))
+            child.start()
+            watched(child, share * cpu_seconds[0] if deaths < kills else math.inf)
+            assert child.exitcode in {0, -signal.SIGKILL}
+            ended = child.exitcode == 0
+            deaths += not ended
+        assert_equal(load_settings(config), undisturbed)
+        run += 1
+    assert deaths == kills
 
 
 @pytest.mark.slow
