@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import re
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +23,8 @@ class Fault:
 
     Attributes:
         do: A status; `cut` (half of the real reply's body, then the line is dropped); `lost` (the request is carried
-            out and the line is dropped); `silent` (no answer for longer than anybody waits).
+            out and the line is dropped); `unheard` (the line is dropped at once); `silent` (no answer for longer than
+            anybody waits).
         where: Method and path that it happens to.
         times: How often.
         headers: Of the reply.
@@ -40,6 +43,9 @@ class Proxy:
         url: Where it answers.
         faults: What is still to go wrong.
         requests: `METHOD path` of everything that arrived.
+        unreliable: Share of requests that are `lost` or `unheard`, as likely the one as the other; which ones depends
+            on what is asked how often, and not on the order.
+        dropped: How many were.
     """
 
     def __init__(self, url: str, port: int) -> None:
@@ -47,6 +53,8 @@ class Proxy:
         self.url = f"http://localhost:{port}"
         self.faults: list[Fault] = []
         self.requests: list[str] = []
+        self.unreliable, self.dropped = 0.0, 0
+        self._counts: Counter[str] = Counter()
         self.released = threading.Event()
 
     def next_fault(self, request: str) -> Fault | None:
@@ -55,7 +63,15 @@ class Proxy:
             if fault.times and re.search(fault.where, request):
                 fault.times -= 1
                 return fault
-        return None
+        return self._dropped(re.sub(r"\d+", "N", request)) if self.unreliable else None
+
+    def _dropped(self, request: str) -> Fault | None:
+        self._counts[request] += 1
+        drawn = random.Random(f"{request} {self._counts[request]}").random()
+        if drawn >= self.unreliable:
+            return None
+        self.dropped += 1
+        return Fault("lost" if drawn < self.unreliable / 2 else "unheard")
 
 
 @contextmanager
@@ -74,6 +90,9 @@ def proxied(url: str) -> Iterator[Proxy]:
             if fault is not None and fault.do == "silent":
                 proxy.released.wait(30)
                 self.close_connection = True
+                return
+            if fault is not None and fault.do == "unheard":
+                self.drop()
                 return
             headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP}
             found = proxy.target.request(self.command, self.path, headers=headers, content=body)

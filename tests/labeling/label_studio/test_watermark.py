@@ -37,6 +37,15 @@ def test_what_was_given_within_the_overlap_is_not_given_again_unless_it_changed(
     assert mark.is_new(answer(3, 60), OVERLAP)
 
 
+def test_an_hour_that_the_server_has_twice_is_found_by_a_longer_overlap_or_without_a_watermark():
+    mark = Watermark().after([answer(1, 0)], MOMENT, OVERLAP)
+    again = answer(2, 600 - 3600)
+    assert not mark.is_new(again, OVERLAP)
+    assert mark.is_new(again, timedelta(seconds=7200))
+    assert not mark.is_new(answer(1, 0), timedelta(seconds=7200))
+    assert Watermark.read(None).is_new(again, OVERLAP)
+
+
 def test_it_never_goes_back():
     mark = Watermark(MOMENT)
     assert mark.after([], MOMENT - timedelta(days=1), OVERLAP).updated_at == MOMENT
