@@ -30,7 +30,10 @@ def harvest(config: str, overrides: list[str] | None = None, full: bool = False,
     """
     from pipeline.labeling.feedback.intake import Intake
     from pipeline.stages.harvest import harvest_now
+    from pipeline.stages.review import harvest_reviews
 
     settings = load_settings(config, overrides or [])
     with only_one(settings, wait_s, "full harvest" if full else "harvest"):
-        return asdict(harvest_now(Intake(settings, annotators(settings)), run_page_progress(), full))
+        backend = annotators(settings)
+        harvest_reviews(settings, backend)
+        return asdict(harvest_now(Intake(settings, backend), run_page_progress(), full))

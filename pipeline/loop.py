@@ -65,8 +65,11 @@ def _import(cycle: Cycle, around: Surroundings) -> object:
 
 def _harvest(cycle: Cycle, around: Surroundings) -> object:
     from pipeline.stages.harvest import harvest
+    from pipeline.stages.review import harvest_reviews_in
 
-    return harvest(cycle, around.annotators(cycle.settings), around.progress)
+    backend = around.annotators(cycle.settings)
+    harvest_reviews_in(cycle, backend, around.progress)
+    return harvest(cycle, backend, around.progress)
 
 
 def _harvest_failed(cycle: Cycle, why: str) -> object:
@@ -113,8 +116,11 @@ def _select(cycle: Cycle, _around: Surroundings) -> object:
 
 def _push(cycle: Cycle, around: Surroundings) -> object:
     from pipeline.stages.push import push
+    from pipeline.stages.review import push_reviews_in
 
-    return push(cycle, around.annotators(cycle.settings), around.progress)
+    backend = around.annotators(cycle.settings)
+    push_reviews_in(cycle, backend, around.progress)
+    return push(cycle, backend, around.progress)
 
 
 def _push_failed(cycle: Cycle, why: str) -> object:

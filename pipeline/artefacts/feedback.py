@@ -255,6 +255,7 @@ class HarvestSummary:
         version: The dataset version after it; None where nothing could be harvested.
         watermark: Where the next harvest begins.
         undone: Annotations that stay undone, since an older version was restored.
+        changed: Of a harvest of reviews, images whose labels it changed.
     """
 
     FILE: ClassVar[str] = "harvest.json"
@@ -276,6 +277,7 @@ class HarvestSummary:
     version: int | None = None
     watermark: str = ""
     undone: tuple[str, ...] = ()
+    changed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from pipeline.cli import bench, demo, doctor, models, status, versions
+from pipeline.cli import bench, demo, doctor, models, review, status, versions
 from pipeline.cli.console import (
     DEFAULT_CONFIG,
     AsJson,
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 app.add_typer(versions.app, name="versions")
 app.add_typer(models.app, name="models")
+app.add_typer(review.app, name="review")
 app.add_typer(bench.app, name="bench")
 app.command("demo")(demo.demo)
 app.command("status")(status.status)
@@ -194,14 +196,18 @@ def harvest(
     from pipeline.labeling.feedback.intake import Intake
     from pipeline.stages.harvest import harvest_now
     from pipeline.stages.report import renew_index
+    from pipeline.stages.review import harvest_reviews
 
     if again and not full:
         raise SettingsError("Expected --again together with --full, got it alone.")
     with with_annotators(config, overrides) as (settings, backend, progress):
+        reviews = harvest_reviews(settings, backend, progress=progress)
         summary = harvest_now(Intake(settings, backend, again=again), progress, full)
         renew_index(settings)
-    notes = [f"{subject}: {problem}" for subject, problem in summary.notes]
-    output(summary, as_json, f"{summary.answered} images answered, {summary.skipped} skipped.", *notes)
+    notes = [f"{subject}: {problem}" for each in (summary, reviews) for subject, problem in each.notes]
+    looked = [f"{reviews.answered} images reviewed, {reviews.changed} changed."] if reviews.answered else []
+    text = f"{summary.answered} images answered, {summary.skipped} skipped."
+    output({**asdict(summary), "reviews": reviews}, as_json, text, *looked, *notes)
 
 
 @app.command()

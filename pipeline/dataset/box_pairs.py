@@ -60,8 +60,8 @@ def pair_boxes(gone: pa.Table, new: pa.Table) -> tuple[NDArray[np.int64], NDArra
     Returns:
         Rows of `gone`, rows of `new` and their IoU, at least `SAME_OBJECT_IOU`; empty arrays for no pairs.
     """
-    left, right = _candidates(gone, new)
-    iou = _iou(_corners(gone)[left], _corners(new)[right])
+    left, right = pairs_in_images(gone, new)
+    iou = iou_by_row(corners_of(gone)[left], corners_of(new)[right])
     same = _texts(gone, "label")[left] == _texts(new, "label")[right]
     keep = iou >= SAME_OBJECT_IOU
     left, right, iou, same = left[keep], right[keep], iou[keep], same[keep]
@@ -108,17 +108,18 @@ def _became(old: str, new: str) -> str:
     return new if old == new else f"{old}->{new}"
 
 
-def _candidates(gone: pa.Table, new: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of all pairs within an image."""
+def pairs_in_images(gone: pa.Table, new: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of all pairs within an image, in order."""
     left, right = (
         pa.table({"image_id": table["image_id"], side: np.arange(len(table))})
         for table, side in ((gone, "left"), (new, "right"))
     )
-    joined = left.join(right, "image_id", join_type="inner")
+    joined = left.join(right, "image_id", join_type="inner").sort_by([("left", "ascending"), ("right", "ascending")])
     return joined["left"].to_numpy(), joined["right"].to_numpy()
 
 
-def _corners(boxes: pa.Table) -> NDArray[np.float64]:
+def corners_of(boxes: pa.Table) -> NDArray[np.float64]:
+    """float64[N, 4], `(x1, y1, x2, y2)` in pixels."""
     return np.stack([boxes[name].to_numpy().astype(np.float64) for name in _CORNERS], axis=1).reshape(-1, 4)
 
 
@@ -126,7 +127,7 @@ def _texts(boxes: pa.Table, name: str) -> NDArray[np.str_]:
     return np.asarray(boxes[name].to_numpy(), dtype=str)
 
 
-def _iou(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+def iou_by_row(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
     """Overlap of boxes row by row; both have an area."""
     sides = np.minimum(one[:, 2:], other[:, 2:]) - np.maximum(one[:, :2], other[:, :2])
     shared = np.prod(np.clip(sides, 0, None), axis=1)

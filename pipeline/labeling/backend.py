@@ -83,6 +83,10 @@ class LabelingBackend(Protocol):
         """
         ...
 
+    def for_reviews(self) -> LabelingBackend:
+        """The same people, asked about labels that are there; with tasks and answers apart from all others."""
+        ...
+
     def ask_again(self, image_ids: Sequence[str], /) -> int:
         """Have one person more answer images that people disagree about. Asking twice changes nothing.
 

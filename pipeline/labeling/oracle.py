@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -33,6 +34,7 @@ from pipeline.workspace import Folder
 ANNOTATOR = "simulated"
 
 _QUEUE = "simulated_queue.json"
+_REVIEWS = "simulated_reviews"
 _TASKS = TypeAdapter(tuple[Task, ...])
 _IGNORED_SHARE = 0.5
 _NOTHING = Verified((), (), (), ())
@@ -73,6 +75,12 @@ class SimulatedAnnotator:
         self._seconds = ways.seconds
         self._seed = seed
         self._folder = folder
+
+    def for_reviews(self) -> SimulatedAnnotator:
+        """The same annotator with a queue of its own for reviews; it errs there anew."""
+        reviewer = copy(self)
+        reviewer._folder = self._folder.folder(_REVIEWS)
+        return reviewer
 
     def opening(self, now: datetime) -> ImportResult:
         """Give the images of the hidden file to a project that begins.
@@ -214,8 +222,9 @@ class SimulatedAnnotator:
 
     def _answer(self, task: Task, truth: Sample | None) -> Answer:
         assert task.asked_at is not None, "push lets no task in without it"
-        generator = numpy_generator(self._seed, "simulated answer", task.image_id)
-        annotation_id = f"{ANNOTATOR}-{task.image_id[:16]}"
+        purpose = "review" if task.kind is TaskKind.REVIEW else "answer"
+        generator = numpy_generator(self._seed, f"simulated {purpose}", task.image_id)
+        annotation_id = f"{ANNOTATOR}-{task.image_id[:16]}{'-review' * (purpose == 'review')}"
         skipped = truth is None or generator.random() < self._settings.skip_rate
         said = _NOTHING
         if truth is not None and not skipped:

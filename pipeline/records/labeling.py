@@ -13,19 +13,20 @@ from pipeline.records.samples import OPEN_REASONS, Box, Region
 class TaskKind(StrEnum):
     """Why a person sees an image, and how.
 
-    To correct the machine's boxes, to verify them one after another, to audit pseudo-labels without seeing them, or to
-    answer blind.
+    To correct the machine's boxes, to verify them one after another, to audit pseudo-labels without seeing them, to
+    answer blind, or to review labels that are there.
     """
 
     ASK = "ask"
     VERIFY = "verify"
     AUDIT = "audit"
     BLIND = "blind"
+    REVIEW = "review"
 
     @property
     def shows_boxes(self) -> bool:
-        """Whether people see the machine's boxes."""
-        return self in {TaskKind.ASK, TaskKind.VERIFY}
+        """Whether people see boxes."""
+        return self in {TaskKind.ASK, TaskKind.VERIFY, TaskKind.REVIEW}
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,8 @@ class Box:
         annotation_id: Annotation that holds it; None for machine and imported boxes.
         annotator: Who drew or accepted it; None for machine and imported boxes.
         created_at: UTC; machine boxes carry the opening time of their cycle.
-        proposal_id: Proposal of `model_id` that the box is or began as; None where there is none.
+        proposal_id: Proposal of `model_id` that the box is or began as; for one that a review corrected and no machine
+            proposed, the `box_id` that it had before. None where there is none.
     """
 
     box_id: str

@@ -18,6 +18,7 @@ _KINDS = {
     TaskKind.VERIFY: "to verify",
     TaskKind.BLIND: "blind",
     TaskKind.AUDIT: "audit",
+    TaskKind.REVIEW: "review",
 }
 """How people call the kinds of tasks."""
 

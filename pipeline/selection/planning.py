@@ -21,6 +21,7 @@ from pipeline.selection.pool import Pool
 from pipeline.selection.query import class_weights, expected_worth
 from pipeline.selection.queue import Candidates, Owed, Plan, plan_queue
 from pipeline.selection.reasons import Context
+from pipeline.selection.review_share import without_reviews
 
 
 def plan_questions(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel, shown_least: float | None) -> Plan:
@@ -33,6 +34,7 @@ def plan_questions(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel
         shown_least: People see boxes of a higher p(correct); None: no box.
     """
     settings = cycle.settings
+    asked = without_reviews(settings.selection, cycle.number)
     unread = {fault.image_id for fault in cycle.read(MiningRun).faults}
     columns = ["image_id", "state", "width", "height"]
     rows = [row for row in cycle.store.pool(columns).to_pylist() if row["image_id"] not in unread]
@@ -45,7 +47,7 @@ def plan_questions(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel
         partial(_embed, cycle, selection),
         settings.seed,
         cycle.number,
-        settings.selection.query.images,
+        asked.query.images,
         shown_least,
         {label: count / max(1, len(labeled)) for label, count in counts.items()},
         on_demand(cycle, cycle.read(MiningRun).model_id),
@@ -61,7 +63,7 @@ def plan_questions(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel
     return plan_queue(
         Candidates(pool, worth, context, verification(settings.labeling, harvest)),
         _kinds_before(cycle, waiting),
-        settings.selection,
+        asked,
         Owed(decided.blind_owed, decided.audit_owed) if decided else None,
     )
 

@@ -82,13 +82,15 @@ def reason_of(kind: TaskKind, boxes: int, why: str) -> str:
 def in_words(box: ShownBox) -> str:
     """Say of an unsure box what may be wrong with it."""
     if box.rival:
-        return f"perhaps {_a(box.rival)}"
+        return f"perhaps {with_article(box.rival)}"
     if box.duplicate:
         return "perhaps a duplicate"
     again = _found_again(box.row)
     if again and float(box.row["hit_fraction"]) < 1.0:
         return again
-    return f"perhaps not {_a(box.row['label'])}" if box.row["p_correct"] < 0.5 else "perhaps not quite in place"
+    return (
+        f"perhaps not {with_article(box.row['label'])}" if box.row["p_correct"] < 0.5 else "perhaps not quite in place"
+    )
 
 
 def _reason(boxes: list[ShownBox], missed: _Missed, first: str) -> str:
@@ -106,7 +108,7 @@ def _question(box: ShownBox) -> str:
     label = str(box.row["label"])
     if box.duplicate and not box.rival:
         return f"one {label} or two?"
-    asked = f"{label} or {box.rival}?" if box.rival else f"really {_a(label)}?"
+    asked = f"{label} or {box.rival}?" if box.rival else f"really {with_article(label)}?"
     again = _found_again(box.row, f" as {label}" if box.rival else "")
     return f"{asked} {again}".strip()
 
@@ -126,7 +128,7 @@ def _missed(asked: pa.Table, image_ids: list[str], shown_from: float | None, con
         own = missed[row["image_id"]]
         own.labels[row["label"]] += row["p_correct"]
         if row["image_id"] in context.sizes:
-            own.parts[_part(row, context.sizes[row["image_id"]])] += row["p_correct"]
+            own.parts[part_of(row, context.sizes[row["image_id"]])] += row["p_correct"]
     if context.missed is not None:
         p_correct = asked["p_correct"].to_numpy().astype(np.float64)
         unseen = context.missed.predict(asked, p_correct, image_ids)
@@ -141,7 +143,7 @@ def _new_classes(asked: pa.Table, new: Collection[str]) -> dict[str, str]:
     return {row["image_id"]: row["label"] for row in rows if row["label"] in new and row["p_correct"] >= _SEEN_FROM}
 
 
-def _part(row: Mapping[str, float], size: tuple[int, int]) -> str:
+def part_of(row: Mapping[str, float], size: tuple[int, int]) -> str:
     """The ninth of the image that holds the centre of a box."""
     column, line = (
         min(2, int(1.5 * (row[f"{axis}1"] + row[f"{axis}2"]) / max(1, length)))
@@ -160,12 +162,14 @@ def _objects(missed: _Missed) -> str:
     count = round(missed.total)
     label, share = max(missed.labels.items(), key=lambda item: item[1])
     noun = label if share >= _MAIN_SHARE * missed.total else "object"
-    return f"{count} {noun if count == 1 else _plural(noun)}"
+    return f"{count} {noun if count == 1 else plural(noun)}"
 
 
-def _plural(noun: str) -> str:
+def plural(noun: str) -> str:
+    """`nuts`, `boxes`."""
     return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
 
 
-def _a(label: str) -> str:
+def with_article(label: str) -> str:
+    """`a nut`, `an axle`."""
     return f"{'an' if label[:1].lower() in set('aeiou') else 'a'} {label}"

@@ -19,6 +19,11 @@ class QuerySettings(Section):
         description="share of images that is shown without boxes, to measure rubber-stamping; what is under one image "
         "is carried over to the next cycle",
     )
+    review_share: Share = Field(
+        default=0.0,
+        description="share of each push that goes to labels that are perhaps wrong instead of new images, see "
+        "`crosscheck review`; what is under one image is carried over to the next cycle",
+    )
     strategy: Literal[
         "crosscheck", "random", "least_confidence", "margin", "entropy", "core_set", "ssm", "cald", "ppal"
     ] = "crosscheck"

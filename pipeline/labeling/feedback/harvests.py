@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 from pydantic import TypeAdapter
 
@@ -29,8 +30,11 @@ class HarvestLog:
         workspace: Of the project.
     """
 
+    PART: ClassVar[str] = "harvests"
+    COMMITTED_AS: ClassVar[str] = COMMITTED_AS
+
     def __init__(self, workspace: Workspace) -> None:
-        self._folder: Folder = workspace.labeling.folder("harvests")
+        self._folder: Folder = workspace.labeling.folder(self.PART)
 
     def names(self) -> list[str]:
         """All harvests, the unfinished one included."""
@@ -70,7 +74,7 @@ class HarvestLog:
 
     def answers_of(self, version: Version, image_id: str) -> list[Answer]:
         """What people said of an image in the harvest that made a version; nothing where another thing made it."""
-        name = version.key.removeprefix(COMMITTED_AS)
+        name = version.key.removeprefix(self.COMMITTED_AS)
         if name == version.key or name not in self.names():
             return []
         return [answer for answer in self.harvest(name).answers if answer.image_id == image_id]

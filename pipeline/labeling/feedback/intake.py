@@ -17,6 +17,7 @@ from pipeline.labeling.feedback.merge import MergeResult, merge_answers
 from pipeline.labeling.feedback.prices import price
 from pipeline.labeling.feedback.replaced_images import replaced_images
 from pipeline.labeling.feedback.retractions import KEPT_BY_RESTORE, deleted_answers, undone_by_restoring
+from pipeline.labeling.feedback.review_log import ReviewLog, not_reviewed_since
 from pipeline.labeling.feedback.scrutiny import Scrutiny
 from pipeline.records import Answer, Sample, State
 from pipeline.settings import Settings
@@ -61,6 +62,7 @@ class Intake:
         if kept:
             notes.append(("harvest", KEPT_BY_RESTORE.format(len(kept))))
         standing = [*harvest.standing, *(answer for answer in unchanged if answer.image_id not in kept)]
+        standing = not_reviewed_since(standing, ReviewLog(Workspace(self.settings.workspace)).reviewed_at(store))
         gone = {image: annotations for image, annotations in gone.items() if image not in kept}
         touched = {answer.image_id for answer in (*new, *standing)} | gone.keys()
         merged = merge_answers(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.dataset.blame import Change, about_box, blame, find_image
 from pipeline.dataset.store import SampleStore
 from pipeline.labeling.feedback.harvests import HarvestLog
+from pipeline.labeling.feedback.review_log import ReviewLog
 from pipeline.workspace import Workspace
 
 
@@ -25,5 +26,8 @@ def blame_image(workspace: Workspace, name: str, box_id: str | None = None) -> l
     """
     store, log = SampleStore(workspace.samples_uri), HarvestLog(workspace)
     image_id = find_image(store, name)
-    changes = blame(store, image_id, lambda version: log.answers_of(version, image_id))
+    reviews = ReviewLog(workspace)
+    changes = blame(
+        store, image_id, lambda version: [*log.answers_of(version, image_id), *reviews.answers_of(version, image_id)]
+    )
     return changes if box_id is None else about_box(changes, box_id)

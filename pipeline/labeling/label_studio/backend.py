@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import nullcontext
+from copy import copy
 from pathlib import Path
 
 import httpx
@@ -22,6 +23,15 @@ from pipeline.records import Task
 from pipeline.settings import DataSettings
 from pipeline.settings.labeling import LabelStudioSettings
 from pipeline.workspace import Folder
+
+_REVIEWS = "label_studio_reviews"
+_LONGEST_TITLE = 50
+
+
+def review_title(project: str) -> str:
+    """The title of the project that holds the reviews of another; the server takes no longer one."""
+    ending = " review"
+    return project[: _LONGEST_TITLE - len(ending)].rstrip() + ending
 
 
 class LabelStudioBackend:
@@ -90,6 +100,15 @@ class LabelStudioBackend:
             ValueError: The watermark is not from Label Studio.
         """
         return harvest_answers(self._client, self._settings, self._data.labels, self._accepted_iou, watermark, progress)
+
+    def for_reviews(self) -> LabelStudioBackend:
+        """The same server with a project of its own for reviews: an image has one task in a project."""
+        other = copy(self)
+        other._settings = self._settings.model_copy(
+            update={"project": review_title(self._settings.project), "people_per_image": 1}
+        )
+        other._folder = self._folder.folder(_REVIEWS)
+        return other
 
     def ask_again(self, image_ids: Sequence[str]) -> int:
         """Open answered tasks for one person more; those who have answered do not meet them again.

@@ -29,6 +29,8 @@ as right unless you press <b>x</b> (no object), <b>i</b> (inexact; or drag it in
 of that class) or <b>c</b> (of another class, left open). At the end press <b>n</b> if nothing is missing; or draw what
 is missing and then press n; or press <b>m</b> and leave it. What you leave open is not learnt from.</p>
 <p>• Some images come <b>without boxes</b>: draw every object.</p>
+<p>• <b>Labels to review</b> are boxes that people have drawn or approved before. The line on top says what may be
+wrong: mend what is, leave the rest, submit.</p>
 <p>• An image without any object is submitted empty: that is an answer too.</p>
 <p>• Skip an image only when nobody could answer it. The page has that button in the queue (<b>Label All Tasks</b>), not
 where a task was opened from the table; there, tick its row and press <b>Label 1 Task</b>.</p>
