@@ -58,13 +58,14 @@ def in_words(row: Row) -> str:
 
 
 def reason_of_review(suspects: Sequence[Row], size: tuple[int, int]) -> str:
-    """The line on top of a task: what is likeliest to be wrong, first.
+    """The line on top of a task: what is likeliest to be wrong, first; nothing that is half as likely or less.
 
     Args:
         suspects: Of one image, rows of `SUSPECT_SCHEMA`.
         size: Width and height, pixels.
     """
-    ranked = sorted(suspects, key=lambda row: -row["p_wrong"])
+    surest = max(row["p_wrong"] for row in suspects)
+    ranked = sorted((row for row in suspects if row["p_wrong"] >= surest / 2), key=lambda row: -row["p_wrong"])
     missing = [row for row in ranked if row["suspicion"] == Suspicion.MISSING]
     pieces = [_question(row) for row in ranked if row["suspicion"] != Suspicion.MISSING]
     if missing:
