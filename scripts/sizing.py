@@ -42,7 +42,7 @@ class Unit:
     source: str
 
 
-MINE = Unit("mining an image, two cores", 0.126, "s", "`crosscheck bench mining -c configs/bccd.yaml`")
+MINE = Unit("mining an image, one core", 0.177, "s", "`crosscheck bench mining -c configs/bccd.yaml`")
 COMMIT = Unit("writing an image into the table", 18, "CPU µs", "`python scripts/scale.py --images 100000`")
 STORE = Unit("an image in the table, 5 boxes", 267, "B", "`python scripts/scale.py --images 100000`")
 PUSH = Unit("pushing a task with 5 boxes", 2.1, "ms", "`crosscheck bench labeling`")
@@ -67,9 +67,9 @@ def needs_table() -> str:
 
 
 _NEEDS = (
-    ("mining, two cores", " h", lambda images: images * MINE.cost / 3600),
+    ("mining, one core", " h", lambda images: images * MINE.cost / 3600),
     (
-        f"machines of two cores that mine it in {NIGHT_H} h",
+        f"cores that mine it in {NIGHT_H} h",
         "",
         lambda images: math.ceil(images * MINE.cost / 3600 / NIGHT_H),
     ),

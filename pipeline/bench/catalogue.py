@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,14 +12,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from pipeline.bench.catalogue_entries import ENTRIES, Entry
 from pipeline.bench.grid import Grid
 from pipeline.bench.scenario import Scenario, short_hash, train
+from pipeline.detector.evaluation.exported_form import fastest
 from pipeline.detector.models.detector import Detector, build_detector
 from pipeline.errors import SettingsError
 from pipeline.progress import Progress, silent
 from pipeline.settings import Settings, load_settings
 from pipeline.stages.gate import evaluate_model
-
-PASSES = 7
-"""Of which the fastest counts: other work on the machine only ever makes one slower."""
 
 
 @dataclass(frozen=True)
@@ -121,18 +118,6 @@ def multiply_adds(detector: Detector, image: torch.Tensor) -> int:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         detector(image)
     return int(counter.get_total_flops()) // 2
-
-
-@torch.no_grad()
-def fastest(run: Callable[[], object], passes: int = PASSES) -> float:
-    """Seconds of the fastest of some passes, after one that is not timed."""
-    run()
-    seconds = []
-    for _ in range(passes):
-        began = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - began)
-    return min(seconds)
 
 
 def chosen_entries(names: Sequence[str]) -> list[Entry]:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.artefacts import Certificate, PastedBoxes
-from pipeline.records import SELECTION_SCHEMA, Box, Fate, Region, Source, make_box_id
+from pipeline.records import BACKGROUND_SCHEMA, SELECTION_SCHEMA, Box, Fate, Region, Source, make_box_id
 from pipeline.selection.missed_objects import MissedObjectsModel
 from pipeline.settings import SelectionSettings
 
@@ -185,6 +185,26 @@ def regions(boxes: Sequence[Box], reason: str) -> tuple[Region, ...]:
         reason: `unsure`: people would be asked; `weak`: dropped, though something may be there.
     """
     return tuple(Region(*box.xyxy, reason=reason) for box in boxes)
+
+
+def background_of(
+    selection: pa.Table, missed: MissedObjectsModel, settings: SelectionSettings, ignored: bool
+) -> pa.Table:
+    """What training would take for background in each image with a box to learn from.
+
+    Args:
+        selection: Columns of `SELECTION_SCHEMA`.
+        missed: What no proposal finds.
+        settings: Which boxes are learnt softly, and which would be ignore regions.
+        ignored: Whether there are ignore regions.
+
+    Returns:
+        Columns of `BACKGROUND_SCHEMA`.
+    """
+    images = pc.unique(selection.filter(is_learnt(settings.soft_from))["image_id"]).to_pylist()
+    background = is_background(settings.soft_from, settings.ignore_from if ignored else None)
+    expected = expected_background(selection, missed, images, background)
+    return pa.table([pa.array(images, pa.string()), pa.array(expected, pa.float32())], schema=BACKGROUND_SCHEMA)
 
 
 def expected_background(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from pipeline.dataset.store import SampleStore
-from pipeline.detector.evaluation.labeled_detections import detect_labeled
-from pipeline.detector.evaluation.metrics import measure
+from pipeline.detector.evaluation.exported_form import ExportedForm, measured_form
 from pipeline.detector.inference.engine import CALIBRATION_IMAGES, predictor_with_engine
 from pipeline.detector.inference.onnx_engine import is_installed
 from pipeline.detector.inference.predictor import PredictionSettings, Predictor
@@ -23,28 +21,6 @@ from pipeline.records import Sample, Split
 from pipeline.settings import Settings
 from pipeline.settings.mining import Engine
 from pipeline.workspace import Folder, Workspace
-
-PASSES = 7
-"""Of which the fastest counts."""
-
-
-@dataclass(frozen=True)
-class ExportedForm:
-    """A form of a model.
-
-    Attributes:
-        form: torch, onnx or onnx_int8.
-        file: Where it lies.
-        megabytes: Its size.
-        latency_ms: Of one image of split val, embeddings and suppression included, on this machine.
-        map: On split val; None without labelled images there.
-    """
-
-    form: str
-    file: str
-    megabytes: float
-    latency_ms: float | None
-    map: float | None
 
 
 @dataclass(frozen=True)
@@ -88,7 +64,7 @@ def export_model(
     store = SampleStore(workspace.samples_uri)
     labelled, val = store.labeled(Split.TRAIN)[:CALIBRATION_IMAGES], store.labeled(Split.VAL)
     predictor = Predictor(load_model(workspace.models, model_id), _on_cpu(settings))
-    original = _measured("torch", workspace.models.folder(model_id), WEIGHTS, predictor, val)
+    original = measured_form("torch", workspace.models.folder(model_id), WEIGHTS, predictor, val)
     folder = Folder(out).folder(f"{model_id}-pruned-{share:g}" if share else model_id)
     folder.write_record(CARD, load_card(workspace.models, model_id))
     forms, gone = [original], 0
@@ -102,7 +78,7 @@ def export_model(
         done = predictor_with_engine(detector, _on_cpu(settings), engine, folder, [one.ref for one in labelled])
         if not folder.exists(f"{engine}.onnx"):
             raise ArtefactError(f"Expected {model_id} as {engine}, it could not be exported: the log says why.")
-        forms.append(_measured(engine, folder, f"{engine}.onnx", done, val))
+        forms.append(measured_form(engine, folder, f"{engine}.onnx", done, val))
     return Exported(model_id, folder.uri, gone, tuple(forms))
 
 
@@ -114,21 +90,3 @@ def _on_cpu(settings: Settings) -> PredictionSettings:
 
 def _batches(predictor: Predictor, samples: Sequence[Sample]) -> Iterator[Tensor]:
     return (batch.images for batch in predictor.stream(sample.ref for sample in samples))
-
-
-def _measured(form: str, folder: Folder, name: str, predictor: Predictor, val: Sequence[Sample]) -> ExportedForm:
-    size = round(folder.size(name) / 1e6, 2)
-    if not val:
-        return ExportedForm(form, folder.path(name), size, None, None)
-    image = next(_batches(predictor, val[:1]))
-    found = measure(detect_labeled(predictor, val)).map
-    return ExportedForm(form, folder.path(name), size, round(1000 * _fastest(predictor, image), 1), found)
-
-
-def _fastest(predictor: Predictor, image: Tensor) -> float:
-    seconds = []
-    for _ in range(PASSES):
-        began = time.perf_counter()
-        predictor(image)
-        seconds.append(time.perf_counter() - began)
-    return min(seconds)

@@ -5,30 +5,19 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from pipeline.artefacts import Certificates, CycleHarvest, Decision, MiningRun, SelectionRun
 from pipeline.cycle import Cycle
 from pipeline.labeling.feedback.audit import class_standings
 from pipeline.mining.consistency import gather_evidence
-from pipeline.records import BACKGROUND_SCHEMA, PROPOSAL_SCHEMA, Fate, of_images
+from pipeline.records import PROPOSAL_SCHEMA, Fate, of_images
 from pipeline.selection.calibration import CalibratedModel, calibration_set
-from pipeline.selection.cascade import Cascade
-from pipeline.selection.class_affinity import AFFINITY, MEMBER, measure_affinity, with_affinity
+from pipeline.selection.class_affinity import with_affinity
 from pipeline.selection.commit import Outcome, changed_rows
-from pipeline.selection.cross_fitting import held_back_images, judges
-from pipeline.selection.fates import (
-    count_pasted,
-    decide,
-    expected_background,
-    is_background,
-    is_learnt,
-    is_soft,
-    pseudo_images,
-)
-from pipeline.selection.missed_objects import MissedObjectsModel
+from pipeline.selection.cross_fitting import held_back_images
+from pipeline.selection.fates import background_of, count_pasted, decide, is_soft, pseudo_images
+from pipeline.selection.judged_pool import affinity_of_pool
 from pipeline.selection.planning import plan_questions
 from pipeline.selection.showing import shown_from
 
@@ -54,13 +43,14 @@ def _decide(cycle: Cycle) -> Decision:
     plain = [name for name in PROPOSAL_SCHEMA.names if name != "embedding"]
     proposals = cycle.folder.read_table("proposals.parquet", plain)
     evidence = gather_evidence(proposals, cycle.folder.read_table("checks.parquet"))
-    p_correct = model.cascade.predict(with_affinity(evidence, _affinity(cycle, model.cascade, evidence)))
+    p_correct = model.cascade.predict(with_affinity(evidence, affinity_of_pool(cycle, model.cascade, evidence)))
     corrected = model.bias.correct(evidence, cycle.store.table(columns=["image_id", "width", "height"]))
     selection = decide(corrected, p_correct, certificates.classes, settings.selection, standings.withdrawn)
     shown_least = shown_from(settings.labeling.seconds, cycle.find(CycleHarvest))
     plan = plan_questions(cycle, selection, model.missed, shown_least)
     cycle.folder.write_table("selection.parquet", selection)
-    cycle.folder.write_table("background.parquet", _background(cycle, selection, model.missed))
+    ignored = settings.training.ignore_regions
+    cycle.folder.write_table("background.parquet", background_of(selection, model.missed, settings.selection, ignored))
     cycle.folder.write_table("queue.parquet", plan.queue)
     fates = dict(Counter(selection["fate"].to_pylist()))
     return Decision(
@@ -70,37 +60,6 @@ def _decide(cycle: Cycle) -> Decision:
         audit_owed=plan.owed.audit,
         shown_from=shown_least,
     )
-
-
-def _affinity(cycle: Cycle, cascade: Cascade, evidence: pa.Table) -> NDArray[np.float64]:
-    """The affinity of every proposal, read part by part: embeddings would fill the memory."""
-    members = _members(cycle, evidence)
-    measured: list[NDArray[np.float64]] = [np.zeros((0, len(AFFINITY)))]
-    start = 0
-    for part in cycle.folder.read_batches("proposals.parquet", ["label", "embedding"]):
-        own = part.append_column(MEMBER, members.slice(start, len(part)))
-        measured.append(measure_affinity(own, cascade.affinities))
-        start += len(part)
-    return np.concatenate(measured)
-
-
-def _members(cycle: Cycle, evidence: pa.Table) -> pa.Array:
-    """Which member of the committee each proposal comes from."""
-    committee = judges(cycle.workspace, cycle.read(MiningRun).model_id, cycle.settings.selection)
-    if committee is None:
-        return pa.array(np.zeros(len(evidence), dtype=np.int64))
-    pool = cycle.store.pool(["image_id", "group_id"])
-    fold = dict(zip(pool["image_id"].to_pylist(), committee.folds.of_table(pool), strict=True))
-    return pa.array([fold[image_id] for image_id in evidence["image_id"].to_pylist()], pa.int64())
-
-
-def _background(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel) -> pa.Table:
-    """What training would take for background in each image with a box to learn from."""
-    settings = cycle.settings.selection
-    images = pc.unique(selection.filter(is_learnt(settings.soft_from))["image_id"]).to_pylist()
-    ignore_from = settings.ignore_from if cycle.settings.training.ignore_regions else None
-    expected = expected_background(selection, missed, images, is_background(settings.soft_from, ignore_from))
-    return pa.table([pa.array(images, pa.string()), pa.array(expected, pa.float32())], schema=BACKGROUND_SCHEMA)
 
 
 def _commit(cycle: Cycle) -> SelectionRun:
