@@ -118,6 +118,10 @@ def show(version: Named, config: Config = DEFAULT_CONFIG, overrides: Overrides =
 def diff(
     old: Named,
     new: Named,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Also write a page with changed images before and after.")
+    ] = None,
+    most: Annotated[int, typer.Option("--images", help="Most images on the page.", min=0, max=1000)] = 50,
     config: Config = DEFAULT_CONFIG,
     overrides: Overrides = None,
     as_json: AsJson = False,
@@ -128,6 +132,10 @@ def diff(
 
     settings = settings_from(config, overrides)
     store = _store(settings)
+    if html is not None:
+        from pipeline.cli.diff_page import write_page
+
+        write_page(settings, (_number(settings, old), _number(settings, new)), html, most)
     changes = diff_stored(store, _number(settings, old), _number(settings, new))
     if as_csv:
         from pipeline.report.frames import differences

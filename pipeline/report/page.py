@@ -58,7 +58,7 @@ def render_cycle(contents: CycleContents, read_pixels: ReadPixels, settings: Rep
     """
     parts = _model(contents) | _data(contents) | _people(contents, read_pixels) | _run(contents)
     return (
-        _environment()
+        environment()
         .get_template("cycle.html")
         .render(
             contents=contents,
@@ -81,7 +81,7 @@ def render_lead(contents: CycleContents, read_pixels: ReadPixels) -> str:
     """
     harvest = contents.harvest or CycleHarvest()
     return (
-        _environment()
+        environment()
         .get_template("lead.html")
         .render(
             contents=contents,
@@ -104,7 +104,7 @@ def render_index(contents: IndexContents) -> str:
     """
     latest = contents.versions[-1] if contents.versions else None
     return (
-        _environment()
+        environment()
         .get_template("index.html")
         .render(
             contents=contents,
@@ -122,7 +122,8 @@ def render_index(contents: IndexContents) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """What fills the templates; every text is escaped."""
     environment = Environment(
         loader=PackageLoader("pipeline.report"),
         autoescape=True,

@@ -36,6 +36,18 @@ def test_two_versions_are_compared(printed, crosscheck, project):
     assert "Nothing changed." in crosscheck("versions", "diff", 1, 1, config=project).stdout
 
 
+def test_a_difference_as_a_page(crosscheck, project, tmp_path):
+    page = tmp_path / "diff.html"
+    written = crosscheck("versions", "diff", 0, 1, "--html", page, "--images", 2, config=project)
+    assert "3 pool->queued" in written.stdout
+    html = page.read_text()
+    assert "What changed from version 0 to version 1" in html
+    assert html.count('<article class="card">') <= 2
+    refused = crosscheck("versions", "diff", 0, 99, "--html", page, config=project)
+    assert refused.exit_code == 1
+    assert page.read_text() == html
+
+
 def test_versions_and_differences_as_csv(crosscheck, project):
     listed = pd.read_csv(StringIO(crosscheck("versions", "list", "--csv", config=project).stdout))
     assert listed["images_labeled"].tolist()[:2] == [22, 22]
