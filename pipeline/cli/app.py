@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import bench, demo, doctor, models, review, status, versions
+from pipeline.cli import bench, demo, doctor, models, relocate, review, status, versions
 from pipeline.cli.console import (
     DEFAULT_CONFIG,
     AsJson,
@@ -44,6 +44,7 @@ app.add_typer(bench.app, name="bench")
 app.command("demo")(demo.demo)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
+app.command("relocate")(relocate.relocate)
 
 
 @app.command("import")

@@ -25,7 +25,9 @@ COMMANDS = (
     "mine",
     "models",
     "push",
+    "relocate",
     "report",
+    "review",
     "status",
     "versions",
 )

@@ -1,0 +1,52 @@
+"""`crosscheck relocate`: images that have moved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.console import (
+    DEFAULT_CONFIG,
+    AsJson,
+    Config,
+    Overrides,
+    explained,
+    output,
+    progress_bars,
+    settings_from,
+)
+
+
+@explained
+def relocate(
+    old: Annotated[str, typer.Argument(help="Folder or URI that the images were below.")],
+    new: Annotated[str, typer.Argument(help="Folder or URI that they are below now.")],
+    config: Config = DEFAULT_CONFIG,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell the sample table that images have moved; every file is hashed at its new place first."""
+    from pipeline.cycle import only_one, require_finished_cycles
+    from pipeline.dataset.relocation import Move
+    from pipeline.dataset.relocation import relocate as write_anew
+    from pipeline.dataset.store import SampleStore
+    from pipeline.workspace import Workspace
+
+    settings = settings_from(config, overrides)
+    with only_one(settings), progress_bars() as progress:
+        require_finished_cycles(settings, "and reads images where they were")
+        store = SampleStore(Workspace(settings.workspace).samples_uri)
+        move = Move(_absolute(old), _absolute(new))
+        images, version = write_anew(store, move, settings_digest=settings.digest(), progress=progress)
+    output(
+        {"images": images, "version": version},
+        as_json,
+        f"Version {version}: {images} images are below {move.new} now.",
+        "Change the folders in data.sources as well.",
+    )
+
+
+def _absolute(place: str) -> str:
+    return place.rstrip("/") if "://" in place else str(Path(place).expanduser().absolute())
