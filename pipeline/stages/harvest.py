@@ -6,18 +6,15 @@ before it.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 
-from pipeline.artefacts import CycleHarvest, HarvestSummary, PricedAnswers, TimedAnswers, add_audits
+from pipeline.artefacts import CycleHarvest, HarvestSummary
 from pipeline.cycle import Cycle
 from pipeline.dataset.store import SampleStore
 from pipeline.labeling.backend import LabelingBackend
-from pipeline.labeling.feedback.acceptance import count_acceptance
-from pipeline.labeling.feedback.effort import time_saved
 from pipeline.labeling.feedback.harvests import HarvestLog
 from pipeline.labeling.feedback.intake import Intake
-from pipeline.labeling.feedback.people import count_people
+from pipeline.labeling.feedback.summing import sum_up
 from pipeline.progress import Progress, silent
 from pipeline.workspace import Workspace
 
@@ -77,29 +74,6 @@ def harvest_now(intake: Intake, progress: Progress = silent, full: bool = False)
 
 
 def _since_last_cycle(cycle: Cycle) -> CycleHarvest:
-    """Sums over the harvests that no earlier cycle has counted."""
-    log, before = HarvestLog(cycle.workspace), cycle.before()
-    names = log.finished()
-    every = [log.summary(name) for name in names]
-    new = every[before.read(CycleHarvest).harvests if before else 0 :]
-    hours = [summary.hours for summary in new if summary.hours is not None]
-    timed = [sum((summary.timed for summary in some), TimedAnswers()) for some in (new, every)]
-    asked_in = sorted({number for summary in new for number in summary.audits})
-    return CycleHarvest(
-        answered=sum(summary.answered for summary in new),
-        skipped=sum(summary.skipped for summary in new),
-        empty=sum(summary.empty for summary in new),
-        boxes=dict(sum((Counter(summary.boxes) for summary in new), Counter())),
-        hours=sum(hours) if hours else None,
-        agreements=tuple(share for summary in new for share in summary.agreements),
-        asked_again=sum(summary.asked_again for summary in new),
-        annotators=dict(sum((Counter(summary.annotators) for summary in new), Counter())),
-        audits={number: add_audits(summary.audits.get(number, {}) for summary in new) for number in asked_in},
-        remarks=tuple(remark for summary in new for remark in summary.remarks),
-        notes=tuple(note for summary in new for note in summary.notes),
-        saved=time_saved(*timed),
-        priced=sum((summary.priced for summary in new), PricedAnswers()),
-        acceptance=count_acceptance(cycle.settings, log.answers(names)),
-        people=count_people(cycle.settings, log.answers(names)),
-        harvests=len(names),
-    )
+    before = cycle.before()
+    counted = before.read(CycleHarvest).harvests if before else 0
+    return sum_up(cycle.settings, HarvestLog(cycle.workspace), counted)
