@@ -13,10 +13,10 @@ from pipeline.labeling.annotators import simulated_annotator
 from pipeline.labeling.feedback.prices import Actions, actions_of, seconds_of
 from pipeline.progress import Progress
 from pipeline.records import Answer, Task, TaskKind
+from pipeline.selection.tasks import queued_tasks
 from pipeline.settings import Settings
 from pipeline.stages.harvest import harvest
 from pipeline.stages.mine import mine
-from pipeline.stages.push import queued_tasks
 from pipeline.stages.select import select
 
 CHOSEN, CORRECTED, DRAWN = "as asked", "all corrected", "all drawn"

@@ -8,7 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.records import Box, Fate, Sample, Task, TaskKind, of_images
+from pipeline.artefacts import Decision, MiningRun
+from pipeline.cycle import Cycle
+from pipeline.records import Box, Fate, Sample, State, Task, TaskKind, of_images
 from pipeline.selection.fates import box_of
 from pipeline.selection.reasons import in_words
 from pipeline.selection.showing import ShownBox, shown_boxes
@@ -17,6 +19,18 @@ UNSURE_SHARE = 3
 """One of so many boxes of an image is called unsure, at least one."""
 SURE_FROM = 0.95
 """A box is never called unsure from this p(correct)."""
+
+QUEUE, SELECTION = "queue.parquet", "selection.parquet"
+
+
+def queued_tasks(cycle: Cycle) -> list[Task]:
+    """Tasks for every queued image, best first, with the boxes that a person may see."""
+    mined = cycle.find(MiningRun)
+    model_id = mined.model_id if mined else ""
+    blank = Task("", "", 0, 0, (), 0.0, "", TaskKind.ASK, cycle.number, model_id, cycle.opened_at)
+    queue, selection = (cycle.folder.read_table(name) for name in (QUEUE, SELECTION))
+    queued = cycle.store.samples(states=[State.QUEUED])
+    return tasks_of(queued, queue, selection, blank, cycle.read(Decision).shown_from)
 
 
 def tasks_of(

@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from pipeline.artefacts import Decision, MiningRun, PushRun
+from pipeline.artefacts import PushRun
 from pipeline.cycle import Cycle, load_cycle
 from pipeline.errors import ArtefactError
 from pipeline.labeling.backend import LabelingBackend
 from pipeline.progress import Progress, silent
-from pipeline.records import Sample, Split, State, Task, TaskKind
-from pipeline.selection.tasks import tasks_of
+from pipeline.records import Sample, Split, State
+from pipeline.selection.tasks import QUEUE, queued_tasks
 from pipeline.settings import Settings
 from pipeline.workspace import Workspace
 
-QUEUE, SELECTION = "queue.parquet", "selection.parquet"
 UNASKED = (State.POOL, State.PSEUDO, State.QUARANTINED)
 """Images of the pool that nobody need be asked about."""
 
@@ -81,16 +80,6 @@ def _push(cycle: Cycle, backend: LabelingBackend | None, progress: Progress) -> 
         withdrawn=len(result.withdrawn),
         begun=len(result.begun),
     )
-
-
-def queued_tasks(cycle: Cycle) -> list[Task]:
-    """Tasks for every queued image, best first, with the boxes that a person may see."""
-    mined = cycle.find(MiningRun)
-    model_id = mined.model_id if mined else ""
-    blank = Task("", "", 0, 0, (), 0.0, "", TaskKind.ASK, cycle.number, model_id, cycle.opened_at)
-    queue, selection = (cycle.folder.read_table(name) for name in (QUEUE, SELECTION))
-    queued = cycle.store.samples(states=[State.QUEUED])
-    return tasks_of(queued, queue, selection, blank, cycle.read(Decision).shown_from)
 
 
 def _queue_begun(cycle: Cycle, image_ids: Sequence[str]) -> None:
