@@ -53,12 +53,26 @@ class Prefect:
             try:
                 yield process
             finally:
-                os.killpg(process.pid, signal.SIGTERM)
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGTERM)
                 try:
                     process.wait(20)
                 except subprocess.TimeoutExpired:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
+
+    @contextmanager
+    def serving(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Run the server until the block ends."""
+        port = self.url.split(":")[2].removesuffix("/api")
+        with self.background("server", "server", "start", "--host", "127.0.0.1", "--port", port) as process:
+            deadline = time.monotonic() + 120
+            while not _answers(self.url):
+                log = (self.logs / "server.log").read_text()
+                assert process.poll() is None, f"the Prefect server ended: {log}"
+                assert time.monotonic() < deadline, f"the Prefect server does not answer: {log}"
+                time.sleep(0.3)
+            yield process
 
     def get(self, path: str) -> dict:
         """Ask the server's API."""
@@ -78,9 +92,8 @@ class Prefect:
             time.sleep(0.5)
 
 
-@pytest.fixture(scope="package")
-def prefect(tmp_path_factory) -> Iterator[Prefect]:
-    home = tmp_path_factory.mktemp("prefect")
+def server_in(home: Path) -> Prefect:
+    """A server that is still to be started, on a port of its own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -94,19 +107,17 @@ def prefect(tmp_path_factory) -> Iterator[Prefect]:
         "OMP_NUM_THREADS": "1",
         "OMP_WAIT_POLICY": "PASSIVE",
     }
-    server = Prefect(url, environment, home)
-    with server.background("server", "server", "start", "--host", "127.0.0.1", "--port", str(port)) as process:
-        deadline = time.monotonic() + 120
-        while not _answers(url):
-            log = (home / "server.log").read_text()
-            assert process.poll() is None, f"the Prefect server ended: {log}"
-            assert time.monotonic() < deadline, f"the Prefect server does not answer: {log}"
-            time.sleep(0.3)
-        with temporary_settings({PREFECT_API_URL: url}):
-            yield server
-            # What flows in this process have logged goes out before the server stops.
-            APILogWorker.instance().drain()
-            EventsWorker.drain_all()
+    return Prefect(url, environment, home)
+
+
+@pytest.fixture(scope="package")
+def prefect(tmp_path_factory) -> Iterator[Prefect]:
+    server = server_in(tmp_path_factory.mktemp("prefect"))
+    with server.serving(), temporary_settings({PREFECT_API_URL: server.url}):
+        yield server
+        # What flows in this process have logged goes out before the server stops.
+        APILogWorker.instance().drain()
+        EventsWorker.drain_all()
 
 
 def _answers(url: str) -> bool:

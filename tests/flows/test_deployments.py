@@ -162,7 +162,7 @@ def logged(prefect, flow_run, text):
 
 
 def wait_for(condition, prefect):
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 400
     while not condition():
         assert time.monotonic() < deadline, (prefect.logs / "worker.log").read_text()[-4000:]
         time.sleep(0.3)

@@ -1,0 +1,80 @@
+"""A whole machine dies in the middle of a cycle, or the Prefect server does: the cycle ends by itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import ExitStack
+
+import psutil
+import pytest
+from prefect.automations import Automation
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from pipeline.settings import load_settings
+from pipeline.workspace import Workspace
+from tests.end_to_end.project import write_config
+from tests.flows.conftest import server_in
+from tests.flows.test_deployments import deploy, start, wait_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+SILENCE_S = 100
+"""Instead of ten minutes; heartbeats come every minute."""
+
+
+@pytest.fixture
+def prefect(tmp_path):
+    return server_in(tmp_path / "prefect")
+
+
+@pytest.fixture
+def cycle(tiny_data, tmp_path):
+    """Settings of a project, and the folder of its first cycle."""
+    config = write_config(tmp_path, tiny_data)
+    return config, Workspace(load_settings(config).workspace).cycle(0)
+
+
+def kill(process: int) -> None:
+    """kill -9 of a process and of everything that it started."""
+    family = [psutil.Process(process), *psutil.Process(process).children(recursive=True)]
+    for member in family:
+        os.kill(member.pid, signal.SIGKILL)
+    psutil.wait_procs(family)
+
+
+def ended(prefect, number) -> bool:
+    return prefect.get(f"/flow_runs/{number}")["state"]["type"] == "COMPLETED"
+
+
+def test_a_run_goes_on_when_its_server_is_killed_and_started_again(prefect, cycle):
+    config, folder = cycle
+    prefect.logs.mkdir()
+    with ExitStack() as stack:
+        with prefect.serving() as server:
+            deploy(prefect)
+            stack.enter_context(prefect.background("worker", "worker", "start", "--pool", "local"))
+            number = start(prefect, "cycle/nightly", config)
+            wait_for(lambda: folder.exists("import.json"), prefect)
+            kill(server.pid)
+        with prefect.serving():
+            wait_for(lambda: folder.exists("done.json"), prefect)
+            wait_for(lambda: ended(prefect, number), prefect)
+
+
+def test_a_run_whose_machine_dies_is_ended_by_the_next_worker(prefect, cycle):
+    config, folder = cycle
+    prefect.logs.mkdir()
+    with prefect.serving():
+        deploy(prefect)
+        with temporary_settings({PREFECT_API_URL: prefect.url}):
+            silent = Automation.read(name="crosscheck silent runs are crashed")
+            silent.trigger.within = SILENCE_S
+            silent.update()
+        with prefect.background("worker", "worker", "start", "--pool", "local") as worker:
+            number = start(prefect, "cycle/nightly", config)
+            wait_for(lambda: folder.exists("import.json"), prefect)
+            kill(worker.pid)
+        assert not folder.exists("done.json")
+        with prefect.background("worker", "worker", "start", "--pool", "local"):
+            wait_for(lambda: ended(prefect, number), prefect)
+        assert folder.exists("done.json")
