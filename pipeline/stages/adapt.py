@@ -11,7 +11,7 @@ from pipeline.dataset.store import MINED_STATES, SampleStore
 from pipeline.detector.evaluation.labeled_detections import detect_labeled
 from pipeline.detector.evaluation.metrics import measure
 from pipeline.detector.inference.predictor import Predictor
-from pipeline.detector.models.champion import champion_of
+from pipeline.detector.models.champion import require_champion
 from pipeline.detector.models.registry import load_card
 from pipeline.detector.models.saved import load_model, save_model
 from pipeline.detector.models.statistics import reestimate
@@ -57,9 +57,7 @@ def adapt(settings: Settings, model_id: str | None, images: int) -> Adaptation:
     """
     workspace = Workspace(settings.workspace)
     store = SampleStore(workspace.samples_uri)
-    model_id = model_id or champion_of(workspace)
-    if model_id is None:
-        raise ArtefactError("Expected a champion to adapt, found none. Run `crosscheck finetune` first.")
+    model_id = model_id or require_champion(workspace, "to adapt")
     predictor = labeled_predictor(settings, load_model(workspace.models, model_id))
     before = _map_on_val(settings, predictor, store)
     labelled = _some(store.labeled(Split.TRAIN), images, settings.seed)

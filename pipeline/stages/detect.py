@@ -8,9 +8,8 @@ from pipeline.detector.inference.committee import Committee
 from pipeline.detector.inference.files import FoundInImage, detect_in_files
 from pipeline.detector.inference.predictor import PredictionSettings, Predictor
 from pipeline.detector.inference.tiling import Tiling
-from pipeline.detector.models.champion import champion_of
+from pipeline.detector.models.champion import require_champion
 from pipeline.detector.models.saved import load_model
-from pipeline.errors import ArtefactError
 from pipeline.progress import Progress, silent
 from pipeline.settings import Settings
 from pipeline.workspace import Workspace
@@ -38,8 +37,6 @@ def detect_files(
 
 def _predictor(settings: Settings, model_ids: Sequence[str]) -> Predictor:
     workspace = Workspace(settings.workspace)
-    known = model_ids or [one for one in [champion_of(workspace)] if one is not None]
-    if not known:
-        raise ArtefactError("Expected a champion to detect with, found none. Run `crosscheck finetune` first.")
+    known = model_ids or [require_champion(workspace, "to detect with")]
     members = [Predictor(load_model(workspace.models, one), PredictionSettings.of(settings)) for one in known]
     return members[0] if len(members) == 1 else Committee(members, settings.mining.fusion.same_iou)

@@ -12,7 +12,7 @@ from pipeline.detector.evaluation.exported_form import ExportedForm, measured_fo
 from pipeline.detector.inference.engine import CALIBRATION_IMAGES, predictor_with_engine
 from pipeline.detector.inference.onnx_engine import is_installed
 from pipeline.detector.inference.predictor import PredictionSettings, Predictor
-from pipeline.detector.models.champion import champion_of
+from pipeline.detector.models.champion import require_champion
 from pipeline.detector.models.pruning import prune
 from pipeline.detector.models.registry import CARD, WEIGHTS, load_card
 from pipeline.detector.models.saved import load_model
@@ -58,9 +58,7 @@ def export_model(
     if not is_installed():
         raise ArtefactError("Expected the packages onnx and onnxruntime, found none. `pip install 'crosscheck[onnx]'`")
     workspace = Workspace(settings.workspace)
-    model_id = model_id or champion_of(workspace)
-    if model_id is None:
-        raise ArtefactError("Expected a champion to export, found none. Run `crosscheck finetune` first.")
+    model_id = model_id or require_champion(workspace, "to export")
     store = SampleStore(workspace.samples_uri)
     labelled, val = store.labeled(Split.TRAIN)[:CALIBRATION_IMAGES], store.labeled(Split.VAL)
     predictor = Predictor(load_model(workspace.models, model_id), _on_cpu(settings))

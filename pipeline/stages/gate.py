@@ -8,9 +8,8 @@ from pipeline.artefacts import GateOutcome, Metrics, TrainingRun
 from pipeline.cycle import Cycle
 from pipeline.dataset.store import SampleStore
 from pipeline.detector.evaluation.metrics import measure
-from pipeline.detector.models.champion import champion_of
+from pipeline.detector.models.champion import require_champion
 from pipeline.detector.models.registry import promote, record_metrics
-from pipeline.errors import ArtefactError
 from pipeline.records import Split
 from pipeline.selection.promotion import detections_of, judge_by_committee, judge_by_val
 from pipeline.settings import Settings
@@ -40,9 +39,7 @@ def evaluate_model(settings: Settings, model_id: str | None, split: str) -> Metr
     if split not in {Split.VAL, Split.TEST}:
         raise ValueError(f"Expected split val or test, got {split!r}")
     workspace = Workspace(settings.workspace)
-    model_id = model_id or champion_of(workspace)
-    if model_id is None:
-        raise ArtefactError("Expected a champion to evaluate, found none. Run `crosscheck finetune` first.")
+    model_id = model_id or require_champion(workspace, "to evaluate")
     store = SampleStore(workspace.samples_uri)
     return measure(detections_of(settings, store, model_id, Split(split)), settings.seed)
 

@@ -7,8 +7,7 @@ from functools import partial
 
 from pipeline.artefacts import MiningRun, UnreadableImage
 from pipeline.cycle import Cycle
-from pipeline.detector.models.champion import champion_of
-from pipeline.errors import ArtefactError
+from pipeline.detector.models.champion import require_champion
 from pipeline.mining.checker import CheckEverything
 from pipeline.mining.runners import side_by_side
 from pipeline.progress import Progress, silent
@@ -51,9 +50,7 @@ def mine(cycle: Cycle, progress: Progress = silent) -> MiningRun:
 
 
 def _mine(cycle: Cycle, progress: Progress) -> MiningRun:
-    settings, model_id = cycle.settings, champion_of(cycle.workspace)
-    if model_id is None:
-        raise ArtefactError("Expected a champion to mine with, found none. Run `crosscheck finetune` first.")
+    settings, model_id = cycle.settings, require_champion(cycle.workspace, "to mine with")
     folds, table = folds_to_mine(cycle, model_id), pool_to_mine(cycle)
     held_back = held_back_images(cycle.store, settings.selection)
     mining = parted_mining(cycle, model_id)

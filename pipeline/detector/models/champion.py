@@ -27,6 +27,22 @@ def champion_of(workspace: Workspace) -> str | None:
     return champion
 
 
+def require_champion(workspace: Workspace, purpose: str) -> str:
+    """The model in use.
+
+    Args:
+        workspace: Whose.
+        purpose: What for, as in "to evaluate".
+
+    Raises:
+        ArtefactError: There is none yet, or as for `champion_of`.
+    """
+    champion = champion_of(workspace)
+    if champion is None:
+        raise ArtefactError(f"Expected a champion {purpose}, found none. Run `crosscheck finetune` first.")
+    return champion
+
+
 def last_promoted(workspace: Workspace) -> str | None:
     """The model that the gate of the newest cycle promoted; None where none ever did."""
     for number in reversed(workspace.cycles()):
