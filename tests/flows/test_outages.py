@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import ExitStack
+from datetime import timedelta
 
 import psutil
 import pytest
@@ -18,7 +19,7 @@ from tests.flows.conftest import server_in
 from tests.flows.test_deployments import deploy, start, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
-SILENCE_S = 100
+SILENCE = timedelta(seconds=100)
 """Instead of ten minutes; heartbeats come every minute."""
 
 
@@ -68,7 +69,7 @@ def test_a_run_whose_machine_dies_is_ended_by_the_next_worker(prefect, cycle):
         deploy(prefect)
         with temporary_settings({PREFECT_API_URL: prefect.url}):
             silent = Automation.read(name="crosscheck silent runs are crashed")
-            silent.trigger.within = SILENCE_S
+            silent.trigger.within = SILENCE
             silent.update()
         with prefect.background("worker", "worker", "start", "--pool", "local") as worker:
             number = start(prefect, "cycle/nightly", config)
