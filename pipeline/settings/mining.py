@@ -27,6 +27,10 @@ class FusionSettings(Section):
     )
 
 
+SIDE_BY_SIDE = {"runner", "workers", "dask_scheduler"}
+"""Who works and how many: what is found does not depend on it."""
+
+
 class MiningSettings(Section):
     """Which boxes are pasted where, and what counts as found again."""
 
@@ -149,3 +153,7 @@ class MiningSettings(Section):
     def rounds(self) -> tuple[int, ...]:
         """How many pastes a proposal has had after each round: the first two, and the others where these disagree."""
         return (FIRST_PASTES, self.hosts) if self.hosts > FIRST_PASTES else (self.hosts,)
+
+    def finds_as(self, other: "MiningSettings") -> bool:
+        """Tell whether the same is found in the same pool."""
+        return self.model_dump(exclude=SIDE_BY_SIDE) == other.model_dump(exclude=SIDE_BY_SIDE)

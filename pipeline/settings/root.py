@@ -19,7 +19,7 @@ from pipeline.settings.base import Name, Section
 from pipeline.settings.data import DataSettings
 from pipeline.settings.detector import DetectorSettings
 from pipeline.settings.labeling import LabelingSettings
-from pipeline.settings.mining import MiningSettings
+from pipeline.settings.mining import SIDE_BY_SIDE, MiningSettings
 from pipeline.settings.renamed import RENAMED
 from pipeline.settings.report import ReportSettings
 from pipeline.settings.selection import SelectionSettings
@@ -48,8 +48,7 @@ class Settings(Section):
         Returns:
             12 hex digits, the same for the same values on any machine; the paths of data sets are among them.
         """
-        side_by_side = {"runner", "workers", "dask_scheduler"}
-        values = self.model_dump(mode="json", exclude={"workspace": True, "mining": side_by_side})
+        values = self.model_dump(mode="json", exclude={"workspace": True, "mining": SIDE_BY_SIDE})
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
