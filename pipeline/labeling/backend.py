@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from pipeline.artefacts import PushRun
 from pipeline.progress import Progress, silent
 from pipeline.records import Answer, Task
 
@@ -29,6 +30,17 @@ class PushResult:
     updated: tuple[str, ...] = ()
     withdrawn: tuple[str, ...] = ()
     begun: tuple[str, ...] = ()
+
+    def counted(self) -> PushRun:
+        """The same in numbers, but for what was refused."""
+        return PushRun(
+            created=len(self.created),
+            existing=len(self.existing),
+            refused=self.refused,
+            updated=len(self.updated),
+            withdrawn=len(self.withdrawn),
+            begun=len(self.begun),
+        )
 
 
 @dataclass(frozen=True, slots=True)

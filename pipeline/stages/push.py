@@ -72,14 +72,7 @@ def _push(cycle: Cycle, backend: LabelingBackend | None, progress: Progress) -> 
     unasked = cycle.store.table(columns=["image_id"], states=UNASKED, splits=[Split.POOL])["image_id"].to_pylist()
     result = backend.push(queued_tasks(cycle), progress, frozenset(unasked))
     _queue_begun(cycle, result.begun)
-    return PushRun(
-        created=len(result.created),
-        existing=len(result.existing),
-        refused=result.refused,
-        updated=len(result.updated),
-        withdrawn=len(result.withdrawn),
-        begun=len(result.begun),
-    )
+    return result.counted()
 
 
 def _queue_begun(cycle: Cycle, image_ids: Sequence[str]) -> None:

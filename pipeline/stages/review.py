@@ -66,15 +66,7 @@ def push_reviews(
     log.ask(ReviewsAsked({**asked, **_shown_in(store, asked, samples, version)}))
     tasks = review_tasks(samples, queue, blank)
     unasked = frozenset(waiting - {task.image_id for task in tasks})
-    result = backend.for_reviews().push(tasks, progress, unasked)
-    return PushRun(
-        created=len(result.created),
-        existing=len(result.existing),
-        refused=result.refused,
-        updated=len(result.updated),
-        withdrawn=len(result.withdrawn),
-        begun=len(result.begun),
-    )
+    return backend.for_reviews().push(tasks, progress, unasked).counted()
 
 
 def harvest_reviews(
