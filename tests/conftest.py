@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import PurePosixPath
 
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -11,6 +12,11 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.end_to_end import project
+
+
+def pytest_configure():
+    """Hear Ctrl-C: what a shell starts in the background ignores it, and so would every command that a test starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
