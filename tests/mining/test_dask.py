@@ -96,28 +96,28 @@ def test_a_cluster_at_an_address_finds_what_one_process_finds(elsewhere, cluster
 def test_the_part_of_a_lost_worker_is_mined_by_another(elsewhere, monkeypatch, tmp_path):
     settings, expected = elsewhere
     died = tmp_path / "died"
-    monkeypatch.setattr(stage, "_parted_again", partial(deadly, stage._parted_again, died))
+    monkeypatch.setattr(stage, "parted_mining_again", partial(deadly, stage.parted_mining_again, died))
     assert mined(settings) == expected
     assert died.exists()
 
 
 def test_parts_that_dask_gives_up_are_handed_out_once_more(elsewhere, once, monkeypatch, tmp_path, caplog):
     settings, expected = elsewhere
-    monkeypatch.setattr(stage, "_parted_again", partial(deadly, stage._parted_again, tmp_path / "died"))
+    monkeypatch.setattr(stage, "parted_mining_again", partial(deadly, stage.parted_mining_again, tmp_path / "died"))
     assert mined(settings) == expected
     assert "Dask lost workers with" in caplog.text
 
 
 def test_parts_that_end_every_worker_end_the_run(elsewhere, once, monkeypatch):
     settings, _ = elsewhere
-    monkeypatch.setattr(stage, "_parted_again", partial(deadly, stage._parted_again, None))
+    monkeypatch.setattr(stage, "parted_mining_again", partial(deadly, stage.parted_mining_again, None))
     with pytest.raises(RemoteError, match=r"Dask lost several workers with each of 4 parts .* lower mining.batch_size"):
         mined(settings)
 
 
 def test_what_workers_cannot_reach_is_said_with_what_they_need(elsewhere, monkeypatch):
     settings, _ = elsewhere
-    monkeypatch.setattr(stage, "_parted_again", refusing)
+    monkeypatch.setattr(stage, "parted_mining_again", refusing)
     with pytest.raises(RemoteError, match=r"DataError: no such bucket. Each worker needs .* must reach .*/workspace/"):
         mined(settings)
 

@@ -38,7 +38,7 @@ def test_what_every_process_fails_at_is_told_once_by_the_first(learned, tiny_dat
     folder, expected = learned
     settings = waiting(tmp_path, folder, tiny_data, runner="processes", workers=2)
     seen = []
-    monkeypatch.setattr("pipeline.stages.mine._parted_again", _fail)
+    monkeypatch.setattr("pipeline.stages.mine.parted_mining_again", _fail)
     assert mined(settings, lambda *done: seen.append(_children())) == expected, "this process mined alone"
     assert max(seen) == 2
 
