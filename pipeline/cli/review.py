@@ -44,7 +44,7 @@ def list_(
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """List images whose labels are perhaps wrong: those first where a second mends most."""
+    """List images whose labels are perhaps wrong, those with most to mend per second of a person first."""
     from pipeline.stages.review import labels_to_review
 
     settings = settings_from(config, overrides)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +15,7 @@ from pipeline.selection.fates import AUDITED
 from pipeline.selection.pool import Pool
 from pipeline.selection.query import Worth, choose_images, no_longer_worth, queue_table
 from pipeline.selection.reasons import Context
+from pipeline.selection.review_share import whole_images
 from pipeline.settings import SelectionSettings
 
 
@@ -84,7 +84,7 @@ def plan_queue(
     waiting = [image_id for image_id in before if image_id not in gone]
     budget = max(0, most - len(waiting))
     audit = owed.audit + budget * settings.audit_share
-    audits = _draw_audits(candidates.pool, set(before), min(budget, _whole(audit)))
+    audits = _draw_audits(candidates.pool, set(before), min(budget, whole_images(audit)))
     free = candidates.among(set(everyone) - before.keys() - set(audits), budget - len(audits))
     chosen = choose_images(free.pool, free.worth, settings.query)
     blind = owed.blind + len(chosen) * settings.query.blind_share
@@ -93,19 +93,14 @@ def plan_queue(
         **{image_id: before[image_id] for image_id in waiting},
         **dict.fromkeys(audits, TaskKind.AUDIT),
         **candidates.verification.kinds(candidates.pool, candidates.worth, shown),
-        **dict.fromkeys(_draw_blind(candidates.pool, chosen, _whole(blind)), TaskKind.BLIND),
+        **dict.fromkeys(_draw_blind(candidates.pool, chosen, whole_images(blind)), TaskKind.BLIND),
     }
     queue = queue_table(candidates.pool, candidates.worth, kinds, candidates.context)
     return Plan(queue, Owed(_left(blind), _left(audit)))
 
 
-def _whole(images: float) -> int:
-    """Whole images of a share; ten times a tenth is one."""
-    return math.floor(images + 1e-6)
-
-
 def _left(images: float) -> float:
-    return max(0.0, images - _whole(images))
+    return max(0.0, images - whole_images(images))
 
 
 def _draw_audits(pool: Pool, seen: set[str], most: int) -> list[str]:

@@ -15,7 +15,7 @@ def review_images(query: QuerySettings, cycle: int) -> int:
         cycle: Its number.
     """
     per_cycle = query.images * query.review_share
-    return _whole(per_cycle * (cycle + 1)) - _whole(per_cycle * cycle)
+    return whole_images(per_cycle * (cycle + 1)) - whole_images(per_cycle * cycle)
 
 
 def without_reviews(selection: SelectionSettings, cycle: int) -> SelectionSettings:
@@ -24,6 +24,6 @@ def without_reviews(selection: SelectionSettings, cycle: int) -> SelectionSettin
     return selection.model_copy(update={"query": selection.query.model_copy(update={"images": left})})
 
 
-def _whole(images: float) -> int:
-    """Whole images of a share; ten times a tenth is one."""
+def whole_images(images: float) -> int:
+    """Round a share of images down to whole ones; ten times a tenth is one."""
     return math.floor(images + 1e-6)
