@@ -30,7 +30,7 @@ def harvest(config: str, overrides: list[str] | None = None, full: bool = False,
     """
     from pipeline.labeling.feedback.intake import Intake
     from pipeline.stages.harvest import harvest_now
-    from pipeline.stages.review import harvest_reviews
+    from pipeline.stages.review_harvest import harvest_reviews
 
     settings = load_settings(config, overrides or [])
     with only_one(settings, wait_s, "full harvest" if full else "harvest"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -295,22 +295,25 @@ def unfinished_cycle(settings: Settings) -> int | None:
     return max(numbers, default=None)
 
 
-def require_finished_cycles(settings: Settings, why: str) -> None:
-    """See that no cycle is under way.
+@contextmanager
+def between_cycles(settings: Settings, why: str) -> Iterator[None]:
+    """Be alone in a workspace of which every cycle is finished.
 
     Args:
         settings: The project.
-        why: Speaks of the cycle that is: what it has to do with what is about to be done.
+        why: Speaks of a cycle under way: what it has to do with what is about to be done.
 
     Raises:
-        PipelineError: One is.
+        PipelineError: A cycle is under way, or another run.
     """
-    number = unfinished_cycle(settings)
-    if number is not None:
-        raise PipelineError(
-            f"Expected every cycle to be finished, cycle {number} is under way {why}. Finish it with `crosscheck "
-            "cycle`, or drop it with `crosscheck cycle --discard`."
-        )
+    with only_one(settings):
+        number = unfinished_cycle(settings)
+        if number is not None:
+            raise PipelineError(
+                f"Expected every cycle to be finished, cycle {number} is under way {why}. Finish it with `crosscheck "
+                "cycle`, or drop it with `crosscheck cycle --discard`."
+            )
+        yield
 
 
 def finish_cycle(cycle: Cycle, now: datetime) -> None:

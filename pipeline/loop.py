@@ -65,7 +65,7 @@ def _import(cycle: Cycle, around: Surroundings) -> object:
 
 def _harvest(cycle: Cycle, around: Surroundings) -> object:
     from pipeline.stages.harvest import harvest
-    from pipeline.stages.review import harvest_reviews_in
+    from pipeline.stages.review_harvest import harvest_reviews_in
 
     backend = around.annotators(cycle.settings)
     harvest_reviews_in(cycle, backend, around.progress)

@@ -84,7 +84,7 @@ def cycle(
     see the README.
     """
     if discard:
-        from pipeline.stages.rollback import discard_cycle
+        from pipeline.stages.discard import discard_cycle
 
         number = discard_cycle(settings_from(config, overrides))
         output({"discarded": number}, as_json, f"Cycle {number} is discarded. Next: crosscheck cycle")
@@ -197,7 +197,7 @@ def harvest(
     from pipeline.labeling.feedback.intake import Intake
     from pipeline.stages.harvest import harvest_now
     from pipeline.stages.report import renew_index
-    from pipeline.stages.review import harvest_reviews
+    from pipeline.stages.review_harvest import harvest_reviews
 
     if again and not full:
         raise SettingsError("Expected --again together with --full, got it alone.")

@@ -28,15 +28,14 @@ def relocate(
     as_json: AsJson = False,
 ) -> None:
     """Tell the sample table that images have moved; every file is hashed at its new place first."""
-    from pipeline.cycle import only_one, require_finished_cycles
+    from pipeline.cycle import between_cycles
     from pipeline.dataset.relocation import Move
     from pipeline.dataset.relocation import relocate as write_anew
     from pipeline.dataset.store import SampleStore
     from pipeline.workspace import Workspace
 
     settings = settings_from(config, overrides)
-    with only_one(settings), progress_bars() as progress:
-        require_finished_cycles(settings, "and reads images where they were")
+    with between_cycles(settings, "and reads images where they were"), progress_bars() as progress:
         store = SampleStore(Workspace(settings.workspace).samples_uri)
         move = Move(_absolute(old), _absolute(new))
         images, version = write_anew(store, move, settings_digest=settings.digest(), progress=progress)

@@ -9,11 +9,13 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.artefacts import Decision, MiningRun
-from pipeline.cycle import Cycle
+from pipeline.cycle import Cycle, load_cycle
+from pipeline.errors import ArtefactError
 from pipeline.records import Box, Fate, Sample, State, Task, TaskKind, of_images
 from pipeline.selection.fates import box_of
 from pipeline.selection.reasons import in_words
 from pipeline.selection.showing import ShownBox, shown_boxes
+from pipeline.workspace import Workspace
 
 UNSURE_SHARE = 3
 """One of so many boxes of an image is called unsure, at least one."""
@@ -21,6 +23,19 @@ SURE_FROM = 0.95
 """A box is never called unsure from this p(correct)."""
 
 QUEUE, SELECTION = "queue.parquet", "selection.parquet"
+
+
+def last_queued(workspace: str) -> Cycle:
+    """The newest cycle that selected, whether it has ended or not.
+
+    Raises:
+        ArtefactError: Nothing was ever selected.
+    """
+    place = Workspace(workspace)
+    numbers = [number for number in place.cycles() if place.cycle(number).exists(QUEUE)]
+    if not numbers:
+        raise ArtefactError(f"Expected a queue in {place.uri}, found none. Run `crosscheck mine` first.")
+    return load_cycle(workspace, max(numbers))
 
 
 def queued_tasks(cycle: Cycle) -> list[Task]:

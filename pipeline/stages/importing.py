@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections import Counter
 from datetime import datetime
 
 from pipeline.artefacts import ImportRun, ImportSummary
 from pipeline.cycle import Cycle
-from pipeline.dataset.formats.entry import ImportResult
+from pipeline.dataset.import_log import ImportLog, commit_import
 from pipeline.dataset.importing import read_sources
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import DataError
 from pipeline.labeling.annotators import simulated_annotator
 from pipeline.progress import Progress, silent
 from pipeline.settings import Settings
-from pipeline.workspace import Folder, Workspace
+from pipeline.workspace import Workspace
 
 LOG = logging.getLogger(__name__)
 
@@ -26,13 +24,9 @@ def import_new(cycle: Cycle, progress: Progress = silent) -> ImportRun:
 
     def run() -> ImportRun:
         version = import_sources(cycle.settings, cycle.opened_at, progress).version
-        folder, before = _folder(cycle.settings), cycle.before()
-        seen = before.read(ImportRun).imports if before else 0
-        names = folder.names()
-        new = [folder.read_record(name, ImportSummary) for name in names[seen:]]
-        return ImportRun(
-            version=version, imports=len(names), issues=tuple(issue for summary in new for issue in summary.issues)
-        )
+        log, before = ImportLog(cycle.workspace), cycle.before()
+        issues = log.issues_since(before.read(ImportRun).imports if before else 0)
+        return ImportRun(version=version, imports=len(log), issues=issues)
 
     return cycle.once(ImportRun, run)
 
@@ -52,7 +46,8 @@ def import_sources(settings: Settings, now: datetime, progress: Progress = silen
         DataError: A source is malformed, or there is nothing at all.
         RemoteError: A storage cannot be reached.
     """
-    store = SampleStore(Workspace(settings.workspace).samples_uri)
+    workspace = Workspace(settings.workspace)
+    store = SampleStore(workspace.samples_uri)
     existing = store.table() if store.exists() else None
     simulated = existing is None and settings.labeling.backend == "simulated"
     result = read_sources(
@@ -68,26 +63,7 @@ def import_sources(settings: Settings, now: datetime, progress: Progress = silen
     refused = [f"{issue.uri}: {issue.detail}" for issue in result.issues if issue.problem == "refused"]
     if refused:
         LOG.warning("%d of the sources' files left out; the first is %s", len(refused), refused[0])
-    summary = _commit(settings, store, result)
-    folder = _folder(settings)
+    summary = commit_import(store, result, settings.digest())
     if result.samples or result.issues:
-        folder.write_record(f"{len(folder.names()):06d}.json", summary)
+        ImportLog(workspace).add(summary)
     return summary
-
-
-def _commit(settings: Settings, store: SampleStore, result: ImportResult) -> ImportSummary:
-    version = store.version() if store.exists() else 0
-    if result.samples:
-        identity = "".join(sorted(sample.image_id for sample in result.samples))
-        version = store.commit(
-            result.samples,
-            reason=f"import of {len(result.samples)} images",
-            key=f"import {hashlib.sha256(identity.encode()).hexdigest()[:16]}",
-            settings_digest=settings.digest(),
-        )
-    return ImportSummary(version, dict(Counter(str(sample.state) for sample in result.samples)), tuple(result.issues))
-
-
-def _folder(settings: Settings) -> Folder:
-    """Where the summary of each import lies, numbered."""
-    return Workspace(settings.workspace).folder("imports")

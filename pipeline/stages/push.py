@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from pipeline.artefacts import PushRun
-from pipeline.cycle import Cycle, load_cycle
-from pipeline.errors import ArtefactError
+from pipeline.cycle import Cycle
 from pipeline.labeling.backend import LabelingBackend
 from pipeline.progress import Progress, silent
-from pipeline.records import Sample, Split, State
-from pipeline.selection.tasks import QUEUE, queued_tasks
+from pipeline.selection.tasks import last_queued, queued_tasks
+from pipeline.selection.waiting import queue_begun, unasked_images
 from pipeline.settings import Settings
-from pipeline.workspace import Workspace
-
-UNASKED = (State.POOL, State.PSEUDO, State.QUARANTINED)
-"""Images of the pool that nobody need be asked about."""
 
 
 def push(cycle: Cycle, backend: LabelingBackend | None, progress: Progress = silent) -> PushRun:
@@ -54,11 +47,7 @@ def push_now(settings: Settings, backend: LabelingBackend | None, progress: Prog
         ArtefactError: Nothing was ever selected.
         RemoteError: The service is down or refuses.
     """
-    workspace = Workspace(settings.workspace)
-    numbers = [number for number in workspace.cycles() if workspace.cycle(number).exists(QUEUE)]
-    if not numbers:
-        raise ArtefactError(f"Expected a queue in {workspace.uri}, found none. Run `crosscheck mine` first.")
-    cycle, began = load_cycle(settings.workspace, max(numbers)), time.monotonic()
+    cycle, began = last_queued(settings.workspace), time.monotonic()
     pushed = replace(_push(cycle, backend, progress), seconds=round(time.monotonic() - began, 3))
     known = cycle.find(PushRun)
     if known is None or known.failed:
@@ -69,25 +58,6 @@ def push_now(settings: Settings, backend: LabelingBackend | None, progress: Prog
 def _push(cycle: Cycle, backend: LabelingBackend | None, progress: Progress) -> PushRun:
     if backend is None:
         return PushRun()
-    unasked = cycle.store.table(columns=["image_id"], states=UNASKED, splits=[Split.POOL])["image_id"].to_pylist()
-    result = backend.push(queued_tasks(cycle), progress, frozenset(unasked))
-    _queue_begun(cycle, result.begun)
+    result = backend.push(queued_tasks(cycle), progress, unasked_images(cycle.store))
+    queue_begun(cycle, result.begun)
     return result.counted()
-
-
-def _queue_begun(cycle: Cycle, image_ids: Sequence[str]) -> None:
-    """Have images wait whose answer somebody has begun, although they would not be asked about now."""
-    samples: list[Sample] = [
-        replace(sample, state=State.QUEUED, boxes=(), ignore=(), cycle=cycle.number)
-        for sample in cycle.store.by_ids(image_ids)
-        if sample.state in {State.POOL, State.PSEUDO}
-    ]
-    if not samples:
-        return
-    cycle.store.commit(
-        samples,
-        reason=f"cycle {cycle.number}: {len(samples)} answers begun",
-        key=f"cycle {cycle.number} push {datetime.now(UTC).isoformat()}",
-        cycle=cycle.number,
-        settings_digest=cycle.settings.digest(),
-    )

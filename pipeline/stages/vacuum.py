@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.cycle import only_one, require_finished_cycles
+from pipeline.cycle import between_cycles
 from pipeline.dataset.store import Removal, SampleStore
 from pipeline.detector.models.dataset_versions import needed_versions
 from pipeline.settings import Settings
@@ -22,8 +22,7 @@ def vacuum(settings: Settings, keep: int, *, apply: bool) -> Removal:
         PipelineError: A cycle is under way, or another run.
     """
     workspace = Workspace(settings.workspace)
-    with only_one(settings):
-        require_finished_cycles(settings, "and may need any version")
+    with between_cycles(settings, "and may need any version"):
         store = SampleStore(workspace.samples_uri)
         latest = store.version()
         newest = range(max(0, latest + 1 - keep), latest + 1)

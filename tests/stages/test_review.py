@@ -19,13 +19,8 @@ from pipeline.records import Box, Sample, Source, Split, State, Task, TaskKind, 
 from pipeline.settings import Settings, load_settings
 from pipeline.stages.harvest import harvest_now
 from pipeline.stages.importing import import_sources
-from pipeline.stages.review import (
-    harvest_reviews,
-    harvest_reviews_in,
-    labels_to_review,
-    push_reviews,
-    push_reviews_in,
-)
+from pipeline.stages.review import labels_to_review, push_reviews, push_reviews_in
+from pipeline.stages.review_harvest import harvest_reviews, harvest_reviews_in
 from pipeline.workspace import Workspace
 from tests.builders import MOMENT
 from tests.end_to_end.project import write_config

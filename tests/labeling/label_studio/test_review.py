@@ -6,7 +6,8 @@ import pytest
 
 from pipeline.labeling.label_studio.backend import review_title
 from pipeline.records import Source, Split
-from pipeline.stages.review import harvest_reviews, push_reviews
+from pipeline.stages.review import push_reviews
+from pipeline.stages.review_harvest import harvest_reviews
 from tests.labeling.label_studio.conftest import Desk
 from tests.labeling.label_studio.test_outcomes import Project
 from tests.labeling.label_studio.test_server import moved, region, shown
