@@ -78,9 +78,12 @@ class Scenario:
         return settings.model_copy(update={"workspace": str(self.root.resolve() / name)})
 
 
-def scenarios(configs: Sequence[Path], labelled: Sequence[int], seeds: Sequence[int], root: Path) -> list[Scenario]:
+def scenarios(
+    configs: Sequence[Path], labelled: Sequence[int], seeds: Sequence[int], root: Path, overrides: Sequence[str] = ()
+) -> list[Scenario]:
     """Every set with every number of labelled images and every seed; all sets with one seed before the next."""
-    return [Scenario(config, count, seed, root) for count, seed, config in product(labelled, seeds, configs)]
+    varied = product(labelled, seeds, configs)
+    return [Scenario(config, count, seed, root, tuple(overrides)) for count, seed, config in varied]
 
 
 def labelled_images(settings: Settings) -> int:

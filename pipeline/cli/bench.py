@@ -184,27 +184,29 @@ def asking(
         list[int] | None, typer.Option(help="Images that start labelled; as often as needed. Default: 12, 24 and 48.")
     ] = None,
     images: Annotated[int, typer.Option(help="How many images people are asked about.", min=1)] = 20,
-    seed: Seeds = None,
+    seed: Annotated[list[int] | None, typer.Option(help="As often as needed. Default: 0.")] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option("--json", help="Folder that gets one JSON file per cell. Default: asking in the root folder."),
+    ] = None,
+    overrides: Overrides = None,
     root: Root = Path("runs/bench"),
-    as_json: AsJson = False,
 ) -> None:
     """Measure what answers take with the machine's boxes and without: a simulated annotator, `labeling.seconds`.
 
     A detector is trained on the labelled images, and the first images that people would be asked about are answered
     three times: as asked, all corrected, and all drawn without a box. Boxes cost time if the first takes longer than
-    the last.
+    the last. What is finished is kept, and a killed run goes on.
     """
     from pipeline.bench.asking import AskingCell, AskingResult
     from pipeline.bench.grid import Grid
     from pipeline.bench.scenario import scenarios
 
-    start = scenarios(sets_of(config), labelled or [12, 24, 48], seed or [0], root)
+    start = scenarios(sets_of(config), labelled or [12, 24, 48], seed or [0], root, overrides or ())
     cells = [AskingCell(scenario, images) for scenario in start]
     with progress_bars() as progress:
-        results = Grid(root / "asking", AskingResult).run(cells, progress)
-    if not as_json:
-        _show_asking(results)
-    output({"cells": results}, as_json)
+        measured = Grid(results or root / "asking", AskingResult).run(cells, progress)
+    _show_asking(measured)
 
 
 @app.command()

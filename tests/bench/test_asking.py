@@ -1,8 +1,14 @@
 """What answers take, by way of asking; the tiny set."""
 
-import pytest
+from dataclasses import dataclass, replace
 
-from pipeline.bench.asking import CHOSEN, CORRECTED, DRAWN, AskingCell, Work, measured
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.bench.asking import CHOSEN, CORRECTED, DRAWN, AskingCell, AskingResult, Work, measured
+from pipeline.bench.grid import Grid
+from pipeline.bench.scenario import scenarios
+from pipeline.cli.app import app
 from pipeline.labeling.feedback.prices import Actions
 from pipeline.records import Answer, Region, Source
 from pipeline.settings import load_settings
@@ -53,3 +59,28 @@ def test_what_is_verified_gives_no_more_boxes_than_it_is_answered_in_whole(resul
     chosen, drawn = result.work[CHOSEN], result.work[DRAWN]
     assert chosen.boxes <= drawn.boxes
     assert chosen.open_images <= chosen.verified
+
+
+def test_a_killed_run_goes_on_with_the_cells_that_have_no_file_yet(result, config, tmp_path, never):
+    changes = ["training.steps=29"]
+    cells = [AskingCell(scenario, 4) for scenario in scenarios([config], [4, 5], [0], tmp_path, changes)]
+    for cell in cells:
+        Grid(tmp_path / "cells", AskingResult).run([_Finished(cell.name, replace(result, labelled=7))])
+    never("pipeline.bench.asking.train")
+    given = ["bench", "asking", "--config", config, "--labelled", 4, "--labelled", 5, "--images", 4, "--seed", 0]
+    where = ["--set", changes[0], "--root", tmp_path, "--json", tmp_path / "cells"]
+    shown = CliRunner().invoke(app, [*map(str, given), *map(str, where)], env={"COLUMNS": "200", "TERM": "dumb"})
+    assert shown.exit_code == 0, shown.output
+    assert len([line for line in shown.output.splitlines() if " 7 " in line and "all drawn" in line]) == 2
+    assert {file.name for file in (tmp_path / "cells").iterdir()} == {f"{cell.name}.json" for cell in cells}
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """A cell that was measured before."""
+
+    name: str
+    result: AskingResult
+
+    def measure(self, _progress):
+        return self.result

@@ -56,6 +56,8 @@ def test_all_sets_come_with_one_seed_before_the_next():
         ("a", 5, 0), ("b", 5, 0), ("a", 5, 1), ("b", 5, 1), ("a", 9, 0), ("b", 9, 0), ("a", 9, 1), ("b", 9, 1)
     ]  # fmt: skip
     assert scenarios([], [5], [0], Path("root")) == []
+    (changed,) = scenarios([Path("a")], [5], [0], Path("root"), ["training.steps=3"])
+    assert changed.overrides == ("training.steps=3",)
 
 
 def test_a_detector_is_trained_once_on_as_many_images_as_the_scenario_says(tiny, never):
