@@ -40,6 +40,7 @@ from pipeline.artefacts.feedback import (
 from pipeline.artefacts.mining import MiningCost, MiningPart, MiningRun, UnreadableImage
 from pipeline.artefacts.opening import FORMAT, CycleEnd, ImportRun, ImportSummary, Opening, RunOfCycle, WorkspaceFormat
 from pipeline.artefacts.report import ReportRun
+from pipeline.artefacts.review import ReviewWork
 from pipeline.artefacts.selection import Decision, PastedBoxes, SelectionRun
 from pipeline.artefacts.stage import StageRecord
 from pipeline.artefacts.training import EndOfRun, Look, Rollback, TrainingRun, TrainingStep, TrainingSummary
@@ -86,6 +87,7 @@ __all__ = [
     "PushRun",
     "Recall",
     "ReportRun",
+    "ReviewWork",
     "Rollback",
     "RunOfCycle",
     "ScoreQuality",

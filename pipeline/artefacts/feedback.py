@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
 from pipeline.artefacts.evaluation import Interval
+from pipeline.artefacts.review import ReviewWork
 from pipeline.artefacts.stage import StageRecord
 
 
@@ -256,6 +257,7 @@ class HarvestSummary:
         watermark: Where the next harvest begins.
         undone: Annotations that stay undone, since an older version was restored.
         changed: Of a harvest of reviews, images whose labels it changed.
+        left_out: Of a harvest of reviews, images whose labels had changed since people were asked.
     """
 
     FILE: ClassVar[str] = "harvest.json"
@@ -278,6 +280,12 @@ class HarvestSummary:
     watermark: str = ""
     undone: tuple[str, ...] = ()
     changed: int = 0
+    left_out: int = 0
+
+    @property
+    def review(self) -> ReviewWork:
+        """Of a harvest of reviews, what people found."""
+        return ReviewWork(self.answered, self.skipped, self.left_out, self.changed, self.boxes, self.hours)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,8 +296,10 @@ class CycleHarvest(StageRecord):
         saved: What the machine's boxes saved of people's time.
         priced: What the answers take by the settings, with the machine's boxes and without.
         acceptance: How people treat the machine's boxes, in all answers so far.
-        people: How people get on, in all answers so far.
+        people: How people get on, in all answers so far, reviews included.
         harvests: Harvests of the project so far.
+        reviews: What people found in labelled images since the cycle before; `hours` does not hold their time.
+        review_harvests: Harvests of reviews of the project so far.
     """
 
     FILE: ClassVar[str] = "harvest.json"
@@ -311,6 +321,8 @@ class CycleHarvest(StageRecord):
     acceptance: Acceptance = field(default_factory=Acceptance)
     people: People = field(default_factory=People)
     harvests: int = 0
+    reviews: ReviewWork = field(default_factory=ReviewWork)
+    review_harvests: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.artefacts import CycleHarvest
+from pipeline.artefacts import CycleHarvest, ReviewWork
 from pipeline.cycle import Cycle
 from pipeline.records import Sample, Source, Split, State
 from pipeline.settings import SecondsSettings
 
 _BY_HAND = (Source.HUMAN, Source.CORRECTED)
+_MENDED = (Source.CORRECTED, "added")
 _HOUR_S = 3600.0
 
 
@@ -19,7 +20,7 @@ class HumanWork:
     """Work of people.
 
     Attributes:
-        images: Images that they looked at, for whatever split but `test`, which only measures.
+        images: Images that they looked at, for whatever split but `test`, which only measures; a review is one more.
         boxes: Boxes that they drew or corrected.
         seconds: What it took, by `labeling.seconds`.
     """
@@ -40,10 +41,10 @@ def work_until(cycle: Cycle) -> HumanWork:
         cycle: It has harvested, and so has every cycle before.
 
     Returns:
-        The images that the project began with, in `train` and `val`, and every answer since.
+        The images that the project began with, in `train` and `val`, and every answer and review since.
     """
     harvests = (past.read(CycleHarvest) for past in cycle.up_to_here())
-    return sum((_answered(harvest) for harvest in harvests), _start(cycle))
+    return sum((_answered(harvest) + _reviewed(harvest.reviews) for harvest in harvests), _start(cycle))
 
 
 def _start(cycle: Cycle) -> HumanWork:
@@ -61,3 +62,8 @@ def drawn_by_hand(samples: Sequence[Sample], seconds: SecondsSettings) -> HumanW
 def _answered(harvest: CycleHarvest) -> HumanWork:
     boxes = sum(harvest.boxes.get(source, 0) for source in _BY_HAND)
     return HumanWork(harvest.answered + harvest.skipped, boxes, (harvest.hours or 0.0) * _HOUR_S)
+
+
+def _reviewed(reviews: ReviewWork) -> HumanWork:
+    boxes = sum(reviews.boxes.get(mended, 0) for mended in _MENDED)
+    return HumanWork(reviews.answered + reviews.skipped, boxes, (reviews.hours or 0.0) * _HOUR_S)

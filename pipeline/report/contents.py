@@ -22,6 +22,7 @@ from pipeline.artefacts import (
     Opening,
     PricedAnswers,
     PushRun,
+    ReviewWork,
     SelectionRun,
     TrainingRun,
 )
@@ -55,6 +56,7 @@ class Turn:
         answered_images: Images whose answers this cycle harvested.
         answered_boxes: Boxes in those answers.
         hours: Time that people spent on those answers; None where unknown.
+        reviews: What people found in labelled images that they looked at again.
         priced: What those answers take by the settings, with the machine's boxes and without.
         pseudo_images: Images that this cycle pseudo-labelled.
         pseudo_boxes: Certified boxes on them.
@@ -74,6 +76,7 @@ class Turn:
     answered_images: int = 0
     answered_boxes: int = 0
     hours: float | None = None
+    reviews: ReviewWork = field(default_factory=ReviewWork)
     priced: PricedAnswers = field(default_factory=PricedAnswers)
     pseudo_images: int = 0
     pseudo_boxes: int = 0
@@ -84,6 +87,12 @@ class Turn:
     def metrics(self, split: str) -> Metrics | None:
         """How the cycle's candidate did, see `GateOutcome.on`; None where not measured or without true boxes there."""
         return self.gate.on(split) if self.gate else None
+
+    @property
+    def hours_of_people(self) -> float | None:
+        """Time that people spent on answers and reviews; None where unknown."""
+        known = [hours for hours in (self.hours, self.reviews.hours) if hours is not None]
+        return sum(known) if known else None
 
     @property
     def reported_split(self) -> str:

@@ -153,11 +153,16 @@ def with_uris(rows: pa.Table, images: pa.Table) -> pd.DataFrame:
 
 
 def cycles(turns: Sequence[Turn]) -> pd.DataFrame:
-    """One row per cycle: what its model learned from, what people were asked and answered, and mAP on each split."""
-    counted = [field.name for field in fields(Turn) if field.name != "gate"]
+    """One row per cycle: what its model learned from, what people were asked and answered, and mAP on each split.
+
+    Of reviews: `reviewed_images`, `mistaken_images` (they held a mistake) and `review_hours`, which `hours` has not.
+    """
+    counted = [field.name for field in fields(Turn) if field.name not in {"gate", "reviews"}]
     rows = []
     for turn in turns:
         row: dict[str, Any] = {name: getattr(turn, name) for name in counted}
+        row |= {"reviewed_images": turn.reviews.answered, "mistaken_images": turn.reviews.changed}
+        row |= {"review_hours": turn.reviews.hours}
         row["promoted"] = turn.gate.promoted if turn.gate else None
         for split in _SPLITS:
             metrics, name = turn.metrics(split), split.replace(" ", "_")

@@ -86,9 +86,11 @@ def render_lead(contents: CycleContents, read_pixels: ReadPixels) -> str:
         .render(
             contents=contents,
             headline=lead_page.headline(contents),
+            reviewed=story.reviewed_line(contents.turns),
             kinds=lead_page.kinds(contents),
             annotators=lead_page.annotators(contents),
             progress=lead_page.progress(contents),
+            reviews=people_tables.reviews(contents.turns, _CYCLES_SHOWN),
             acceptance=people_tables.acceptance(harvest.acceptance),
             remarks=people_tables.remarks(harvest.remarks, _REMARKS_SHOWN),
             queue=people_tables.queue(contents.queue, _queued_images(contents, read_pixels), _QUEUE_SHOWN),
@@ -115,6 +117,8 @@ def render_index(contents: IndexContents) -> str:
             progress=model_tables.progress(contents.turns, len(contents.turns), contents.pages),
             ap_figure=figures.ap_by_cycle(contents.turns),
             effort=people_tables.effort(contents.turns, len(contents.turns)),
+            reviewed=story.reviewed_line(contents.turns),
+            reviews=people_tables.reviews(contents.turns, len(contents.turns)),
             versions=data_tables.versions(contents.versions, contents.changes, _VERSIONS_SHOWN),
             class_sources=data_tables.class_sources(contents.class_sources),
         )
@@ -186,6 +190,8 @@ def _people(contents: CycleContents, read_pixels: ReadPixels) -> Parts:
     album = _queued_images(contents, read_pixels)
     return {
         "effort": people_tables.effort(contents.turns, _CYCLES_SHOWN),
+        "reviews": people_tables.reviews(contents.turns, _CYCLES_SHOWN),
+        "reviewed": story.reviewed_line([contents.turn]),
         "queue": people_tables.queue(contents.queue, album, _QUEUE_SHOWN),
         "annotators": numbers_table("Answers, by person", "Person", "Answers", harvest.annotators),
         "drawn": numbers_table("Boxes that count, by source", "Source", "Boxes", harvest.boxes),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
-from pipeline.artefacts import Acceptance, AcceptanceCount, AnswerRemark, AuditCount, PricedAnswers
+from pipeline.artefacts import Acceptance, AcceptanceCount, AnswerRemark, AuditCount, PricedAnswers, ReviewWork
 from pipeline.report.album import Album
 from pipeline.report.contents import Turn
 from pipeline.report.rows import QueuedImage, read_rows
@@ -33,7 +33,7 @@ def effort(turns: Sequence[Turn], most: int) -> Table:
         Column("Boxes shown", hint="the machine's boxes on the images asked"),
         Column("Images answered", hint="harvested in this cycle, so mostly asked in earlier ones"),
         Column("Boxes answered", hint="in the answers that count, where several people answered an image"),
-        Column("Hours"),
+        Column("Hours", hint="of people, reviews included"),
         Column(
             "Seconds with boxes",
             hint="per image shown with machine boxes: to correct them and to draw the rest, by labeling.seconds",
@@ -43,6 +43,35 @@ def effort(turns: Sequence[Turn], most: int) -> Table:
     rows = tuple((str(turn.cycle), *_effort([turn])) for turn in reversed(shown))
     note = cut(len(shown), len(turns), "cycles", "index.html")
     return Table("What people were asked and answered", columns, rows, note, ("All cycles", *_effort(turns)))
+
+
+def reviews(turns: Sequence[Turn], most: int) -> Table:
+    """What people found in labelled images that they looked at again, by cycle.
+
+    Args:
+        turns: Ascending.
+        most: Rows shown, the latest.
+
+    Returns:
+        One row per cycle in which somebody reviewed, the latest first, and a row of sums; no rows without reviews.
+    """
+    reviewing = [turn for turn in turns if turn.reviews.answered or turn.reviews.skipped]
+    columns = (
+        Column("Cycle", numeric=False),
+        Column("Images reviewed"),
+        Column("Held a mistake", hint="images in which a label was corrected, deleted or added"),
+        Column("Share", hint="of the images reviewed, those apart whose labels had changed meanwhile"),
+        Column("Labels kept"),
+        Column("Corrected"),
+        Column("Deleted"),
+        Column("Added"),
+        Column("Skipped"),
+        Column("Hours"),
+    )
+    rows = tuple((str(turn.cycle), *_reviewed(turn.reviews)) for turn in reversed(reviewing[-most:]))
+    note = cut(len(rows), len(reviewing), "cycles with reviews", "index.html")
+    foot = ("All cycles", *_reviewed(sum((turn.reviews for turn in turns), ReviewWork()))) if rows else ()
+    return Table("Labels that people reviewed", columns, rows, note, foot)
 
 
 def acceptance(counts: Acceptance) -> Table:
@@ -134,19 +163,29 @@ def queue(asked: pa.Table, album: Album, most: int) -> Table:
 
 
 def _effort(turns: Sequence[Turn]) -> tuple[str, ...]:
-    hours = [turn.hours for turn in turns if turn.hours is not None]
     priced = sum((turn.priced for turn in turns), PricedAnswers())
     return (
         count(sum(turn.asked_images for turn in turns)),
         count(sum(turn.asked_boxes for turn in turns)),
         count(sum(turn.answered_images for turn in turns)),
         count(sum(turn.answered_boxes for turn in turns)),
-        f"{sum(hours):.1f}" if hours else NOTHING,
+        _hours(turn.hours_of_people for turn in turns),
         *(
             f"{total / priced.images:.0f}" if priced.images else NOTHING
             for total in (priced.with_boxes_s, priced.without_boxes_s)
         ),
     )
+
+
+def _reviewed(work: ReviewWork) -> tuple[str, ...]:
+    labels = (work.boxes.get(what, 0) for what in ("accepted", "corrected", "deleted", "added"))
+    found = (count(work.answered), count(work.changed), share(work.mistaken))
+    return (*found, *map(count, labels), count(work.skipped), _hours([work.hours]))
+
+
+def _hours(spent: Iterable[float | None]) -> str:
+    known = [hours for hours in spent if hours is not None]
+    return f"{sum(known):.1f}" if known else NOTHING
 
 
 def _accepted(own: AcceptanceCount) -> tuple[str, ...]:

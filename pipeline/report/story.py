@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.artefacts import SelectionRun
+from pipeline.artefacts import ReviewWork, SelectionRun
 from pipeline.report.contents import CycleContents, Turn, measured
-from pipeline.report.wording import change, count, difference, interval, plural, share
+from pipeline.report.wording import change, count, difference, duration, interval, percent, plural, share
 
 PASTED_NOUNS = {"pseudo": ("pseudo-label",), "soft": ("soft label",), "ask": ("box in doubt", "boxes in doubt")}
 """Boxes that are pasted, by fate."""
@@ -42,6 +42,17 @@ def pasted_line(selected: SelectionRun | None) -> str:
         if own.boxes and fate in PASTED_NOUNS
     ]
     return f"Pasted into labelled images: {', '.join(counted)}" if counted else ""
+
+
+def reviewed_line(turns: Sequence[Turn]) -> str:
+    """What people found in all labels that they reviewed so far, in one sentence; empty where they reviewed nothing."""
+    work = sum((turn.reviews for turn in turns), ReviewWork())
+    if not work.answered:
+        return ""
+    mistaken = f" ({percent(round(work.mistaken, 2))})" if work.mistaken is not None else ""
+    time = f", in {duration(work.hours * 3600)} of people's time" if work.hours is not None else ""
+    reviewed = plural(work.answered, "labelled image")
+    return f"{reviewed} reviewed, {count(work.changed)} of them{mistaken} held a mistake{time}"
 
 
 def facts(contents: CycleContents) -> tuple[Fact, ...]:

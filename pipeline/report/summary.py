@@ -12,8 +12,8 @@ from pipeline.report.contents import CycleContents, checked_split
 from pipeline.report.figures import ap_by_cycle
 from pipeline.report.notices import attention
 from pipeline.report.outlook import outlook_line
-from pipeline.report.story import headline, pasted_line
-from pipeline.report.wording import count, share
+from pipeline.report.story import headline, pasted_line, reviewed_line
+from pipeline.report.wording import NOTHING, count, share
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,8 @@ def _rows(contents: CycleContents) -> list[dict[str, str]]:
                 "labeled boxes": count(turn.labeled_boxes),
                 "pseudo-labels": count(turn.pseudo_boxes),
                 "asked": count(turn.asked_images),
+                "reviewed": count(turn.reviews.answered),
+                "hours": NOTHING if turn.hours_of_people is None else f"{turn.hours_of_people:.1f}",
                 f"mAP {split}": share(checked.map if checked else None),
                 "mAP test": share(test.map if test else None),
                 "promoted": "yes" if turn.gate and turn.gate.promoted else "no",
@@ -77,6 +79,7 @@ def _markdown(contents: CycleContents, rows: list[dict[str, str]]) -> str:
     notices = [f"- **{notice.word.capitalize()}**: {_plain(notice.text)}" for notice in attention(contents)]
     table = [_line(list(rows[0])), _line(["---"] * len(rows[0])), *(_line(list(row.values())) for row in rows)]
     said = [headline(contents.turns), outlook_line(contents.turns), pasted_line(contents.selected)]
+    said.append(reviewed_line(contents.turns))
     parts = [f"# {_plain(contents.opening.name)}", *said, "\n".join(notices), "\n".join(table)]
     return "\n\n".join(filter(None, parts)) + "\n"
 

@@ -75,5 +75,4 @@ def harvest_now(intake: Intake, progress: Progress = silent, full: bool = False)
 
 def _since_last_cycle(cycle: Cycle) -> CycleHarvest:
     before = cycle.before()
-    counted = before.read(CycleHarvest).harvests if before else 0
-    return sum_up(cycle.settings, HarvestLog(cycle.workspace), counted)
+    return sum_up(cycle.settings, before.read(CycleHarvest) if before else None)

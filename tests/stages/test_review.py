@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.artefacts import CycleHarvest, HarvestSummary, PushRun
+from pipeline.artefacts import CycleEnd, CycleHarvest, HarvestSummary, PushRun, ReviewWork
+from pipeline.bench.human_work import HumanWork, work_until
 from pipeline.cycle import Cycle, open_cycle
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import SettingsError
@@ -16,14 +17,19 @@ from pipeline.labeling.feedback.intake import Intake
 from pipeline.labeling.feedback.provenance import blame_image
 from pipeline.labeling.feedback.review_log import ReviewLog
 from pipeline.records import Box, Sample, Source, Split, State, Task, TaskKind, make_box_id
+from pipeline.report.collect import collect
+from pipeline.report.contents import IndexContents
+from pipeline.report.page import render_index, render_lead
 from pipeline.settings import Settings, load_settings
-from pipeline.stages.harvest import harvest_now
+from pipeline.stages.harvest import harvest, harvest_now
 from pipeline.stages.importing import import_sources
 from pipeline.stages.review import labels_to_review, push_reviews, push_reviews_in
 from pipeline.stages.review_harvest import harvest_reviews, harvest_reviews_in
 from pipeline.workspace import Workspace
 from tests.builders import MOMENT
 from tests.end_to_end.project import write_config
+from tests.report.reading import Page
+from tests.report.scenes import reader
 
 SPOILED = 3
 
@@ -195,3 +201,61 @@ def test_a_cycle_that_goes_on_reviews_nothing_anew(project):
     harvest_reviews_in(cycle, project.backend)
     push_reviews_in(cycle, project.backend)
     assert (project.store.version(), ReviewLog(project.workspace).asked()) == (version, asked)
+
+
+def next_cycle(cycle: Cycle) -> Cycle:
+    cycle.write(CycleEnd(MOMENT))
+    return open_cycle(cycle.settings, MOMENT)
+
+
+def page_of(cycle: Cycle, what: str) -> Page:
+    contents = collect(cycle)
+    index = IndexContents.of(contents, ())
+    return Page(render_lead(contents, reader([])) if what == "lead" else render_index(index))
+
+
+def test_reviews_count_as_work_of_people_once(project):
+    """Reviewed between cycles, so that the cycle counts them, and the next one does not."""
+    first = open_cycle(project.settings, MOMENT)
+    before = harvest(first, project.backend)
+    assert (before.reviews, before.review_harvests) == (ReviewWork(), 0)
+    push_reviews(project.settings, project.backend, 10)
+    project.reviewed()
+    second = next_cycle(first)
+    counted = harvest(second, project.backend)
+    said = list(ReviewLog(project.workspace).answers(["000000"]))
+    seconds = sum(answer.lead_time_s for answer in said)
+    reviews = counted.reviews
+    assert (reviews.answered, reviews.changed, reviews.mistaken) == (SPOILED, SPOILED, 1.0)
+    assert reviews.hours == pytest.approx(seconds / 3600)
+    assert seconds > 0
+    assert counted.people.kinds["review"].answered == SPOILED
+    assert sum(pace.answered for pace in counted.people.annotators.values()) == len(
+        {answer.annotation_id for answer in (*said, *HarvestLog(project.workspace).answers(["000000"]))}
+    )
+    mended = reviews.boxes.get("corrected", 0) + reviews.boxes.get("added", 0)
+    work = work_until(first) + HumanWork(SPOILED, mended, seconds)
+    assert work_until(second) == replace(work, seconds=pytest.approx(work.seconds))
+    third = next_cycle(second)
+    assert harvest(third, project.backend).reviews == ReviewWork()
+
+
+@pytest.mark.parametrize("what", ["index", "lead"])
+def test_the_pages_show_every_review(project, what):
+    first = open_cycle(project.settings, MOMENT)
+    shown = sum(len(row.boxes) for row in project.rows(row.image_id for row in project.spoiled))
+    push_reviews(project.settings, project.backend, 10)
+    project.reviewed()
+    harvest(first, project.backend)
+    page = page_of(first, what)
+    header, own, total = page.table("Labels that people reviewed")
+    answers = list(ReviewLog(project.workspace).answers(["000000"]))
+    row = dict(zip(header, own, strict=True))
+    assert own[1:] == total[1:]
+    assert (row["Images reviewed"], row["Held a mistake*"], row["Share*"]) == (str(SPOILED), str(SPOILED), "1.000")
+    assert sum(int(row[name]) for name in ("Labels kept", "Corrected", "Deleted")) == shown
+    assert int(row["Added"]) == sum(box.source is Source.HUMAN for answer in answers for box in answer.boxes)
+    assert row["Hours"] == f"{sum(answer.lead_time_s for answer in answers) / 3600:.1f}"
+    assert f"{SPOILED} labelled images reviewed, {SPOILED} of them (100 %) held a mistake" in " ".join(
+        element.text for element in page.all("p")
+    )

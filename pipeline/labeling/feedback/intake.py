@@ -14,6 +14,7 @@ from pipeline.labeling.feedback.audit import count_audits
 from pipeline.labeling.feedback.effort import hours_spent, timed_answers
 from pipeline.labeling.feedback.harvests import COMMITTED_AS, HarvestLog
 from pipeline.labeling.feedback.merge import MergeResult, merge_answers
+from pipeline.labeling.feedback.naming import named
 from pipeline.labeling.feedback.prices import price
 from pipeline.labeling.feedback.replaced_images import replaced_images
 from pipeline.labeling.feedback.retractions import KEPT_BY_RESTORE, deleted_answers, undone_by_restoring
@@ -92,7 +93,7 @@ class Intake:
             summarize(new, known, merged, count_audits(self.settings, new)),
             boxes=_labels_from(new, images),
             priced=price(new, known, self.settings.labeling.seconds),
-            notes=tuple((_named(subject, uris, links), problem) for subject, problem in every_note),
+            notes=named(every_note, uris, links),
             remarks=Scrutiny(self.settings, uris, merged.disagreements).remarks(new),
             version=version,
             watermark=harvest.watermark,
@@ -137,14 +138,6 @@ def _labels_from(answers: Sequence[Answer], images: Sequence[Sample]) -> dict[st
     annotations = {answer.annotation_id for answer in answers}
     boxes = (box for image in images if image.state is State.LABELED for box in image.boxes)
     return dict(Counter(str(box.source) for box in boxes if box.annotation_id in annotations))
-
-
-def _named(subject: str, uris: Mapping[str, str], links: Mapping[str, str]) -> str:
-    """The file of an image, with the address of its task; what is no image stays as it is."""
-    if subject not in uris:
-        return subject
-    link = links.get(subject)
-    return f"{uris[subject]} ({link})" if link else uris[subject]
 
 
 def _known(log: HarvestLog, earlier: Sequence[str], harvest: Harvest) -> dict[str, Answer]:

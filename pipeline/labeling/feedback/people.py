@@ -15,28 +15,34 @@ from pipeline.settings import Settings
 from pipeline.workspace import Workspace
 
 
-def count_people(settings: Settings, answers: Iterable[Answer]) -> People:
+def count_people(settings: Settings, answers: Iterable[Answer], reviews: Iterable[Answer] = ()) -> People:
     """Sum up all answers so far.
 
     Args:
         settings: The project.
         answers: Of all harvests, in order; the last word of each annotation counts.
+        reviews: Of all harvests of reviews, likewise. They are compared with nobody's: who reviews sees other labels.
 
     Returns:
-        By kind of task (of answers whose cycle is known) and by person.
+        By kind of task (of answers whose cycle is known, and of reviews) and by person.
     """
-    last = list({answer.annotation_id: answer for answer in answers}.values())
+    last, reviewed = _last_words(answers), _last_words(reviews)
     agreements = _agreements(last, settings.labeling.same_box_iou)
     by_kind: dict[TaskKind, list[Answer]] = defaultdict(list)
     by_person: dict[str, list[Answer]] = defaultdict(list)
     for kind, answer in _with_kinds(Workspace(settings.workspace), last):
         by_kind[kind].append(answer)
-    for answer in last:
+    by_kind[TaskKind.REVIEW] += reviewed
+    for answer in (*last, *reviewed):
         by_person[answer.annotator].append(answer)
     return People(
-        kinds={str(kind): _pace(by_kind[kind]) for kind in TaskKind if kind in by_kind},
+        kinds={str(kind): _pace(by_kind[kind]) for kind in TaskKind if by_kind[kind]},
         annotators={name: _pace(given, agreements.get(name, ())) for name, given in sorted(by_person.items())},
     )
+
+
+def _last_words(answers: Iterable[Answer]) -> list[Answer]:
+    return list({answer.annotation_id: answer for answer in answers}.values())
 
 
 def _with_kinds(workspace: Workspace, answers: Sequence[Answer]) -> Iterable[tuple[TaskKind, Answer]]:

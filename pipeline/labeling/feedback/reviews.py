@@ -10,12 +10,12 @@ from pipeline.artefacts import HarvestSummary
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import RowsGoneError
 from pipeline.labeling.feedback.effort import hours_spent
+from pipeline.labeling.feedback.naming import named
 from pipeline.labeling.feedback.review_log import ReviewLog
 from pipeline.records import Answer, Box, Sample, Source, State
 from pipeline.settings import Settings
 from pipeline.workspace import Workspace
 
-Note = tuple[str, str]
 _CHANGED = "its labels have changed since it was sent to review; the answer is left out"
 
 
@@ -56,17 +56,21 @@ def commit_reviews(settings: Settings, log: ReviewLog, name: str, cycle: int | N
             cycle=cycle,
             settings_digest=settings.digest(),
         )
+    left_out = [(image, outcome.note) for image, outcome in outcomes.items() if outcome.note]
     taken = [answer for answer in latest.values() if not outcomes[answer.image_id].note]
+    notes = (*harvest.notes, *left_out)
+    uris = {row.image_id: row.uri for row in store.by_ids(subject for subject, _ in notes)}
     summary = HarvestSummary(
         answered=len(latest),
         skipped=len({answer.image_id for answer in new} - latest.keys()),
         boxes=dict(Counter(verdict for answer in taken for verdict in _verdicts(answer))),
         hours=hours_spent(new, known),
         annotators=dict(Counter(answer.annotator for answer in new)),
-        notes=(*harvest.notes, *((image, outcome.note) for image, outcome in outcomes.items() if outcome.note)),
+        notes=named(notes, uris, {answer.image_id: answer.link for answer in new}),
         version=version,
         watermark=harvest.watermark,
         changed=len(rows),
+        left_out=len(left_out),
     )
     log.finish(name, summary)
     return summary

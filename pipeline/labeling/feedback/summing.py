@@ -5,27 +5,31 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from pipeline.artefacts import CycleHarvest, PricedAnswers, TimedAnswers, add_audits
+from pipeline.artefacts import CycleHarvest, PricedAnswers, ReviewWork, TimedAnswers, add_audits
 from pipeline.labeling.feedback.acceptance import count_acceptance
 from pipeline.labeling.feedback.effort import time_saved
 from pipeline.labeling.feedback.harvests import HarvestLog
 from pipeline.labeling.feedback.people import count_people
+from pipeline.labeling.feedback.review_log import ReviewLog
 from pipeline.settings import Settings
+from pipeline.workspace import Workspace
 
 
-def sum_up(settings: Settings, log: HarvestLog, counted: int = 0) -> CycleHarvest:
+def sum_up(settings: Settings, before: CycleHarvest | None = None) -> CycleHarvest:
     """Sum up the harvests that no earlier cycle has counted.
 
     Acceptance and people are counted over the whole project, and time saved beside that of the whole project.
 
     Args:
         settings: The project.
-        log: Its harvests.
-        counted: How many of them, the oldest, earlier cycles have counted.
+        before: What the cycle before has counted; None for the first.
     """
-    names = log.finished()
+    counted, workspace = before or CycleHarvest(), Workspace(settings.workspace)
+    log, reviews = HarvestLog(workspace), ReviewLog(workspace)
+    names, reviewed = log.finished(), reviews.finished()
     every = [log.summary(name) for name in names]
-    new = every[counted:]
+    new = every[counted.harvests :]
+    looked_again = [reviews.summary(name) for name in reviewed[counted.review_harvests :]]
     hours = [summary.hours for summary in new if summary.hours is not None]
     timed = [sum((summary.timed for summary in some), TimedAnswers()) for some in (new, every)]
     asked_in = sorted({number for summary in new for number in summary.audits})
@@ -40,12 +44,14 @@ def sum_up(settings: Settings, log: HarvestLog, counted: int = 0) -> CycleHarves
         annotators=_added(summary.annotators for summary in new),
         audits={number: add_audits(summary.audits.get(number, {}) for summary in new) for number in asked_in},
         remarks=tuple(remark for summary in new for remark in summary.remarks),
-        notes=tuple(note for summary in new for note in summary.notes),
+        notes=tuple(note for summary in (*new, *looked_again) for note in summary.notes),
         saved=time_saved(*timed),
         priced=sum((summary.priced for summary in new), PricedAnswers()),
         acceptance=count_acceptance(settings, log.answers(names)),
-        people=count_people(settings, log.answers(names)),
+        people=count_people(settings, log.answers(names), reviews.answers(reviewed)),
         harvests=len(names),
+        reviews=sum((summary.review for summary in looked_again), ReviewWork()),
+        review_harvests=len(reviewed),
     )
 
 

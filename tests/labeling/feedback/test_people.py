@@ -91,3 +91,17 @@ def test_each_person_is_compared_with_each_other_who_answered_the_same_image_who
         "cleo": (2, pytest.approx((2 / 3 + 1) / 2)),
         "dan": (0, None),
     }
+
+
+def test_reviews_are_a_kind_of_their_own_and_compared_with_nobody(settings):
+    skipped = answer("b", number="r2", by="ann", skipped=True)
+    found = count_people(
+        settings,
+        [answer("a", HERE, number="1", seconds=10.0)],
+        [answer("a", HERE, THERE, number="r1", by="ben", seconds=6.0), skipped],
+    )
+    assert found.kinds["review"] == AnswerPace(answered=1, skipped=1, boxes=2, timed=1, median_s=6.0)
+    assert found.annotators == {
+        "ann": AnswerPace(answered=1, skipped=1, boxes=1, timed=1, median_s=10.0),
+        "ben": AnswerPace(answered=1, boxes=2, timed=1, median_s=6.0),
+    }
