@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
 from contextlib import suppress
@@ -14,7 +15,9 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
+from flows.listen import HEADER, PATH, receiver
 from pipeline import artefacts
 from pipeline.dataset.formats import read_entries
 from pipeline.errors import ArtefactError, DataError, SettingsError
@@ -119,3 +122,36 @@ def test_artefacts(kind, data):
         (Path(folder) / "file.json").write_bytes(data.draw(damaged(RECORDS[kind])))
         with suppress(ArtefactError):
             assert isinstance(Folder(folder).read_record("file.json", kind), kind)
+
+
+SECRET = b"a-shared-secret-of-the-test-0123456789"
+NAMES_OF_HEADERS = st.sampled_from([HEADER.encode().lower(), b"content-type", b"content-length", b"host", b"x"])
+VALUES_OF_HEADERS = st.binary(max_size=50) | st.sampled_from([SECRET, b"application/json", b"-1"]) | damaged(SECRET)
+
+
+@QUIET
+@given(
+    st.sampled_from(["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "x"]),
+    st.sampled_from([PATH, "/health", ""]) | st.text(max_size=20),
+    st.lists(st.tuples(NAMES_OF_HEADERS, VALUES_OF_HEADERS), max_size=4),
+    st.binary(max_size=200) | damaged(b'{"action": "ANNOTATION_CREATED", "project": {"id": 1}, "task": {"id": 2}}'),
+)
+def test_requests_to_the_webhook(method, path, headers, body):
+    """Whoever does not bring the secret is refused; whatever is sent, the service does not fail."""
+    status = asyncio.run(answer({"method": method, "path": path, "headers": headers}, body))
+    assert status < 500
+    assert status != 202 or (HEADER.encode().lower(), SECRET) in headers
+
+
+async def answer(request: dict[str, object], body: bytes) -> int:
+    """Of the service to one request, as its server hands it over: the status."""
+    app, sent = receiver(SecretStr(SECRET.decode()), 0.0, lambda: None), []
+
+    async def receive():
+        return {"type": "http.request", "body": body}
+
+    async def send(message):
+        sent.append(message)
+
+    await app({"type": "http", "http_version": "1.1", "query_string": b"", "scheme": "http", **request}, receive, send)
+    return sent[0]["status"]
