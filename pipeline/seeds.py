@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 
 def derive_seed(seed: int, *parts: str | int) -> int:
@@ -24,6 +28,12 @@ def derive_seed(seed: int, *parts: str | int) -> int:
 def numpy_generator(seed: int, *parts: str | int) -> np.random.Generator:
     """A NumPy generator for one purpose, see `derive_seed`."""
     return np.random.default_rng(derive_seed(seed, *parts))
+
+
+def draw(items: Sequence[T], most: int, seed: int, purpose: str) -> list[T]:
+    """Some of a sequence, drawn without replacement and in their order; all of them where there are no more."""
+    drawn = numpy_generator(seed, purpose).permutation(len(items))[:most]
+    return [items[index] for index in sorted(drawn.tolist())]
 
 
 def cycle_seed(seed: int, cycle: int) -> int:

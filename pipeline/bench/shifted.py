@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from pipeline.bench.scenario import ScenarioCell, ScenarioResult, train
-from pipeline.detector.evaluation.labeled_detections import detect_labeled
-from pipeline.detector.evaluation.metrics import measure
+from pipeline.detector.evaluation.metrics import map_on
 from pipeline.detector.inference.predictor import Detections, PredictionSettings, Predictor
 from pipeline.detector.models.registry import champion_id
 from pipeline.detector.models.saved import load_model
 from pipeline.detector.models.statistics import reestimate
 from pipeline.errors import ArtefactError
 from pipeline.progress import Progress
-from pipeline.records import Sample, Split
+from pipeline.records import Split
 
 CONTRAST, CAST = 0.5, (60.0, 25.0, 0.0)
 """Another camera: half of the contrast, and a warm light."""
@@ -65,19 +63,12 @@ class ShiftedCell(ScenarioCell):
             raise ArtefactError(f"Expected a champion in {cycle.workspace.models.uri}, found none.")
         detector = load_model(cycle.workspace.models, champion)
         settings = PredictionSettings.of(cycle.settings, "fp32")
-        test, seed = cycle.store.labeled(Split.TEST), cycle.settings.seed
+        test = cycle.store.labeled(Split.TEST)
         clean, shifted = Predictor(detector, settings), ShiftedPredictor(detector, settings)
-        maps = [_map(clean, test, seed), _map(shifted, test, seed)]
+        maps = [map_on(clean, test) or 0.0, map_on(shifted, test) or 0.0]
         labelled = cycle.store.labeled(Split.TRAIN)[:IMAGES]
         pool = cycle.store.samples(splits=[Split.POOL])[:IMAGES]
-        reestimate(detector, _batches(clean, labelled), map(shift, _batches(clean, pool)))
-        identity, adapted = self.identity, _map(shifted, test, seed)
+        seen = [clean.inputs(sample.ref for sample in samples) for samples in (labelled, pool)]
+        reestimate(detector, seen[0], map(shift, seen[1]))
+        identity, adapted = self.identity, map_on(shifted, test) or 0.0
         return ShiftedResult(identity.set, identity.labelled, identity.seed, maps[0], maps[1], adapted)
-
-
-def _batches(predictor: Predictor, samples: Sequence[Sample]) -> Iterator[Tensor]:
-    return (batch.images for batch in predictor.stream(sample.ref for sample in samples))
-
-
-def _map(predictor: Predictor, samples: Sequence[Sample], seed: int) -> float:
-    return measure(detect_labeled(predictor, samples), seed).map or 0.0

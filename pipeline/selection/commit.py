@@ -9,7 +9,7 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.artefacts import Standings
+from pipeline.artefacts import MiningRun, Standings
 from pipeline.cycle import Cycle
 from pipeline.dataset.store import SampleStore
 from pipeline.records import Fate, Sample, Source, State, among, of_images, samples_from_table
@@ -77,6 +77,21 @@ class Written:
     def pseudo_labeled(self, samples: Iterable[Sample]) -> list[Sample]:
         """Those of some images that have a box to learn from, with the machine's boxes."""
         return [self.label(sample) for sample in samples if sample.image_id in self._image_ids]
+
+
+def written_by(cycle: Cycle, champion: str | None, labeled: Iterable[Sample]) -> list[Sample]:
+    """Pseudo-labelled images of the pool, and held-back images as if they were, by the committee of one champion.
+
+    None at all where the cycle before was not mined by it: then the champion itself wrote them, which has learnt every
+    fold.
+    """
+    past = cycle.before()
+    mined = past.find(MiningRun) if past else None
+    if past is None or mined is None or mined.model_id != champion or not past.folder.exists(HELD_BACK_SELECTION):
+        return []
+    pool = cycle.store.samples(states=[State.PSEUDO])
+    own = [sample for sample in pool if all(box.model_id == champion for box in sample.boxes)]
+    return [*own, *Written.of_held_back(past).pseudo_labeled(labeled)]
 
 
 def changed_rows(store: SampleStore, outcome: Outcome, settings: SelectionSettings) -> list[Sample]:

@@ -13,7 +13,7 @@ from pipeline.detector.models.detector import build_detector
 from pipeline.detector.training.fit import labeled_predictor
 from pipeline.progress import Progress
 from pipeline.records import QUEUE_SCHEMA, ImageRef, TaskKind
-from pipeline.seeds import cycle_seed, numpy_generator
+from pipeline.seeds import cycle_seed, draw
 from pipeline.selection.diversity import diverse
 
 LOOKED_AT = 5000
@@ -36,12 +36,10 @@ def unlike_images(cycle: Cycle, refs: Sequence[ImageRef], count: int, progress: 
     settings = cycle.settings
     if not count:
         return []
-    order = numpy_generator(settings.seed, "first questions").permutation(len(refs))[:LOOKED_AT]
     seed = cycle_seed(settings.seed, cycle.number)
     detector = build_detector(settings.detector, settings.data.labels, settings.training, seed)
-    seen = image_features(
-        labeled_predictor(settings, detector), [refs[index] for index in sorted(order.tolist())], progress
-    )
+    looked_at = draw(refs, LOOKED_AT, settings.seed, "first questions")
+    seen = image_features(labeled_predictor(settings, detector), looked_at, progress)
     vectors = seen.vectors.astype(np.float64)
     chosen = diverse(vectors, np.ones(len(vectors)), count, settings.seed)
     return [seen.image_ids[index] for index in chosen.tolist()]

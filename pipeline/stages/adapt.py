@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from torch import Tensor
-
 from pipeline.dataset.store import MINED_STATES, SampleStore
-from pipeline.detector.evaluation.labeled_detections import detect_labeled
-from pipeline.detector.evaluation.metrics import measure
-from pipeline.detector.inference.predictor import Predictor
+from pipeline.detector.evaluation.metrics import map_on
 from pipeline.detector.models.champion import require_champion
 from pipeline.detector.models.registry import load_card
 from pipeline.detector.models.saved import load_model, save_model
 from pipeline.detector.models.statistics import reestimate
 from pipeline.detector.training.fit import labeled_predictor
 from pipeline.errors import ArtefactError
-from pipeline.records import Sample, Split
-from pipeline.seeds import numpy_generator
+from pipeline.records import Split
+from pipeline.seeds import draw
 from pipeline.settings import Settings
 from pipeline.workspace import Workspace
 
@@ -59,27 +54,14 @@ def adapt(settings: Settings, model_id: str | None, images: int) -> Adaptation:
     store = SampleStore(workspace.samples_uri)
     model_id = model_id or require_champion(workspace, "to adapt")
     predictor = labeled_predictor(settings, load_model(workspace.models, model_id))
-    before = _map_on_val(settings, predictor, store)
-    labelled = _some(store.labeled(Split.TRAIN), images, settings.seed)
-    pool = _some(store.samples(states=MINED_STATES, splits=[Split.POOL]), images, settings.seed)
+    val = store.labeled(Split.VAL)
+    before = map_on(predictor, val)
+    known, pool = store.labeled(Split.TRAIN), store.samples(states=MINED_STATES, splits=[Split.POOL])
+    looks = [[sample.ref for sample in draw(samples, images, settings.seed, "adapt")] for samples in (known, pool)]
     try:
-        layers = reestimate(predictor.detector, _batches(predictor, labelled), _batches(predictor, pool))
+        layers = reestimate(predictor.detector, *map(predictor.inputs, looks))
     except ValueError as fault:
         raise ArtefactError(f"{fault}. Model {model_id} stays as it is.") from fault
     card = replace(load_card(workspace.models, model_id), parent_id=model_id, metrics={})
     saved = save_model(workspace.models, predictor.detector, card)
-    return Adaptation(saved, model_id, layers, len(pool), before, _map_on_val(settings, predictor, store))
-
-
-def _some(samples: list[Sample], most: int, seed: int) -> list[Sample]:
-    order = numpy_generator(seed, "adapt").permutation(len(samples))
-    return [samples[index] for index in sorted(order[:most].tolist())]
-
-
-def _batches(predictor: Predictor, samples: Sequence[Sample]) -> Iterator[Tensor]:
-    return (batch.images for batch in predictor.stream(sample.ref for sample in samples))
-
-
-def _map_on_val(settings: Settings, predictor: Predictor, store: SampleStore) -> float | None:
-    samples = store.labeled(Split.VAL)
-    return measure(detect_labeled(predictor, samples), settings.seed).map if samples else None
+    return Adaptation(saved, model_id, layers, len(looks[1]), before, map_on(predictor, val))

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-
-from torch import Tensor
+from collections.abc import Sequence
 
 from pipeline.dataset.store import SampleStore
-from pipeline.detector.evaluation.exported_form import ExportedForm, measured_form
+from pipeline.detector.evaluation.exported_form import Exported, measured_form
 from pipeline.detector.inference.engine import CALIBRATION_IMAGES, predictor_with_engine
 from pipeline.detector.inference.onnx_engine import is_installed
 from pipeline.detector.inference.predictor import PredictionSettings, Predictor
@@ -17,27 +14,10 @@ from pipeline.detector.models.pruning import prune
 from pipeline.detector.models.registry import CARD, WEIGHTS, load_card
 from pipeline.detector.models.saved import load_model
 from pipeline.errors import ArtefactError
-from pipeline.records import Sample, Split
+from pipeline.records import Split
 from pipeline.settings import Settings
 from pipeline.settings.mining import Engine
 from pipeline.workspace import Folder, Workspace
-
-
-@dataclass(frozen=True)
-class Exported:
-    """What came of an export.
-
-    Attributes:
-        model: Which.
-        folder: Where the files lie, with the card that says what goes in.
-        pruned_channels: How many were taken out.
-        forms: The model as it is, and what was exported.
-    """
-
-    model: str
-    folder: str
-    pruned_channels: int
-    forms: tuple[ExportedForm, ...]
 
 
 def export_model(
@@ -60,8 +40,12 @@ def export_model(
     workspace = Workspace(settings.workspace)
     model_id = model_id or require_champion(workspace, "to export")
     store = SampleStore(workspace.samples_uri)
-    labelled, val = store.labeled(Split.TRAIN)[:CALIBRATION_IMAGES], store.labeled(Split.VAL)
-    predictor = Predictor(load_model(workspace.models, model_id), _on_cpu(settings))
+    labelled = [sample.ref for sample in store.labeled(Split.TRAIN)[:CALIBRATION_IMAGES]]
+    val = store.labeled(Split.VAL)
+    on_cpu = PredictionSettings(
+        accelerator="cpu", batch_size=settings.mining.batch_size, max_pixels=settings.data.max_image_pixels
+    )
+    predictor = Predictor(load_model(workspace.models, model_id), on_cpu)
     original = measured_form("torch", workspace.models.folder(model_id), WEIGHTS, predictor, val)
     folder = Folder(out).folder(f"{model_id}-pruned-{share:g}" if share else model_id)
     folder.write_record(CARD, load_card(workspace.models, model_id))
@@ -69,22 +53,12 @@ def export_model(
     for engine in engines:
         detector = load_model(workspace.models, model_id)
         try:
-            gone = prune(detector, share, _batches(predictor, labelled)) if share else 0
+            gone = prune(detector, share, predictor.inputs(labelled)) if share else 0
         except ValueError as fault:
             raise ArtefactError(f"{fault}. Model {model_id} stays as it is.") from fault
         folder.remove(f"{engine}.onnx")
-        done = predictor_with_engine(detector, _on_cpu(settings), engine, folder, [one.ref for one in labelled])
+        done = predictor_with_engine(detector, on_cpu, engine, folder, labelled)
         if not folder.exists(f"{engine}.onnx"):
             raise ArtefactError(f"Expected {model_id} as {engine}, it could not be exported: the log says why.")
         forms.append(measured_form(engine, folder, f"{engine}.onnx", done, val))
     return Exported(model_id, folder.uri, gone, tuple(forms))
-
-
-def _on_cpu(settings: Settings) -> PredictionSettings:
-    return PredictionSettings(
-        accelerator="cpu", batch_size=settings.mining.batch_size, max_pixels=settings.data.max_image_pixels
-    )
-
-
-def _batches(predictor: Predictor, samples: Sequence[Sample]) -> Iterator[Tensor]:
-    return (batch.images for batch in predictor.stream(sample.ref for sample in samples))

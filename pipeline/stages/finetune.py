@@ -57,10 +57,7 @@ def _train(cycle: Cycle, progress: Progress) -> TrainingRun:
         steps=steps,
     )
     run = fit(detector, job, progress)
-    card = ModelCard(
-        settings.data.labels, settings.detector, settings.training, version, parent, cycle.number, settings.seed
-    )
-    candidate = save_model(models, detector, card)
+    candidate = save_model(models, detector, ModelCard.of(settings, version, parent, cycle.number))
     if committee:
         models.folder(candidate).write_record(CommitteeRun.FILE, committee)
     return TrainingRun(candidate=candidate, parent=parent, dataset_version=version, run=run)

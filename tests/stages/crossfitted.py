@@ -49,7 +49,7 @@ def untrained(cycle: Cycle, models: Folder, seed: int) -> str:
     """A detector that has learnt nothing."""
     settings = cycle.settings
     detector = build_detector(settings.detector, settings.data.labels, settings.training, seed)
-    card = ModelCard(settings.data.labels, settings.detector, settings.training, 0, None, cycle.number, seed)
+    card = replace(ModelCard.of(settings, 0, None, cycle.number), seed=seed)
     return save_model(models, detector, card)
 
 

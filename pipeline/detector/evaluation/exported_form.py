@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pipeline.detector.evaluation.labeled_detections import detect_labeled
-from pipeline.detector.evaluation.metrics import measure
+from pipeline.detector.evaluation.metrics import map_on
 from pipeline.detector.inference.predictor import Predictor
 from pipeline.records import Sample
 from pipeline.workspace import Folder
@@ -37,6 +36,23 @@ class ExportedForm:
     map: float | None
 
 
+@dataclass(frozen=True)
+class Exported:
+    """What came of an export.
+
+    Attributes:
+        model: Which.
+        folder: Where the files lie, with the card that says what goes in.
+        pruned_channels: How many were taken out.
+        forms: The model as it is, and what was exported.
+    """
+
+    model: str
+    folder: str
+    pruned_channels: int
+    forms: tuple[ExportedForm, ...]
+
+
 def measured_form(form: str, folder: Folder, name: str, predictor: Predictor, val: Sequence[Sample]) -> ExportedForm:
     """Measure a form.
 
@@ -51,8 +67,9 @@ def measured_form(form: str, folder: Folder, name: str, predictor: Predictor, va
     if not val:
         return ExportedForm(form, folder.path(name), size, None, None)
     image = next(iter(predictor.stream([val[0].ref]))).images
-    found = measure(detect_labeled(predictor, val)).map
-    return ExportedForm(form, folder.path(name), size, round(1000 * fastest(lambda: predictor(image)), 1), found)
+    return ExportedForm(
+        form, folder.path(name), size, round(1000 * fastest(lambda: predictor(image)), 1), map_on(predictor, val)
+    )
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.artefacts import Metrics
@@ -9,8 +10,10 @@ from pipeline.detector.evaluation.average_precision import coco_average_precisio
 from pipeline.detector.evaluation.bootstrap import draw_images, drawn_ap, drawn_map, interval
 from pipeline.detector.evaluation.curves import measure_curves
 from pipeline.detector.evaluation.error_types import error_types
-from pipeline.detector.evaluation.labeled_detections import LabeledDetections
+from pipeline.detector.evaluation.labeled_detections import LabeledDetections, detect_labeled
 from pipeline.detector.evaluation.matching import match
+from pipeline.detector.inference.predictor import Predictor
+from pipeline.records import Sample
 
 
 def measure(detections: LabeledDetections, seed: int = 0) -> Metrics:
@@ -40,3 +43,8 @@ def measure(detections: LabeledDetections, seed: int = 0) -> Metrics:
         curves=measure_curves(matches),
         faults=detections.faults,
     )
+
+
+def map_on(predictor: Predictor, samples: Sequence[Sample]) -> float | None:
+    """Mean average precision of a detector on labelled images; None where they hold no object."""
+    return coco_average_precision(detect_labeled(predictor, samples))[0]["map"] if samples else None

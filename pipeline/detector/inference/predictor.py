@@ -133,6 +133,10 @@ class Predictor:
             verify=self.settings.verify,
         )
 
+    def inputs(self, refs: Iterable[ImageRef]) -> Iterator[Tensor]:
+        """Images at the input size, Tensor[B, 3, H, W] uint8 RGB per batch."""
+        return (batch.images for batch in self.stream(refs))
+
     def __call__(self, images: Tensor) -> list[Detections]:
         """Detect; a batch for which memory does not suffice is halved, as often as it takes.
 

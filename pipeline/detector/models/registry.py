@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pipeline.artefacts import Metrics
 from pipeline.errors import ArtefactError
-from pipeline.settings import DetectorSettings, TrainingSettings
+from pipeline.settings import DetectorSettings, Settings, TrainingSettings
 from pipeline.workspace import Folder
 
 CARD, WEIGHTS, CHAMPION = "model.json", "weights.safetensors", "champion.json"
@@ -43,6 +43,19 @@ class ModelCard:
     normalization: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     metrics: Mapping[str, Metrics] = field(default_factory=dict)
     weights_sha256: str = ""
+
+    @staticmethod
+    def of(settings: Settings, dataset_version: int, parent_id: str | None, cycle: int) -> ModelCard:
+        """The card of a model that was trained as the settings say."""
+        return ModelCard(
+            settings.data.labels,
+            settings.detector,
+            settings.training,
+            dataset_version,
+            parent_id,
+            cycle,
+            settings.seed,
+        )
 
 
 def load_card(models: Folder, model_id: str) -> ModelCard:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pipeline.artefacts import EndOfRun, TrainingSummary
-from pipeline.detector.evaluation.labeled_detections import detect_labeled
-from pipeline.detector.evaluation.metrics import measure
+from pipeline.detector.evaluation.metrics import map_on
 from pipeline.detector.inference.predictor import PredictionSettings, Predictor
 from pipeline.detector.models.detector import Detector
 from pipeline.detector.models.unused_settings import unused_settings
@@ -19,7 +18,7 @@ from pipeline.detector.training.result import TrainingResult
 from pipeline.detector.training.run import RunSpec
 from pipeline.progress import Progress, silent
 from pipeline.records import Sample, State
-from pipeline.seeds import numpy_generator
+from pipeline.seeds import draw
 from pipeline.settings import Settings, TrainingSettings
 from pipeline.workspace import Folder
 
@@ -85,9 +84,7 @@ def labeled_predictor(settings: Settings, detector: Detector) -> Predictor:
 
 def _looked_at(job: TrainingJob) -> list[Sample]:
     """The held-back images that are looked at during the run; none where they hold no object."""
-    held_back, most = job.held_back, job.settings.training.plateau.max_images
-    order = numpy_generator(job.seed, "looks").permutation(len(held_back))
-    seen = [held_back[index] for index in sorted(order[:most].tolist())]
+    seen = draw(job.held_back, job.settings.training.plateau.max_images, job.seed, "looks")
     return seen if any(sample.boxes for sample in seen) else []
 
 
@@ -119,8 +116,7 @@ def _ended_by(result: TrainingResult, job: TrainingJob) -> EndOfRun:
 
 
 def _map_on(settings: Settings, samples: Sequence[Sample], detector: Detector) -> float:
-    metrics = measure(detect_labeled(labeled_predictor(settings, detector), samples), settings.seed)
-    return metrics.map or 0.0
+    return map_on(labeled_predictor(settings, detector), samples) or 0.0
 
 
 def _summary(result: TrainingResult, job: TrainingJob, plan: BatchPlan) -> TrainingSummary:
