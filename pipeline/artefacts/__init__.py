@@ -5,6 +5,7 @@ A record names its file (`FILE`) and the command that makes it (`MADE_BY`). Room
 Nothing here needs torch.
 """
 
+from pipeline.artefacts.audits import AuditCount, Audits, ClassStanding, HiddenTruthAudit, Standings, add_audits
 from pipeline.artefacts.calibration import ALL_CLASSES, Calibration, Certificate, Certificates, Recall, ScoreQuality
 from pipeline.artefacts.committee import CommitteeRun, Member
 from pipeline.artefacts.evaluation import (
@@ -17,28 +18,19 @@ from pipeline.artefacts.evaluation import (
     GateOutcome,
     Metrics,
 )
-from pipeline.artefacts.feedback import (
+from pipeline.artefacts.labeling import AnswerRemark, CycleHarvest, HarvestSummary, PushRun
+from pipeline.artefacts.mining import MiningCost, MiningPart, MiningRun, UnreadableImage
+from pipeline.artefacts.opening import FORMAT, CycleEnd, ImportRun, ImportSummary, Opening, RunOfCycle, WorkspaceFormat
+from pipeline.artefacts.people import (
     Acceptance,
     AcceptanceCount,
     AnswerPace,
-    AnswerRemark,
-    AuditCount,
-    Audits,
-    ClassStanding,
-    CycleHarvest,
-    HarvestSummary,
-    HiddenTruthAudit,
     People,
     PricedAnswers,
-    PushRun,
-    Standings,
     TimedAnswer,
     TimedAnswers,
     TimeSaved,
-    add_audits,
 )
-from pipeline.artefacts.mining import MiningCost, MiningPart, MiningRun, UnreadableImage
-from pipeline.artefacts.opening import FORMAT, CycleEnd, ImportRun, ImportSummary, Opening, RunOfCycle, WorkspaceFormat
 from pipeline.artefacts.report import ReportRun
 from pipeline.artefacts.review import ReviewWork
 from pipeline.artefacts.selection import Decision, PastedBoxes, SelectionRun

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.artefacts import CycleHarvest, ReviewWork
+from pipeline.artefacts.sums import Sums
 from pipeline.cycle import Cycle
 from pipeline.records import Sample, Source, Split, State
 from pipeline.settings import SecondsSettings
@@ -16,7 +17,7 @@ _HOUR_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class HumanWork:
+class HumanWork(Sums):
     """Work of people.
 
     Attributes:
@@ -28,10 +29,6 @@ class HumanWork:
     images: int = 0
     boxes: int = 0
     seconds: float = 0.0
-
-    def __add__(self, other: HumanWork) -> HumanWork:
-        """Sums, number by number."""
-        return HumanWork(self.images + other.images, self.boxes + other.boxes, self.seconds + other.seconds)
 
 
 def work_until(cycle: Cycle) -> HumanWork:

@@ -15,8 +15,7 @@ import pytest
 from prefect.events.worker import EventsWorker
 
 from flows.notices import DRY, LOW, WITHDRAWN, Notice, emit, of_cycle, of_disk
-from pipeline.artefacts import SelectionRun, Standings
-from pipeline.artefacts.feedback import ClassStanding
+from pipeline.artefacts import ClassStanding, SelectionRun, Standings
 from pipeline.cycle import open_cycle
 from pipeline.settings import load_settings
 from tests.end_to_end.project import write_config

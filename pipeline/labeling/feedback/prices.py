@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from pipeline.artefacts import PricedAnswers
+from pipeline.artefacts.sums import Sums
 from pipeline.records import ANOTHER_CLASS, INEXACT, Answer, Source
 from pipeline.settings import SecondsSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Actions:
+class Actions(Sums):
     """What a person did with the machine's boxes of an image, and drew beside them."""
 
     accepted: int = 0
@@ -20,10 +21,6 @@ class Actions:
     relabelled: int = 0
     deleted: int = 0
     added: int = 0
-
-    def __add__(self, other: Actions) -> Actions:
-        """Sums, number by number."""
-        return Actions(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
 
 def actions_of(answer: Answer) -> Actions:
