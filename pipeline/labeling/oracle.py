@@ -13,17 +13,15 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-import torch
 from pydantic import TypeAdapter
 
-from pipeline.boxes import as_boxes, intersection_over_first
 from pipeline.dataset.formats.entry import ImportResult
-from pipeline.detector.evaluation.matching import match_boxes
 from pipeline.errors import LeakError
 from pipeline.labeling.annotator_noise import claim, deleted, draw, verdicts
 from pipeline.labeling.backend import Harvest, PushResult
 from pipeline.labeling.feedback.prices import seconds_of
 from pipeline.labeling.hidden_labels import HiddenLabels
+from pipeline.labeling.judging import judge
 from pipeline.labeling.verifier import Verified, verify
 from pipeline.progress import Progress, silent
 from pipeline.records import Answer, Box, Sample, Split, State, Task, TaskKind, make_box_id
@@ -36,7 +34,6 @@ ANNOTATOR = "simulated"
 _QUEUE = "simulated_queue.json"
 _REVIEWS = "simulated_reviews"
 _TASKS = TypeAdapter(tuple[Task, ...])
-_IGNORED_SHARE = 0.5
 _NOTHING = Verified((), (), (), ())
 
 
@@ -202,7 +199,7 @@ class SimulatedAnnotator:
         counts: Counter[str] = Counter()
         right: Counter[str] = Counter()
         for image_id, sample in self._hidden.of(boxes.keys() & self._hidden.uris().keys()).items():
-            for box, is_right in self._judged(boxes[image_id], sample, iou):
+            for box, is_right in judge(boxes[image_id], sample, self._labels, iou):
                 counts[box.label] += 1
                 right[box.label] += is_right
         return {label: (counts[label], right[label]) for label in self._labels if counts[label]}
@@ -257,22 +254,6 @@ class SimulatedAnnotator:
             deleted=deleted(drawn, task.boxes, self._accepted_iou),
         )
 
-    def _judged(self, boxes: Sequence[Box], truth: Sample, iou: float) -> list[tuple[Box, bool]]:
-        number = {label: index for index, label in enumerate(self._labels, 1)}
-        corners = as_boxes([box.xyxy for box in boxes])
-        matched = match_boxes(
-            corners,
-            torch.tensor([number[box.label] for box in boxes], dtype=torch.int64),
-            torch.tensor([_sureness(box) for box in boxes]),
-            as_boxes([box.xyxy for box in truth.boxes]),
-            torch.tensor([number[box.label] for box in truth.boxes], dtype=torch.int64),
-            iou,
-        )
-        regions = as_boxes([region.xyxy for region in truth.ignore])
-        ignored = (intersection_over_first(corners, regions) >= _IGNORED_SHARE).any(1)
-        rows = zip(boxes, (matched >= 0).tolist(), ignored.tolist(), strict=True)
-        return [(box, is_right) for box, is_right, is_ignored in rows if is_right or not is_ignored]
-
     def _choose_start(self, samples: Sequence[Sample]) -> set[str]:
         order = numpy_generator(self._seed, "simulated start").permutation(len(samples))
         shuffled = [samples[place] for place in order]
@@ -292,10 +273,6 @@ class SimulatedAnnotator:
 
 def _labels(sample: Sample) -> set[str]:
     return {box.label for box in sample.boxes}
-
-
-def _sureness(box: Box) -> float:
-    return box.p_correct if box.p_correct is not None else box.score or 0.0
 
 
 def _signed(box: Box, image_id: str, annotation_id: str, asked_at: datetime) -> Box:
