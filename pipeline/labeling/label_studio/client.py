@@ -1,52 +1,23 @@
-"""The only door to the Label Studio SDK: plain records in and out, bounded retries, faults a person can act on.
-
-Retries wait for nothing but the network. A call that only reads, or that sets what is set already, is tried again
-after any broken connection; a call that makes something is tried again only where the server surely did nothing, so
-that a lost reply never makes a thing twice. A server that says how long to wait is believed, within bounds.
-"""
+"""What is asked of Label Studio: plain records in and out, over a `Connection`."""
 
 from __future__ import annotations
 
 import json
-import math
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import httpx
-import stamina
-from label_studio_sdk import LabelStudio
-from label_studio_sdk.core.api_error import ApiError
-from label_studio_sdk.core.client_wrapper import SyncClientWrapper
-from label_studio_sdk.core.parse_error import ParsingError
-from label_studio_sdk.label_interface.interface import LabelInterface
 from pydantic import SecretStr
 
-from pipeline.errors import RemoteError, UncertainError
+from pipeline.errors import RemoteError
+from pipeline.labeling.label_studio.connection import Connection
 
 Json = dict[str, Any]
-Result = TypeVar("Result")
 
-_ATTEMPTS = 5
-_FIRST_WAIT_S = 0.5
-_LONGEST_WAIT_S = 8.0
-_LONGEST_CALL_S = 120.0
-"""No further try begins after that: a server that hangs is down."""
-_NOT_DONE = frozenset({429, 503})
-_PERHAPS_DONE = frozenset({500, 502, 504})
-_CUT = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
-_CUT_CODES = frozenset({500, 502})
-_LONGEST_RETRY_AFTER_S = 60.0
-_BEARER = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
-"""What the SDK trades a personal access token for; a server or a proxy may send it back in an error."""
-_DETAIL_LENGTH = 600
 _PROJECTS = 1000
-_SERVER_FAULT = (
-    "The fault is the server's: see its log and load, start it anew, then run again; what was done is not done twice."
-)
 NO_CORS = "without the header Access-Control-Allow-Origin"
 """What distinguishes a fault of an image from others."""
 _HEAVY = frozenset({"annotations", "predictions"})
@@ -81,17 +52,10 @@ class Client:
     def __init__(
         self, url: str, token: SecretStr, timeout_s: float, transport: httpx.BaseTransport | None = None
     ) -> None:
-        self.url = url.rstrip("/")
-        self._token = token
-        self._http = httpx.Client(timeout=timeout_s, follow_redirects=True, transport=transport)
-        access: dict[str, Any] = {
-            # The SDK loses a path in the address when it trades the token, unless a slash ends it.
-            "base_url": f"{self.url}/",
-            "api_key": token.get_secret_value(),
-            "max_retries": 0,
-        }
-        self._sdk: Any = self._attempt("read the token", lambda: LabelStudio(**access, httpx_client=self._http))
-        self._headers = SyncClientWrapper(**access, httpx_client=self._http).get_headers
+        self._connection = Connection(url, token, timeout_s, transport)
+        self._sdk = self._connection.sdk
+        self._read, self._find, self._make = self._connection.read, self._connection.find, self._connection.make
+        self.url = self._connection.url
 
     def __repr__(self) -> str:
         """The address, never the token."""
@@ -132,7 +96,7 @@ class Client:
 
     def delete_view(self, view: int) -> None:
         """Remove a tab."""
-        self._read(f"delete view {view}", lambda: self._gone_or(lambda: self._sdk.views.delete(id=str(view))))
+        self._find(f"delete view {view}", lambda: self._sdk.views.delete(id=str(view)))
 
     def update_view(self, project: int, view: int, data: Json) -> None:
         """Set what a tab shows."""
@@ -176,11 +140,12 @@ class Client:
         """
         own, page = address.startswith("/"), httpx.URL(self.url)
         origin = f"{page.scheme}://{page.netloc.decode()}"
-        headers = self._read("read the token", self._headers) if own else {}
+        headers = self._read("read the token", self._connection.headers) if own else {}
         try:
-            reply = self._http.get(f"{self.url}{address}" if own else address, headers={**headers, "Origin": origin})
+            place = f"{self.url}{address}" if own else address
+            reply = self._connection.http.get(place, headers={**headers, "Origin": origin})
         except (httpx.HTTPError, httpx.InvalidURL) as fault:
-            return f"{type(fault).__name__}, {fault}".replace(self._token.get_secret_value(), "[token]")
+            return self._connection.without_token(f"{type(fault).__name__}, {fault}")
         kind = reply.headers.get("content-type", "no content type")
         place = "" if reply.url.host == httpx.URL(self.url).host else f" from {reply.url.host}"
         if not (reply.is_success and kind.startswith("image/") and reply.content):
@@ -209,7 +174,8 @@ class Client:
 
     def task(self, task: int) -> Json | None:
         """One task with its predictions, annotations and drafts; None where it is gone."""
-        return self._read(f"read task {task}", lambda: self._get(task))
+        found = self._find(f"read task {task}", lambda: self._sdk.tasks.get(id=str(task)))
+        return None if found is None else _plain(found)
 
     def update_task(self, task: int, **fields: Any) -> None:
         """Set some of a task's fields."""
@@ -249,7 +215,7 @@ class Client:
 
     def delete_task(self, task: int) -> None:
         """Remove a task; it may be gone already."""
-        self._read(f"delete task {task}", lambda: self._gone_or(lambda: self._sdk.tasks.delete(id=str(task))))
+        self._find(f"delete task {task}", lambda: self._sdk.tasks.delete(id=str(task)))
 
     def tasks(
         self, project: int, include: Sequence[str], filters: Sequence[Json] = (), page_size: int = 1000
@@ -304,109 +270,6 @@ class Client:
         tasks = [_plain(task) for task in pager.items or []]
         return Page(tasks, pager.response.total - len(tasks))
 
-    def _get(self, task: int) -> Json | None:
-        try:
-            return _plain(self._sdk.tasks.get(id=str(task)))
-        except ApiError as fault:
-            if fault.status_code != httpx.codes.NOT_FOUND:
-                raise
-            return None
-
-    def _gone_or(self, delete: Callable[[], None]) -> None:
-        try:
-            delete()
-        except ApiError as fault:
-            if fault.status_code != httpx.codes.NOT_FOUND:
-                raise
-
-    def _read(self, doing: str, call: Callable[[], Result]) -> Result:
-        return self._attempt(doing, call, _NOT_DONE | _PERHAPS_DONE, (httpx.TransportError,))
-
-    def _make(self, doing: str, call: Callable[[], Result]) -> Result:
-        return self._attempt(doing, call, _NOT_DONE, (httpx.ConnectError, httpx.ConnectTimeout))
-
-    def _attempt(
-        self,
-        doing: str,
-        call: Callable[[], Result],
-        codes: frozenset[int] = frozenset(),
-        broken: tuple[type[httpx.TransportError], ...] = (),
-    ) -> Result:
-        def may_help(fault: Exception) -> bool | float:
-            if isinstance(fault, ApiError):
-                return fault.status_code in codes and (_retry_after(fault) or True)
-            # No JSON where the token is traded: something between us and the server answered.
-            return isinstance(fault, (*broken, json.JSONDecodeError))
-
-        retrying = stamina.RetryingCaller(
-            attempts=_ATTEMPTS, timeout=_LONGEST_CALL_S, wait_initial=_FIRST_WAIT_S, wait_max=_LONGEST_WAIT_S
-        )
-        try:
-            return retrying(may_help, call)
-        except (ApiError, ParsingError, httpx.HTTPError, json.JSONDecodeError) as fault:
-            text = self._explain(doing, fault).replace(self._token.get_secret_value(), "[token]")
-            text = _BEARER.sub("[token]", text)
-            cut = isinstance(fault, _CUT) or (isinstance(fault, ApiError) and fault.status_code in _CUT_CODES)
-        # Raised outside of the handler: the SDK's fault holds the request with its token, and must not travel along.
-        raise UncertainError(text) if cut else RemoteError(text)
-
-    def _explain(self, doing: str, fault: ApiError | ParsingError | httpx.HTTPError | json.JSONDecodeError) -> str:
-        what = f"Label Studio at {self.url}: could not {doing}"
-        if isinstance(fault, json.JSONDecodeError):
-            return f"{what}: the token could not be traded, expected JSON, got {fault.doc[:_DETAIL_LENGTH]!r}"
-        if isinstance(fault, httpx.TimeoutException):
-            return f"{what}: {type(fault).__name__}, no reply within {self._http.timeout.read:g} s. {_SERVER_FAULT}"
-        if isinstance(fault, httpx.HTTPError):
-            return (
-                f"{what}: {type(fault).__name__}, {fault}. Is the server running, and is labeling.label_studio.url "
-                f"right? `make label-studio` starts one on this machine."
-            )
-        status = fault.status_code
-        if status == httpx.codes.UNAUTHORIZED:
-            return (
-                f"{what}: it refuses the token (401). Copy a valid access token from the account page of "
-                f"Label Studio into the environment variable LABEL_STUDIO_API_KEY."
-            )
-        if status == httpx.codes.FORBIDDEN:
-            return f"{what}: the token's user may not (403). Use the token of a user who may manage the project."
-        next_step = f" {_SERVER_FAULT}" if status is not None and status >= httpx.codes.INTERNAL_SERVER_ERROR else ""
-        return f"{what}: got {status}: {_detail(fault.body)}{next_step}"
-
-
-def prediction_checker(label_config: str) -> Callable[[Json], list[str]]:
-    """Build the check that a prediction must pass before it is sent.
-
-    The server itself takes unknown labels and drops broken predictions without a word.
-
-    Args:
-        label_config: Of the project.
-
-    Returns:
-        A function that gives what is wrong with a prediction; an empty list for nothing.
-    """
-    interface = LabelInterface(label_config)
-
-    def faults(prediction: Json) -> list[str]:
-        return [str(fault) for fault in interface.validate_prediction(prediction, return_errors=True)]
-
-    return faults
-
-
-def _retry_after(fault: ApiError) -> float | None:
-    """Seconds that the server asks to wait for, at most a minute; None where it does not say, or says a date."""
-    headers = {name.lower(): value for name, value in (fault.headers or {}).items()}
-    try:
-        seconds = float(headers["retry-after"])
-    except (KeyError, ValueError):
-        return None
-    return min(seconds, _LONGEST_RETRY_AFTER_S) if math.isfinite(seconds) and seconds > 0 else None
-
 
 def _plain(item: Any) -> Json:
     return cast(Json, item.model_dump(mode="json"))
-
-
-def _detail(body: Any) -> str:
-    if isinstance(body, Mapping):
-        body = body.get("validation_errors") or body.get("detail") or body
-    return (body if isinstance(body, str) else json.dumps(body, default=str))[:_DETAIL_LENGTH]

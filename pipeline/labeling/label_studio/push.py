@@ -8,10 +8,11 @@ from typing import Any
 
 from pipeline.errors import UncertainError
 from pipeline.labeling.backend import PushResult
-from pipeline.labeling.label_studio.client import Client, prediction_checker
+from pipeline.labeling.label_studio.client import Client
 from pipeline.labeling.label_studio.image_access import connect_images, expect_shown, image_address
 from pipeline.labeling.label_studio.page import label_config
 from pipeline.labeling.label_studio.payload import task_payload
+from pipeline.labeling.label_studio.prediction_check import prediction_checker
 from pipeline.labeling.label_studio.project import ensure_project, show_predictions
 from pipeline.labeling.label_studio.renew import STANDING, renew, stale, withdraw
 from pipeline.labeling.label_studio.sharing import share_out

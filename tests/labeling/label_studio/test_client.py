@@ -8,7 +8,7 @@ import stamina
 from pydantic import SecretStr
 
 from pipeline.errors import RemoteError
-from pipeline.labeling.label_studio import client as module
+from pipeline.labeling.label_studio import connection as module
 from pipeline.labeling.label_studio.client import Client
 
 TOKEN = "legacy0123456789legacy0123456789legacy01"

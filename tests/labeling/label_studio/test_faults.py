@@ -97,7 +97,7 @@ def test_a_fault_that_lasts_ends_in_one_message_and_nothing_half_written(desk, p
     ("header", "waits"), [("0.01", 0.01), ("86400", 0.02), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("-1", None)]
 )
 def test_the_server_says_how_long_to_wait_and_is_believed_within_bounds(desk, proxy, monkeypatch, header, waits):
-    monkeypatch.setattr("pipeline.labeling.label_studio.client._LONGEST_RETRY_AFTER_S", 0.02)
+    monkeypatch.setattr("pipeline.labeling.label_studio.connection._LONGEST_RETRY_AFTER_S", 0.02)
     stamina.set_testing(False)
     seen: list[RetryDetails] = []
     hooks = get_on_retry_hooks()

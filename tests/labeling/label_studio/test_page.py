@@ -2,8 +2,8 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
-from pipeline.labeling.label_studio.client import prediction_checker
 from pipeline.labeling.label_studio.page import instructions, label_config
+from pipeline.labeling.label_studio.prediction_check import prediction_checker
 from pipeline.settings import DataSettings
 
 

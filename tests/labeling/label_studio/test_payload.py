@@ -3,9 +3,9 @@ import json
 
 import pytest
 
-from pipeline.labeling.label_studio.client import prediction_checker
 from pipeline.labeling.label_studio.page import label_config
 from pipeline.labeling.label_studio.payload import queue_score, task_payload
+from pipeline.labeling.label_studio.prediction_check import prediction_checker
 from pipeline.records import TaskKind
 from tests.builders import box, image_id, task
 

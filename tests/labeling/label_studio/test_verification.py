@@ -5,9 +5,9 @@ from xml.etree import ElementTree as Xml
 import pytest
 
 from pipeline.labeling.label_studio.answers import Reader
-from pipeline.labeling.label_studio.client import prediction_checker
 from pipeline.labeling.label_studio.page import label_config
 from pipeline.labeling.label_studio.payload import task_payload
+from pipeline.labeling.label_studio.prediction_check import prediction_checker
 from pipeline.records import TaskKind
 from tests.builders import box, task
 
