@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.console import Overrides, explained, number, progress_bars, show_table
-from pipeline.cli.training_bench import Root, Seeds, Sets, sets_of
+from pipeline.cli.bench_options import Root, Seeds, Sets, measure, sets_of
+from pipeline.cli.console import Overrides, explained, number, show_table
 
 if TYPE_CHECKING:
     from pipeline.bench.work_saved import WayResult, WorkSaved
@@ -66,13 +66,11 @@ def strategies(
     from pipeline.workspace import Folder
 
     folder = results or root / "strategies"
-    grid = Grid(folder / "rounds", RoundResult)
     if not table:
         plan = Plan(strategy or tuple(STRATEGIES), (False, True) if pseudo is None else (pseudo,), rounds, per_round)
         scenarios = strategy_scenarios(sets_of(config), seed or [0, 1, 2], root, overrides or [])
-        with progress_bars() as progress:
-            grid.run(plan.cells(scenarios), progress)
-    measured = list(grid.results().values())
+        measure(folder / "rounds", RoundResult, plan.cells(scenarios))
+    measured = list(Grid(folder / "rounds", RoundResult).results().values())
     if not measured:
         raise ValueError(f"Expected rounds in {folder / 'rounds'}, found none. Run this command without --table.")
     levels = ceilings(Grid(ceiling or root / "curve", CurvePoint).results().values())

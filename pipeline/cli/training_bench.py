@@ -8,33 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.bench_options import OneSet, Root, Seeds, Sets, measure, sets_of
 from pipeline.cli.console import AsJson, Overrides, explained, number, output, progress_bars, show_table
 
 if TYPE_CHECKING:
     from pipeline.bench.curve import CurveCell
     from pipeline.bench.training_table import ArmSummary
-
-PUBLIC_SETS = ("bccd", "deeppcb", "cards")
-
-Sets = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--config",
-        "--sets",
-        "-c",
-        help="A simulated project; as often as needed. Default: bccd, deeppcb and cards.",
-    ),
-]
-Seeds = Annotated[list[int] | None, typer.Option("--seed", help="As often as needed. Default: 0, 1, 2.")]
-Root = Annotated[
-    Path,
-    typer.Option(help="Folder of the benchmark's workspaces and results; what is finished there is not done again."),
-]
-
-
-def sets_of(configs: list[Path] | None) -> list[Path]:
-    """The sets that were asked for; the public ones by default."""
-    return configs or [Path(f"configs/{name}.yaml") for name in PUBLIC_SETS]
 
 
 @explained
@@ -87,7 +66,6 @@ def training(
     """
     from pipeline.bench.arms import ARMS
     from pipeline.bench.curve import curve_cells
-    from pipeline.bench.grid import Grid
     from pipeline.bench.scenario import Scenario
     from pipeline.bench.training import ArmCell, ArmResult, default_budget
     from pipeline.bench.training_table import draw, read_results, summarize
@@ -108,8 +86,7 @@ def training(
             for file in sets_of(config)
             for arm in arms or ARMS
         ]
-        with progress_bars() as progress:
-            measured = Grid(results or root / "training", ArmResult).run(cells, progress)
+        measured = measure(results or root / "training", ArmResult, cells)
     else:
         measured = read_results(table)
     summaries = summarize(measured)
@@ -144,14 +121,12 @@ def labels(
     for a label, `split` keeps three of four for val, and `all` has the labels of every image. What is finished is kept,
     and a killed run goes on.
     """
-    from pipeline.bench.grid import Grid
     from pipeline.bench.labels import IN_ALL, LABELS_ARMS, LabelsResult, labels_cells
     from pipeline.bench.scenario import Scenario
 
     anywhere = Scenario(Path(), None, 0, root, tuple(overrides or []))
     cells = labels_cells(sets_of(config), count or IN_ALL, seed or [0, 1, 2], arms or LABELS_ARMS, anywhere)
-    with progress_bars() as progress:
-        measured = Grid(results or root / "labels", LabelsResult).run(cells, progress)
+    measured = measure(results or root / "labels", LabelsResult, cells)
     show_table(
         "mAP on test by images that people labelled, in all",
         ["set", "labels", "seed", "arm", "mAP", "AP50", "steps", "minutes"],
@@ -164,7 +139,7 @@ def labels(
 
 @explained
 def speed(
-    config: Annotated[Path, typer.Option("--config", "-c", help="A simulated project.")] = Path("configs/bccd.yaml"),
+    config: OneSet = Path("configs/bccd.yaml"),
     rounds: Annotated[int, typer.Option(help="How often each loop has its turn.", min=1)] = 8,
     steps: Annotated[int, typer.Option(help="Training steps per turn.", min=1)] = 10,
     overrides: Overrides = None,
@@ -202,10 +177,8 @@ def speed(
 
 def _curve(cells: Sequence[CurveCell], folder: Path) -> None:
     from pipeline.bench.curve import CurvePoint
-    from pipeline.bench.grid import Grid
 
-    with progress_bars() as progress:
-        points = Grid(folder, CurvePoint).run(cells, progress)
+    points = measure(folder, CurvePoint, cells)
     show_table(
         "mAP on test by labelled images",
         ["set", "labelled", "seed", "mAP", "AP50", "steps", "minutes", "ended by"],
