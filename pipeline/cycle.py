@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Protocol, TypeVar
-
-import yaml
+from typing import ClassVar, Protocol, TypeVar
 
 from pipeline.artefacts import FORMAT, CycleEnd, Opening, RunOfCycle, StageRecord, WorkspaceFormat
+from pipeline.cycle_settings import SETTINGS, read_settings, write_settings
 from pipeline.dataset.code_version import code_version
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import ArtefactError, PipelineError, SettingsError
 from pipeline.lock import alone
-from pipeline.settings import (
-    ANYTIME,
-    Settings,
-    changed_keys,
-    dump_settings,
-    lasting,
-    migrated,
-    parse_settings,
-    with_anytime,
-)
+from pipeline.settings import ANYTIME, Settings, changed_keys, lasting, with_anytime
 from pipeline.workspace import Folder, Workspace
 
 LOG = logging.getLogger(__name__)
-SETTINGS = "settings.yaml"
 
 
 class Artefact(Protocol):
@@ -169,7 +157,7 @@ def _go_on(cycle: Cycle, edited: Settings, unattended: bool) -> Cycle:
     if not changed:
         return cycle
     goes_on = replace(cycle, settings=with_anytime(cycle.settings, edited))
-    _write_settings(goes_on)
+    write_settings(goes_on.folder, goes_on.settings)
     return goes_on
 
 
@@ -214,7 +202,7 @@ def load_cycle(workspace: str, number: int) -> Cycle:
             "of an older release of crosscheck. Go on with that release, or take the labels over: "
             "`crosscheck versions export` still reads them, and a new workspace imports what it writes."
         )
-    return Cycle(_settings_of(workspace, folder, opening), number, opening.opened_at)
+    return Cycle(read_settings(workspace, folder, opening), number, opening.opened_at)
 
 
 def require_known_format(workspace: Workspace) -> None:
@@ -236,35 +224,9 @@ def _require_not_newer(place: str, found: int, release: str) -> None:
         )
 
 
-def _write_settings(cycle: Cycle) -> None:
-    """With their hash in the last line: the beginning of a YAML file is often one, and would be read as defaults."""
-    text = dump_settings(cycle.settings).encode()
-    cycle.folder.write_bytes(SETTINGS, text + _last_line(text))
-
-
-def _last_line(text: bytes) -> bytes:
-    return f"# sha256 {hashlib.sha256(text).hexdigest()}\n".encode()
-
-
-def _settings_of(workspace: str, folder: Folder, opening: Opening) -> Settings:
-    try:
-        data = folder.read_bytes(SETTINGS)
-        text = data[: data.rfind(b"# sha256")]
-        if opening.hashed_settings and data != text + _last_line(text):
-            raise ValueError("its last line is not its hash: it was cut or changed")
-        values: Any = migrated(yaml.safe_load(data))
-        return parse_settings({**values, "workspace": workspace}, folder.path(SETTINGS))
-    except (SettingsError, yaml.YAMLError, TypeError, ValueError, RecursionError) as fault:
-        writer = opening.release or "an earlier release, which did not say which"
-        raise ArtefactError(
-            f"{folder.path(SETTINGS)}: expected settings of this release of crosscheck ({code_version()}), found those "
-            f"of {writer}, or a damaged file: {fault}\nGo on with the newer of the two releases, or restore the file."
-        ) from fault
-
-
 def _open_next(last: Cycle | None, settings: Settings, now: datetime) -> Cycle:
     cycle = Cycle(settings, last.number + 1 if last else 0, now)
-    _write_settings(cycle)
+    write_settings(cycle.folder, settings)
     written = WorkspaceFormat(FORMAT, code_version())
     cycle.workspace.write_record(WorkspaceFormat.FILE, written)
     cycle.write(

@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any
 
 import pipeline.artefacts as records
-from pipeline.cycle import SETTINGS, load_cycle
+from pipeline.cycle import load_cycle
+from pipeline.cycle_settings import SETTINGS
 from pipeline.dataset.checksums import damaged_files
 from pipeline.dataset.store import SampleStore
 from pipeline.dataset.verify import verify

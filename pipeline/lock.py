@@ -13,7 +13,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pipeline.errors import AnotherWaits, PipelineError
-from pipeline.workspace import Workspace, writing
+from pipeline.storage_faults import writing
+from pipeline.workspace import Workspace
 
 LOG = logging.getLogger(__name__)
 LOCK = "lock"

@@ -13,7 +13,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import os
@@ -34,47 +33,10 @@ from pyarrow.fs import LocalFileSystem as LocalArrowFiles
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import ArtefactError
+from pipeline.json_text import parse_json
+from pipeline.storage_faults import writing
 
 R = TypeVar("R")
-_TORCH_WRITER = "inline_container"
-"""In what torch says where it cannot write a checkpoint; it gives no other reason."""
-
-
-_NEXT_STEPS = {
-    errno.ENOSPC: "the disk is full. Free space or move the workspace",
-    errno.EDQUOT: "the quota is used up. Free space or move the workspace",
-    errno.EFBIG: "the file is larger than is allowed here. Raise the limit (`ulimit -f`) or move the workspace",
-    errno.EROFS: "it is read-only. Mount it writable or choose another place",
-    errno.EACCES: "permission is denied. Give this user access or choose another place",
-    errno.EPERM: "permission is denied. Give this user access or choose another place",
-    errno.EIO: "the device fails. See the system's log",
-}
-
-
-def storage_fault(fault: OSError, place: str = "") -> str:
-    """Say what storage refused, where, and what to do about it, in one line."""
-    where = place or fault.filename or "a file"
-    step = _NEXT_STEPS.get(fault.errno or 0, fault.strerror or str(fault))
-    return f"{where}: {step}; then run again, what is finished is kept."
-
-
-@contextmanager
-def writing(place: str) -> Iterator[None]:
-    """Turn a disk that is full or may not be written into a fault that names the place and the next step.
-
-    Raises:
-        ArtefactError: The storage refuses.
-    """
-    try:
-        yield
-    except OSError as fault:
-        if fault.errno not in _NEXT_STEPS:
-            raise
-        raise ArtefactError(storage_fault(fault, place)) from fault
-    except RuntimeError as fault:
-        if _TORCH_WRITER not in str(fault):
-            raise
-        raise ArtefactError(storage_fault(OSError(errno.ENOSPC, ""), place)) from fault
 
 
 class Folder:
@@ -323,19 +285,6 @@ class Workspace(Folder):
     def cycles(self) -> list[int]:
         """Numbers of every cycle that was opened, ascending."""
         return [int(name) for name in self.folder("cycles").names() if name.isdecimal()]
-
-
-def parse_json(text: str | bytes) -> Any:
-    """Parse JSON that anybody may have written.
-
-    Raises:
-        ValueError: It is none, is nested too deeply, or holds a number of thousands of digits.
-    """
-    try:
-        return json.loads(text)
-    except RecursionError:
-        message = "JSON that is nested too deeply"
-    raise ValueError(message)
 
 
 @cache

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pipeline.artefacts import GateOutcome, Metrics, Opening, TrainingSummary
 from pipeline.bench.scenario import alone
-from pipeline.cycle import SETTINGS, Cycle, open_cycle
+from pipeline.cycle import Cycle, open_cycle
+from pipeline.cycle_settings import SETTINGS
 from pipeline.detector.evaluation.gate import compare, verdict
 from pipeline.detector.evaluation.labeled_detections import LabeledDetections, detect_labeled
 from pipeline.detector.evaluation.metrics import measure

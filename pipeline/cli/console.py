@@ -19,7 +19,8 @@ from rich.table import Table
 
 from pipeline.errors import PipelineError
 from pipeline.settings import Settings, load_settings
-from pipeline.workspace import Workspace, storage_fault
+from pipeline.storage_faults import storage_fault
+from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.dataset.reading import CHANGED_IN, Wanted
 from pipeline.dataset.store import SampleStore
+from pipeline.dataset.stored_table import StoredTable
 from pipeline.dataset.versions import Version
 from pipeline.errors import DataError, RowsGoneError
-from pipeline.records import Answer, Box, Sample
+from pipeline.records import SAMPLE_SCHEMA, Answer, Box, Sample, of_images, samples_from_table
 
 Answers = Callable[[Version], Sequence[Answer]]
 """What people said of the image in the harvest that made a version."""
@@ -80,11 +83,28 @@ def blame(store: SampleStore, image_id: str, answers: Answers = lambda _: ()) ->
     """
     changes: list[Change] = []
     before: Sample | None = None
-    for version, after in store.through_time(image_id):
+    for version, after in through_time(store, image_id):
         if after != before:
             changes += _changes(version, before, after, answers(version))
         before = after
     return changes
+
+
+def through_time(store: SampleStore, image_id: str) -> Iterator[tuple[Version, Sample | None]]:
+    """Read one image as each version has it, oldest first; versions whose rows were removed are left out."""
+    table, known = StoredTable.opened(store.uri), dict[int | None, Sample | None]()
+    wanted = Wanted([*SAMPLE_SCHEMA.names, CHANGED_IN], of_images([image_id]))
+    for version, files in zip(table.history(), table.new_files(), strict=True):
+        before = version.parent if version.restored is None else version.restored
+        try:
+            if version.foreign or before not in known:
+                found = next(iter(store.by_ids([image_id], version.number)), None)
+            else:
+                found = _written(table.read(wanted, files), version.number) or known[before]
+        except RowsGoneError:
+            continue
+        known[version.number] = found
+        yield version, found
 
 
 def about_box(changes: Sequence[Change], box_id: str) -> list[Change]:
@@ -150,3 +170,11 @@ def _box_changes(
 def _difference(old: Box, new: Box) -> str:
     pairs = ((field.name, getattr(old, field.name), getattr(new, field.name)) for field in fields(Box))
     return ", ".join(f"{name} {was} -> {now}" for name, was, now in pairs if was != now)
+
+
+def _written(pieces: Iterable[pa.Table], version: int) -> Sample | None:
+    """The image that a version wrote; None where it only wrote again what others had."""
+    for piece in pieces:
+        for sample in samples_from_table(piece.filter(pc.field(CHANGED_IN) == version)):
+            return sample
+    return None

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.dataset import delta
 from pipeline.dataset.checksums import is_sealed, seal
-from pipeline.dataset.reading import CHANGED_IN, Wanted, condition, rebatched
+from pipeline.dataset.reading import Wanted, condition, rebatched
 from pipeline.dataset.stored_table import StoredTable, create_table
 from pipeline.dataset.validity import require_valid
-from pipeline.dataset.versions import Counts, Version, common_version, count_rows, counts_after, standing_versions
+from pipeline.dataset.versions import Version, common_version, count_rows, standing_versions
 from pipeline.errors import RowsGoneError
 from pipeline.records import (
     SAMPLE_SCHEMA,
@@ -30,7 +29,6 @@ from pipeline.workspace import Folder
 MINED_STATES = (State.POOL, State.PSEUDO, State.QUEUED)
 """Images of the pool that nobody has answered or declined."""
 _BATCH_ROWS = 8192
-_COUNTED = Wanted(["image_id", "split", "state", "boxes"], box_fields=("label", "source"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +120,7 @@ class SampleStore:
         if done is not None:
             seal(Folder(self._uri))
             return done.number
-        return table.change(rows, {**made, "counts": _counts(table, versions[-1], rows)})
+        return table.change(rows, {**made, "counts": table.counts_with(rows, versions[-1])})
 
     def restore(self, version: int, reason: str) -> int:
         """Bring back the rows of an earlier version, as a new version; nothing in between is lost.
@@ -250,24 +248,8 @@ class SampleStore:
             return self.table(old), self.table(new)
         newer = [table.rows_since(common) for table in tables]
         changed = {image_id for rows in newer for image_id in rows["image_id"].to_pylist()}
-        before, after = (_with_others(table, rows, changed) for table, rows in zip(tables, newer, strict=True))
+        before, after = (table.with_others(rows, changed) for table, rows in zip(tables, newer, strict=True))
         return before, after
-
-    def through_time(self, image_id: str) -> Iterator[tuple[Version, Sample | None]]:
-        """Read one image as each version has it, oldest first; versions whose rows were removed are left out."""
-        table, known = self._open(), dict[int | None, Sample | None]()
-        wanted = Wanted([*SAMPLE_SCHEMA.names, CHANGED_IN], of_images([image_id]))
-        for version, files in zip(table.history(), table.new_files(), strict=True):
-            before = version.parent if version.restored is None else version.restored
-            try:
-                if version.foreign or before not in known:
-                    found = next(iter(self.by_ids([image_id], version.number)), None)
-                else:
-                    found = _written(table.read(wanted, files), version.number) or known[before]
-            except RowsGoneError:
-                continue
-            known[version.number] = found
-            yield version, found
 
     def stream(
         self,
@@ -305,31 +287,3 @@ class SampleStore:
 
     def _open(self, version: int | None = None) -> StoredTable:
         return StoredTable.opened(self._uri, version)
-
-
-def _with_others(table: StoredTable, rows: pa.Table, image_ids: Collection[str]) -> pa.Table:
-    """Rows that were read, and those of the other images."""
-    others = {*image_ids} - {*rows["image_id"].to_pylist()}
-    if not others:
-        return rows
-    return pa.concat_tables([rows, table.read_together(Wanted(SAMPLE_SCHEMA.names, of_images(others)))]).sort_by(
-        "image_id"
-    )
-
-
-def _written(pieces: Iterable[pa.Table], version: int) -> Sample | None:
-    """The image that a version wrote; None where it only wrote again what others had."""
-    for piece in pieces:
-        for sample in samples_from_table(piece.filter(pc.field(CHANGED_IN) == version)):
-            return sample
-    return None
-
-
-def _counts(table: StoredTable, latest: Version, rows: pa.Table) -> Counts:
-    """What the table holds when these rows are in it."""
-    before = latest.counts
-    if latest.foreign:
-        for piece in table.read(_COUNTED):
-            before = counts_after(before, piece.slice(0, 0), piece)
-    replaced = table.read_together(replace(_COUNTED, images=of_images(rows["image_id"].to_pylist())))
-    return counts_after(before, replaced, rows)

@@ -13,6 +13,7 @@ files of changed rows 1.6 s and 2.7 MB. Lance writes as little, but returns no r
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -23,13 +24,14 @@ from pipeline.dataset import delta
 from pipeline.dataset.checksums import require_whole_log, require_whole_rows, seal
 from pipeline.dataset.reading import CHANGED_IN, STORED_SCHEMA, Wanted, pieces
 from pipeline.dataset.row_files import write_rows
-from pipeline.dataset.versions import Version
-from pipeline.records import SAMPLE_SCHEMA
+from pipeline.dataset.versions import Counts, Version, counts_after
+from pipeline.records import SAMPLE_SCHEMA, of_images
 from pipeline.workspace import Folder
 
 _MOST_FILES = 32
 _MOST_REPLACED = 0.5
 """Replaced rows in the files, as a share of those that stand."""
+_COUNTED = Wanted(["image_id", "split", "state", "boxes"], box_fields=("label", "source"))
 
 
 class StoredTable:
@@ -91,6 +93,28 @@ class StoredTable:
         known = CHANGED_IN in delta.schema(self._table).names
         # An image has no newer row than these, so that older ones need not be read.
         return self.read_together(Wanted(SAMPLE_SCHEMA.names, newer if known else None))
+
+    def with_others(self, rows: pa.Table, image_ids: Collection[str]) -> pa.Table:
+        """Rows that were read, and those of the other images that are named, sorted by `image_id`."""
+        others = {*image_ids} - {*rows["image_id"].to_pylist()}
+        if not others:
+            return rows
+        found = self.read_together(Wanted(SAMPLE_SCHEMA.names, of_images(others)))
+        return pa.concat_tables([rows, found]).sort_by("image_id")
+
+    def counts_with(self, rows: pa.Table, latest: Version) -> Counts:
+        """What the table holds when these rows are in it.
+
+        Args:
+            rows: New and changed ones.
+            latest: This version; its own counts are believed unless another program made it.
+        """
+        before = latest.counts
+        if latest.foreign:
+            for piece in self.read(_COUNTED):
+                before = counts_after(before, piece.slice(0, 0), piece)
+        replaced = self.read_together(replace(_COUNTED, images=of_images(rows["image_id"].to_pylist())))
+        return counts_after(before, replaced, rows)
 
     def change(self, rows: pa.Table, metadata: dict[str, Any]) -> int:
         """Make a version in which these rows replace or join the others.

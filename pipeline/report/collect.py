@@ -31,7 +31,8 @@ from pipeline.artefacts import (
     TrainingRun,
     add_audits,
 )
-from pipeline.cycle import SETTINGS, Cycle
+from pipeline.cycle import Cycle
+from pipeline.cycle_settings import SETTINGS
 from pipeline.dataset.diff import ChangeCounts, diff_stored
 from pipeline.dataset.versions import Version
 from pipeline.detector.models.registry import load_card

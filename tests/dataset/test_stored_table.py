@@ -8,6 +8,7 @@ import pytest
 from deltalake import DeltaTable
 
 from pipeline.dataset import stored_table
+from pipeline.dataset.blame import through_time
 from pipeline.dataset.diff import diff_stored, diff_versions
 from pipeline.dataset.store import SampleStore
 from pipeline.dataset.versions import count_rows
@@ -166,5 +167,5 @@ def test_an_image_through_time_is_what_each_version_holds(store, seed, monkeypat
     monkeypatch.setattr(stored_table, "_MOST_FILES", 5)
     tables = grow(store, random.Random(seed), 11)
     for image_id in tables[-1]["image_id"].to_pylist()[::5]:
-        found = [(version.number, one) for version, one in store.through_time(image_id)]
+        found = [(version.number, one) for version, one in through_time(store, image_id)]
         assert found == [(n, next(iter(store.by_ids([image_id], n)), None)) for n in range(len(tables))]

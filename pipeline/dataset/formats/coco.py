@@ -11,8 +11,9 @@ from pydantic import BaseModel, ValidationError
 from pipeline.dataset.formats.entry import Entry, EntryBox
 from pipeline.dataset.formats.files import image_uri, read_text
 from pipeline.errors import DataError
+from pipeline.json_text import parse_json
 from pipeline.records import Box, Region, Sample
-from pipeline.workspace import Folder, parse_json
+from pipeline.workspace import Folder
 
 
 class _Image(BaseModel):
