@@ -11,10 +11,11 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from pipeline.errors import SettingsError
+from pipeline.records import Split
 from pipeline.settings.base import Name, Section
 from pipeline.settings.data import DataSettings
 from pipeline.settings.detector import DetectorSettings
@@ -26,6 +27,10 @@ from pipeline.settings.selection import SelectionSettings
 from pipeline.settings.training import TrainingSettings
 
 _PATH_KEYS = frozenset({"workspace", "images", "annotations", "document_root"})
+
+
+WITHOUT_VAL = 2
+"""`selection.committee`, by default, of a project whose sources have no split val."""
 
 
 class Settings(Section):
@@ -42,6 +47,19 @@ class Settings(Section):
     labeling: LabelingSettings = LabelingSettings()
     report: ReportSettings = ReportSettings()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _cross_fit_without_val(cls, values: Any) -> Any:
+        """Where no image is there for calibration alone, the default is that every label teaches and certifies."""
+        if not isinstance(values, dict) or _has_val(values.get("data")):
+            return values
+        selection = values.get("selection", {})
+        if isinstance(selection, SelectionSettings):
+            selection = selection.model_dump(exclude_unset=True)
+        if not isinstance(selection, dict):
+            return values
+        return {**values, "selection": {"committee": WITHOUT_VAL, **selection}}
+
     def digest(self) -> str:
         """Hash of every value but the workspace's place and what runs side by side.
 
@@ -51,6 +69,15 @@ class Settings(Section):
         values = self.model_dump(mode="json", exclude={"workspace": True, "mining": SIDE_BY_SIDE})
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _has_val(data: Any) -> bool:
+    """Whether a source has split val; of values that will be refused, whatever is said."""
+    sources = data.get("sources") if isinstance(data, dict) else getattr(data, "sources", None)
+    if not isinstance(sources, (list, tuple)):
+        return False
+    splits = [source.get("split") if isinstance(source, dict) else getattr(source, "split", None) for source in sources]
+    return Split.VAL in splits
 
 
 def load_settings(path: str | Path, overrides: Iterable[str] = ()) -> Settings:

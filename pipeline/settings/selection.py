@@ -46,7 +46,8 @@ class SelectionSettings(Section):
         ge=1,
         le=10,
         description="cross-fitting: so many detectors that each learn without a part of the labelled images judge that "
-        "part, and their part of the pool; 1: the champion judges, and only images of split val calibrate it",
+        "part, and their part of the pool; 1: the champion judges, and only images of split val calibrate it. 2 is "
+        "the default where no source has split val",
     )
     rule: Literal["calibrated", "consistency"] = Field(
         default="calibrated",

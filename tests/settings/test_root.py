@@ -311,3 +311,36 @@ def test_heads_that_cannot_be_are_refused(values, expected):
         DetectorSettings(**values)
     DetectorSettings(**{**values, "anchors_per_place": 9, "head_norm": "none", "head_shared": False})
     DetectorSettings(**{**values, "architecture": "faster_rcnn"})
+
+
+# Cross-fitting
+
+
+def parsed(*splits, **selection):
+    sources = [{"split": split, "format": "images", "images": "x"} for split in splits]
+    data = {"labels": ["bolt"], "sources": sources}
+    return parse_settings({"name": "p", "workspace": "w", "data": data, "selection": selection}, "here")
+
+
+@pytest.mark.parametrize(
+    ("splits", "selection", "committee"),
+    [
+        (["train", "val", "pool"], {}, 1),
+        (["train", "pool"], {}, 2),
+        ([], {}, 2),
+        (["train", "pool"], {"drop_below": 0.1}, 2),
+        (["train", "pool"], {"committee": 1}, 1),
+        (["train", "val"], {"committee": 3}, 3),
+    ],
+)
+def test_without_val_every_label_certifies(splits, selection, committee):
+    settings = parsed(*splits, **selection)
+    assert settings.selection.committee == committee
+    assert parse_settings(yaml.safe_load(dump_settings(settings)), "there") == settings
+
+
+@pytest.mark.parametrize("sources", [5, "val", [None], [{"split": 3}], None, {"split": "val"}])
+def test_sources_that_are_none_are_refused_and_not_searched_for_val(sources):
+    values = {"name": "p", "workspace": "w", "data": {"labels": ["bolt"], "sources": sources}}
+    with pytest.raises(SettingsError, match=r"data\.sources"):
+        parse_settings(values, "here")
