@@ -3,6 +3,7 @@
 import typer
 
 from pipeline.cli.catalogue_bench import shifted, tiles
+from pipeline.cli.evidence_bench import evidence
 from pipeline.cli.mining_bench import ablation, calibration, mining, misses
 from pipeline.cli.people_bench import asking, labeling
 from pipeline.cli.strategies_bench import strategies
@@ -25,6 +26,7 @@ _COMMANDS = (
     tiles,
     mining,
     calibration,
+    evidence,
     ablation,
     misses,
     asking,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.detector.inference.stream import FILL
+
+STEP_PX = 32
+"""Sides of canvases differ by so much; detectors look at whole cells of up to this size."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,24 @@ class Tile:
     index: int
     x: int
     y: int
+
+
+def choose_side(sizes: Sequence[tuple[int, int]], usual_px: int) -> int:
+    """Choose the side of the canvases that leaves least of them empty.
+
+    Windows of one size fill a canvas only if its side is about a multiple of theirs, and a few windows only if it is
+    small.
+
+    Args:
+        sizes: Width and height of each window, pixels.
+        usual_px: The detector's own size; from half of it to a quarter more is tried.
+
+    Returns:
+        Pixels; the largest of several that are equally good.
+    """
+    sides = range(-(-usual_px // 2 // STEP_PX) * STEP_PX, usual_px * 5 // 4 + 1, STEP_PX)
+    fitting = [side for side in sides if all(max(size) <= side for size in sizes)]
+    return min(fitting, key=lambda side: (side**2 * len(pack_windows(sizes, side)), -side), default=usual_px)
 
 
 def pack_windows(sizes: Sequence[tuple[int, int]], canvas_px: int) -> list[list[Tile]]:
@@ -46,33 +68,32 @@ def pack_windows(sizes: Sequence[tuple[int, int]], canvas_px: int) -> list[list[
     return [*canvases, *([Tile(index, 0, 0)] for index in alone)]
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Shelf:
     """Windows side by side.
 
     Attributes:
         height: Of the highest.
         windows: Which they are, and the left edge of each.
-        used: Pixels of its width.
     """
 
     height: int
-    windows: list[tuple[int, int]]
-    used: int = 0
+    windows: list[tuple[int, int]] = field(default_factory=list)
 
 
 def _shelves(indices: Sequence[int], sizes: Sequence[tuple[int, int]], canvas_px: int) -> list[_Shelf]:
     """Put windows on shelves, the highest first, each on the fullest shelf that has room."""
     shelves: list[_Shelf] = []
+    rooms: list[tuple[int, int]] = []  # how much room each shelf has, ascending, and its number
     for index in sorted(indices, key=lambda index: (-sizes[index][1], -sizes[index][0], index)):
         width, height = sizes[index]
-        with_room = (shelf for shelf in shelves if shelf.used + width <= canvas_px)
-        shelf = max(with_room, key=lambda shelf: shelf.used, default=None)
-        if shelf is None:
-            shelf = _Shelf(height, [])
-            shelves.append(shelf)
-        shelf.windows.append((index, shelf.used))
-        shelf.used += width
+        place = bisect_left(rooms, (width, 0))
+        if place == len(rooms):
+            shelves.append(_Shelf(height))
+            rooms.append((canvas_px, len(shelves) - 1))
+        room, number = rooms.pop(place)
+        shelves[number].windows.append((index, canvas_px - room))
+        insort(rooms, (room - width, number))
     return shelves
 
 

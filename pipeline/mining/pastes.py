@@ -99,8 +99,8 @@ def plan_pastes(
     """
     count, each = len(crops), settings.hosts
     host, class_free = _choose_hosts(crops.label, hosts, settings, random, classes)
-    shrunk = _shrinkage(crops.object[:, 2:] - crops.object[:, :2], hosts, settings)
-    longest = (crops.object[:, 2:] - crops.object[:, :2]).amax(1)
+    objects = crops.object[:, 2:] - crops.object[:, :2]
+    shrunk, longest = shrinkage(objects, float(hosts.sizes.double().prod(1).mean()), settings), objects.amax(1)
     margin = (settings.margin_px / (shrunk * longest)).clamp(max=settings.margin)
     source = crops.within(margin)
     sides = (source[:, 2:] - source[:, :2]).float()[:, None].expand(count, each, 2)
@@ -130,11 +130,19 @@ def plan_pastes(
     return replace(planned, object=planned.locate(crops.object[planned.proposal]))
 
 
-def _shrinkage(sides: Tensor, hosts: Hosts, settings: MiningSettings) -> Tensor:
-    """How much smaller each object is pasted, Tensor[N], so that a host would hold `paste_share` of all windows."""
+def shrinkage(sides: Tensor, host_px: float, settings: MiningSettings) -> Tensor:
+    """How much smaller each object of an image is pasted, so that a host would hold `paste_share` of all windows.
+
+    Args:
+        sides (Tensor[N, 2]): width and height of the objects, input pixels.
+        host_px: Pixels of a host.
+        settings: How much room there is, and how small objects may become.
+
+    Returns:
+        Tensor[N], 1 for objects that are pasted at their own size.
+    """
     windows = window_sides(sides, settings).prod(1).sum()
-    room = settings.paste_share * hosts.sizes.double().prod(1).mean()
-    fitting = float((room / windows).sqrt()) if len(sides) else 1.0
+    fitting = float((settings.paste_share * host_px / windows).sqrt()) if len(sides) else 1.0
     return (settings.paste_px / sides.amax(1)).clamp(min=fitting).clamp(max=1)
 
 

@@ -20,7 +20,7 @@ from pipeline.boxes import shift
 from pipeline.detector.inference.predictor import Detections, Predictor
 from pipeline.detector.inference.rendering import render_window
 from pipeline.detector.inference.stream import stack_images
-from pipeline.mining.canvas import Tile, draw_canvas, in_batches, pack_windows
+from pipeline.mining.canvas import Tile, choose_side, draw_canvas, in_batches, pack_windows
 from pipeline.mining.cost import CostMeter
 from pipeline.mining.crops import Crops
 from pipeline.mining.hosts import Hosts
@@ -160,9 +160,11 @@ class Redetector:
     def _find_again(self, images: list[NDArray[np.uint8]], sought: Sought) -> Redetections:
         sizes = [(image.shape[1], image.shape[0]) for image in images]
         with self._meter.time("paste"):
-            canvases = pack_windows(sizes, self._predictor.image_size_px)
+            side = choose_side(sizes, self._predictor.image_size_px)
+            canvases = pack_windows(sizes, side)
         found = _nothing(len(sought))
-        for batch in in_batches(canvases, self._predictor.batch_size):
+        together = self._predictor.batch_size * self._predictor.image_size_px**2 // side**2
+        for batch in in_batches(canvases, max(1, together)):
             with self._meter.time("paste"):
                 drawn = stack_images([draw_canvas(tiles, images) for tiles in batch])
             with self._meter.time("detect"):

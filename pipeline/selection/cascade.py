@@ -203,8 +203,8 @@ class KnownBoxes:
         evidence: N proposals in labelled images that the detector was not trained on, with all evidence.
         right: bool[N].
         objects: str[N], the class of the object that each shows, right or not; `class_affinity.NOTHING` for none.
-        prices: float[N, 2], what an augmented view and a close-up of each proposal cost, in detection passes over its
-            image; the first is paid once per image.
+        prices: float[N, 2 + rounds], what an augmented view, a close-up and the pastes of each round of each proposal
+            cost, in detection passes over its image; the first is paid once per image.
         members: How many detectors proposed them.
     """
 
@@ -230,12 +230,14 @@ class CascadePlan:
         model_id: The detector whose proposals these are.
         budget: Detection passes per image for pastes; None: no limit.
         look_budget: The same for augmented views and close-ups.
+        passes: The same for pastes, augmented views and close-ups together; these get what pastes leave.
     """
 
     settings: SelectionSettings
     model_id: str
     budget: float | None = None
     look_budget: float | None = None
+    passes: float | None = None
 
 
 def fit_cascade(known: KnownBoxes, plan: CascadePlan) -> Cascade:
@@ -257,6 +259,7 @@ def fit_cascade(known: KnownBoxes, plan: CascadePlan) -> Cascade:
         for pair in looks
         for names in pair
     )
+    plan = replace(plan, look_budget=_left_for_looks(stages[0], table, known, plan))
     return Cascade(
         stages,
         _choose_looks(stages, table, known, plan),
@@ -265,6 +268,21 @@ def fit_cascade(known: KnownBoxes, plan: CascadePlan) -> Cascade:
         plan.budget,
         plan.look_budget,
     )
+
+
+def _left_for_looks(bare: Calibrator, table: pa.Table, known: KnownBoxes, plan: CascadePlan) -> float | None:
+    """Detection passes per image for augmented views and close-ups: what pastes leave, at most their own budget."""
+    if plan.passes is None:
+        return plan.look_budget
+    due = bare.predict(table) >= plan.settings.drop_below
+    hits = table["hit_fraction"].to_numpy(zero_copy_only=False)
+    torn = (hits > 0) & (hits < 1)
+    first, more = known.prices[:, 2], known.prices[:, 3:].sum(1)
+    images = max(1, len(np.unique(table["image_id"].to_numpy(zero_copy_only=False))))
+    pastes = float((due * (first + torn * more)).sum()) / images
+    pastes = pastes if plan.budget is None else min(pastes, plan.budget)
+    left = max(0.0, plan.passes - pastes)
+    return left if plan.look_budget is None else min(left, plan.look_budget)
 
 
 def _choose_looks(
@@ -278,8 +296,9 @@ def _choose_looks(
     turns = turning_points(stages[-1].predict(table), labels, plan.settings)
     left = np.inf if plan.look_budget is None else plan.look_budget * len(np.unique(images))
     advancing: list[Ranges] = []
+    looks = known.prices[:, :2].T
     rows: NDArray[np.intp] = np.arange(len(table))
-    for look, (before, after, price) in enumerate(zip(p_correct[:-1], p_correct[1:], known.prices.T, strict=True)):
+    for look, (before, after, price) in enumerate(zip(p_correct[:-1], p_correct[1:], looks, strict=True)):
         allowance = left * SPENT if look == LOOK else left
         moves = Moves(before[rows], after[rows], labels[rows], price[rows], images[rows] if look == LOOK else None)
         ranges, spent = choose_ranges(moves, turns, allowance)

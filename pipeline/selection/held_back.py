@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline.boxes import as_boxes
 from pipeline.detector.evaluation.proposal_matching import match_proposals, matched_boxes, objects_shown
 from pipeline.mining.consistency import gather_evidence
+from pipeline.mining.forecast import paste_prices
 from pipeline.mining.redetection import prices
 from pipeline.records import SAMPLE_SCHEMA, Sample
 from pipeline.selection.calibrator import folds_of
@@ -65,14 +66,17 @@ class HeldBack:
         """What a cascade is fitted on."""
         size = {sample.image_id: (sample.width, sample.height) for sample in self.samples}
         sizes = torch.tensor([size[image_id] for image_id in self.evidence["image_id"].to_pylist()]).reshape(-1, 2)
-        cost = prices(as_boxes(xyxy_of(self.evidence)), sizes, settings.mining).double().numpy()[:, :2]
+        looks = prices(as_boxes(xyxy_of(self.evidence)), sizes, settings.mining)[:, :2]
+        pastes = paste_prices(self.evidence, sizes, settings.detector.image_size_px, settings.mining)
+        cost = torch.cat([looks, pastes], dim=1).double().numpy()
         return KnownBoxes(self.evidence, self.right, self.objects, cost, self.members)
 
 
 def cascade_plan(settings: Settings, model_id: str) -> CascadePlan:
     """How the cascade of a project is fitted for one detector."""
     mining = settings.mining
-    return CascadePlan(settings.selection, model_id, mining.budget, mining.look_budget)
+    passes = None if mining.passes is None else mining.passes - mining.proposal_passes
+    return CascadePlan(settings.selection, model_id, mining.budget, mining.look_budget, passes)
 
 
 def hold_back(

@@ -104,12 +104,19 @@ class MiningSettings(Section):
         description="pastes cost at most so many detection passes per image on average, the surest boxes first; none: "
         "every box that is to teach or to be asked about is pasted",
     )
+    passes: float | None = Field(
+        default=3.0,
+        ge=0.0,
+        le=1000.0,
+        description="all of mining is to cost about so many detection passes over the pool: augmented views and "
+        "close-ups get what proposals and pastes leave; none: no limit",
+    )
     look_budget: float | None = Field(
-        default=0.75,
+        default=None,
         ge=0.0,
         le=1000.0,
         description="augmented views and close-ups cost at most so many detection passes per image on average, spent "
-        "where they can change what becomes of a box; none: on every box that they can change",
+        "where they can change what becomes of a box; none: as many as `passes` leaves for them",
     )
     batch_size: int = Field(default=16, ge=1, le=1024, description="images or canvases per forward pass")
     precision: Precision | Literal["auto"] = Field(
@@ -148,6 +155,12 @@ class MiningSettings(Section):
     def crop_margin(self) -> float:
         """Context that is cut out with a proposal, enough for its pastes and its close-up; share of its sides."""
         return max(self.margin, self.closeup_margin)
+
+    @property
+    def proposal_passes(self) -> float:
+        """What it costs to propose, in detection passes."""
+        views = self.fusion
+        return sum(scale**2 for scale in views.scales) * (1 + views.mirrored) if views.enabled else 1.0
 
     @property
     def rounds(self) -> tuple[int, ...]:

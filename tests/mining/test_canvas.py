@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.detector.inference.stream import FILL
-from pipeline.mining.canvas import Tile, draw_canvas, in_batches, pack_windows
+from pipeline.mining.canvas import Tile, choose_side, draw_canvas, in_batches, pack_windows
 
 CANVAS_PX = 64
 SIZES = st.lists(st.tuples(st.integers(1, 90), st.integers(1, 90)), max_size=40)
@@ -68,6 +68,24 @@ def test_many_windows_leave_little_empty():
     sizes = [(int(width), int(height)) for width, height in random.integers(4, 20, (2000, 2))]
     filled = sum(width * height for width, height in sizes) / CANVAS_PX**2
     assert filled / len(pack_windows(sizes, CANVAS_PX)) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("sizes", "side"),
+    [([(96, 96)] * 900, 288), ([(40, 40)] * 4, 160), ([(200, 40), (40, 40)], 224), ([(320, 240)], 320)],
+    ids=["a multiple of the windows", "few windows", "a long one", "a whole host"],
+)
+def test_canvases_have_the_side_that_leaves_least_empty(sizes, side):
+    assert choose_side(sizes, 320) == side
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 320), st.integers(1, 320)), min_size=1, max_size=40))
+def test_no_other_side_is_smaller_in_all(sizes):
+    side = choose_side(sizes, 320)
+    assert side % 32 == 0
+    assert 160 <= side <= 400
+    assert side**2 * len(pack_windows(sizes, side)) <= 320**2 * len(pack_windows(sizes, 320))
 
 
 def test_packing_repeats_itself():

@@ -49,8 +49,8 @@ def drawn(count=1_500, seed=0, labels=("bolt",), weak=()):
     return table, random.random(count) < p_true
 
 
-def prices(count, augmented=0.05, closeup=0.01):
-    return np.tile([augmented, closeup], (count, 1))
+def prices(count, augmented=0.05, closeup=0.01, pastes=0.02, more=0.01):
+    return np.tile([augmented, closeup, pastes, more], (count, 1))
 
 
 def objects(evidence, right):
@@ -154,6 +154,42 @@ def test_no_box_that_is_asked_about_or_written_goes_unpasted():
     unpasted = pool["checks"].to_numpy() == 0
     assert unpasted.any()
     assert made.predict(pool)[unpasted].max() < 0.3
+
+
+# What pastes leave of the passes
+
+
+def looks_for(passes, look_budget=None, budget=None, torn=0.5):
+    evidence, right = drawn(count=400)
+    evidence = with_columns(evidence, hit_fraction=np.where(np.arange(400) % 2 < 2 * torn, 0.5, 1.0))
+    known = KnownBoxes(evidence, right, objects(evidence, right), prices(400, pastes=0.1, more=0.05))
+    plan = CascadePlan(SETTINGS.model_copy(update={"drop_below": 0.0}), "m1", budget, look_budget, passes)
+    return fit_cascade(known, plan).look_budget
+
+
+@pytest.mark.parametrize(
+    ("plan", "left"),
+    [
+        ({"passes": None}, None),
+        ({"passes": None, "look_budget": 0.5}, 0.5),
+        ({"passes": 2.0}, 2.0 - 10 * (0.1 + 0.5 * 0.05)),
+        ({"passes": 2.0, "torn": 0.0}, 1.0),
+        ({"passes": 2.0, "look_budget": 0.5}, 0.5),
+        ({"passes": 2.0, "budget": 0.25}, 1.75),
+        ({"passes": 1.0}, 0.0),
+    ],
+    ids=["no limit", "their own limit", "what pastes leave", "no third paste", "both limits", "few pastes", "nothing"],
+)
+def test_looks_get_what_pastes_leave(plan, left):
+    """Ten boxes per image, all of them due."""
+    assert looks_for(**plan) == (None if left is None else pytest.approx(left))
+
+
+def test_dropped_boxes_cost_no_pastes():
+    evidence, right = drawn(count=400)
+    known = KnownBoxes(evidence, right, objects(evidence, right), prices(400, pastes=0.1))
+    plan = CascadePlan(SETTINGS.model_copy(update={"drop_below": 0.99}), "m1", passes=2.0)
+    assert fit_cascade(known, plan).look_budget > 1.5
 
 
 # The published rule

@@ -45,7 +45,7 @@ def test_no_images_and_no_proposals(correct_localisation):
     assert len(held_back.evidence) == len(held_back.right) == len(held_back.groups) == len(held_back.objects) == 0
     assert held_back.bias == LocalisationBias()
     known = held_back.known_boxes(settings())
-    assert known.prices.shape == (0, 2)
+    assert known.prices.shape == (0, 4)
     assert len(hold_back(proposals(), checks(), [sample("a", box())], settings()).evidence) == 0
 
 
@@ -152,7 +152,9 @@ def test_known_boxes_are_priced_by_their_share_of_their_own_image():
     np.testing.assert_array_equal(known.right, held_back.right)
     large, small = known.prices
     assert large[0] == small[0] == pytest.approx(settings().mining.tta_scale ** 2), "an image costs what an image costs"
-    assert (large[1:] < small[1:]).all()
+    assert large[1] < small[1], "a close-up shows a share of it"
+    assert 0 < large[2] < small[2], "and so does a paste"
+    assert (known.prices[:, 3] == known.prices[:, 2]).all(), "two hosts first, and two more where these disagree"
 
 
 def test_the_plan_is_the_projects():

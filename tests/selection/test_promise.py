@@ -38,7 +38,7 @@ def found_precision(seed, images, shared):
     """Of a pool that is judged by the cascade of all held-back images; None where nothing is certified."""
     random = np.random.default_rng(seed)
     held_back, right, _ = drawn(random, images, shared)
-    prices = np.tile([1.44, 0.02], (len(right), 1))
+    prices = np.tile([1.44, 0.02, 0.1, 0.05], (len(right), 1))
     known = KnownBoxes(held_back, right, np.where(right, "bolt", NOTHING), prices)
     p_correct, _ = out_of_fold(known, PLAN)
     groups = np.repeat(np.arange(images), BOXES_AN_IMAGE)

@@ -12,7 +12,8 @@ from pipeline.settings import MiningSettings
         ({"runner": "processes", "workers": 4}, True),
         ({"runner": "dask", "dask_scheduler": "tcp://host:8786"}, True),
         ({"hosts": 4}, False),
-        ({"look_budget": None}, False),
+        ({"look_budget": 0.5}, False),
+        ({"passes": None}, False),
     ],
 )
 def test_what_is_found_does_not_depend_on_who_looks(changes, alike):
