@@ -224,7 +224,7 @@ def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
     with image:
         pixels = image.width * image.height
         if pixels > max_pixels:
-            raise ValueError(f"{pixels / 1e6:.1f} megapixels, over the limit of {max_pixels / 1e6:.1f} megapixels")
+            raise ValueError(f"{pixels:,} pixels, over the limit of {max_pixels:,} pixels")
         yield image
 
 

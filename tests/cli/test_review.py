@@ -3,6 +3,15 @@
 from io import StringIO
 
 import pandas as pd
+import pytest
+
+from tests.cli.conftest import copy_of
+
+
+@pytest.fixture(scope="module")
+def project(after_one_cycle, tmp_path_factory):
+    """A project of its own: a harvest here is no other test's affair."""
+    return copy_of(after_one_cycle, tmp_path_factory.mktemp("reviewed"))
 
 
 def test_labels_are_listed_sent_and_taken_back(printed, crosscheck, project):

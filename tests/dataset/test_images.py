@@ -141,7 +141,7 @@ def test_the_first_frame_counts(tmp_path):
         (lambda folder: _cut(folder / "torn.png"), "truncated|unrecognized", True),
         (
             lambda folder: save(folder / "big.png", Image.new("1", (5000, 2001))),
-            "10.0 megapixels, over the limit",
+            "10,005,000 pixels, over the limit of 10,000,000 pixels",
             True,
         ),
         (lambda folder: save(folder / "f.tif", Image.new("F", (8, 8))), "floating-point", True),

@@ -47,5 +47,5 @@ def test_every_file_has_its_boxes_by_class_name_in_the_order_given(uris):
 
 
 def test_an_image_of_too_many_pixels_is_refused(uris):
-    with pytest.raises(ImageFault, match=r"first\.png: .* megapixels, over the limit"):
+    with pytest.raises(ImageFault, match=r"first\.png: .* pixels, over the limit"):
         detect_in_files(Steady(), uris, WIDE, 64 * 63)
