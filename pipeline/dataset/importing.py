@@ -46,7 +46,6 @@ def read_source(
 
 
 def read_sources(
-    sources: Iterable[SourceSettings],
     data: DataSettings,
     now: datetime,
     existing: pa.Table | None = None,
@@ -59,8 +58,7 @@ def read_sources(
     labelled sources are, because their labels may be newer, and quarantined images are, because they may be mended.
 
     Args:
-        sources: Read in order.
-        data: Class names and bounds.
+        data: Sources, read in order, class names and bounds.
         now: Creation time of the boxes, UTC.
         existing: All rows of the table, with `SAMPLE_SCHEMA`; None for the first import.
         progress: Called after each image of a source.
@@ -75,7 +73,9 @@ def read_sources(
         RemoteError: As `read_source`.
     """
     known = _readable_uris(existing) if existing is not None else frozenset()
-    found = (read_source(source, data, now, progress, known if source.format == "images" else ()) for source in sources)
+    found = (
+        read_source(source, data, now, progress, known if source.format == "images" else ()) for source in data.sources
+    )
     return separate(ImportResult.join([*found, *also]), data.near_duplicate_bits, existing)
 
 

@@ -7,16 +7,16 @@ from dataclasses import replace
 
 from pipeline.artefacts import AuditCount, ClassStanding
 from pipeline.selection.certificates import least_boxes, lower_bound, upper_bound
+from pipeline.settings import SelectionSettings
 
 
 def next_standing(
     before: ClassStanding,
     audits: Mapping[int, AuditCount],
+    settings: SelectionSettings,
     *,
     cycle: int,
     objects: int,
-    target: float,
-    confidence: float,
 ) -> ClassStanding:
     """Hear what people found.
 
@@ -28,14 +28,14 @@ def next_standing(
     Args:
         before: After the cycle before.
         audits: Audited boxes by the cycle that asked.
+        settings: The promised precision, and the confidence of the judgement.
         cycle: The one under way.
         objects: Held-back objects of the class as they are now.
-        target: Promised precision.
-        confidence: Of the judgement.
 
     Returns:
         The standing now.
     """
+    target, confidence = settings.target_precision, settings.confidence
     counted = [count for asked_in, count in audits.items() if asked_in >= before.since]
     total = sum(counted, AuditCount())
     boxes, right = total.boxes, total.right

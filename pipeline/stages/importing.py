@@ -51,7 +51,6 @@ def import_sources(settings: Settings, now: datetime, progress: Progress = silen
     existing = store.table() if store.exists() else None
     simulated = existing is None and settings.labeling.backend == "simulated"
     result = read_sources(
-        settings.data.sources,
         settings.data,
         now,
         existing,

@@ -49,7 +49,7 @@ def states(samples):
 
 
 def test_no_sources_no_samples():
-    assert read_sources([], data([]), NOW).samples == ()
+    assert read_sources(data([]), NOW).samples == ()
 
 
 def test_one_source(sources):
@@ -61,7 +61,7 @@ def test_one_source(sources):
 
 
 def test_sources_together(sources):
-    result = read_sources(sources, data(sources), NOW)
+    result = read_sources(data(sources), NOW)
     assert states(result.samples) == {
         (Split.TRAIN, State.LABELED): 3,
         (Split.TEST, State.LABELED): 1,
@@ -78,25 +78,25 @@ def test_sources_together(sources):
 
 def test_an_import_can_be_repeated_and_extended(sources, tmp_path):
     store = SampleStore(str(tmp_path / "samples"))
-    store.commit(read_sources(sources, data(sources), NOW).samples, reason="import", key="1")
-    assert read_sources(sources, data(sources), LATER, store.table()).samples == ()
+    store.commit(read_sources(data(sources), NOW).samples, reason="import", key="1")
+    assert read_sources(data(sources), LATER, store.table()).samples == ()
     save(tmp_path / "pool" / "later.png", scene(30))
-    (found,) = read_sources(sources, data(sources), LATER, store.table()).samples
+    (found,) = read_sources(data(sources), LATER, store.table()).samples
     assert found.uri.endswith("pool/later.png")
 
 
 def test_corrected_labels_replace_imported_ones(sources, tmp_path):
     store = SampleStore(str(tmp_path / "samples"))
-    store.commit(read_sources(sources, data(sources), NOW).samples, reason="import", key="1")
+    store.commit(read_sources(data(sources), NOW).samples, reason="import", key="1")
     file = tmp_path / "train.json"
     file.write_text(file.read_text().replace("[4, 5, 10, 10]", "[4, 5, 10, 11]", 1))
-    (found,) = read_sources(sources, data(sources), LATER, store.table()).samples
+    (found,) = read_sources(data(sources), LATER, store.table()).samples
     assert found.boxes[0].xyxy == (4, 5, 14, 16)
 
 
 def test_an_unknown_label_ends_the_import(sources):
     with pytest.raises(DataError, match=r"Expected labels among nut, got 1 other:\n  'bolt'"):
-        read_sources(sources, DataSettings(labels=("nut",)), NOW)
+        read_sources(DataSettings(labels=("nut",), sources=tuple(sources)), NOW)
 
 
 def test_a_yolo_folder_without_names_takes_those_of_the_settings(tmp_path):
@@ -122,7 +122,7 @@ def test_a_real_set_with_the_pool_among_its_images():
         ),
         SourceSettings(split="pool", format="images", images=images),
     ]
-    result = read_sources(sources, DataSettings(labels=labels, near_duplicate_bits=10), NOW)
+    result = read_sources(DataSettings(labels=labels, near_duplicate_bits=10, sources=tuple(sources)), NOW)
     assert states(result.samples) == {
         (Split.VAL, State.LABELED): 37,
         (Split.TEST, State.LABELED): 73,

@@ -2,12 +2,15 @@ import pytest
 
 from pipeline.artefacts import AuditCount, ClassStanding
 from pipeline.selection.withdrawal import next_standing
+from pipeline.settings import SelectionSettings
+
+PROMISE = SelectionSettings(target_precision=0.9, confidence=0.95)
 
 
 def heard(before, audits, cycle=3, objects=40):
     """From `(boxes, right)` by the cycle that asked."""
     counts = {asked_in: AuditCount(*count) for asked_in, count in audits.items()}
-    return next_standing(before, counts, cycle=cycle, objects=objects, target=0.9, confidence=0.95)
+    return next_standing(before, counts, PROMISE, cycle=cycle, objects=objects)
 
 
 def failed():

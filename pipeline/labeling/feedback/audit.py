@@ -65,7 +65,7 @@ def class_standings(cycle: Cycle, held_back: Sequence[Sample]) -> Standings:
         cycle: The cycle; its answers are harvested.
         held_back: The held-back images as they are now.
     """
-    settings, previous = cycle.settings.selection, cycle.before()
+    previous = cycle.before()
     earlier = previous.find(Standings) if previous else None
     before = earlier.classes if earlier else {}
     audits = _audits_so_far(cycle)
@@ -75,10 +75,9 @@ def class_standings(cycle: Cycle, held_back: Sequence[Sample]) -> Standings:
             label: next_standing(
                 before.get(label, ClassStanding()),
                 {number: counts[label] for number, counts in audits.items() if label in counts},
+                cycle.settings.selection,
                 cycle=cycle.number,
                 objects=objects[label],
-                target=settings.target_precision,
-                confidence=settings.confidence,
             )
             for label in cycle.settings.data.labels
         }
