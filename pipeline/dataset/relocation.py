@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.dataset.images import file_id
+from pipeline.dataset.hashed_files import require_files
 from pipeline.dataset.store import SampleStore
-from pipeline.errors import DataError, ImageFault
+from pipeline.errors import DataError
 from pipeline.progress import Progress, silent
 from pipeline.records import SAMPLE_SCHEMA, State
-
-_THREADS = 8
-_TOGETHER = 1024
-_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +49,9 @@ def relocate(
             f"Expected images below {move.old} in {store.uri}, found none. `crosscheck versions verify` names where "
             "images are looked for."
         )
-    _require_there(rows.filter(pc.field("state") != State.QUARANTINED.value), progress)
+    usable = rows.filter(pc.field("state") != State.QUARANTINED.value)
+    files = zip(usable["image_id"].to_pylist(), usable["uri"].to_pylist(), strict=True)
+    require_files(list(files), "at their new place", progress)
     reason = f"{len(rows)} images moved from {move.old} to {move.new}"
     key = f"relocate {move.old} to {move.new} at version {version}"
     return len(rows), store.commit(rows, reason=reason, key=key, settings_digest=settings_digest)
@@ -66,25 +63,3 @@ def _moved(rows: pa.Table, move: Move) -> pa.Table:
     below = pc.utf8_slice_codeunits(own["uri"], start=len(move.old))
     addresses = pc.binary_join_element_wise(pa.scalar(move.new), below, "")
     return own.set_column(own.column_names.index("uri"), SAMPLE_SCHEMA.field("uri"), addresses)
-
-
-def _require_there(rows: pa.Table, progress: Progress) -> None:
-    ids, uris, faults = rows["image_id"].to_pylist(), rows["uri"].to_pylist(), list[str]()
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for start in range(0, len(ids), _TOGETHER):
-            part = slice(start, start + _TOGETHER)
-            faults += [fault for fault in pool.map(_fault, ids[part], uris[part]) if fault]
-            progress("hashing images", min(start + _TOGETHER, len(ids)), len(ids))
-    if faults:
-        raise DataError(
-            f"Expected the {len(ids)} images at their new place, {len(faults)} are not there as they were imported: "
-            f"{'; '.join(faults[:_NAMED])}{'; ...' * (len(faults) > _NAMED)}. Nothing was changed."
-        )
-
-
-def _fault(image_id: str, uri: str) -> str:
-    try:
-        found = file_id(uri)
-    except ImageFault as fault:
-        return f"{uri} ({fault.reason})"
-    return "" if found == image_id else f"{uri} (another file)"

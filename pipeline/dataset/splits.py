@@ -57,19 +57,31 @@ def separate(result: ImportResult, bits: int, existing: pa.Table | None = None) 
     table = SAMPLE_SCHEMA.empty_table() if existing is None else existing
     rows = _rows_by_id(table, [sample.image_id for sample in result.samples])
     settled = settle_with_table([_in_group(sample, rows) for sample in result.samples], rows)
-    replaced = pa.array([sample.image_id for sample in settled.samples], pa.string())
+    apart = keep_apart(settled.samples, table, bits)
+    fresh, moved = apart.samples[: len(settled.samples)], apart.samples[len(settled.samples) :]
+    news = (sample for sample in fresh if not is_repeat(sample, rows.get(sample.image_id)))
+    return ImportResult((*news, *moved), (*result.issues, *settled.issues, *apart.issues))
+
+
+def keep_apart(fresh: Sequence[Sample], table: pa.Table, bits: int) -> ImportResult:
+    """Give near-duplicates one group, and quarantine those of a group that lie on a later side than it.
+
+    Args:
+        fresh: New rows and rows that replace those of the table, each `image_id` once.
+        table: All rows of the table, with `SAMPLE_SCHEMA`.
+        bits: Images whose fingerprints differ in at most so many of 256 bits are near-duplicates, transitively.
+
+    Returns:
+        The fresh rows, then rows of the table that change; and an issue for each one that is quarantined.
+    """
+    replaced = pa.array([sample.image_id for sample in fresh], pa.string())
     kept = table.select(_Row._fields).filter(~pc.field("image_id").isin(replaced)).to_pylist()
     old = [row for row in (_Row(**values) for values in kept) if _is_comparable(row)]
-    new = [row for row in map(_row, settled.samples) if _is_comparable(row)]
+    new = [row for row in map(_row, fresh) if _is_comparable(row)]
     verdicts = _judge(old, new, bits)
-    fresh = (_apply(sample, verdicts.get(sample.image_id)) for sample in settled.samples)
     moved = _rows_by_id(table, [row.image_id for row in old if _changes(row, verdicts.get(row.image_id))])
-    samples = (
-        *(sample for sample in fresh if not is_repeat(sample, rows.get(sample.image_id))),
-        *(_apply(sample, verdicts[sample.image_id]) for sample in moved.values()),
-    )
-    found = (verdict.issue for verdict in verdicts.values() if verdict.issue)
-    return ImportResult(samples, (*result.issues, *settled.issues, *found))
+    judged = (_apply(sample, verdicts.get(sample.image_id)) for sample in (*fresh, *moved.values()))
+    return ImportResult(tuple(judged), tuple(verdict.issue for verdict in verdicts.values() if verdict.issue))
 
 
 def _in_group(sample: Sample, rows: Mapping[str, Sample]) -> Sample:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,6 +42,8 @@ probability of at least one. `seconds`: what a review takes. `gain`: boxes mende
 _COLUMNS = ("image_id", "boxes", "ignore")
 _CORNERS = ("x1", "y1", "x2", "y2")
 _BATCH_ROWS = 8192
+_P_DISPUTED = 0.95
+"""Two people who see different objects are hardly both right."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,11 @@ class ReviewQueue:
 
 
 def review_queue(
-    store: SampleStore, detections: pa.Table, seconds: SecondsSettings, passed_over: Collection[str] = ()
+    store: SampleStore,
+    detections: pa.Table,
+    seconds: SecondsSettings,
+    passed_over: Collection[str] = (),
+    disputed: Mapping[str, str] | None = None,
 ) -> ReviewQueue:
     """Look all labelled images of train and val over, piece by piece.
 
@@ -72,6 +78,7 @@ def review_queue(
         detections: Held-back ones, columns of `DETECTION_SCHEMA`.
         seconds: What each action of a person takes.
         passed_over: Images that are not looked at, for instance since they were reviewed.
+        disputed: Images that another source labels differently, with its name.
     """
     usual = _usual(store, detections)
     found, sizes = [SUSPECT_SCHEMA.empty_table()], [_sizes(pa.table({name: [] for name in ("image_id", "boxes")}))]
@@ -79,7 +86,7 @@ def review_queue(
         images = batch.filter(~of_images(passed_over))
         boxes, ignored = flat(images, "boxes"), flat(images, "ignore")
         ids = images["image_id"].combine_chunks()
-        found.append(suspects(_as_boxes(boxes), _of(detections, ids), ignored, usual))
+        found += [suspects(_as_boxes(boxes), _of(detections, ids), ignored, usual), _disputed(ids, disputed or {})]
         sizes.append(_sizes(pa.table({"image_id": ids, "boxes": pc.list_value_length(images["boxes"])})))
     every = pa.concat_tables(found)
     return ReviewQueue(_ranked(every, pa.concat_tables(sizes), seconds), every)
@@ -90,6 +97,15 @@ def flat(images: pa.Table, name: str) -> pa.Table:
     nested = images[name].combine_chunks()
     rows = pa.Table.from_struct_array(pc.list_flatten(nested))
     return rows.append_column("image_id", images["image_id"].take(pc.list_parent_indices(nested)))
+
+
+def _disputed(image_ids: pa.Array, sources: Mapping[str, str]) -> pa.Table:
+    """One suspicion of no box for each of these images that two sources label differently."""
+    ours = [image_id for image_id in image_ids.to_pylist() if image_id in sources] if sources else []
+    blank = {"box_id": "", "label": "", "suspicion": str(Suspicion.DISPUTED), "p_wrong": _P_DISPUTED}
+    corners = dict.fromkeys(_CORNERS, 0.0)
+    rows = [{**blank, **corners, "image_id": image_id, "rival": sources[image_id]} for image_id in ours]
+    return pa.Table.from_pylist(rows, schema=SUSPECT_SCHEMA)
 
 
 def _labeled(store: SampleStore) -> Iterator[pa.Table]:

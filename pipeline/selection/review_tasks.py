@@ -55,6 +55,8 @@ def in_words(row: Row) -> str:
             return "perhaps not quite in place"
         case Suspicion.MISSING:
             return f"perhaps {with_article(row['label'])} without a box"
+        case Suspicion.DISPUTED:
+            return f"{row['rival']} has other labels"
 
 
 def reason_of_review(suspects: Sequence[Row], size: tuple[int, int]) -> str:
@@ -109,6 +111,8 @@ def _question(row: Row) -> str:
             return f"{label} or {row['rival']}?"
         case Suspicion.MISPLACED:
             return f"{with_article(label)} not quite in place?"
+        case Suspicion.DISPUTED:
+            return in_words(row)
         case _:
             return f"{in_words(row)}?"
 

@@ -43,6 +43,7 @@ class Suspicion(StrEnum):
     WRONG_CLASS = "wrong_class"
     MISPLACED = "misplaced"
     MISSING = "missing"
+    DISPUTED = "disputed"
 
 
 _CORNERS = ("x1", "y1", "x2", "y2")
@@ -58,7 +59,8 @@ SUSPECT_SCHEMA = pa.schema(
     ]
 )
 """One row per suspicion. `box_id`: the label; of a missing one the proposal that found it, with its corners and class.
-`rival`: the class that it may be of; empty for none. `p_wrong`: probability that a person would mend it."""
+`rival`: the class that it may be of; empty for none. `p_wrong`: probability that a person would mend it. An image that
+two sources label differently is one suspicion of no box, whose `rival` is the other source."""
 
 BOX_SCHEMA = pa.schema([SUSPECT_SCHEMA.field(name) for name in ("image_id", "box_id", *_CORNERS, "label")])
 """Boxes of labels; those of detections have `p_correct` beside."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.artefacts import PushRun
 from pipeline.cycle import Cycle
+from pipeline.dataset.merging.plan import disputed_images
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import ArtefactError, SettingsError
 from pipeline.labeling.backend import LabelingBackend
@@ -27,8 +28,8 @@ def labels_to_review(settings: Settings) -> ReviewQueue:
     store = SampleStore(workspace.samples_uri)
     if not store.exists():
         raise ArtefactError(f"Expected a sample table in {workspace.uri}, found none. Run `crosscheck import` first.")
-    passed_over = ReviewLog(workspace).reviewed()
-    return review_queue(store, held_back_detections(workspace), settings.labeling.seconds, passed_over)
+    passed_over, disputed = ReviewLog(workspace).reviewed(), disputed_images(store)
+    return review_queue(store, held_back_detections(workspace), settings.labeling.seconds, passed_over, disputed)
 
 
 def push_reviews(

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from pipeline.dataset.store import SampleStore
@@ -90,7 +91,7 @@ def test_a_task_shows_the_labels_the_most_doubtful_first_and_says_why(tmp_path):
 def test_every_suspicion_has_words(suspicion):
     row = {"suspicion": str(suspicion), "label": "axle", "rival": "nut", "p_wrong": 0.5}
     row |= {"x1": 0.0, "y1": 0.0, "x2": 9.0, "y2": 9.0}
-    named = "nut" if suspicion in {Suspicion.TWO_CLASSES, Suspicion.WRONG_CLASS} else "axle"
+    named = "nut" if suspicion in {Suspicion.TWO_CLASSES, Suspicion.WRONG_CLASS, Suspicion.DISPUTED} else "axle"
     said = {Suspicion.DUPLICATE: "a duplicate", Suspicion.MISPLACED: "in place"}.get(suspicion, named)
     assert said in in_words(row)
     assert reason_of_review([row], (90, 90)).startswith("labels to review; ")
@@ -113,3 +114,15 @@ def test_fractions_of_a_review_are_carried_over():
     left = [without_reviews(SelectionSettings(query=query), cycle).query.images for cycle in range(4)]
     assert left == [4, 3, 4, 3]
     assert without_reviews(SelectionSettings(), 3) == SelectionSettings()
+
+
+def test_labels_that_two_sources_see_differently_are_reviewed_with_the_source_named(tmp_path):
+    disputed = {image_id("plain"): "/data/other", image_id("elsewhere"): "/data/other"}
+    store = stored(tmp_path, sample("plain", BOLT), sample("doubled", BOLT, AGAIN), sample("bare"))
+    queue = review_queue(store, nothing(), SECONDS, disputed=disputed)
+    assert set(queue.images["image_id"].to_pylist()) == {image_id("plain"), image_id("doubled")}
+    assert queue.suspects.filter(pc.field("suspicion") == "disputed")["image_id"].to_pylist() == [image_id("plain")]
+    (_, task) = review_tasks(store.samples(), queue, Task("", "", 0, 0, (), 0.0, "", asked_at=MOMENT))
+    assert task.reason == "labels to review; /data/other has other labels"
+    assert task.doubts == {}
+    assert review_queue(store, nothing(), SECONDS, [image_id("plain")], disputed).images.num_rows == 1
