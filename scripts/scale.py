@@ -212,6 +212,17 @@ def near(_: Folder, ids: list[str]) -> Callable[[], object]:
     return lambda: join_near(packed, 10, np.arange(len(ids)))
 
 
+def imported(folder: Folder, ids: list[str]) -> Callable[[], object]:
+    """Settle 1,000 new images with those of the table, as an import does after reading them."""
+    from pipeline.dataset.formats.entry import ImportResult
+    from pipeline.dataset.splits import separate
+    from pipeline.records import samples_from_table
+
+    new = ids_of(len(ids) + CHANGED)[:1000]
+    samples = tuple(samples_from_table(samples_of([f"{image_id[1:]}0" for image_id in new])))
+    return lambda: separate(ImportResult(samples, ()), 10, store_in(folder).table())
+
+
 STEPS: dict[str, tuple[Prepare, Step]] = {
     "first commit": (first_rows, commit),
     "commit of 10,000 changed": (first_version, commit),
@@ -219,6 +230,7 @@ STEPS: dict[str, tuple[Prepare, Step]] = {
     "pool ids": (two_versions, pool),
     "all rows": (two_versions, rows),
     "blame": (two_versions, blame_image),
+    "import of 1,000 new": (two_versions, imported),
     "diff after 30 nights": (nights, diff),
     "pool ids after 30 nights": (nights, pool),
     "all rows after 30 nights": (nights, rows),

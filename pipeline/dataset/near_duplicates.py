@@ -17,6 +17,8 @@ from scipy.sparse.csgraph import connected_components
 
 FINGERPRINT_BITS = 256
 _PAIRS_A_BLOCK = 2**21
+_BLOCK = 2**16
+"""Rows that are cut into pieces at once."""
 _FEW_ROWS = 2000
 _LEAST_PIECE = 16
 """Bits of a piece: by chance, 65,536 rows are needed for two to share one."""
@@ -68,6 +70,37 @@ def join_near(packed: NDArray[np.uint64], bits: int, groups: NDArray[np.int64], 
         int64[N]: group numbers from 0 without gaps; `int64[0]` for no rows.
     """
     joined = _renumbered(groups)
+    rows = _worth_comparing(packed, bits, compared)
+    if len(rows) == len(packed):
+        return _joined(packed, bits, joined, compared)
+    part = _joined(packed[rows], bits, _renumbered(joined[rows]), int(np.sum(rows < compared)))
+    _, first = np.unique(part, return_index=True)
+    return _merged(joined, joined[rows], joined[rows[first[part]]])
+
+
+def _worth_comparing(packed: NDArray[np.uint64], bits: int, compared: int) -> NDArray[np.int64]:
+    """Rows that share a piece with a new one, and the new ones; all of them where pieces would be short."""
+    every = np.arange(len(packed))
+    if not 0 < compared < len(packed) or FINGERPRINT_BITS // (bits + 1) < _LEAST_PIECE:
+        return every
+    keys = np.concatenate([_piece_keys(packed[start : start + _BLOCK], bits) for start in every[::_BLOCK]])
+    shared = np.zeros(len(packed), dtype=bool)
+    for column in keys.T:
+        shared |= np.isin(column, column[compared:])
+    return np.flatnonzero(shared)
+
+
+def _piece_keys(packed: NDArray[np.uint64], bits: int) -> NDArray[np.uint64]:
+    """uint64[N, bits + 1]: the first 64 bits of each piece; different ones are of different pieces."""
+    every_bit = np.unpackbits(packed.view(np.uint8), axis=1)
+    keys = np.zeros((len(packed), bits + 1, 8), dtype=np.uint8)
+    for start in range(bits + 1):
+        piece = np.packbits(every_bit[:, start :: bits + 1], axis=1)[:, :8]
+        keys[:, start, : piece.shape[1]] = piece
+    return keys.view(np.uint64)[:, :, 0]
+
+
+def _joined(packed: NDArray[np.uint64], bits: int, joined: NDArray[np.int64], compared: int) -> NDArray[np.int64]:
     if len(packed) - compared > _FEW_ROWS and FINGERPRINT_BITS // (bits + 1) >= _LEAST_PIECE:
         return _joined_by_pieces(packed, bits, joined, compared)
     block = max(1, _PAIRS_A_BLOCK // max(1, len(packed)))

@@ -32,6 +32,9 @@ class _Row(NamedTuple):
     fingerprint: str
 
 
+_ROW_SCHEMA = pa.schema([(name, pa.string()) for name in _Row._fields])
+
+
 class _Verdict(NamedTuple):
     """What becomes of an image in a group of several; no issue where it stays in use."""
 
@@ -75,11 +78,12 @@ def keep_apart(fresh: Sequence[Sample], table: pa.Table, bits: int) -> ImportRes
         The fresh rows, then rows of the table that change; and an issue for each one that is quarantined.
     """
     replaced = pa.array([sample.image_id for sample in fresh], pa.string())
-    kept = table.select(_Row._fields).filter(~pc.field("image_id").isin(replaced)).to_pylist()
-    old = [row for row in (_Row(**values) for values in kept) if _is_comparable(row)]
-    new = [row for row in map(_row, fresh) if _is_comparable(row)]
-    verdicts = _judge(old, new, bits)
-    moved = _rows_by_id(table, [row.image_id for row in old if _changes(row, verdicts.get(row.image_id))])
+    new = _comparable(pa.Table.from_pylist([_row(sample)._asdict() for sample in fresh], schema=_ROW_SCHEMA))
+    verdicts: dict[str, _Verdict] = {}
+    if new.num_rows:
+        others = table.select(_Row._fields).filter(~pc.field("image_id").isin(replaced))
+        verdicts = _judge(_comparable(others.cast(_ROW_SCHEMA)), new, bits)
+    moved = _changed(table.filter(~pc.field("image_id").isin(replaced)), verdicts) if verdicts else {}
     judged = (_apply(sample, verdicts.get(sample.image_id)) for sample in (*fresh, *moved.values()))
     return ImportResult(tuple(judged), tuple(verdict.issue for verdict in verdicts.values() if verdict.issue))
 
@@ -99,21 +103,21 @@ def _row(sample: Sample) -> _Row:
     return _Row(*(str(getattr(sample, name)) for name in _Row._fields))
 
 
-def _is_comparable(row: _Row) -> bool:
-    return row.state != State.QUARANTINED and row.fingerprint != ""
+def _comparable(rows: pa.Table) -> pa.Table:
+    return rows.filter((pc.field("state") != State.QUARANTINED.value) & (pc.field("fingerprint") != ""))
 
 
-def _judge(old: Sequence[_Row], new: Sequence[_Row], bits: int) -> dict[str, _Verdict]:
+def _judge(old: pa.Table, new: pa.Table, bits: int) -> dict[str, _Verdict]:
     """Verdicts by `image_id`, for every image of a group that has several members, one of them new."""
-    rows = [*old, *new]
-    if not new:
-        return {}
-    packed = pack_fingerprints([row.fingerprint for row in rows])
-    known = np.unique([row.group_id for row in rows], return_inverse=True)[1]
+    every = pa.concat_tables([old, new])
+    packed = pack_fingerprints(every["fingerprint"].to_pylist())
+    known = every["group_id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
     groups = join_near(packed, bits, known, compared=len(old))
     touched = np.zeros(groups.max() + 1, dtype=bool)
     touched[groups[len(old) :]] = True
     touched &= np.bincount(groups) > 1
+    members_of = np.flatnonzero(touched[groups])
+    rows = {place: _Row(**row) for place, row in zip(members_of, every.take(members_of).to_pylist(), strict=True)}
     verdicts: dict[str, _Verdict] = {}
     order = np.argsort(groups, kind="stable")
     bounds = np.searchsorted(groups[order], np.arange(len(touched) + 1))
@@ -142,8 +146,14 @@ def _judge_group(rows: Sequence[_Row], packed: NDArray[np.uint64]) -> Iterator[I
         yield ImportIssue(row.uri, "near_duplicate", detail, "quarantined")
 
 
-def _changes(row: _Row, verdict: _Verdict | None) -> bool:
-    return verdict is not None and (verdict.issue is not None or verdict.group_id != row.group_id)
+def _changed(table: pa.Table, verdicts: Mapping[str, _Verdict]) -> dict[str, Sample]:
+    """Rows of the table that a verdict changes."""
+    rows = _rows_by_id(table, list(verdicts))
+    return {
+        image_id: row
+        for image_id, row in rows.items()
+        if verdicts[image_id].issue is not None or verdicts[image_id].group_id != row.group_id
+    }
 
 
 def _apply(sample: Sample, verdict: _Verdict | None) -> Sample:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.artefacts import CycleHarvest, Decision, MiningRun
 from pipeline.cycle import Cycle
+from pipeline.dataset.store import SampleStore
 from pipeline.records import Split, State, TaskKind, of_images
 from pipeline.selection.asking import verification
 from pipeline.selection.costs import Costs
@@ -38,9 +39,8 @@ def plan_questions(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel
     unread = {fault.image_id for fault in cycle.read(MiningRun).faults}
     columns = ["image_id", "state", "width", "height"]
     rows = [row for row in cycle.store.pool(columns).to_pylist() if row["image_id"] not in unread]
-    labeled = cycle.store.labeled(Split.TRAIN)
-    drawn = Counter(box.label for sample in labeled for box in sample.boxes)
-    counts = {label: drawn[label] for label in settings.data.labels}
+    drawn, labeled = count_drawn(cycle.store)
+    counts = {label: drawn.get(label, 0) for label in settings.data.labels}
     pool = Pool(
         selection,
         [row["image_id"] for row in rows],
@@ -49,7 +49,7 @@ def plan_questions(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel
         cycle.number,
         asked.query.images,
         shown_least,
-        {label: count / max(1, len(labeled)) for label, count in counts.items()},
+        {label: count / max(1, labeled) for label, count in counts.items()},
         on_demand(cycle, cycle.read(MiningRun).model_id),
     )
     worth = expected_worth(pool, class_weights(counts, settings.selection.query.rare_class_power), missed)
@@ -66,6 +66,13 @@ def plan_questions(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel
         asked,
         Owed(decided.blind_owed, decided.audit_owed) if decided else None,
     )
+
+
+def count_drawn(store: SampleStore) -> tuple[dict[str, int], int]:
+    """Count the boxes of labelled training images by class, and these images."""
+    boxes = store.table(columns=["boxes"], states=[State.LABELED], splits=[Split.TRAIN])["boxes"].combine_chunks()
+    labels = pc.struct_field(pc.list_flatten(boxes), "label")
+    return {row["values"]: row["counts"] for row in pc.value_counts(labels).to_pylist()}, len(boxes)
 
 
 def _kinds_before(cycle: Cycle, waiting: list[str]) -> dict[str, TaskKind]:

@@ -44,7 +44,7 @@ ALL = dict(walk(ROOT))
 
 def test_the_commands():
     assert tuple(sorted(ROOT.commands)) == COMMANDS
-    versions = ["blame", "diff", "export", "list", "restore", "show", "tag", "vacuum", "verify"]
+    versions = ["blame", "diff", "export", "list", "merge", "restore", "show", "tag", "vacuum", "verify"]
     assert sorted(ALL["versions",].commands) == versions
     assert sorted(ALL["bench",].commands) == [
         "ablation",
