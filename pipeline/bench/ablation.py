@@ -16,7 +16,7 @@ from pipeline.mining.reference import PROPOSAL_SCORE, gamma, gate_loss
 from pipeline.progress import Progress
 from pipeline.records import Split
 from pipeline.selection.calibrator import feature_matrix
-from pipeline.selection.cascade import out_of_fold
+from pipeline.selection.cascade_fitting import out_of_fold
 from pipeline.selection.held_back import HeldBack, cascade_plan
 from pipeline.selection.quality import auroc
 

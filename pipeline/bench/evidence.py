@@ -27,7 +27,8 @@ from pipeline.mining.miner import Mined
 from pipeline.progress import Progress
 from pipeline.records import Sample, Split
 from pipeline.selection.calibrator import CLOSER, LOOKED, PASTED, Floats, fit_calibrator, folds_of
-from pipeline.selection.cascade import BARE, KnownBoxes
+from pipeline.selection.cascade import BARE
+from pipeline.selection.cascade_fitting import KnownBoxes
 from pipeline.selection.class_affinity import affinity_out_of_fold, fit_affinities, measure_affinity, with_affinity
 from pipeline.selection.quality import auroc, recall_at
 from pipeline.settings import SelectionSettings

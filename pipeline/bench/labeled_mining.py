@@ -20,7 +20,8 @@ from pipeline.mining.miner import Mined, Miner
 from pipeline.mining.preparation import prepare_miner
 from pipeline.progress import Progress, silent
 from pipeline.records import Sample, Split, of_images
-from pipeline.selection.cascade import Cascade, fit_cascade, out_of_fold
+from pipeline.selection.cascade import Cascade
+from pipeline.selection.cascade_fitting import fit_cascade, out_of_fold
 from pipeline.selection.held_back import HeldBack, cascade_plan, hold_back
 from pipeline.selection.localisation_bias import LocalisationBias
 from pipeline.settings import Settings

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from pipeline.artefacts import ALL_CLASSES, Calibration, Certificates
 from pipeline.records import Sample
-from pipeline.selection.cascade import Cascade, fit_cascade, out_of_fold
+from pipeline.selection.cascade import Cascade
+from pipeline.selection.cascade_fitting import fit_cascade, out_of_fold
 from pipeline.selection.certificates import certify_class, highest_precision
 from pipeline.selection.clusters import error_correlation
 from pipeline.selection.held_back import HeldBack, cascade_plan

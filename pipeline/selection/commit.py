@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -9,11 +10,11 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.artefacts import MiningRun, Standings
+from pipeline.artefacts import MiningRun, SelectionRun, Standings
 from pipeline.cycle import Cycle
 from pipeline.dataset.store import SampleStore
 from pipeline.records import Fate, Sample, Source, State, among, of_images, samples_from_table
-from pipeline.selection.fates import boxes_of, is_learnt, is_soft, regions
+from pipeline.selection.fates import boxes_of, count_pasted, is_learnt, is_soft, regions
 from pipeline.settings import SelectionSettings
 
 HELD_BACK_SELECTION = "held_back_selection.parquet"
@@ -39,6 +40,30 @@ class Outcome:
     unread: Mapping[str, str]
     cycle: int
     opened_at: datetime
+
+
+def account(outcome: Outcome, version: int, incomplete: int, settings: SelectionSettings) -> SelectionRun:
+    """Count what was decided.
+
+    Args:
+        outcome: It.
+        version: Of the dataset, that holds it.
+        incomplete: Images that are not pseudo-labelled because too many of their objects may be missed.
+        settings: Which boxes are learnt softly.
+    """
+    written = outcome.selection.filter(of_images(outcome.pseudo))
+    sure = written.filter(pc.field("fate") == Fate.PSEUDO.value)["label"].to_pylist()
+    return SelectionRun(
+        version=version,
+        pseudo_images=len(outcome.pseudo),
+        pseudo_boxes=len(sure),
+        soft_boxes=len(written.filter(is_soft(settings.soft_from))),
+        incomplete_images=incomplete,
+        queued=len(outcome.queued),
+        dropped=outcome.selection["fate"].to_pylist().count(Fate.DROP.value),
+        pseudo_by_class=dict(sorted(Counter(sure).items())),
+        pasted=count_pasted(outcome.selection, settings.soft_from),
+    )
 
 
 class Written:

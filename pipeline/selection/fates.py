@@ -187,6 +187,18 @@ def regions(boxes: Sequence[Box], reason: str) -> tuple[Region, ...]:
     return tuple(Region(*box.xyxy, reason=reason) for box in boxes)
 
 
+def complete_images(background: pa.Table, settings: SelectionSettings) -> list[str]:
+    """Images that may be pseudo-labelled: those in which few enough objects are expected to be missed.
+
+    Args:
+        background: Columns of `BACKGROUND_SCHEMA`.
+        settings: How many are too many.
+    """
+    most = np.inf if settings.max_expected_missed is None else settings.max_expected_missed
+    complete: list[str] = background.filter(pc.field("expected_missed") <= most)["image_id"].to_pylist()
+    return complete
+
+
 def background_of(
     selection: pa.Table, missed: MissedObjectsModel, settings: SelectionSettings, ignored: bool
 ) -> pa.Table:

@@ -17,7 +17,7 @@ from pipeline.mining.forecast import paste_prices
 from pipeline.mining.redetection import prices
 from pipeline.records import SAMPLE_SCHEMA, Sample
 from pipeline.selection.calibrator import folds_of
-from pipeline.selection.cascade import CascadePlan, KnownBoxes
+from pipeline.selection.cascade_fitting import CascadePlan, KnownBoxes
 from pipeline.selection.class_affinity import MEMBER
 from pipeline.selection.cross_fitting import Folds
 from pipeline.selection.localisation_bias import LocalisationBias, fit_localisation_bias, xyxy_of

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 
-import numpy as np
-import pyarrow.compute as pc
-
 from pipeline.artefacts import Certificates, CycleHarvest, Decision, MiningRun, SelectionRun
 from pipeline.cycle import Cycle
 from pipeline.labeling.feedback.audit import class_standings
 from pipeline.mining.consistency import gather_evidence
-from pipeline.records import PROPOSAL_SCHEMA, Fate, of_images
+from pipeline.records import PROPOSAL_SCHEMA, of_images
 from pipeline.selection.calibration import CalibratedModel, calibration_set
 from pipeline.selection.class_affinity import with_affinity
-from pipeline.selection.commit import Outcome, changed_rows
+from pipeline.selection.commit import Outcome, account, changed_rows
 from pipeline.selection.cross_fitting import held_back_images
-from pipeline.selection.fates import background_of, count_pasted, decide, is_soft, pseudo_images
+from pipeline.selection.fates import background_of, complete_images, decide, pseudo_images
 from pipeline.selection.judged_pool import affinity_of_pool
 from pipeline.selection.planning import plan_questions
 from pipeline.selection.showing import shown_from
@@ -52,10 +49,9 @@ def _decide(cycle: Cycle) -> Decision:
     ignored = settings.training.ignore_regions
     cycle.folder.write_table("background.parquet", background_of(selection, model.missed, settings.selection, ignored))
     cycle.folder.write_table("queue.parquet", plan.queue)
-    fates = dict(Counter(selection["fate"].to_pylist()))
     return Decision(
         waiting=len(plan.queue),
-        fates=fates,
+        fates=dict(Counter(selection["fate"].to_pylist())),
         blind_owed=plan.owed.blind,
         audit_owed=plan.owed.audit,
         shown_from=shown_least,
@@ -64,11 +60,9 @@ def _decide(cycle: Cycle) -> Decision:
 
 def _commit(cycle: Cycle) -> SelectionRun:
     folder, settings, mining = cycle.folder, cycle.settings.selection, cycle.read(MiningRun)
-    selection = folder.read_table("selection.parquet")
+    selection, background = (folder.read_table(f"{name}.parquet") for name in ("selection", "background"))
     queued = frozenset(folder.read_table("queue.parquet", ["image_id"])["image_id"].to_pylist())
-    background = folder.read_table("background.parquet")
-    most = np.inf if settings.max_expected_missed is None else settings.max_expected_missed
-    complete = background.filter(pc.field("expected_missed") <= most)["image_id"].to_pylist()
+    complete = complete_images(background, settings)
     pseudo = pseudo_images(
         selection.filter(of_images(complete)), set(queued), settings.max_pseudo_images, settings.soft_from
     )
@@ -82,16 +76,5 @@ def _commit(cycle: Cycle) -> SelectionRun:
         model_id=mining.model_id,
         settings_digest=cycle.settings.digest(),
     )
-    written = selection.filter(of_images(pseudo))
-    sure = written.filter(pc.field("fate") == Fate.PSEUDO.value)["label"].to_pylist()
-    return SelectionRun(
-        version=version,
-        pseudo_images=len(pseudo),
-        pseudo_boxes=len(sure),
-        soft_boxes=len(written.filter(is_soft(settings.soft_from))),
-        incomplete_images=len(set(background["image_id"].to_pylist()) - set(complete) - queued),
-        queued=len(queued),
-        dropped=selection["fate"].to_pylist().count(Fate.DROP.value),
-        pseudo_by_class=dict(sorted(Counter(sure).items())),
-        pasted=count_pasted(selection, settings.soft_from),
-    )
+    incomplete = set(background["image_id"].to_pylist()) - set(complete) - queued
+    return account(outcome, version, len(incomplete), settings)

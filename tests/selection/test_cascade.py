@@ -6,7 +6,8 @@ from sklearn.metrics import roc_auc_score
 
 from pipeline.errors import ArtefactError
 from pipeline.selection.calibrator import CLOSER, LOOKED, PASTED, Calibrator
-from pipeline.selection.cascade import SPENT, Cascade, CascadePlan, KnownBoxes, fit_cascade, out_of_fold, stage_of
+from pipeline.selection.cascade import Cascade, stage_of
+from pipeline.selection.cascade_fitting import SPENT, CascadePlan, KnownBoxes, fit_cascade, out_of_fold
 from pipeline.selection.class_affinity import NOTHING, ClassAffinity
 from pipeline.selection.escalation import LOOK
 from pipeline.settings import SelectionSettings

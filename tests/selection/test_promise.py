@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit
 from scipy.stats import binom
 
-from pipeline.selection.cascade import CascadePlan, KnownBoxes, fit_cascade, out_of_fold
+from pipeline.selection.cascade_fitting import CascadePlan, KnownBoxes, fit_cascade, out_of_fold
 from pipeline.selection.certificates import certify_class
 from pipeline.selection.class_affinity import NOTHING
 from pipeline.selection.clusters import error_correlation
