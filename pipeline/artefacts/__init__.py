@@ -18,7 +18,7 @@ from pipeline.artefacts.evaluation import (
     GateOutcome,
     Metrics,
 )
-from pipeline.artefacts.labeling import AnswerRemark, CycleHarvest, HarvestSummary, PushRun
+from pipeline.artefacts.labeling import AnswerRemark, ClassExamples, CycleHarvest, HarvestSummary, PushRun
 from pipeline.artefacts.mining import MiningCost, MiningPart, MiningRun, UnreadableImage
 from pipeline.artefacts.opening import FORMAT, CycleEnd, ImportRun, ImportSummary, Opening, RunOfCycle, WorkspaceFormat
 from pipeline.artefacts.people import (
@@ -51,6 +51,7 @@ __all__ = [
     "Calibration",
     "Certificate",
     "Certificates",
+    "ClassExamples",
     "ClassMetrics",
     "ClassStanding",
     "CommitteeRun",

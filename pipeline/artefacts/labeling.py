@@ -116,6 +116,16 @@ class CycleHarvest(Harvested, StageRecord):
     review_harvests: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class ClassExamples:
+    """Pictures of what people labelled, for the instructions: the name of a file by class."""
+
+    FILE: ClassVar[str] = "examples.json"
+    MADE_BY: ClassVar[str] = "crosscheck push"
+
+    pictures: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PushRun(StageRecord):
     """What became of questions.
@@ -125,6 +135,8 @@ class PushRun(StageRecord):
         existing: Tasks that were there already.
         refused: Images that could not be pushed, with the reason.
         updated: Open tasks that got the boxes of the newest model.
+        unchanged: Open tasks that stay as they are, since the newest model's boxes are nearly the same.
+        in_hand: Open tasks that stay as they are, since somebody has begun to answer.
         withdrawn: Tasks that left the queue, being worth less than what would be asked now.
         begun: Such tasks that stay, since somebody has begun an answer.
         failed: Why nothing could be pushed; empty where it could.
@@ -137,6 +149,8 @@ class PushRun(StageRecord):
     existing: int = 0
     refused: Mapping[str, str] = field(default_factory=dict)
     updated: int = 0
+    unchanged: int = 0
+    in_hand: int = 0
     withdrawn: int = 0
     begun: int = 0
     failed: str = ""

@@ -17,14 +17,14 @@ from pipeline.labeling.label_studio import LabelStudioBackend
 from pipeline.labeling.label_studio.client import Client
 from pipeline.labeling.label_studio.project import find_project
 from pipeline.progress import Progress, silent
-from pipeline.records import Task
+from pipeline.records import Box, Task
 from pipeline.settings import DataSettings
 from pipeline.settings.labeling import LabelStudioSettings
 from pipeline.workspace import Folder
 
-STEPS = ("push", "push again", "renew", "answer", "harvest", "harvest again")
-"""`renew` pushes all tasks once more after some have changed; `answer` is the server's own work, measured for
-completeness."""
+STEPS = ("push", "push again", "renew", "leave alike", "answer", "harvest", "harvest again")
+"""`renew` pushes all tasks once more after some got other boxes, `leave alike` pushes those after a newer model that
+finds the same; `answer` is the server's own work, measured for completeness."""
 ACCEPTED_IOU = 0.9
 
 
@@ -35,7 +35,7 @@ class Load:
     Attributes:
         tasks: How many are pushed and harvested.
         boxes: The machine's boxes on each.
-        renewed: How many of the tasks get new boxes, as after a new model; at most all of them.
+        renewed: How many of the tasks get other boxes, as after a new model; at most all of them.
         page_size: Tasks per request.
         timeout_s: Longest wait for one reply; the server makes all answers in one request.
     """
@@ -89,7 +89,8 @@ def bench_labeling(url: str, token: SecretStr, load: Load | None = None, progres
         backend = LabelStudioBackend(settings, DataSettings(labels=LABELS), token, ACCEPTED_IOU, Folder(scratch))
         tasks = [generated_task(number, load.boxes, address) for number in range(load.tasks)]
         exchange = _Exchange(client, backend, title, watch, progress)
-        answered_boxes = exchange.run(tasks, load.renewed)
+        other = [generated_task(load.tasks + number, load.boxes, address) for number in range(load.renewed)]
+        answered_boxes = exchange.run(tasks, [task.boxes for task in other[: load.tasks]])
     return LabelingResult(
         load,
         answered_boxes=answered_boxes,
@@ -108,20 +109,29 @@ class _Exchange:
     watch: Stopwatch
     progress: Progress
 
-    def run(self, tasks: Sequence[Task], renewed: int) -> int:
+    def run(self, tasks: Sequence[Task], boxes: Sequence[tuple[Box, ...]]) -> int:
         """Go through `STEPS`, check every count, and return the boxes in all answers.
+
+        Args:
+            tasks: What is asked.
+            boxes: Those that the first tasks get as after a new model; so many of them are worth more then, too.
 
         Raises:
             RemoteError: A count is wrong.
         """
         backend = self.backend
-        changed = [*(replace(task, model_id="newer") for task in tasks[:renewed]), *tasks[renewed:]]
+        changed = [
+            replace(task, boxes=new, value=task.value + 1.0, model_id="newer")
+            for task, new in zip(tasks, boxes, strict=False)
+        ]
         with self._step("push"):
             push = backend.push(tasks)
         with self._step("push again"):
             second_push = backend.push(tasks)
         with self._step("renew"):
-            renewal = backend.push(changed)
+            renewal = backend.push([*changed, *tasks[len(changed) :]])
+        with self._step("leave alike"):
+            alike = backend.push([replace(task, model_id="newest") for task in changed])
         with self._step("answer"):
             self.client.accept_predictions(self._project_id())
         with self._step("harvest"):
@@ -132,7 +142,8 @@ class _Exchange:
             "created": (len(push.created), len(tasks)),
             "existing at the second push": (len(second_push.existing), len(tasks)),
             "created at the second push": (len(second_push.created), 0),
-            "renewed": (len(renewal.updated), min(renewed, len(tasks))),
+            "renewed": (len(renewal.updated), len(changed)),
+            "left alike": (len(alike.unchanged), len(changed)),
             "answered": (len(harvest.answers), len(tasks)),
             "answered at the second harvest": (len(second_harvest.answers), 0),
         }

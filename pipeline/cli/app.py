@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,9 @@ from pipeline.cli.console import (
     show_table,
 )
 from pipeline.cli.running import active_cycle, run_cycle, with_annotators
+
+if TYPE_CHECKING:
+    from pipeline.artefacts import PushRun
 
 app = typer.Typer(
     name="crosscheck",
@@ -176,7 +179,20 @@ def push(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: 
     with with_annotators(config, overrides) as (settings, backend, progress):
         pushed = push_now(settings, backend, progress)
     refused = [f"Refused {reason}" for reason in pushed.refused.values()]
-    output(pushed, as_json, f"{pushed.created} tasks created, {pushed.existing} were there already.", *refused)
+    text = f"{pushed.created} tasks created, {pushed.existing} were there already."
+    output(pushed, as_json, text, *_renewal(pushed), *refused)
+
+
+def _renewal(pushed: PushRun) -> list[str]:
+    """What became of open tasks; nothing where nothing did."""
+    counts = (
+        (pushed.updated, "renewed"),
+        (pushed.unchanged, "left as they were, since their boxes hardly changed"),
+        (pushed.in_hand + pushed.begun, "left alone, since somebody has begun them"),
+        (pushed.withdrawn, "taken out of the queue"),
+    )
+    said = [f"{count} {what}" for count, what in counts if count]
+    return [f"Open tasks: {'; '.join(said)}."] if said else []
 
 
 @app.command()

@@ -20,6 +20,8 @@ class PushResult:
         existing: Images that had a task already; what people began is left alone.
         refused: Images that could not be pushed, with the reason.
         updated: Those of the existing whose task, untouched so far, got new boxes, reason and place in the queue.
+        unchanged: Those whose task stays as it was, since it would have got nearly the same boxes and the same place.
+        in_hand: Those whose task stays as it was, although its boxes are outdated, since somebody has begun it.
         withdrawn: Images nobody is asked about any more, whose task left the queue in this push.
         begun: Images nobody need be asked about any more, whose task stays, since somebody has begun it.
     """
@@ -28,6 +30,8 @@ class PushResult:
     existing: tuple[str, ...] = ()
     refused: dict[str, str] = field(default_factory=dict)
     updated: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+    in_hand: tuple[str, ...] = ()
     withdrawn: tuple[str, ...] = ()
     begun: tuple[str, ...] = ()
 
@@ -38,6 +42,8 @@ class PushResult:
             existing=len(self.existing),
             refused=self.refused,
             updated=len(self.updated),
+            unchanged=len(self.unchanged),
+            in_hand=len(self.in_hand),
             withdrawn=len(self.withdrawn),
             begun=len(self.begun),
         )

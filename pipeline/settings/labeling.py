@@ -65,6 +65,10 @@ class LabelStudioSettings(Section):
         default=1.0,
         description="share of new tasks that goes to people_per_image people, drawn by the image; the others to one",
     )
+    edge_cases: tuple[str, ...] = Field(
+        default=(),
+        description="what annotators are told beside data.descriptions, in the instructions",
+    )
     skipped_go_to: Literal["nobody", "others", "same_person"] = Field(
         default="nobody", description="who is asked again about an image that somebody skipped"
     )

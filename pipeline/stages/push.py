@@ -8,6 +8,7 @@ from dataclasses import replace
 from pipeline.artefacts import PushRun
 from pipeline.cycle import Cycle
 from pipeline.labeling.backend import LabelingBackend
+from pipeline.labeling.examples import renew_examples
 from pipeline.progress import Progress, silent
 from pipeline.selection.tasks import last_queued, queued_tasks
 from pipeline.selection.waiting import queue_begun, unasked_images
@@ -58,6 +59,7 @@ def push_now(settings: Settings, backend: LabelingBackend | None, progress: Prog
 def _push(cycle: Cycle, backend: LabelingBackend | None, progress: Progress) -> PushRun:
     if backend is None:
         return PushRun()
+    renew_examples(cycle)
     result = backend.push(queued_tasks(cycle), progress, unasked_images(cycle.store))
     queue_begun(cycle, result.begun)
     return result.counted()

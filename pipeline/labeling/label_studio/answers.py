@@ -5,20 +5,21 @@ Nothing here raises for what a person did, and nothing is dropped without a note
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pipeline.labeling.feedback.agreement import sources_of
 from pipeline.labeling.label_studio.drawing import AskedImage, Drawing, region_name, shown_boxes
-from pipeline.labeling.label_studio.verification import Spoken
+from pipeline.labeling.label_studio.verification import CONTROLS, Spoken
 from pipeline.records import Answer, Box, Source
 
 Note = tuple[str, str]
 Json = Mapping[str, Any]
 
 _ORIGINS = {"prediction": Source.ACCEPTED, "prediction-changed": Source.CORRECTED}
+_RENEWED = "the machine's boxes were renewed while somebody had them open: what became of them is not counted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +64,24 @@ class Reader:
         if image is None:
             missing = "expected image_id, width and height in its data: was it made by hand? Its answers are left out"
             return (f"task {task.get('id')}", missing)
-        shown = shown_boxes(task, image)
+        shown, predictions = shown_boxes(task, image), task.get("predictions") or []
         link = f"{self.tasks_at}{task.get('id')}" if self.tasks_at else ""
-        readings = (self._reading(annotation, image, shown) for annotation in task.get("annotations") or [])
+        readings = (
+            self._reading(annotation, image, None if _was_renewed_under(annotation, predictions) else shown)
+            for annotation in task.get("annotations") or []
+        )
         return [replace(reading, answer=replace(reading.answer, link=link)) for reading in readings]
 
-    def _reading(self, annotation: Json, image: AskedImage, shown: Mapping[str, Box]) -> Reading:
-        skipped = bool(annotation.get("was_cancelled"))
-        drawing = Drawing(image, str(annotation["id"]))
-        for region in [] if skipped else annotation.get("result") or []:
+    def _reading(self, annotation: Json, image: AskedImage, seen: Mapping[str, Box] | None) -> Reading:
+        """Read one annotation; the boxes that its person saw are None where they are gone."""
+        skipped, shown = bool(annotation.get("was_cancelled")), seen or {}
+        drawing = Drawing(image, str(annotation["id"]), [_RENEWED] if seen is None and not skipped else [])
+        result = [] if skipped else annotation.get("result") or []
+        for region in result:
             drawing.add(region, self.labels)
-        if image.is_verified and not skipped:
-            drawing.take_in(Spoken.of(annotation.get("result") or []), shown)
+        verified = image.is_verified or (seen is None and any(region.get("from_name") in CONTROLS for region in result))
+        if verified and not skipped:
+            drawing.take_in(Spoken.of(result), shown)
         created = datetime.fromisoformat(annotation["created_at"])
         annotator = self._annotator(annotation.get("completed_by"))
         sources = self._sources(drawing, shown)
@@ -94,7 +101,7 @@ class Reader:
             notes=tuple(drawing.repairs),
             ignore=tuple(drawing.ignore),
             cycle=image.cycle,
-            verified=image.is_verified,
+            verified=verified,
             verdicts=() if skipped else drawing.verdicts(sources, shown),
             deleted=() if skipped else drawing.deleted(shown),
         )
@@ -115,3 +122,27 @@ class Reader:
         if isinstance(person, Mapping):
             return str(person.get("email") or f"user {person.get('id')}")
         return self.people.get(person) or f"user {person}"
+
+
+def _was_renewed_under(annotation: Json, predictions: Sequence[Json]) -> bool:
+    """Whether a task got other boxes after somebody had opened it and before that person submitted.
+
+    Regions tell it that began as a box which is not there now, and otherwise the time at which the person began.
+    """
+    if not predictions:
+        return False
+    there = {region_name(region) for prediction in predictions for region in prediction.get("result") or []}
+    began_as = [region_name(region) for region in annotation.get("result") or [] if region.get("origin") in _ORIGINS]
+    if began_as and there.isdisjoint(began_as):
+        return True
+    submitted = datetime.fromisoformat(annotation["created_at"])
+    began = submitted - timedelta(seconds=annotation.get("lead_time") or 0.0)
+    return any(_is_between(began, prediction) for prediction in predictions)
+
+
+def _is_between(moment: datetime, prediction: Json) -> bool:
+    """Whether a prediction was changed after a moment, and was there before."""
+    made, changed = (prediction.get(name) for name in ("created_at", "updated_at"))
+    if not (isinstance(made, str) and isinstance(changed, str)):
+        return False
+    return datetime.fromisoformat(made) <= moment < datetime.fromisoformat(changed)

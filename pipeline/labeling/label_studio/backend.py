@@ -16,6 +16,7 @@ from pipeline.labeling.backend import Harvest, PushResult
 from pipeline.labeling.label_studio.client import Client
 from pipeline.labeling.label_studio.disagreement import mark_disputed
 from pipeline.labeling.label_studio.harvest import harvest_answers
+from pipeline.labeling.label_studio.project import Guide
 from pipeline.labeling.label_studio.push import push_tasks
 from pipeline.labeling.label_studio.reopening import open_again
 from pipeline.progress import Progress, silent
@@ -46,7 +47,7 @@ class LabelStudioBackend:
         data: Class names and their descriptions.
         token: Personal access token or legacy token; kept out of every message.
         accepted_iou: A machine box changed less than this counts as accepted, 0 to 1.
-        folder: Where the lock file lies.
+        folder: Where the lock file lies, and example pictures of the classes.
         transport: How requests travel; the network by default.
 
     Raises:
@@ -64,7 +65,7 @@ class LabelStudioBackend:
     ) -> None:
         self._client = Client(settings.url, token, settings.timeout_s, transport)
         self._settings = settings
-        self._data = data
+        self._guide = Guide(data, folder)
         self._accepted_iou = accepted_iou
         self._folder = folder
 
@@ -86,7 +87,7 @@ class LabelStudioBackend:
         """
         try:
             with self._lock():
-                return push_tasks(self._client, self._settings, self._data, tasks, progress, unasked)
+                return push_tasks(self._client, self._settings, self._guide, tasks, progress, unasked)
         except Timeout as fault:
             raise RemoteError(
                 f"Expected to be the only push to {self._settings.project!r}, another is under way. Wait for its end."
@@ -99,7 +100,9 @@ class LabelStudioBackend:
             RemoteError: The server is down or refuses.
             ValueError: The watermark is not from Label Studio.
         """
-        return harvest_answers(self._client, self._settings, self._data.labels, self._accepted_iou, watermark, progress)
+        return harvest_answers(
+            self._client, self._settings, self._guide.data.labels, self._accepted_iou, watermark, progress
+        )
 
     def for_reviews(self) -> LabelStudioBackend:
         """The same server with a project of its own for reviews: an image has one task in a project."""

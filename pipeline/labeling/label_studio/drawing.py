@@ -80,17 +80,17 @@ class Drawing:
         regions: As the server states them.
         ignore: What must not be learnt as background.
         open: Regions of the machine's boxes that are neither right nor wrong, and why.
-        repairs: What was repaired, in words.
+        repairs: What was repaired or is not known, in words.
         problems: What could not be read, in words.
     """
 
-    def __init__(self, image: AskedImage, annotation_id: str) -> None:
+    def __init__(self, image: AskedImage, annotation_id: str, repairs: Sequence[str] = ()) -> None:
         self.annotation_id = annotation_id
         self.boxes: list[Box] = []
         self.regions: list[Json] = []
         self.ignore: list[Region] = []
         self.open: dict[str, str] = {}
-        self.repairs: list[str] = []
+        self.repairs: list[str] = list(repairs)
         self.problems: list[str] = []
         self._image = image
 
@@ -136,7 +136,7 @@ class Drawing:
             machine = shown.get(name)
             if said.rejects(name):
                 continue
-            reason = said.left_open(name, _is_changed(box, machine)) if machine else None
+            reason = said.left_open(name, _is_changed(box, machine, region)) if _is_machines(region, machine) else None
             if reason is None:
                 self.boxes.append(box)
                 self.regions.append(region)
@@ -165,7 +165,14 @@ def region_name(region: Json) -> str:
     return str(region.get("id"))
 
 
-def _is_changed(box: Box, machine: Box) -> bool:
+def _is_machines(region: Json, machine: Box | None) -> bool:
+    """Whether a region began as a box of the machine, which may be gone since."""
+    return machine is not None or str(region.get("origin")).startswith("prediction")
+
+
+def _is_changed(box: Box, machine: Box | None, region: Json) -> bool:
+    if machine is None:
+        return bool(region.get("origin") == "prediction-changed")
     return box.label != machine.label or not np.allclose(box.xyxy, machine.xyxy, atol=_UNMOVED_PX)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from xml.etree import ElementTree as Xml
 
@@ -41,7 +41,8 @@ selected region.</p>
 <p>• <b>a digit</b>: choose the class to draw, or give the selected region another. <b>Ctrl+Z</b>: undo.</p>
 <p>• <b>Ctrl+drag</b>: draw over a box that is there; a plain drag would move that box.</p>
 <p>• <b>Ctrl+H</b>: hide all boxes, or show them again.</p>"""
-"""The page keeps paragraphs, line breaks and bold text of this, no lists and no styles."""
+"""The page keeps paragraphs, line breaks, bold text and images of this, one below the other; no lists, no styles and no
+`data:` addresses."""
 
 _STYLE = """
 .lsf-outliner-item .lsf-textarea-tag__form { display: none; }
@@ -62,22 +63,34 @@ _HOTKEYS = "1234567890"
 _GOLDEN_TURN = 0.618033988749895
 
 
-def instructions(data: DataSettings) -> str:
+def instructions(data: DataSettings, pictures: Mapping[str, str] | None = None, edge_cases: Sequence[str] = ()) -> str:
     """Write what people read before they begin.
 
     Args:
         data: Class names, and what is said of them.
+        pictures: Addresses of example pictures, by class.
+        edge_cases: What the lead says beside.
 
     Returns:
-        HTML: the classes that have a description, what to do, and the keys that matter.
+        HTML: the classes that have a description or a picture, edge cases, what to do, and the keys that matter.
     """
-    described = (
-        f"<p>• <b>{escape(label)}</b>: {escape(data.descriptions[label])}</p>"
-        for label in data.labels
-        if label in data.descriptions
-    )
-    classes = "\n".join(described)
-    return f"<p><b>Classes</b></p>\n{classes}<br>\n{_HOW_TO}" if classes else _HOW_TO
+    classes = [_of_class(label, data, pictures or {}) for label in data.labels]
+    cases = [f"<p>• {escape(case)}</p>" for case in edge_cases]
+    return _part("Classes", classes) + _part("Edge cases", cases) + _HOW_TO
+
+
+def _part(title: str, paragraphs: Sequence[str]) -> str:
+    """Paragraphs below a title, and an empty line; nothing without any."""
+    said = "\n".join(filter(None, paragraphs))
+    return f"<p><b>{title}</b></p>\n{said}<br>\n" if said else ""
+
+
+def _of_class(label: str, data: DataSettings, pictures: Mapping[str, str]) -> str:
+    """What is said of a class, with its picture; empty where nothing is. The server keeps no other attribute order."""
+    name, said, address = f"<b>{escape(label)}</b>", data.descriptions.get(label), pictures.get(label)
+    text = f"<p>• {name}: {escape(said)}</p>" if said else f"<p>• {name}</p>" if address else ""
+    picture = f'<p><img src="{escape(address)}" alt="{escape(label)}"></p>' if address else ""
+    return "\n".join(filter(None, (text, picture)))
 
 
 def label_config(labels: Sequence[str], before: str = "") -> str:

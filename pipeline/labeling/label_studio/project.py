@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import RemoteError
 from pipeline.labeling.label_studio.client import Client
+from pipeline.labeling.label_studio.example_pictures import example_addresses
 from pipeline.labeling.label_studio.page import instructions, label_config
 from pipeline.labeling.label_studio.tabs import ensure_tabs
 from pipeline.settings import DataSettings
 from pipeline.settings.labeling import LabelStudioSettings
+from pipeline.workspace import Folder
 
 MODEL_VERSION = "crosscheck"
 """All predictions carry this one name: the queue serves only tasks whose prediction has the project's model version,
@@ -37,14 +40,27 @@ def find_project(client: Client, title: str) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
-def ensure_project(client: Client, settings: LabelStudioSettings, data: DataSettings) -> int:
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """What people are told of the classes.
+
+    Attributes:
+        data: Class names and their descriptions.
+        folder: Of the labelling backend; may hold example pictures, see `examples.write_examples`.
+    """
+
+    data: DataSettings
+    folder: Folder
+
+
+def ensure_project(client: Client, settings: LabelStudioSettings, guide: Guide) -> int:
     """Find the project or make it, and give it the shape that the queue needs.
 
     Args:
         client: The server.
         settings: The project's title, and what becomes of skipped tasks.
-        data: Class names and their descriptions; labels that the project has beside these are removed unless
-            annotations use them.
+        guide: Class names and what people are told of them; labels that the project has beside these are removed
+            unless annotations use them.
 
     Returns:
         The project's id.
@@ -52,12 +68,12 @@ def ensure_project(client: Client, settings: LabelStudioSettings, data: DataSett
     Raises:
         RemoteError: A label that annotations use is not among the class names, or the server refuses.
     """
-    title = settings.project
+    title, data = settings.project, guide.data
     project = find_project(client, title)
     config = label_config(data.labels, (project or {}).get("label_config") or "")
     shape = {
         "label_config": config,
-        "expert_instruction": instructions(data),
+        "expert_instruction": instructions(data, edge_cases=settings.edge_cases),
         "show_instruction": True,
         "sampling": "Uncertainty sampling",
         "skip_queue": _SKIP_QUEUE[settings.skipped_go_to],
@@ -66,6 +82,8 @@ def ensure_project(client: Client, settings: LabelStudioSettings, data: DataSett
     if project is None:
         project = client.create_project(title=title, model_version=MODEL_VERSION, **shape)
     number = int(project["id"])
+    pictures = example_addresses(client, number, settings, guide.folder)
+    shape["expert_instruction"] = instructions(data, pictures, settings.edge_cases)
     changes = {name: value for name, value in shape.items() if project.get(name) != value}
     if "label_config" in changes:
         _refuse_lost_labels(client, number, title, config)

@@ -13,12 +13,11 @@ from pipeline.labeling.label_studio.image_access import connect_images, expect_s
 from pipeline.labeling.label_studio.page import label_config
 from pipeline.labeling.label_studio.payload import task_payload
 from pipeline.labeling.label_studio.prediction_check import prediction_checker
-from pipeline.labeling.label_studio.project import ensure_project, show_predictions
-from pipeline.labeling.label_studio.renew import STANDING, renew, stale, withdraw
+from pipeline.labeling.label_studio.project import Guide, ensure_project, show_predictions
+from pipeline.labeling.label_studio.renew import STANDING, is_begun, renew, stale, withdraw
 from pipeline.labeling.label_studio.sharing import share_out
 from pipeline.progress import Progress, silent
 from pipeline.records import Task
-from pipeline.settings import DataSettings
 from pipeline.settings.labeling import LabelStudioSettings
 
 Payload = dict[str, Any]
@@ -27,7 +26,7 @@ Payload = dict[str, Any]
 def push_tasks(
     client: Client,
     settings: LabelStudioSettings,
-    data: DataSettings,
+    guide: Guide,
     tasks: Sequence[Task],
     progress: Progress = silent,
     unasked: Collection[str] = (),
@@ -37,7 +36,7 @@ def push_tasks(
     Args:
         client: The server.
         settings: Which project, and how images are shown.
-        data: Class names and their descriptions.
+        guide: Class names and what people are told of them.
         tasks: Questions in any order; may be empty.
         progress: Called with (new tasks made, new tasks in all) after every batch.
         unasked: Images whose task leaves the queue, unless somebody has begun it.
@@ -48,14 +47,15 @@ def push_tasks(
     Raises:
         RemoteError: The server is down or refuses; the next push adds what this one did not.
     """
-    project = ensure_project(client, settings, data)
+    project = ensure_project(client, settings, guide)
     known = _tasks_by_image(client, project)
     best_first = sorted(tasks, key=lambda task: (-task.value, task.image_id))
-    ready, refused = _prepare(best_first, settings, prediction_checker(label_config(data.labels)))
+    ready, refused = _prepare(best_first, settings, prediction_checker(label_config(guide.data.labels)))
     connect_images(client, project, [task.uri for task in tasks if task.image_id in ready], settings)
     payloads = {image: payload for image, payload in ready.items() if image not in known}
     there = stale([(known[image], payload) for image, payload in ready.items() if image in known])
-    _expect_all_shown(client, project, list(payloads.values()), there, settings)
+    not_begun = [(task, payload) for task, payload in there if not is_begun(task)]
+    _expect_all_shown(client, project, list(payloads.values()), not_begun, settings)
     made: dict[int, str] = {}
     for batch in _batches(list(payloads), settings.page_size):
         new = _import(client, project, {image: payloads[image] for image in batch})
@@ -65,14 +65,16 @@ def push_tasks(
     if made or known:
         show_predictions(client, settings.project)
     doubled = _withdraw_doubles(client, project, made)
-    updated = renew(client, project, there, settings.parallel_requests)
+    renewal = renew(client, project, there, settings.parallel_requests)
     no_use = [known[image] for image in known if image in unasked]
     left, begun = withdraw(client, no_use, settings.lock_s, settings.parallel_requests)
     return PushResult(
         created=tuple(image for image in made.values() if image not in doubled),
         existing=tuple(task.image_id for task in best_first if task.image_id in known or task.image_id in doubled),
         refused=refused,
-        updated=updated,
+        updated=renewal.renewed,
+        unchanged=renewal.unchanged,
+        in_hand=renewal.in_hand,
         withdrawn=left,
         begun=begun,
     )

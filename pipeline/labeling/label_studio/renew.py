@@ -1,10 +1,12 @@
 """Tasks that are there already, when a new model arrives: open ones get its boxes, those of no use leave the queue.
 
-What a person has begun is left alone, and nothing that a person may have in hand is taken away. The server does not
-tell whether somebody has a task open, so:
+What a person has begun is left alone, and nothing that a person may have in hand is taken away. The server tells that
+somebody has begun, by the draft that the page keeps from the first change on. It does not tell that somebody has a task
+open and only looks, so:
 
 - a prediction is changed in place: an answer refers to the prediction it began with, and the server refuses an answer
-  whose prediction is gone;
+  whose prediction is gone. That rules out its requests for many at once, which delete predictions and import others;
+- whoever had it open answers about the boxes before, see `answers`;
 - a task leaves the queue by being marked as finished, which an answer in the making does not notice. It is deleted by a
   later push, once whoever had it open has lost the lock, and only if still nobody has begun it.
 """
@@ -13,10 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.labeling.label_studio.client import Client
+from pipeline.labeling.label_studio.hardly_changed import has_hardly_changed
 from pipeline.labeling.label_studio.tabs import WITHDRAWN
 
 Json = dict[str, Any]
@@ -30,17 +34,41 @@ _LOOKED_UP = 50
 _NO_LONGER = "need not be answered any more"
 
 
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What became of open tasks that would be made otherwise now, by image.
+
+    Attributes:
+        renewed: They got the new boxes.
+        unchanged: They stay as they were, since their boxes hardly changed.
+        in_hand: They stay as they were, since somebody has begun to answer.
+    """
+
+    renewed: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+    in_hand: tuple[str, ...] = ()
+
+    def __add__(self, other: Renewal) -> Renewal:
+        """Both, one after the other."""
+        return Renewal(self.renewed + other.renewed, self.unchanged + other.unchanged, self.in_hand + other.in_hand)
+
+
 def stale(pairs: Sequence[tuple[Json, Json]]) -> list[tuple[Json, Json]]:
-    """Those tasks that nobody has begun and that would be made otherwise now.
+    """Those tasks that nobody has answered and that would be made otherwise now.
 
     Args:
         pairs: A task with its fields `STANDING`, and its payload.
     """
-    return [(task, payload) for task, payload in pairs if not (_touched(task) or _is_current(task, payload))]
+    return [(task, payload) for task, payload in pairs if not (_answered(task) or _is_current(task, payload))]
 
 
-def renew(client: Client, project: int, pairs: Sequence[tuple[Json, Json]], parallel: int) -> tuple[str, ...]:
-    """Give tasks that nobody has begun what they would be made with now.
+def is_begun(task: Json) -> bool:
+    """Whether somebody has begun to answer a task, and has not submitted it."""
+    return bool(task["draft_exists"]) and not _answered(task)
+
+
+def renew(client: Client, project: int, pairs: Sequence[tuple[Json, Json]], parallel: int) -> Renewal:
+    """Give tasks that nobody has begun what they would be made with now, where that is worth it.
 
     The server changes a prediction and a task in a request each, and looks many up in one, so that some are looked up
     again right before they are changed.
@@ -50,18 +78,19 @@ def renew(client: Client, project: int, pairs: Sequence[tuple[Json, Json]], para
         project: The project.
         pairs: As `stale` gives them; most valuable first.
         parallel: Tasks that are changed at once.
-
-    Returns:
-        Images whose task changed.
     """
-    payloads = {task["id"]: payload for task, payload in pairs}
-    renewed: list[str] = []
+    payloads = {task["id"]: payload for task, payload in pairs if not is_begun(task)}
+    done = Renewal(in_hand=_images(task for task, _ in pairs if is_begun(task)))
     with ThreadPoolExecutor(parallel) as pool:
         for numbers in _batches(list(payloads)):
-            open_now = [task for task in _look_up(client, project, numbers) if not _touched(task)]
-            list(pool.map(lambda task: _renew(client, task, payloads[task["id"]]), open_now))
-            renewed += [payloads[task["id"]]["data"]["image_id"] for task in open_now]
-    return tuple(renewed)
+            now = list(_look_up(client, project, numbers))
+            open_now = [task for task in now if not _touched(task)]
+            alike = {task["id"] for task in open_now if has_hardly_changed(task, payloads[task["id"]])}
+            changed = [task for task in open_now if task["id"] not in alike]
+            list(pool.map(lambda task: _renew(client, task, payloads[task["id"]]), changed))
+            same = _images(task for task in open_now if task["id"] in alike)
+            done += Renewal(_images(changed), same, _images(filter(is_begun, now)))
+    return done
 
 
 def withdraw(
@@ -85,7 +114,11 @@ def withdraw(
     with ThreadPoolExecutor(parallel) as pool:
         list(pool.map(lambda task: _take_out(client, task), leaving))
         list(pool.map(lambda task: _delete_untouched(client, task["id"]), old))
-    return tuple(task["data"]["image_id"] for task in leaving), tuple(task["data"]["image_id"] for task in begun)
+    return _images(leaving), _images(begun)
+
+
+def _images(tasks: Iterable[Json]) -> tuple[str, ...]:
+    return tuple(task["data"]["image_id"] for task in tasks)
 
 
 def _is_current(task: Json, payload: Json) -> bool:

@@ -210,3 +210,45 @@ def test_a_task_that_is_not_ours_is_a_note(data):
     where, problem = READER.read(pushed(annotation(region()), **data))
     assert where == "task 17"
     assert "expected image_id, width and height" in problem
+
+
+RENEWED = ("the machine's boxes were renewed while somebody had them open: what became of them is not counted",)
+
+
+def renewed_at(moment, *annotations, made="2026-01-02T01:00:00Z"):
+    entry = pushed(*annotations)
+    prediction = {**entry["predictions"][0], "created_at": made, "updated_at": moment}
+    return {**entry, "predictions": [prediction]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "notes"),
+    [
+        ("2026-01-02T03:04:02Z", ()),  # before the person began, 2.5 s before submitting
+        ("2026-01-02T03:04:03Z", RENEWED),
+        ("2026-01-02T03:04:06Z", RENEWED),
+    ],
+)
+def test_boxes_that_were_renewed_under_a_person_are_not_held_against_the_answer(changed, notes):
+    (reading,) = READER.read(renewed_at(changed, annotation()))
+    assert reading.answer.notes == notes
+    assert len(reading.answer.verdicts) == len(reading.answer.deleted) == (0 if notes else 2)
+
+
+def test_a_person_cannot_have_begun_before_there_was_a_task():
+    (reading,) = READER.read(renewed_at("2026-01-02T03:04:05Z", annotation(), made="2026-01-02T03:04:04Z"))
+    assert (reading.answer.notes, len(reading.answer.verdicts)) == ((), 2)
+
+
+def test_boxes_of_an_earlier_model_that_a_person_left_are_accepted_and_the_newer_ones_not_deleted():
+    earlier = {**region(0), "id": "earlier", "origin": "prediction"}
+    moved = {**region(1, x=10.0), "id": "moved", "origin": "prediction-changed"}
+    answer = read(earlier, moved).answer
+    assert [b.source for b in answer.boxes] == ["accepted", "corrected"]
+    assert (answer.notes, answer.verdicts, answer.deleted) == (RENEWED, (), ())
+
+
+def test_a_copy_of_a_box_of_the_machine_does_not_make_the_answer_one_on_earlier_boxes():
+    copied = {**region(0, x=70.0), "id": "copied", "origin": "prediction"}
+    answer = read(region(0) | {"origin": "prediction"}, copied).answer
+    assert (answer.notes, len(answer.verdicts)) == ((), 2)

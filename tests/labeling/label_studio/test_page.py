@@ -63,6 +63,25 @@ def test_the_instructions_describe_classes_in_their_order():
     )
 
 
+def test_the_instructions_show_a_picture_below_its_class():
+    data = DataSettings(labels=("bolt", "nut", "key"), descriptions={"bolt": "with a head"})
+    text = instructions(data, {"bolt": "/data/local-files/?d=a%20b.webp", "key": "/k.webp"})
+    assert text.startswith(
+        "<p><b>Classes</b></p>\n<p>• <b>bolt</b>: with a head</p>\n"
+        '<p><img src="/data/local-files/?d=a%20b.webp" alt="bolt"></p>\n'
+        '<p>• <b>key</b></p>\n<p><img src="/k.webp" alt="key"></p><br>\n<p>Draw'
+    )
+
+
+def test_the_instructions_hold_what_the_lead_says_of_edge_cases():
+    cases = ("a bolt cut by the edge: draw what is seen", "rust & dirt: no object")
+    data = DataSettings(labels=("bolt",))
+    assert instructions(data, edge_cases=cases) == (
+        "<p><b>Edge cases</b></p>\n<p>• a bolt cut by the edge: draw what is seen</p>\n"
+        f"<p>• rust &amp; dirt: no object</p><br>\n{instructions(data)}"
+    )
+
+
 def test_a_description_of_an_unknown_class_is_refused():
     with pytest.raises(ValueError, match=r"descriptions: expected names among \['bolt'\], got \['screw'\]"):
         DataSettings(labels=("bolt",), descriptions={"screw": "turned"})

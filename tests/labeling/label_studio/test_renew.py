@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from dataclasses import replace
 
 import httpx
@@ -72,6 +73,7 @@ def test_open_tasks_get_the_new_boxes_and_their_new_place(desk_at_work, people):
     tasks = renewed(old(desk_at_work))
     result = desk_at_work.backend().push(tasks)
     assert set(result.updated) == ids("open", "locked")
+    assert (result.unchanged, set(result.in_hand)) == ((), ids("draft"))
     assert set(result.existing) == ids(*NAMES)
     after = desk_at_work.tasks(owner)
     for name in ("draft", "answered", "skipped"):
@@ -92,13 +94,19 @@ def test_open_tasks_get_the_new_boxes_and_their_new_place(desk_at_work, people):
     assert desk_at_work.tasks(owner) == after
 
 
-def test_who_had_the_task_open_can_still_submit_what_they_saw(desk_at_work, people):
+@pytest.mark.parametrize("left", [True, False], ids=["the old box stays", "the old box is deleted"])
+def test_who_had_the_task_open_can_still_submit_what_they_saw(desk_at_work, people, left):
     _, ann = people
-    before = desk_at_work.tasks(ann)[image_id("locked")]
+    opened, before = time.monotonic(), desk_at_work.tasks(ann)[image_id("locked")]
     desk_at_work.backend().push(renewed(old(desk_at_work)))
-    ann.submit(before["id"], shown(before), parent_prediction=before["predictions"][0]["id"])
+    seen = {"parent_prediction": before["predictions"][0]["id"], "lead_time": time.monotonic() - opened}
+    ann.submit(before["id"], *([shown(before)] if left else []), **seen)
     answers = {answer.image_id: answer for answer in desk_at_work.backend().harvest().answers}
-    assert [(b.label, b.source) for b in answers[image_id("locked")].boxes] == [("bolt", Source.ACCEPTED)]
+    answer = answers[image_id("locked")]
+    assert [(b.label, b.source) for b in answer.boxes] == [("bolt", Source.ACCEPTED)] * left
+    assert (answer.verdicts, answer.deleted) == ((), ()), "nobody saw the new box"
+    assert re.match("the machine's boxes were renewed while somebody had them open", answer.notes[0])
+    assert answers[image_id("answered")].verdicts == (("bolt", "accepted"),)
 
 
 def test_tasks_of_no_use_leave_the_queue_and_begun_ones_stay(desk_at_work, people):
@@ -211,6 +219,19 @@ def test_renewing_many_tasks_looks_them_up_together_and_changes_a_few_at_once(de
         assert [region["type"] for region in entry["predictions"][0]["result"]] == ["rectanglelabels", "textarea"]
 
 
+def test_tasks_whose_boxes_hardly_changed_cost_no_request_each(desk_at_work, people):
+    owner, _ = people
+    before = desk_at_work.tasks(owner)
+    alike = [replace(asked, boxes=(box(x2=51, score=0.9),), cycle=2, model_id="m2") for asked in old(desk_at_work)]
+    transport = Counting()
+    result = desk_at_work.backend(transport=transport).push(alike)
+    assert (result.updated, transport.single) == ((), [])
+    assert (set(result.unchanged), set(result.in_hand)) == (ids("open", "locked"), ids("draft"))
+    assert desk_at_work.tasks(owner) == before
+    mixed = desk_at_work.backend().push([renewed(alike[:1])[0], *alike[1:]])
+    assert (set(mixed.updated), set(mixed.unchanged)) == (ids("open"), ids("locked"))
+
+
 class Meanwhile(httpx.HTTPTransport):
     """Does something right before the first change of a prediction."""
 
@@ -224,6 +245,25 @@ class Meanwhile(httpx.HTTPTransport):
                 self.action, action = None, self.action
                 action()
         return super().handle_request(request)
+
+
+def test_a_task_that_somebody_begins_right_before_it_is_renewed_is_left_alone(desk, people):
+    owner, ann = people
+    first = [desk.task(name, box(score=0.5), model_id="m1") for name in ("one", "two")]
+    desk.backend().push(first)
+    entry = desk.tasks(owner)[image_id("two")]
+
+    class Looking(httpx.HTTPTransport):
+        """Begins an answer once all tasks have been listed, before some are looked up again."""
+
+        def handle_request(self, request):
+            if "in_list" in str(request.url):
+                ann.session.post(f"/api/tasks/{entry['id']}/drafts", json={"result": [], "lead_time": 1})
+            return super().handle_request(request)
+
+    result = desk.backend(transport=Looking()).push(renewed(first))
+    assert (set(result.updated), set(result.in_hand)) == (ids("one"), ids("two"))
+    assert desk.tasks(owner)[image_id("two")]["data"] == entry["data"]
 
 
 def test_a_task_that_is_answered_while_it_is_renewed_stays_answered(desk, people):

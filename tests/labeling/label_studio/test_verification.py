@@ -135,3 +135,13 @@ def test_choices_about_boxes_are_for_one_region_each():
         "whole": None,
     }
     assert all(tag.get("value") == f"$verify_{name}" for name, tag in controls.items())
+
+
+@pytest.mark.parametrize("kind", [TaskKind.VERIFY, TaskKind.ASK])
+def test_boxes_of_an_earlier_model_that_nobody_looked_at_stay_open_whatever_the_task_asks_now(kind):
+    earlier = [{**rectangle(place), "id": f"earlier {place}", "origin": "prediction"} for place in (0, 1)]
+    looked_at = {**chosen("seen", "looked at", 0), "id": "earlier 0"}
+    answer = answered(*earlier, looked_at, kind=kind)
+    assert [(b.label, str(b.source)) for b in answer.boxes] == [("bolt", "accepted")]
+    assert ignored(answer) == [("unanswered", NUT.xyxy), WHOLE]
+    assert (answer.verified, answer.verdicts, answer.deleted) == (True, (), ())
