@@ -100,7 +100,7 @@ def _draw(chosen: Sequence[tuple[Sample, Box]], pictures: Folder, name: str, max
     tiles = list(_tiles(chosen, max_pixels))
     if not tiles:
         return False
-    strip = Image.new("RGB", (sum(tile.width + GAP_PX for tile in tiles) - GAP_PX, HEIGHT_PX), "white")
+    strip = Image.new("RGBA", (sum(tile.width + GAP_PX for tile in tiles) - GAP_PX, HEIGHT_PX), (0, 0, 0, 0))
     left = 0
     for tile in tiles:
         strip.paste(tile, (left, (HEIGHT_PX - tile.height) // 2))
