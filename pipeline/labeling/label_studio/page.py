@@ -34,7 +34,9 @@ wrong: mend what is, leave the rest, submit.</p>
 <p>• An image without any object is submitted empty: that is an answer too.</p>
 <p>• Skip an image only when nobody could answer it. The page has that button in the queue (<b>Label All Tasks</b>), not
 where a task was opened from the table; there, tick its row and press <b>Label 1 Task</b>.</p>
-<p>• Anything that you submitted may be changed later; the last word counts.</p><br>
+<p>• Anything that you submitted may be changed later; the last word counts.</p>
+<p>• <b>No More Tasks Left in Queue</b>: all is answered, or others have the rest open. The next cycle brings
+more.</p><br>
 <p><b>Keys</b></p>
 <p>• <b>Ctrl+Enter</b>: submit. <b>Ctrl+Space</b>: skip. <b>Alt+.</b>: next region. <b>Backspace</b>: delete the
 selected region.</p>
