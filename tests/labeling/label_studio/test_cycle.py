@@ -6,11 +6,12 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from pipeline.artefacts import PushRun, TrainingRun
+from pipeline.artefacts import ClassExamples, PushRun, TrainingRun
 from pipeline.cycle import load_cycle
 from pipeline.dataset.store import SampleStore
 from pipeline.labeling.annotators import labeling_backend
-from pipeline.records import Source, State
+from pipeline.labeling.examples import PICTURES
+from pipeline.records import Source, Split, State
 from pipeline.stages.push import push_now
 from pipeline.workspace import Workspace
 from tests.end_to_end.project import run_cycles
@@ -29,6 +30,9 @@ def test_what_people_answer_is_learned(desk, people, config):
     asked = desk.tasks(people[0])
     assert set(asked) == {sample.image_id for sample in store.samples(states=[State.QUEUED])}
     assert len(asked) == 4
+    examples = workspace.labeling.read_record(ClassExamples.FILE, ClassExamples).pictures
+    assert set(examples) == {box.label for sample in store.labeled(Split.TRAIN) for box in sample.boxes}
+    assert workspace.labeling.folder(PICTURES).names() == sorted(examples.values())
 
     owner, colleague = people
     drawn, empty, skipped, waiting = asked
