@@ -13,6 +13,8 @@ from pipeline.detector.inference.stream import FILL
 
 STEP_PX = 32
 """Sides of canvases differ by so much; detectors look at whole cells of up to this size."""
+TRIED = 256
+"""Windows that are put on shelves to choose a side; of more, so many stand for the others."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,17 @@ def choose_side(sizes: Sequence[tuple[int, int]], usual_px: int) -> int:
     Returns:
         Pixels; the largest of several that are equally good.
     """
+    each = -(-len(sizes) // TRIED)
+    tried = sorted(sizes)[:: max(1, each)]
     sides = range(-(-usual_px // 2 // STEP_PX) * STEP_PX, usual_px * 5 // 4 + 1, STEP_PX)
     fitting = [side for side in sides if all(max(size) <= side for size in sizes)]
-    return min(fitting, key=lambda side: (side**2 * len(pack_windows(sizes, side)), -side), default=usual_px)
+
+    def pixels(side: int) -> int:
+        shelves = _shelves(range(len(tried)), tried, side)
+        heights = [shelf.height for shelf in shelves for _ in range(each)]
+        return side**2 * max((number + 1 for number, _ in _stacked(heights, side)), default=0)
+
+    return min(fitting, key=lambda side: (pixels(side), -side), default=usual_px)
 
 
 def pack_windows(sizes: Sequence[tuple[int, int]], canvas_px: int) -> list[list[Tile]]:

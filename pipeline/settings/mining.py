@@ -54,7 +54,7 @@ class MiningSettings(Section):
         "smaller",
     )
     paste_px: int = Field(
-        default=42, ge=4, le=4096, description="but none with a longer side than this is pasted smaller than this"
+        default=40, ge=4, le=4096, description="but none with a longer side than this is pasted smaller than this"
     )
     tta_scale: float = Field(
         default=1.2,
