@@ -10,10 +10,9 @@ from torch import Tensor
 from pipeline.bench.scenario import ScenarioCell, ScenarioResult, train
 from pipeline.detector.evaluation.metrics import map_on
 from pipeline.detector.inference.predictor import Detections, PredictionSettings, Predictor
-from pipeline.detector.models.registry import champion_id
+from pipeline.detector.models.champion import require_champion
 from pipeline.detector.models.saved import load_model
 from pipeline.detector.models.statistics import reestimate
-from pipeline.errors import ArtefactError
 from pipeline.progress import Progress
 from pipeline.records import Split
 
@@ -58,9 +57,7 @@ class ShiftedCell(ScenarioCell):
     def measure(self, progress: Progress) -> ShiftedResult:
         """Train, evaluate, adapt, evaluate again."""
         cycle = train(self.settings, progress)
-        champion = champion_id(cycle.workspace.models)
-        if champion is None:
-            raise ArtefactError(f"Expected a champion in {cycle.workspace.models.uri}, found none.")
+        champion = require_champion(cycle.workspace, "to measure")
         detector = load_model(cycle.workspace.models, champion)
         settings = PredictionSettings.of(cycle.settings, "fp32")
         test = cycle.store.labeled(Split.TEST)

@@ -14,9 +14,8 @@ from pipeline.detector.evaluation.labeled_detections import LabeledDetections
 from pipeline.detector.evaluation.metrics import measure
 from pipeline.detector.inference.predictor import Detections, PredictionSettings, Predictor
 from pipeline.detector.inference.tiling import Tiling, detect_tiled
-from pipeline.detector.models.registry import champion_id
+from pipeline.detector.models.champion import require_champion
 from pipeline.detector.models.saved import load_model
-from pipeline.errors import ArtefactError
 from pipeline.progress import Progress
 from pipeline.records import Sample, Split
 from pipeline.seeds import numpy_generator
@@ -82,9 +81,7 @@ class TilesCell(ScenarioCell):
     def measure(self, progress: Progress) -> TilesResult:
         """Train, and detect once for every share."""
         cycle = train(self.settings, progress)
-        champion = champion_id(cycle.workspace.models)
-        if champion is None:
-            raise ArtefactError(f"Expected a champion in {cycle.workspace.models.uri}, found none.")
+        champion = require_champion(cycle.workspace, "to measure")
         predictor = Predictor(load_model(cycle.workspace.models, champion), PredictionSettings.of(cycle.settings))
         samples, groups = cycle.store.labeled(Split.TEST), []
         for number in range(min(self.images, len(samples) // self.each)):

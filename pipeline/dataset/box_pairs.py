@@ -60,13 +60,12 @@ def pair_boxes(gone: pa.Table, new: pa.Table) -> tuple[NDArray[np.int64], NDArra
     Returns:
         Rows of `gone`, rows of `new` and their IoU, at least `SAME_OBJECT_IOU`; empty arrays for no pairs.
     """
-    left, right = pairs_in_images(gone, new)
-    iou = iou_by_row(corners_of(gone)[left], corners_of(new)[right])
-    same = _texts(gone, "label")[left] == _texts(new, "label")[right]
+    left, right, iou = overlaps_in_images(gone, new)
+    same = texts_of(gone, "label")[left] == texts_of(new, "label")[right]
     keep = iou >= SAME_OBJECT_IOU
     left, right, iou, same = left[keep], right[keep], iou[keep], same[keep]
     # Ids settle ties, so that the order of rows does not matter.
-    order = np.lexsort((_texts(new, "box_id")[right], _texts(gone, "box_id")[left], -iou, ~same))
+    order = np.lexsort((texts_of(new, "box_id")[right], texts_of(gone, "box_id")[left], -iou, ~same))
     chosen, used_left, used_right = [], set(), set()
     for place in order.tolist():
         one, other = int(left[place]), int(right[place])
@@ -118,12 +117,21 @@ def pairs_in_images(gone: pa.Table, new: pa.Table) -> tuple[NDArray[np.int64], N
     return joined["left"].to_numpy(), joined["right"].to_numpy()
 
 
+def overlaps_in_images(
+    one: pa.Table, other: pa.Table
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Rows of all pairs within an image, in order, and the IoU of each."""
+    left, right = pairs_in_images(one, other)
+    return left, right, iou_by_row(corners_of(one)[left], corners_of(other)[right])
+
+
 def corners_of(boxes: pa.Table) -> NDArray[np.float64]:
     """float64[N, 4], `(x1, y1, x2, y2)` in pixels."""
     return np.stack([boxes[name].to_numpy().astype(np.float64) for name in _CORNERS], axis=1).reshape(-1, 4)
 
 
-def _texts(boxes: pa.Table, name: str) -> NDArray[np.str_]:
+def texts_of(boxes: pa.Table, name: str) -> NDArray[np.str_]:
+    """A column of texts."""
     return np.asarray(boxes[name].to_numpy(), dtype=str)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.dataset.box_pairs import PairCount, count_pairs, pair_boxes
 from pipeline.dataset.store import SampleStore
+from pipeline.records import nested_rows
 
 Tally = dict[str, dict[str, int]]
 """Number of boxes: `{source: {label: n}}`."""
@@ -64,6 +65,21 @@ class VersionDiff:
     box_pairs: tuple[PairCount, ...] = ()
     box_images: tuple[str, ...] = ()
 
+    @property
+    def images_by_change(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """Ids of images by kind of change, then by state or transition."""
+        return {
+            "added": self.images_added,
+            "removed": self.images_removed,
+            "state": self.states,
+            "split": self.splits,
+        }
+
+    @property
+    def boxes_by_change(self) -> dict[str, Tally]:
+        """Boxes by kind of change, without those that became others."""
+        return {"added": self.boxes_added, "removed": self.boxes_removed, "changed": self.boxes_changed}
+
     def counts(self) -> ChangeCounts:
         """Numbers alone, for a report; a box that became another is one removed and one added."""
         added, removed = (_margins(tally) for tally in (self.all_added(), self.all_removed()))
@@ -83,17 +99,14 @@ class VersionDiff:
 
     def to_json(self) -> dict[str, Any]:
         """Counts and ids as plain JSON."""
-        images = {
-            "added": self.images_added,
-            "removed": self.images_removed,
-            "states": self.states,
-            "splits": self.splits,
-        }
-        boxes = {"added": self.boxes_added, "removed": self.boxes_removed, "changed": self.boxes_changed}
+        named = {"state": "states", "split": "splits"}
+        images = {named.get(kind, kind): groups for kind, groups in self.images_by_change.items()}
         return {
             "images": {kind: {name: len(ids) for name, ids in groups.items()} for kind, groups in images.items()},
             "image_ids": {kind: {name: list(ids) for name, ids in groups.items()} for kind, groups in images.items()},
-            "boxes": {kind: {**_margins(tally), "by_source_and_label": tally} for kind, tally in boxes.items()},
+            "boxes": {
+                kind: {**_margins(tally), "by_source_and_label": tally} for kind, tally in self.boxes_by_change.items()
+            },
             "box_pairs": [asdict(pair) for pair in self.box_pairs],
             "box_image_ids": list(self.box_images),
         }
@@ -113,7 +126,7 @@ def diff_versions(old: pa.Table, new: pa.Table) -> VersionDiff:
         What changed; everything empty for equal versions.
     """
     after, before = _matched(new, old, "image_id")
-    old_boxes, new_boxes = _boxes(old), _boxes(new)
+    old_boxes, new_boxes = nested_rows(old, "boxes"), nested_rows(new, "boxes")
     gone, came = _only(old_boxes, new_boxes, "box_id"), _only(new_boxes, old_boxes, "box_id")
     left, right, iou = pair_boxes(gone, came)
     changed = _changed(*_matched(new_boxes, old_boxes, "box_id"))
@@ -122,9 +135,9 @@ def diff_versions(old: pa.Table, new: pa.Table) -> VersionDiff:
         images_removed=_ids_by(_only(old, new, "image_id"), "state"),
         states=_transitions(before, after, "state"),
         splits=_transitions(before, after, "split"),
-        boxes_added=_tally(_without(came, right)),
-        boxes_removed=_tally(_without(gone, left)),
-        boxes_changed=_tally(changed),
+        boxes_added=tally(_without(came, right)),
+        boxes_removed=tally(_without(gone, left)),
+        boxes_changed=tally(changed),
         box_pairs=count_pairs(gone.take(left), came.take(right), iou),
         box_images=_images(gone, came, changed),
     )
@@ -138,12 +151,6 @@ def diff_stored(store: SampleStore, old: int, new: int) -> VersionDiff:
         RowsGoneError: The rows of one were removed.
     """
     return diff_versions(*store.changed_rows(old, new))
-
-
-def _boxes(table: pa.Table) -> pa.Table:
-    nested = table["boxes"].combine_chunks()
-    boxes = pa.Table.from_struct_array(pc.list_flatten(nested))
-    return boxes.append_column("image_id", table["image_id"].take(pc.list_parent_indices(nested)))
 
 
 def _without(boxes: pa.Table, rows: NDArray[np.int64]) -> pa.Table:
@@ -195,11 +202,12 @@ def _ids_by(table: pa.Table, column: str) -> dict[str, tuple[str, ...]]:
     return {row[column]: tuple(sorted(row["image_id_list"])) for row in groups.to_pylist()}
 
 
-def _tally(boxes: pa.Table) -> Tally:
-    groups = boxes.group_by(["source", "label"]).aggregate([([], "count_all")])
+def tally(boxes: pa.Table, outer: str = "source", inner: str = "label") -> Tally:
+    """Count boxes by two of their columns, values ascending."""
+    groups = boxes.group_by([outer, inner]).aggregate([([], "count_all")])
     found: Tally = {}
-    for row in groups.sort_by([("source", "ascending"), ("label", "ascending")]).to_pylist():
-        found.setdefault(row["source"], {})[row["label"]] = row["count_all"]
+    for row in groups.sort_by([(outer, "ascending"), (inner, "ascending")]).to_pylist():
+        found.setdefault(row[outer], {})[row[inner]] = row["count_all"]
     return found
 
 

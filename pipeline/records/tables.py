@@ -154,6 +154,13 @@ def refs_from_table(table: pa.Table) -> list[ImageRef]:
     return [ImageRef(**row) for row in table.select(ImageRef._fields).to_pylist()]
 
 
+def nested_rows(images: pa.Table, name: str) -> pa.Table:
+    """The boxes or the ignore regions of images, one per row and in order, with their `image_id`."""
+    nested = images[name].combine_chunks()
+    rows = pa.Table.from_struct_array(pc.list_flatten(nested))
+    return rows.append_column("image_id", images["image_id"].take(pc.list_parent_indices(nested)))
+
+
 def of_images(image_ids: Iterable[str]) -> pc.Expression:
     """A filter that passes the rows of these images; it passes none where `image_ids` is empty."""
     return among("image_id", image_ids)

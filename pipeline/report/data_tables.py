@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.artefacts import MiningCost, MiningRun, PastedBoxes
-from pipeline.dataset.diff import ChangeCounts
+from pipeline.dataset.diff import ChangeCounts, tally
 from pipeline.dataset.versions import Version
 from pipeline.records import ImportIssue, Source
 from pipeline.report.tables import Cell, Column, Table, stacked
@@ -22,18 +22,13 @@ def count_boxes(samples: pa.Table) -> dict[str, dict[str, int]]:
     """Count the boxes of a version by label and source.
 
     Args:
-        samples: `SAMPLE_SCHEMA`.
+        samples: At least the column `boxes` of `SAMPLE_SCHEMA`.
 
     Returns:
         Numbers by label, then source, both in alphabetical order; empty without boxes.
     """
-    boxes = pc.list_flatten(samples["boxes"].combine_chunks())
-    columns = {name: pc.struct_field(boxes, name) for name in ("label", "source")}
-    counted = pa.table(columns).group_by(["label", "source"]).aggregate([([], "count_all")])
-    numbers: dict[str, dict[str, int]] = {}
-    for row in counted.sort_by([("label", "ascending"), ("source", "ascending")]).to_pylist():
-        numbers.setdefault(row["label"], {})[row["source"]] = row["count_all"]
-    return numbers
+    boxes = pa.Table.from_struct_array(pc.list_flatten(samples["boxes"].combine_chunks()))
+    return tally(boxes, "label", "source")
 
 
 def versions(history: Sequence[Version], changes: Mapping[int, ChangeCounts], most: int) -> Table:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pipeline.dataset.box_pairs import pair_boxes
 from pipeline.dataset.diff import VersionDiff, diff_versions
 from pipeline.dataset.store import SampleStore
-from pipeline.records import Box, Sample, of_images, samples_from_table
+from pipeline.records import Box, Sample, nested_rows, of_images, samples_from_table
 from pipeline.report.album import Album, ReadPixels
 from pipeline.report.cards import Card, Gallery
 from pipeline.report.page import environment
@@ -104,7 +104,7 @@ def _gallery(before: pa.Table, after: pa.Table, ranked: Sequence[str], most: int
 def _most_changed(before: pa.Table, after: pa.Table, image_ids: Iterable[str]) -> list[str]:
     """Images by how many boxes only one side has, most first."""
     ids = pa.array(list(image_ids), pa.string())
-    old, new = (_boxes(table) for table in (before, after))
+    old, new = (nested_rows(table, "boxes") for table in (before, after))
     changes = np.zeros(len(ids), dtype=np.int64)
     for one, other in ((old, new), (new, old)):
         alone = one.filter(pc.invert(pc.is_in(one["box_id"], other["box_id"].combine_chunks())))
@@ -112,12 +112,6 @@ def _most_changed(before: pa.Table, after: pa.Table, image_ids: Iterable[str]) -
         changes += np.bincount(place, minlength=len(ids))
     order = np.argsort(-changes, kind="stable")
     return [str(name) for name in ids.take(pa.array(order)).to_pylist()]
-
-
-def _boxes(table: pa.Table) -> pa.Table:
-    nested = table["boxes"].combine_chunks()
-    boxes = pa.Table.from_struct_array(pc.list_flatten(nested)).select(["box_id"])
-    return boxes.append_column("image_id", table["image_id"].take(pc.list_parent_indices(nested)))
 
 
 def _samples(table: pa.Table, image_ids: Iterable[str]) -> dict[str, Sample]:
@@ -134,19 +128,21 @@ def _card(album: Album, before: Sample | None, after: Sample | None, image_px: i
         (sum(kinds.get(("after", box.box_id)) == BECAME for box in after.boxes) if after else 0, "changed"),
     ]
     heading = ", ".join(f"{plural(number, 'box', 'boxes')} {what}" for number, what in numbers if number)
-    tiles = tuple(_tile(album, there.image_id, image_px, side, sample, kinds) for side, sample in
-                  (("before", before), ("after", after)))  # fmt: skip
+    tiles = tuple(
+        _tile(album, image_px, side, sample, kinds) if sample else _no_tile(side)
+        for side, sample in (("before", before), ("after", after))
+    )
     return Card(heading or "values changed", there.uri, _lines(before, after), tiles)
 
 
-def _tile(
-    album: Album, image_id: str, image_px: int, side: str, sample: Sample | None, kinds: Mapping[tuple[str, str], str]
-) -> Tile:
-    if sample is None:
-        return Tile(f"{side}: no such image", missing="the version does not hold this image", caption=side)
+def _no_tile(side: str) -> Tile:
+    return Tile(f"{side}: no such image", missing="the version does not hold this image", caption=side)
+
+
+def _tile(album: Album, image_px: int, side: str, sample: Sample, kinds: Mapping[tuple[str, str], str]) -> Tile:
     marks = [(box.xyxy, _mark(box, kinds[side, box.box_id])) for box in sample.boxes]
     marks.sort(key=lambda mark: mark[1].kind != KEPT)  # what changed lies on top
-    tile = album.tile(image_id, image_px, marks)
+    tile = album.tile(sample.image_id, image_px, marks)
     return replace(tile, alt=f"{side}, {tile.alt}", caption=f"{side}: {plural(len(sample.boxes), 'box', 'boxes')}")
 
 
@@ -201,21 +197,18 @@ def _headline(changes: VersionDiff) -> str:
 
 
 def _image_table(changes: VersionDiff) -> Table:
-    groups = (
-        ("added", changes.images_added),
-        ("removed", changes.images_removed),
-        ("state", changes.states),
-        ("split", changes.splits),
-    )
-    rows = [(what, name.replace("->", " → "), count(len(ids))) for what, part in groups for name, ids in part.items()]
+    rows = [
+        (what, name.replace("->", " → "), count(len(ids)))
+        for what, part in changes.images_by_change.items()
+        for name, ids in part.items()
+    ]
     return _table_of("Images", ("Change", "What"), ("Images",), rows)
 
 
 def _box_table(changes: VersionDiff) -> Table:
-    groups = (("added", changes.boxes_added), ("removed", changes.boxes_removed), ("changed", changes.boxes_changed))
     rows = [
         (what, source, label, count(number), "")
-        for what, tally in groups
+        for what, tally in changes.boxes_by_change.items()
         for source, labels in tally.items()
         for label, number in labels.items()
     ]

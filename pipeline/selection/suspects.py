@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.dataset.box_pairs import corners_of, iou_by_row, pairs_in_images
+from pipeline.dataset.box_pairs import corners_of, overlaps_in_images, pairs_in_images, texts_of
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -157,9 +157,8 @@ def far_off(boxes: pa.Table, detections: pa.Table) -> tuple[int, int]:
         boxes: Columns of `BOX_SCHEMA`.
         detections: Columns of `DETECTION_SCHEMA`.
     """
-    shown, label = pairs_in_images(detections, boxes)
-    iou = iou_by_row(corners_of(detections)[shown], corners_of(boxes)[label])
-    same = _texts(detections, "label")[shown] == _texts(boxes, "label")[label]
+    shown, label, iou = overlaps_in_images(detections, boxes)
+    same = texts_of(detections, "label")[shown] == texts_of(boxes, "label")[label]
     best = _greatest(np.where(same, iou, 0.0), shown, len(detections))
     sure = best[(_numbers(detections, "p_correct") >= _SURE) & (best >= _ANY_OBJECT_IOU)]
     return len(sure), int((sure < _IN_PLACE_IOU).sum())
@@ -185,9 +184,9 @@ def _fences(logs: Floats) -> tuple[float, float]:
 
 def _twice(boxes: pa.Table) -> list[pa.Table]:
     """Boxes that repeat an earlier one of their image."""
-    left, right = pairs_in_images(boxes, boxes)
-    left, right = left[left < right], right[left < right]
-    iou, label = iou_by_row(corners_of(boxes)[left], corners_of(boxes)[right]), _texts(boxes, "label")
+    left, right, iou = overlaps_in_images(boxes, boxes)
+    left, right, iou = left[left < right], right[left < right], iou[left < right]
+    label = texts_of(boxes, "label")
     same = label[left] == label[right]
     double, other = same & (iou >= SAME_CLASS_IOU), ~same & (iou >= IDENTICAL_IOU)
     return [
@@ -197,7 +196,7 @@ def _twice(boxes: pa.Table) -> list[pa.Table]:
 
 
 def _unusual(boxes: pa.Table, usual: Sides) -> list[pa.Table]:
-    corners, label = corners_of(boxes), _texts(boxes, "label")
+    corners, label = corners_of(boxes), texts_of(boxes, "label")
     side = np.sqrt(np.prod(corners[:, 2:] - corners[:, :2], axis=1))
     names, codes = np.unique(label, return_inverse=True)
     fences = np.array([usual.get(str(name), (0.0, np.inf)) for name in names]).reshape(-1, 2)[codes]
@@ -209,9 +208,8 @@ def _unusual(boxes: pa.Table, usual: Sides) -> list[pa.Table]:
 
 def _disagreeing(boxes: pa.Table, detections: pa.Table, far_off: float) -> list[pa.Table]:
     """Labels of another class than the detection at their place, or beside the detection of their class."""
-    shown, label = pairs_in_images(detections, boxes)
-    iou = iou_by_row(corners_of(detections)[shown], corners_of(boxes)[label])
-    same = _texts(detections, "label")[shown] == _texts(boxes, "label")[label]
+    shown, label, iou = overlaps_in_images(detections, boxes)
+    same = texts_of(detections, "label")[shown] == texts_of(boxes, "label")[label]
     p_correct = _numbers(detections, "p_correct")
     agreed = _greatest(np.where(same & (iou >= _ONE_OBJECT_IOU), p_correct[shown], 0.0), label, len(boxes))
     in_place = _greatest(np.where(same, iou, 0.0), label, len(boxes)) >= _IN_PLACE_IOU
@@ -219,7 +217,7 @@ def _disagreeing(boxes: pa.Table, detections: pa.Table, far_off: float) -> list[
     nearest = iou >= _greatest(iou, shown, len(detections))[shown]
     wrong = ~same & nearest & (iou >= _ONE_OBJECT_IOU) & (matches[shown] < _ONE_OBJECT_IOU)
     moved = same & (iou >= matches[shown]) & (iou >= _ANY_OBJECT_IOU) & (iou < _IN_PLACE_IOU) & ~in_place[label]
-    rivals = _texts(detections, "label")[shown[wrong]]
+    rivals = texts_of(detections, "label")[shown[wrong]]
     p_moved = min(_MOST, MISTAKES / max(far_off, MISTAKES))
     return [
         _rows(boxes, label[wrong], Suspicion.WRONG_CLASS, p_swapped(p_correct[shown], agreed[label])[wrong], rivals),
@@ -229,8 +227,8 @@ def _disagreeing(boxes: pa.Table, detections: pa.Table, far_off: float) -> list[
 
 def _missing(boxes: pa.Table, detections: pa.Table, ignored: pa.Table) -> pa.Table:
     """Detections where no label is and nothing is ignored."""
-    shown, label = pairs_in_images(detections, boxes)
-    overlap = _greatest(iou_by_row(corners_of(detections)[shown], corners_of(boxes)[label]), shown, len(detections))
+    shown, _, iou = overlaps_in_images(detections, boxes)
+    overlap = _greatest(iou, shown, len(detections))
     within, region = pairs_in_images(detections, ignored)
     covered = _covered(corners_of(detections)[within], corners_of(ignored)[region])
     alone = (overlap < _ANY_OBJECT_IOU) & (_greatest(covered, within, len(detections)) < _IGNORED_SHARE)
@@ -240,12 +238,11 @@ def _missing(boxes: pa.Table, detections: pa.Table, ignored: pa.Table) -> pa.Tab
 
 def _likeliest(detections: pa.Table) -> pa.Table:
     """Of detections of one object, of any class, the likeliest; of equals the one that comes first."""
-    left, right = pairs_in_images(detections, detections)
+    left, right, iou = overlaps_in_images(detections, detections)
     p_correct = _numbers(detections, "p_correct")
     behind = (p_correct[left] < p_correct[right]) | ((p_correct[left] == p_correct[right]) & (left > right))
-    same = iou_by_row(corners_of(detections)[left], corners_of(detections)[right]) >= _ONE_OBJECT_IOU
     kept = np.ones(len(detections), dtype=bool)
-    kept[left[behind & same]] = False
+    kept[left[behind & (iou >= _ONE_OBJECT_IOU)]] = False
     return detections.filter(pa.array(kept))
 
 
@@ -281,13 +278,9 @@ def _firsts(table: pa.Table, keys: list[str]) -> pa.Array:
     new = np.zeros(len(table), dtype=bool)
     new[:1] = True
     for key in keys:
-        values = _texts(table, key)
+        values = texts_of(table, key)
         new[1:] |= values[1:] != values[:-1]
     return pa.array(np.flatnonzero(new))
-
-
-def _texts(table: pa.Table, name: str) -> NDArray[np.str_]:
-    return np.asarray(table[name].to_numpy(), dtype=str)
 
 
 def _numbers(table: pa.Table, name: str) -> Floats:

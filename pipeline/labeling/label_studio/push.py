@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.errors import UncertainError
@@ -14,7 +14,7 @@ from pipeline.labeling.label_studio.page import label_config
 from pipeline.labeling.label_studio.payload import task_payload
 from pipeline.labeling.label_studio.prediction_check import prediction_checker
 from pipeline.labeling.label_studio.project import Guide, ensure_project, show_predictions
-from pipeline.labeling.label_studio.renew import STANDING, is_begun, renew, stale, withdraw
+from pipeline.labeling.label_studio.renew import STANDING, batches, is_begun, renew, stale, withdraw
 from pipeline.labeling.label_studio.sharing import share_out
 from pipeline.progress import Progress, silent
 from pipeline.records import Task
@@ -57,7 +57,7 @@ def push_tasks(
     not_begun = [(task, payload) for task, payload in there if not is_begun(task)]
     _expect_all_shown(client, project, list(payloads.values()), not_begun, settings)
     made: dict[int, str] = {}
-    for batch in _batches(list(payloads), settings.page_size):
+    for batch in batches(list(payloads), settings.page_size):
         new = _import(client, project, {image: payloads[image] for image in batch})
         share_out(client, new, settings)
         made |= new
@@ -152,8 +152,3 @@ def _withdraw_doubles(client: Client, project: int, made: Mapping[int, str]) -> 
     for task in doubles:
         client.delete_task(task)
     return set(doubles.values())
-
-
-def _batches(images: list[str], size: int) -> Iterator[list[str]]:
-    for start in range(0, len(images), size):
-        yield images[start : start + size]

@@ -17,13 +17,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.labeling.label_studio.client import Client
 from pipeline.labeling.label_studio.hardly_changed import has_hardly_changed
 from pipeline.labeling.label_studio.tabs import WITHDRAWN
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 STANDING = ("id", "data", "total_annotations", "cancelled_annotations", "draft_exists", "updated_at", "is_labeled")
 """The fields of a task that tell how it stands."""
@@ -82,7 +83,7 @@ def renew(client: Client, project: int, pairs: Sequence[tuple[Json, Json]], para
     payloads = {task["id"]: payload for task, payload in pairs if not is_begun(task)}
     done = Renewal(in_hand=_images(task for task, _ in pairs if is_begun(task)))
     with ThreadPoolExecutor(parallel) as pool:
-        for numbers in _batches(list(payloads)):
+        for numbers in batches(list(payloads), _LOOKED_UP):
             now = list(_look_up(client, project, numbers))
             open_now = [task for task in now if not _touched(task)]
             alike = {task["id"] for task in open_now if has_hardly_changed(task, payloads[task["id"]])}
@@ -125,9 +126,10 @@ def _is_current(task: Json, payload: Json) -> bool:
     return not task["is_labeled"] and all(task["data"].get(name) == value for name, value in payload["data"].items())
 
 
-def _batches(numbers: list[int]) -> Iterator[list[int]]:
-    for start in range(0, len(numbers), _LOOKED_UP):
-        yield numbers[start : start + _LOOKED_UP]
+def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Some at a time, in order."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 def _look_up(client: Client, project: int, numbers: Sequence[int]) -> Iterator[Json]:
