@@ -14,6 +14,7 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from pipeline.detector.inference.predictor import Detections, Predictor
+from pipeline.detector.inference.tensor_columns import TensorColumns
 from pipeline.detector.inference.test_time_augmentation import AugmentedView, detect_augmented
 from pipeline.mining.proposals import SAME_OBJECT_IOU, SAME_PLACE_IOU
 
@@ -24,7 +25,7 @@ LIKELY = 0.1
 
 
 @dataclass(frozen=True)
-class AugmentedViewEvidence:
+class AugmentedViewEvidence(TensorColumns):
     """What an augmented view shows of each of N proposals; 0 where nothing is seen.
 
     Attributes:
@@ -46,13 +47,6 @@ class AugmentedViewEvidence:
     def columns(self) -> dict[str, Tensor]:
         """By the names of `TTA_FIELDS`."""
         return {f"tta_{field.name}": getattr(self, field.name) for field in fields(self)}
-
-    @staticmethod
-    def join(parts: Sequence[AugmentedViewEvidence]) -> AugmentedViewEvidence:
-        """Those of several images in one, in order."""
-        return AugmentedViewEvidence(
-            *(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(AugmentedViewEvidence))
-        )
 
 
 def compare_augmented_view(

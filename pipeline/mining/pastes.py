@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.boxes import shift
+from pipeline.detector.inference.tensor_columns import TensorColumns
 from pipeline.mining.crops import Crops
 from pipeline.mining.hosts import Hosts
 from pipeline.settings import MiningSettings
@@ -23,7 +23,7 @@ FRAME_PX = 2
 
 
 @dataclass(frozen=True)
-class Pastes:
+class Pastes(TensorColumns):
     """M pastes, in input pixels of their hosts unless it says otherwise.
 
     Attributes:
@@ -51,19 +51,6 @@ class Pastes:
     window: Tensor
     scale: Tensor
     margin: Tensor
-
-    def __len__(self) -> int:
-        """How many."""
-        return len(self.proposal)
-
-    def __getitem__(self, which: Tensor) -> Pastes:
-        """Some of them, by mask or index."""
-        return Pastes(*(getattr(self, field.name)[which] for field in fields(self)))
-
-    @staticmethod
-    def join(parts: Sequence[Pastes]) -> Pastes:
-        """Several sets in one, in order."""
-        return Pastes(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Pastes)))
 
     def locate(self, boxes: Tensor) -> Tensor:
         """Where something of each crop comes to lie.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,6 +10,7 @@ from torchvision.ops import box_iou
 
 from pipeline.boxes import intersection_over_first
 from pipeline.detector.inference.predictor import Detections
+from pipeline.detector.inference.tensor_columns import TensorColumns
 
 SAME_PLACE_IOU = 0.6
 """Detections that overlap so much speak of the same thing."""
@@ -58,7 +58,7 @@ def class_scores(found: Detections, num_classes: int) -> ClassScores:
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class Neighbours(TensorColumns):
     """What the other proposals of its image say of each of N proposals.
 
     A detector leaves several boxes on one object and few boxes in an image that it does not understand; both tell
@@ -85,11 +85,6 @@ class Neighbours:
     crowd: Tensor
     best_score: Tensor
     class_score: Tensor
-
-    @staticmethod
-    def join(parts: Sequence[Neighbours]) -> Neighbours:
-        """Those of several images in one, in order."""
-        return Neighbours(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Neighbours)))
 
 
 def compare_neighbours(found: Detections) -> Neighbours:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from pipeline.boxes import clip
 from pipeline.detector.inference.out_of_memory import is_out_of_memory
 from pipeline.detector.inference.precision import native_precision
 from pipeline.detector.inference.stream import ImageBatch, ImageStream
+from pipeline.detector.inference.tensor_columns import TensorColumns
 from pipeline.detector.models.detector import Detector
 from pipeline.errors import PipelineError
 from pipeline.records import ImageRef
@@ -24,7 +25,7 @@ LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Detections:
+class Detections(TensorColumns):
     """What was found in one image, best first.
 
     Attributes:
@@ -38,14 +39,6 @@ class Detections:
     scores: Tensor
     labels: Tensor
     embeddings: Tensor
-
-    def __len__(self) -> int:
-        """How many."""
-        return len(self.boxes)
-
-    def __getitem__(self, which: Tensor | slice) -> Detections:
-        """Some of them, by mask, index or slice."""
-        return Detections(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ judged on the image as a whole at low resolution, as saliency sampling does (arX
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -74,7 +74,7 @@ def detect_tiled(predictor: Predictor, pixels: NDArray[np.uint8], tiling: Tiling
         return Tiled(overview, 1, 0)
     seen = list(_detect(predictor, pixels, chosen))
     cut = [cut_by_tile(found.boxes, tile, (width, height)) for found, tile in zip(seen, chosen, strict=True)]
-    found = _joined([overview, *seen])
+    found = Detections.join([overview, *seen])
     is_cut = torch.cat([torch.zeros(len(overview), dtype=torch.bool), *cut])
     return Tiled(merge(found, is_cut, predictor.detector.settings.nms_iou), len(tiles), len(chosen))
 
@@ -154,16 +154,12 @@ def merge(found: Detections, is_cut: Tensor, nms_iou: float) -> Detections:
     whole, parts = _suppressed(found[~is_cut], nms_iou), _suppressed(found[is_cut], nms_iou)
     inside = intersection_over_first(parts.boxes, whole.boxes) > SAME_SHARE
     known = (inside & (parts.labels[:, None] == whole.labels)).any(1)
-    joined = _joined([whole, parts[~known]])
+    joined = Detections.join([whole, parts[~known]])
     return joined[joined.scores.argsort(descending=True, stable=True)]
 
 
 def _suppressed(found: Detections, nms_iou: float) -> Detections:
     return found[batched_nms(found.boxes, found.scores, found.labels, nms_iou)]
-
-
-def _joined(parts: Sequence[Detections]) -> Detections:
-    return Detections(*(torch.cat([getattr(part, each.name) for part in parts]) for each in fields(Detections)))
 
 
 def _detect(predictor: Predictor, pixels: NDArray[np.uint8], tiles: Tensor) -> Iterator[Detections]:
