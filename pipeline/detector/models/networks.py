@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +70,41 @@ class DetectionNetwork(nn.Module):
 
 
 class _OneStageNetwork(DetectionNetwork):
+    """One of torchvision's two, beside which it is inherited.
+
+    Args:
+        settings: Its size, anchors and reported detections.
+        backbone: Gives a feature pyramid and has `out_channels`.
+        transform: Normalises its input.
+        num_classes: Background included.
+        training: What its losses look like.
+    """
+
+    HEAD: ClassVar[type[WeightedRetinaNetHead | WeightedFCOSHead]]
     head: WeightedRetinaNetHead | WeightedFCOSHead
+
+    def __init__(
+        self,
+        settings: DetectorSettings,
+        backbone: Any,
+        transform: BatchNormalize,
+        num_classes: int,
+        training: TrainingSettings,
+    ) -> None:
+        super().__init__(
+            backbone,
+            num_classes,
+            anchor_generator=self._anchors(settings),
+            head=self.HEAD(backbone.out_channels, num_classes, settings, training),
+            score_thresh=settings.score_floor,
+            nms_thresh=settings.nms_iou,
+            detections_per_img=settings.max_detections,
+        )
+        self.transform = transform
+
+    def _anchors(self, _settings: DetectorSettings) -> AnchorGenerator | None:
+        """None for torchvision's own."""
+        return None
 
     @property
     def predictors(self) -> list[nn.Module]:
@@ -86,27 +120,12 @@ class WeightedRetinaNet(_OneStageNetwork, RetinaNet):  # type: ignore[misc]
 
     With one anchor per place and an assigner that adapts, nothing is lost (arXiv 1912.02424) and most of the work of
     the last layers is saved.
-
-    Args:
-        settings: Its size, anchors and reported detections.
-        backbone: Gives a feature pyramid and has `out_channels`.
-        transform: Normalises its input.
-        num_classes: Background included.
-        training: What its losses look like.
     """
 
-    def __init__(
-        self,
-        settings: DetectorSettings,
-        backbone: Any,
-        transform: BatchNormalize,
-        num_classes: int,
-        training: TrainingSettings,
-    ) -> None:
-        head = WeightedRetinaNetHead(backbone.out_channels, num_classes, settings, training)
-        anchors = retinanet_anchors(settings)
-        super().__init__(backbone, num_classes, anchor_generator=anchors, head=head, **_reported(settings))
-        self.transform = transform
+    HEAD = WeightedRetinaNetHead
+
+    def _anchors(self, settings: DetectorSettings) -> AnchorGenerator | None:
+        return retinanet_anchors(settings)
 
     def compute_loss(
         self, targets: list[Target], head_outputs: dict[str, Tensor], anchors: list[Tensor]
@@ -121,23 +140,13 @@ class WeightedRetinaNet(_OneStageNetwork, RetinaNet):  # type: ignore[misc]
 
 
 class WeightedFCOS(_OneStageNetwork, FCOS):  # type: ignore[misc]
-    """FCOS (arXiv 1904.01355); arguments as of `WeightedRetinaNet`."""
+    """FCOS (arXiv 1904.01355)."""
 
-    def __init__(
-        self,
-        settings: DetectorSettings,
-        backbone: Any,
-        transform: BatchNormalize,
-        num_classes: int,
-        training: TrainingSettings,
-    ) -> None:
-        head = WeightedFCOSHead(backbone.out_channels, num_classes, settings.head_convs, training)
-        super().__init__(backbone, num_classes, head=head, **_reported(settings))
-        self.transform = transform
+    HEAD = WeightedFCOSHead
 
 
 class WeightedFasterRCNN(DetectionNetwork, GeneralizedRCNN):  # type: ignore[misc]
-    """Faster R-CNN (arXiv 1506.01497) with torchvision's numbers; arguments as of `WeightedRetinaNet`.
+    """Faster R-CNN (arXiv 1506.01497) with torchvision's numbers; arguments as of one stage.
 
     It is put together here because torchvision's own constructor takes no RoI heads.
     """
@@ -229,15 +238,6 @@ def _answer_in_float32(*modules: nn.Module) -> None:
 
 def _in_float32(_module: nn.Module, _inputs: Any, outputs: Any) -> Any:
     return tree_map(Tensor.float, outputs)
-
-
-def _reported(settings: DetectorSettings) -> dict[str, float]:
-    """Which detections a one-stage detector reports, as torchvision names it."""
-    return {
-        "score_thresh": settings.score_floor,
-        "nms_thresh": settings.nms_iou,
-        "detections_per_img": settings.max_detections,
-    }
 
 
 def _is_torchvision(settings: DetectorSettings) -> bool:

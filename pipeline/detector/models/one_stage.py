@@ -11,7 +11,7 @@ from pipeline.detector.models.hard_negatives import likeliest_background, wanted
 from pipeline.detector.models.losses import sigmoid_loss, smooth_one_hot, weighted_iou
 from pipeline.detector.models.repulsion import predicted_boxes, repulsion_loss
 from pipeline.detector.models.targets import AnchorTargets, Target, anchor_targets
-from pipeline.settings import TrainingSettings
+from pipeline.settings import DetectorSettings, TrainingSettings
 
 
 def classification_loss(
@@ -96,12 +96,12 @@ class WeightedFCOSHead(OneStageHead, FCOSHead):  # type: ignore[misc]
     Args:
         channels: Of the feature pyramid.
         classes: Background included.
-        convs: Of each branch.
+        detector: Convolutions of each branch.
         settings: What the losses look like.
     """
 
-    def __init__(self, channels: int, classes: int, convs: int, settings: TrainingSettings) -> None:
-        super().__init__(channels, 1, classes, convs)
+    def __init__(self, channels: int, classes: int, detector: DetectorSettings, settings: TrainingSettings) -> None:
+        super().__init__(channels, 1, classes, detector.head_convs)
         self.settings = settings
 
     def decode(self, offsets: Tensor, anchors: Tensor) -> Tensor:

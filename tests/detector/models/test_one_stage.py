@@ -11,13 +11,15 @@ from pipeline.detector.models.losses import sigmoid_loss
 from pipeline.detector.models.networks import WeightedRetinaNet
 from pipeline.detector.models.one_stage import WeightedFCOSHead
 from pipeline.detector.models.targets import in_ignore_region
+from pipeline.settings import DetectorSettings
 from tests.detector.small import LEFT, RIGHT, TARGETS, detector, noise, target, training
 
 
 @pytest.mark.parametrize("convs", [1, 2, 4])
 def test_the_head_of_fcos_begins_with_the_weights_of_torchvisions_for_the_same_seed(convs):
     torch.manual_seed(5)
-    mine, drawn = WeightedFCOSHead(64, 3, convs, training()).state_dict(), torch.get_rng_state()
+    mine = WeightedFCOSHead(64, 3, DetectorSettings(head_convs=convs), training()).state_dict()
+    drawn = torch.get_rng_state()
     torch.manual_seed(5)
     expected = FCOSHead(64, 1, 3, convs).state_dict()
     assert mine.keys() == expected.keys()
