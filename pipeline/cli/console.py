@@ -108,9 +108,23 @@ def output(values: Any, as_json: bool, *lines: str) -> None:
         OUT.print(line, markup=False)
 
 
-def show_csv(table: DataFrame) -> None:
-    """Print a table for spreadsheets and other programs."""
-    OUT.print(table.to_csv(index=False), markup=False, end="")
+def for_programs(values: Any, table: Callable[[], DataFrame], as_json: bool, as_csv: bool) -> bool:
+    """Print an outcome where a program reads it.
+
+    Args:
+        values: For JSON; records, or plain values that may hold some.
+        table: Gives the rows for CSV.
+        as_json: Whether JSON is wanted.
+        as_csv: Whether CSV is, which goes first.
+
+    Returns:
+        Whether a program reads; else it is for the caller to print something for people.
+    """
+    if as_csv:
+        OUT.print(table().to_csv(index=False), markup=False, end="")
+    elif as_json:
+        output(values, True)
+    return as_csv or as_json
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -22,11 +22,14 @@ from pipeline.artefacts import (
 )
 from pipeline.dataset.blame import Change
 from pipeline.dataset.diff import VersionDiff
+from pipeline.dataset.store import SampleStore
 from pipeline.dataset.tags import Tags
 from pipeline.dataset.verify import Damage
 from pipeline.dataset.versions import Version
 from pipeline.records import Box, Fate
 from pipeline.report.contents import Turn
+from pipeline.selection.review_queue import REVIEW_SCHEMA, ReviewQueue
+from pipeline.selection.review_tasks import reason_of_review
 
 _SPLITS = ("val", HELD_BACK, "test")
 _COUNTED = {"images", "splits", "boxes", "labels"}
@@ -71,14 +74,14 @@ def differences(diff: VersionDiff) -> pd.DataFrame:
         `taken over`), `which` (a state, or the source of boxes; or a transition such as `pool->queued`), `label` (of
         boxes, or `bolt->nut`), `number`, and `iou`: mean overlap of boxes that became others, else null.
     """
-    images = {"added": diff.images_added, "removed": diff.images_removed, "state": diff.states, "split": diff.splits}
-    boxes = {"added": diff.boxes_added, "removed": diff.boxes_removed, "changed": diff.boxes_changed}
     rows: list[tuple[Any, ...]] = [
-        ("image", kind, name, "", len(ids), None) for kind, groups in images.items() for name, ids in groups.items()
+        ("image", kind, name, "", len(ids), None)
+        for kind, groups in diff.images_by_change.items()
+        for name, ids in groups.items()
     ]
     rows += [
         ("box", kind, source, label, number, None)
-        for kind, sources in boxes.items()
+        for kind, sources in diff.boxes_by_change.items()
         for source, labels in sources.items()
         for label, number in labels.items()
     ]
@@ -150,6 +153,18 @@ def with_uris(rows: pa.Table, images: pa.Table) -> pd.DataFrame:
         images: Has `image_id` and `uri`.
     """
     return plain(rows).merge(plain(images.select(["image_id", "uri"])), on="image_id", how="left")
+
+
+def reviews(queue: ReviewQueue, store: SampleStore) -> pd.DataFrame:
+    """One row per image to review, best first: `image_id`, `uri`, `reason`, and the numbers of `REVIEW_SCHEMA`."""
+    columns = ["image_id", "uri", "width", "height"]
+    images = plain(store.rows_of(queue.images["image_id"].to_pylist(), columns=columns)).set_index("image_id")
+    rows, suspects = plain(queue.images).join(images, on="image_id"), queue.suspects_by_image()
+    sizes = zip(rows["image_id"], rows["width"], rows["height"], strict=True)
+    rows["reason"] = [reason_of_review(suspects[name], (int(wide), int(high))) for name, wide, high in sizes]
+    numbers = [name for name in REVIEW_SCHEMA.names if name != "image_id"]
+    wanted: pd.DataFrame = rows[["image_id", "uri", "reason", *numbers]]
+    return wanted
 
 
 def cycles(turns: Sequence[Turn]) -> pd.DataFrame:

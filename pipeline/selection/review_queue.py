@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.dataset.store import SampleStore
-from pipeline.records import Split, State, of_images
+from pipeline.records import Split, State, nested_rows, of_images
 from pipeline.selection.suspects import (
     BOX_SCHEMA,
     DETECTION_SCHEMA,
@@ -63,6 +65,13 @@ class ReviewQueue:
         images = self.images.slice(0, count)
         return ReviewQueue(images, self.suspects.filter(of_images(images["image_id"].to_pylist())))
 
+    def suspects_by_image(self) -> dict[str, list[dict[str, Any]]]:
+        """Rows of `suspects` by `image_id`."""
+        rows = defaultdict(list)
+        for row in self.suspects.to_pylist():
+            rows[row["image_id"]].append(row)
+        return rows
+
 
 def review_queue(
     store: SampleStore,
@@ -84,19 +93,12 @@ def review_queue(
     found, sizes = [SUSPECT_SCHEMA.empty_table()], [_sizes(pa.table({name: [] for name in ("image_id", "boxes")}))]
     for batch in _labeled(store):
         images = batch.filter(~of_images(passed_over))
-        boxes, ignored = flat(images, "boxes"), flat(images, "ignore")
+        boxes, ignored = nested_rows(images, "boxes"), nested_rows(images, "ignore")
         ids = images["image_id"].combine_chunks()
         found += [suspects(_as_boxes(boxes), _of(detections, ids), ignored, usual), _disputed(ids, disputed or {})]
         sizes.append(_sizes(pa.table({"image_id": ids, "boxes": pc.list_value_length(images["boxes"])})))
     every = pa.concat_tables(found)
     return ReviewQueue(_ranked(every, pa.concat_tables(sizes), seconds), every)
-
-
-def flat(images: pa.Table, name: str) -> pa.Table:
-    """Boxes or ignored regions of images, one per row, with their `image_id`."""
-    nested = images[name].combine_chunks()
-    rows = pa.Table.from_struct_array(pc.list_flatten(nested))
-    return rows.append_column("image_id", images["image_id"].take(pc.list_parent_indices(nested)))
 
 
 def _disputed(image_ids: pa.Array, sources: Mapping[str, str]) -> pa.Table:
@@ -116,7 +118,7 @@ def _labeled(store: SampleStore) -> Iterator[pa.Table]:
 def _usual(store: SampleStore, detections: pa.Table) -> Usual:
     labels, sides, counts = [pa.array([], pa.string())], [np.zeros(0)], np.zeros(2)
     for batch in _labeled(store):
-        boxes = _as_boxes(flat(batch, "boxes"))
+        boxes = _as_boxes(nested_rows(batch, "boxes"))
         labels.append(boxes["label"].combine_chunks())
         x1, y1, x2, y2 = (boxes[name].to_numpy().astype(np.float64) for name in _CORNERS)
         sides.append(np.sqrt((x2 - x1) * (y2 - y1)))

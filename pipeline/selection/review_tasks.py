@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -29,10 +29,7 @@ def review_tasks(samples: Sequence[Sample], queue: ReviewQueue, blank: Task) -> 
         Tasks, best first; the boxes are the labels, the most doubtful first, and `proposal_id` says which label each
         is.
     """
-    by_id = {sample.image_id: sample for sample in samples}
-    of_image: dict[str, list[Row]] = defaultdict(list)
-    for row in queue.suspects.to_pylist():
-        of_image[row["image_id"]].append(row)
+    by_id, of_image = {sample.image_id: sample for sample in samples}, queue.suspects_by_image()
     return [
         _task(by_id[row["image_id"]], row["gain"], rank, of_image[row["image_id"]], blank)
         for rank, row in enumerate(queue.images.to_pylist(), 1)

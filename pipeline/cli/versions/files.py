@@ -15,10 +15,10 @@ from pipeline.cli.console import (
     Config,
     Overrides,
     explained,
+    for_programs,
     output,
     progress_bars,
     settings_from,
-    show_csv,
 )
 from pipeline.cli.versions.named import Named, counted, store_of, version_of
 from pipeline.records import Split
@@ -75,9 +75,7 @@ def verify(
     settings = settings_from(config, overrides)
     with progress_bars() as progress:
         found = look(store_of(settings), version_of(settings, version), progress)
-    if as_csv:
-        show_csv(damages(found.damaged))
-    else:
+    if not for_programs(found, lambda: damages(found.damaged), as_json, as_csv):
         lines = [f"{damage.problem}: {damage.uri} ({damage.detail})" for damage in found.damaged]
         table = any(not damage.image_id for damage in found.damaged)
         summary = (
@@ -85,6 +83,6 @@ def verify(
             if table
             else f"{len(found.damaged)} of {found.images} images are not what was imported."
         )
-        output(found, as_json, *lines, summary if lines else f"All {found.images} images are what was imported.")
+        output(found, False, *lines, summary if lines else f"All {found.images} images are what was imported.")
     if found.damaged:
         raise typer.Exit(1)

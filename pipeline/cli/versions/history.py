@@ -16,15 +16,17 @@ from pipeline.cli.console import (
     Config,
     Overrides,
     explained,
+    for_programs,
     level,
     output,
     settings_from,
-    show_csv,
     show_table,
 )
 from pipeline.cli.versions.named import Named, counted, store_of, version_of
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from pipeline.dataset.blame import Change
     from pipeline.dataset.tags import Tags
     from pipeline.dataset.versions import Version
@@ -41,13 +43,8 @@ def list_(
     """List every version: when, why, by which cycle and model, and what it holds."""
     settings = settings_from(config, overrides)
     history, tags = store_of(settings).history(), _tags(settings)
-    if as_csv:
-        from pipeline.report.frames import versions
-
-        show_csv(versions(history, tags))
-    elif as_json:
-        output([{**asdict(version), "tags": tags.of(version.number)} for version in history], True)
-    else:
+    values = [{**asdict(version), "tags": tags.of(version.number)} for version in history]
+    if not for_programs(values, lambda: _table(history, tags), as_json, as_csv):
         columns = ["version", "tags", "committed (UTC)", "why", "model", "images", "boxes"]
         show_table("Dataset versions", columns, [_row(version, tags) for version in history])
 
@@ -91,6 +88,7 @@ def diff(
 ) -> None:
     """Show what changed between two versions: images by state and split, boxes by source and label."""
     from pipeline.dataset.diff import diff_stored
+    from pipeline.report.frames import differences
 
     settings = settings_from(config, overrides)
     store = store_of(settings)
@@ -99,12 +97,9 @@ def diff(
 
         write_page(settings, (version_of(settings, old), version_of(settings, new)), html, most)
     changes = diff_stored(store, version_of(settings, old), version_of(settings, new))
-    if as_csv:
-        from pipeline.report.frames import differences
-
-        show_csv(differences(changes))
-        return
     values = changes.to_json()
+    if for_programs(values, lambda: differences(changes), as_json, as_csv):
+        return
     images = [f"images {kind}: {counted(counts)}" for kind, counts in values["images"].items() if counts]
     boxes = [
         f"boxes {kind}: {counts['total']} ({counted(counts['by_source'])}; {counted(counts['by_label'])})"
@@ -115,7 +110,7 @@ def diff(
         f"boxes {pair.change}: {pair.number} {pair.label} ({pair.source}, mean IoU {pair.iou:.3f})"
         for pair in changes.box_pairs
     ]
-    output(values, as_json, *(images + boxes + pairs or ["Nothing changed."]))
+    output(values, False, *(images + boxes + pairs or ["Nothing changed."]))
 
 
 @explained
@@ -133,11 +128,9 @@ def blame(
     from pipeline.workspace import Workspace
 
     changes = blame_image(Workspace(settings_from(config, overrides).workspace), image, box)
-    if as_csv:
-        show_csv(frames.blame(changes))
-    elif as_json:
-        output(json.loads(frames.blame(changes).to_json(orient="records", date_format="iso")), True)
-    else:
+    rows = frames.blame(changes)
+    values = json.loads(rows.to_json(orient="records", date_format="iso"))
+    if not for_programs(values, lambda: rows, as_json, as_csv):
         columns = ["version", "why", "change", "box", "drawn by", "p(correct)", "score", "proposal", "detail"]
         show_table(f"What changed {image}", columns, [_change_row(change) for change in changes])
 
@@ -151,6 +144,12 @@ def _tags(settings: Settings) -> Tags:
     workspace = Workspace(settings.workspace)
     champion = champion_version(workspace)
     return Tags({**read_tags(workspace).versions, **({} if champion is None else {CHAMPION: champion})})
+
+
+def _table(history: list[Version], tags: Tags) -> DataFrame:
+    from pipeline.report.frames import versions
+
+    return versions(history, tags)
 
 
 def _row(version: Version, tags: Tags) -> tuple[object, ...]:
