@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -158,6 +158,9 @@ class Client:
     def import_tasks(self, project: int, tasks: Sequence[Json]) -> list[int]:
         """Add tasks with their predictions and give back the new ids, in order.
 
+        Where its database is locked the server begins an import anew, by then without the predictions, and says so by
+        nothing but their number: they are added afterwards.
+
         Raises:
             UncertainError: The connection was cut, or the server failed: the tasks may be there or not.
         """
@@ -165,11 +168,14 @@ class Client:
             f"import {len(tasks)} tasks",
             lambda: self._sdk.projects.import_tasks(project, request=list(tasks), return_task_ids=True),
         )
-        made = list(_plain(reply).get("task_ids") or [])
+        said = _plain(reply)
+        made = list(said.get("task_ids") or [])
         if len(made) != len(tasks):
             raise RemoteError(
                 f"Label Studio at {self.url}: expected {len(tasks)} new tasks, got {len(made)}. Push again."
             )
+        if said.get("prediction_count") == 0:
+            self._add_predictions(project, dict(zip(made, tasks, strict=True)))
         return made
 
     def task(self, task: int) -> Json | None:
@@ -254,6 +260,14 @@ class Client:
         """E-mail addresses of users by id."""
         found = self._read("list users", lambda: self._sdk.users.list())
         return {person.id: person.email for person in found if person.id is not None and person.email}
+
+    def _add_predictions(self, project: int, tasks: Mapping[int, Json]) -> None:
+        """Give new tasks the predictions that they were sent with."""
+        lost = [{"task": task, **each} for task, sent in tasks.items() for each in sent.get("predictions") or []]
+        if lost:
+            self._make(
+                f"add {len(lost)} predictions", lambda: self._sdk.projects.import_predictions(project, request=lost)
+            )
 
     def _storages(self, service: str) -> Any:
         return getattr(self._sdk.import_storage, service)
