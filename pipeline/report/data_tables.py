@@ -112,7 +112,7 @@ def times(caption: str, part: str, seconds: Mapping[str, float]) -> Table:
         part: What the parts are, `Stage`.
         seconds: By part.
     """
-    columns = (Column(part, numeric=False), Column("Time"), Column("", numeric=False))
+    columns = (Column(part, numeric=False), Column("Time"), Column("Beside the longest", numeric=False))
     longest = max(seconds.values(), default=0.0)
     rows = tuple(
         (name, duration(time), stacked({"time": time}, longest, {"time": duration(time)}))

@@ -1,14 +1,17 @@
 """The pages in a real browser: nothing complains, nothing is fetched, nothing is wider than a phone."""
 
+import subprocess
+import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pipeline.artefacts import ClassStanding
+from pipeline.artefacts import AnswerPace, ClassStanding, CycleHarvest, People
 from pipeline.report import IndexContents, render_cycle, render_index, render_lead
 from pipeline.settings import ReportSettings
 from tests.browser import chromium, needs_chromium
-from tests.report.builders import cycle_contents
+from tests.report.builders import certificate, certificates, cycle_contents, opening, turns
 from tests.report.scenes import reader, scenes
 
 pytestmark = needs_chromium
@@ -20,6 +23,20 @@ SCREENSHOTS = Path(__file__).parents[2] / "build/screenshots"
 def browser():
     with chromium() as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory):
+    """The accessibility checker, from npm; without npm or a network there is none."""
+    folder = tmp_path_factory.mktemp("axe")
+    command = ["npm", "pack", "axe-core@4.10.2", "--cache", str(folder / "cache")]
+    try:
+        subprocess.run(command, cwd=folder, check=True, timeout=60, capture_output=True)
+    except (OSError, subprocess.SubprocessError):
+        pytest.skip("needs axe-core from npm")
+    with tarfile.open(folder / "axe-core-4.10.2.tgz") as archive:
+        archive.extract("package/axe.min.js", folder, filter="data")
+    return str(folder / "package" / "axe.min.js")
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +120,97 @@ def test_printing_fits_the_paper(browser, files):
     page.goto((files / "cycle-0002.html").as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") <= 720
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.close()
+
+
+ARABIC = "\u202e\u0645\u0633\u0645\u0627\u0631"
+HOSTILE = {"long": "w" * 500, "right to left": ARABIC * 40, "marks": "<b>'\"&{{ 7*7 }}</b> " * 20}
+
+
+@pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("width", [390, 1280])
+def test_names_of_any_kind_fit_and_show_as_text(browser, tmp_path, name, width):
+    """A project, its classes, its files and its people."""
+    images = [replace(scene, uri=f"/{name}/{place}{name}.jpg") for place, scene in enumerate(scenes(4))]
+    own = cycle_contents(images, class_sources={name: {"human": 3}}, commands=(name,))
+    own = replace(
+        own,
+        opening=opening(name=name),
+        harvest=CycleHarvest(answered=1, annotators={name: 1}, people=People(annotators={name: AnswerPace(1)})),
+        certificates=certificates(certificate(name, certified=False, needed=name)),
+    )
+    pages = {
+        "cycle": render_cycle(own, reader(images), ReportSettings(gallery_images=2)),
+        "lead": render_lead(own, reader(images)),
+        "index": render_index(IndexContents.of(own, [])),
+    }
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    for kind, html in pages.items():
+        (tmp_path / f"{kind}.html").write_text(html)
+        page.goto((tmp_path / f"{kind}.html").as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, kind
+        assert name.split()[0] in page.locator("body").inner_text(), kind
+    page.close()
+
+
+def test_a_table_is_sorted_by_any_column_by_keyboard(browser, files):
+    page = browser.new_page()
+    page.goto((files / "cycle-0002.html").as_uri())
+    table = page.locator("table", has_text="The queue").first
+    rows = table.locator("tbody tr")
+    files_of = lambda: [rows.nth(place).locator("td").nth(1).inner_text() for place in range(rows.count())]  # noqa: E731
+    before = files_of()
+    head = table.locator("thead th", has_text="File")
+    head.locator("button").focus()
+    page.keyboard.press("Enter")
+    assert (files_of(), head.get_attribute("aria-sort")) == (sorted(before), "ascending")
+    page.keyboard.press("Enter")
+    assert (files_of(), head.get_attribute("aria-sort")) == (sorted(before, reverse=True), "descending")
+    table.locator("thead button", has_text="Rank").click()
+    assert files_of() == before
+    assert head.get_attribute("aria-sort") is None
+    page.close()
+
+
+def test_numbers_are_sorted_as_numbers_and_sums_stay_at_the_foot(browser, tmp_path):
+    many = turns(12)
+    contents = IndexContents("many", tuple(replace(turn, answered_images=turn.cycle * 500) for turn in many))
+    (tmp_path / "index.html").write_text(render_index(contents))
+    page = browser.new_page()
+    page.goto((tmp_path / "index.html").as_uri())
+    table = page.locator("table", has_text="What people were asked and answered").first
+    table.locator("thead button", has_text="Images answered").click()
+    answered = [text.split("\t")[3] for text in table.locator("tbody tr").all_inner_texts()]
+    assert answered == [f"{cycle * 500:,}" for cycle in range(12)]
+    assert table.locator("tfoot th").inner_text() == "All cycles"
+    page.close()
+
+
+def test_a_long_table_is_searched_and_a_short_one_has_no_field(browser, files):
+    page = browser.new_page()
+    page.goto((files / "cycle-0002.html").as_uri())
+    queue = page.locator(".table", has=page.locator("caption", has_text="The queue"))
+    rows = queue.locator("tbody tr")
+    word = rows.first.locator("td").nth(1).inner_text()
+    total = rows.count()
+    queue.get_by_label("Search this table").fill(word.upper())
+    assert [row.is_visible() for row in rows.all()].count(True) == 1
+    assert queue.locator("output").inner_text() == f"1 of {total} rows"
+    queue.get_by_label("Search this table").fill("")
+    assert all(row.is_visible() for row in rows.all())
+    short = page.locator(".table", has=page.locator("caption", has_text="Boxes that count, by source"))
+    assert short.locator("input").count() == 0
+    page.close()
+
+
+@pytest.mark.parametrize("name", ["cycle-0002.html", "index.html", "lead.html"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation(browser, files, axe, name, scheme):
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+    page.goto((files / name).as_uri())
+    page.add_script_tag(path=axe)
+    found = page.evaluate("axe.run()")["violations"]
+    assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found] == []
     page.close()
 
 
