@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from pipeline.cli.console import (
     progress_bars,
     settings_from,
 )
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
 
 
 @explained
@@ -39,12 +42,25 @@ def relocate(
         store = SampleStore(Workspace(settings.workspace).samples_uri)
         move = Move(_absolute(old), _absolute(new))
         images, version = write_anew(store, move, settings_digest=settings.digest(), progress=progress)
+        waiting = store.history()[-1].count("images", "queued")
     output(
-        {"images": images, "version": version},
+        {"images": images, "version": version, "waiting": waiting},
         as_json,
         f"Version {version}: {images} images are below {move.new} now.",
         "Change the folders in data.sources as well.",
+        *_about_tasks(settings, waiting),
     )
+
+
+def _about_tasks(settings: Settings, waiting: int) -> list[str]:
+    """Tasks that are open still name the old place."""
+    if not waiting or settings.labeling.backend != "label_studio":
+        return []
+    return [
+        f"{waiting} images wait for an answer, and their tasks name the old place: `crosscheck push` gives those that "
+        "nobody has begun the new one, `crosscheck review push` those of reviews. Label Studio must see the new folder "
+        "first (labeling.label_studio.document_root for local files)."
+    ]
 
 
 def _absolute(place: str) -> str:

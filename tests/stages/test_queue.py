@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from urllib.parse import unquote
 
 import pytest
 
 from pipeline.artefacts import Acceptance, Decision, SelectionRun
 from pipeline.cycle import load_cycle
+from pipeline.dataset.relocation import Move, relocate
 from pipeline.dataset.store import SampleStore
 from pipeline.labeling.backend import PushResult
 from pipeline.labeling.feedback.acceptance import count_acceptance
+from pipeline.labeling.label_studio.image_access import image_address
+from pipeline.labeling.label_studio.payload import task_payload
+from pipeline.labeling.label_studio.renew import stale
 from pipeline.records import Answer, Box, Source, State, TaskKind
 from pipeline.selection.fates import box_of
 from pipeline.selection.showing import shown_boxes
+from pipeline.selection.tasks import last_queued, queued_tasks
+from pipeline.settings.labeling import LabelStudioSettings
 from pipeline.stages.push import push_now
 from pipeline.workspace import Workspace
 from tests.builders import MOMENT
@@ -125,3 +133,24 @@ def test_blind_answers_are_held_against_the_boxes_that_were_withheld(unanswered)
     assert (total.shown, total.accepted, total.corrected, total.deleted, total.added) == (3, 1, 1, 1, 1)
     assert (total.blind, total.confirmed, total.missed) == (len(withheld), 1, 1)
     assert count_acceptance(unanswered, []) == Acceptance()
+
+
+def test_the_next_push_gives_open_tasks_the_new_place_of_their_images(unanswered, tiny_data, tmp_path):
+    """What was pushed before names the old place, so that the push after finds it stale; nothing else is."""
+    server = LabelStudioSettings(document_root="/")
+    store = SampleStore(Workspace(unanswered.workspace).samples_uri)
+
+    def payloads():
+        tasks = queued_tasks(last_queued(unanswered.workspace))
+        return [task_payload(task, image_address(task.uri, server)) for task in tasks]
+
+    before, version = payloads(), store.version()
+    shutil.copytree(tiny_data, tmp_path / "moved")
+    relocate(store, Move(str(tiny_data), str(tmp_path / "moved")))
+    after = payloads()
+    state = {"is_labeled": False, "draft_exists": False, "total_annotations": 0, "cancelled_annotations": 0}
+    open_tasks = [{**state, "data": payload["data"]} for payload in before]
+    assert len(stale(list(zip(open_tasks, after, strict=True)))) == len(before) == 4
+    assert stale(list(zip(open_tasks, before, strict=True))) == []
+    assert all(str(tmp_path / "moved")[1:] in unquote(payload["data"]["image"]) for payload in after)
+    store.restore(version, "back")
