@@ -8,8 +8,8 @@ which requests may be sent twice; what still fails here is noted, and the cycle 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -19,6 +19,7 @@ from pipeline.errors import RemoteError
 from pipeline.labeling.annotators import labeling_backend
 from pipeline.labeling.backend import LabelingBackend
 from pipeline.progress import Progress, silent
+from pipeline.runners import ALONE, Runner, require_runner, runner_of
 from pipeline.settings import Secrets, Settings
 
 LOG = logging.getLogger(__name__)
@@ -32,11 +33,13 @@ class Surroundings:
         annotators: Gives whoever answers; called by the steps that ask or harvest alone, which need its token.
         progress: Where progress is shown.
         run: Name of the run where one may be started twice: it works at one cycle and opens no other.
+        runner: Who does what can be shared out; `run_steps` takes the one of the settings.
     """
 
     annotators: Callable[[Settings], LabelingBackend | None]
     progress: Progress = silent
     run: str = ""
+    runner: Runner = ALONE
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def _first_questions(cycle: Cycle, around: Surroundings) -> object:
 def _committee(cycle: Cycle, around: Surroundings) -> object:
     from pipeline.stages.committee import train_committee
 
-    return train_committee(cycle, around.progress)
+    return train_committee(cycle, around.progress, around.runner)
 
 
 def _finetune(cycle: Cycle, around: Surroundings) -> object:
@@ -96,16 +99,16 @@ def _finetune(cycle: Cycle, around: Surroundings) -> object:
     return finetune(cycle, around.progress)
 
 
-def _gate(cycle: Cycle, _around: Surroundings) -> object:
+def _gate(cycle: Cycle, around: Surroundings) -> object:
     from pipeline.stages.gate import gate
 
-    return gate(cycle)
+    return gate(cycle, around.progress, around.runner)
 
 
 def _mine(cycle: Cycle, around: Surroundings) -> object:
     from pipeline.stages.mine import mine
 
-    return mine(cycle, around.progress)
+    return mine(cycle, around.progress, around.runner)
 
 
 def _select(cycle: Cycle, _around: Surroundings) -> object:
@@ -187,18 +190,18 @@ def run_cycle(
     with only_one(settings, wait_s, "cycle"):
         cycle = begin_cycle(settings, around.run, unattended=wait_s > 0)
         if not cycle.has(CycleEnd):
-            run_steps(cycle, TAKE_IN, around, call)
-            run_steps(cycle, _learning(cycle), around, call)
-            run_steps(cycle, PASS_ON, around, call)
+            run_steps(cycle, _steps(cycle), around, call)
             finish_cycle(cycle, datetime.now(UTC))
     return cycle
 
 
-def _learning(cycle: Cycle) -> tuple[Step, ...]:
-    """A project without any label asks for the first ones."""
+def _steps(cycle: Cycle) -> Iterator[Step]:
+    """What was taken in decides what comes next: a project without any label asks for the first ones."""
+    yield from TAKE_IN
     from pipeline.stages.first_questions import nothing_to_learn
 
-    return (FIRST_QUESTIONS,) if nothing_to_learn(cycle) else LEARN
+    yield from (FIRST_QUESTIONS,) if nothing_to_learn(cycle) else LEARN
+    yield from PASS_ON
 
 
 def begin_cycle(settings: Settings, run: str = "", unattended: bool = False) -> Cycle:
@@ -213,24 +216,28 @@ def begin_cycle(settings: Settings, run: str = "", unattended: bool = False) -> 
         SettingsError: They cannot, or an unfinished cycle has other settings.
     """
     from pipeline.detector.models.backbones import require_buildable
-    from pipeline.mining.runners import require_runner
 
     require_buildable(settings.detector, settings.training.frozen_stages)
-    require_runner(settings.mining)
+    require_runner(settings.runner)
     now = datetime.now(UTC)
     return cycle_of_run(settings, run, now, unattended) if run else open_cycle(settings, now, unattended)
 
 
-def run_steps(cycle: Cycle, steps: Sequence[Step], around: Surroundings, call: Call = directly) -> None:
-    """Run some steps in order; those that have run before do nothing."""
-    for step in steps:
-        try:
-            call(step, cycle, partial(step.run, cycle, around))
-        except RemoteError as fault:
-            if step.failed is None:
-                raise
-            LOG.warning("%s failed, the cycle goes on and the next one makes up for it: %s", step.name, fault)
-            step.failed(cycle, str(fault))
+def run_steps(cycle: Cycle, steps: Iterable[Step], around: Surroundings, call: Call = directly) -> None:
+    """Run some steps in order, with one runner for all; those that have run before do nothing."""
+    with runner_of(cycle.settings.runner) as runner:
+        for step in steps:
+            _run_step(cycle, step, replace(around, runner=runner), call)
+
+
+def _run_step(cycle: Cycle, step: Step, around: Surroundings, call: Call) -> None:
+    try:
+        call(step, cycle, partial(step.run, cycle, around))
+    except RemoteError as fault:
+        if step.failed is None:
+            raise
+        LOG.warning("%s failed, the cycle goes on and the next one makes up for it: %s", step.name, fault)
+        step.failed(cycle, str(fault))
 
 
 def annotators_from_environment(settings: Settings) -> LabelingBackend | None:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline.artefacts import FORMAT, CycleEnd, Decision, Opening, WorkspaceFormat
 from pipeline.cycle import (
@@ -158,6 +159,18 @@ def test_settings_that_a_cycle_was_opened_with_have_the_names_of_today(tmp_path)
     cycle.folder.write_bytes("settings.yaml", text.replace("burn_in_steps", "burn_in").encode())
     rewrite(cycle.folder, Opening.FILE, hashed_settings=None)
     assert load_cycle(cycle.settings.workspace, 0).settings == cycle.settings
+
+
+def test_the_runner_that_mining_once_had_is_the_runner_of_all(tmp_path):
+    wanted = settings(tmp_path, runner={"kind": "dask", "workers": 3, "dask_scheduler": "tcp://host:8786"})
+    cycle = open_cycle(wanted, NOW)
+    values = yaml.safe_load(cycle.folder.read_bytes("settings.yaml"))
+    runner = values.pop("runner")
+    values["mining"] |= {"runner": runner["kind"], **{key: runner[key] for key in ("workers", "dask_scheduler")}}
+    cycle.folder.write_bytes("settings.yaml", yaml.safe_dump(values).encode())
+    rewrite(cycle.folder, Opening.FILE, hashed_settings=None)
+    assert load_cycle(wanted.workspace, 0).settings == wanted
+    assert wanted.digest() == settings(tmp_path).digest()
 
 
 def test_settings_of_a_cycle_that_were_cut_are_not_read_as_defaults(tmp_path):

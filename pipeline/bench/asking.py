@@ -13,6 +13,7 @@ from pipeline.labeling.annotators import simulated_annotator
 from pipeline.labeling.feedback.prices import Actions, actions_of, seconds_of
 from pipeline.progress import Progress
 from pipeline.records import Answer, Task, TaskKind
+from pipeline.runners import runner_of
 from pipeline.selection.tasks import queued_tasks
 from pipeline.settings import Settings
 from pipeline.stages.harvest import harvest
@@ -93,9 +94,9 @@ class AskingCell(ScenarioCell):
         """Train, mine and select as a first cycle does, and have the same images answered in every way."""
         settings = self.settings
         cycle = train(settings, progress)
-        with alone(settings):
+        with alone(settings), runner_of(settings.runner) as runner:
             harvest(cycle, None, progress)
-            mine(cycle, progress)
+            mine(cycle, progress, runner)
             select(cycle)
             tasks = queued_tasks(cycle)
         return AskingResult(**vars(self.identity), work={way: _work(cycle, tasks, way) for way in WAYS})

@@ -16,6 +16,8 @@ from pipeline.detector.evaluation.exported_form import fastest
 from pipeline.detector.models.detector import Detector, build_detector
 from pipeline.errors import SettingsError
 from pipeline.progress import Progress, silent
+from pipeline.runners import runner_of
+from pipeline.selection.judging import Helpers
 from pipeline.settings import Settings, load_settings
 from pipeline.stages.gate import evaluate_model
 
@@ -110,7 +112,8 @@ class TrainedCell:
         """Train and evaluate."""
         settings = self.scenario.settings(*self.entry.setting)
         train(settings, progress)
-        return MapResult(evaluate_model(settings, None, "test").map or 0.0)
+        with runner_of(settings.runner) as runner:
+            return MapResult(evaluate_model(settings, None, "test", Helpers(runner)).map or 0.0)
 
 
 def multiply_adds(detector: Detector, image: torch.Tensor) -> int:

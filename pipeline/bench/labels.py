@@ -29,6 +29,7 @@ from pipeline.dataset.store import SampleStore
 from pipeline.errors import SettingsError
 from pipeline.progress import Progress
 from pipeline.records import Sample, Split
+from pipeline.runners import runner_of
 from pipeline.seeds import derive_seed
 from pipeline.settings import Settings
 from pipeline.stages.importing import import_new
@@ -133,7 +134,8 @@ class LabelsCell:
     def _label_pool(self, cycle: Cycle, progress: Progress) -> None:
         """Label the pool as the arm does; nothing happens where that is done."""
         if self.arm in {OURS, SPLIT}:
-            mine(cycle, progress)
+            with runner_of(cycle.settings.runner) as runner:
+                mine(cycle, progress, runner)
             select(cycle)
         elif self.arm in NAIVE:
             labels = [_of_nobody(sample) for sample in naive_labels(cycle, NAIVE[self.arm])]

@@ -15,6 +15,7 @@ from pipeline.detector.training.fit import labeled_predictor
 from pipeline.labeling.annotators import simulated_annotator
 from pipeline.progress import Progress, silent
 from pipeline.records import Box, Sample, Source, State, make_box_id, samples_from_table
+from pipeline.runners import runner_of
 from pipeline.stages.mine import mine
 from pipeline.stages.select import select
 
@@ -98,8 +99,8 @@ def our_labels(cycle: Cycle, progress: Progress = silent) -> list[Sample]:
     Raises:
         Taken: Another process works in its workspace.
     """
-    with alone(cycle.settings):
-        mine(cycle, progress)
+    with alone(cycle.settings), runner_of(cycle.settings.runner) as runner:
+        mine(cycle, progress, runner)
         select(cycle)
     return cycle.store.samples(states=[State.PSEUDO])
 

@@ -16,6 +16,7 @@ from pipeline.bench.grid import Taken
 from pipeline.cycle import Cycle, only_one, open_cycle
 from pipeline.errors import PipelineError, SettingsError
 from pipeline.progress import Progress, silent
+from pipeline.runners import runner_of
 from pipeline.settings import Settings, load_settings
 from pipeline.stages.committee import train_committee
 from pipeline.stages.finetune import finetune
@@ -158,9 +159,10 @@ def train(settings: Settings, progress: Progress = silent) -> Cycle:
 
 def learn(cycle: Cycle, progress: Progress = silent) -> None:
     """Train what a cycle trains, and let its candidate through the gate."""
-    train_committee(cycle, progress)
-    finetune(cycle, progress)
-    gate(cycle)
+    with runner_of(cycle.settings.runner) as runner:
+        train_committee(cycle, progress, runner)
+        finetune(cycle, progress)
+        gate(cycle, progress, runner)
 
 
 @contextmanager

@@ -133,13 +133,14 @@ def deploy(
 @explained
 def finetune(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Train a candidate from the champion, evaluate it, and promote it unless it is worse on held-back images."""
+    from pipeline.runners import runner_of
     from pipeline.stages.committee import train_committee
     from pipeline.stages.finetune import finetune as train
     from pipeline.stages.gate import gate
 
-    with active_cycle(config, overrides) as (current, progress):
-        train_committee(current, progress)
-        training, outcome = train(current, progress), gate(current)
+    with active_cycle(config, overrides) as (current, progress), runner_of(current.settings.runner) as runner:
+        train_committee(current, progress, runner)
+        training, outcome = train(current, progress), gate(current, progress, runner)
     run = training.run
     output(
         {"training": training, "gate": outcome},
@@ -154,11 +155,12 @@ def finetune(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_js
 @explained
 def mine(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Check the champion's boxes across images and decide the fate of each."""
+    from pipeline.runners import runner_of
     from pipeline.stages.mine import mine as check
     from pipeline.stages.select import select
 
-    with active_cycle(config, overrides) as (current, progress):
-        mining, selected = check(current, progress), select(current)
+    with active_cycle(config, overrides) as (current, progress), runner_of(current.settings.runner) as runner:
+        mining, selected = check(current, progress, runner), select(current)
     output(
         {"mining": mining, "select": selected},
         as_json,
@@ -259,9 +261,13 @@ def evaluate(
 ) -> None:
     """Measure a model on a labelled split: average precision with intervals, by class and size, and its mistakes."""
     from pipeline.artefacts import ERROR_TYPES
+    from pipeline.runners import runner_of
+    from pipeline.selection.judging import Helpers
     from pipeline.stages.gate import evaluate_model
 
-    metrics = evaluate_model(settings_from(config, overrides), model, split)
+    settings = settings_from(config, overrides)
+    with runner_of(settings.runner) as runner:
+        metrics = evaluate_model(settings, model, split, Helpers(runner))
     if not as_json:
         show_table(
             "Average precision by class",

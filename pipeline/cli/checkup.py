@@ -19,7 +19,9 @@ from pydantic import SecretStr
 
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import PipelineError
-from pipeline.settings import LabelStudioSettings, Settings
+from pipeline.runners.dask_cluster import connected, require_dask
+from pipeline.runners.dask_worker import installed
+from pipeline.settings import LabelStudioSettings, RunnerSettings, Settings
 from pipeline.workspace import Workspace
 
 State = Literal["ok", "warning", "error"]
@@ -151,6 +153,28 @@ def prefect(url: str) -> Iterator[Finding]:
     found = f"{url} answers" + ("" if deployed else ", and has no deployments of crosscheck")
     yield Finding("prefect", "ok" if deployed else "warning", found, "" if deployed else "Run `crosscheck deploy`.")
     yield from _clock_beside("Prefect", reply)
+
+
+def dask(settings: RunnerSettings) -> Iterator[Finding]:
+    """The Dask cluster: that its scheduler answers, it has workers, and these run what this process runs."""
+    require_dask()
+    if settings.dask_scheduler is None:
+        yield Finding("dask", "ok", f"no scheduler is named; a cycle starts {settings.workers} workers on this machine")
+        return
+    with connected(settings.dask_scheduler, settings.workers, PATIENCE_S) as cluster:
+        try:
+            found = cluster.everywhere(installed)
+        except Exception as fault:  # whatever a worker raises that has no crosscheck, or another one
+            yield Finding("dask", "error", f"a worker failed: {type(fault).__name__}: {fault}", _SAME_EVERYWHERE)
+            return
+    others = {address: there for address, there in found.items() if there != installed()}
+    for address, there in others.items():
+        yield Finding("dask", "error", f"worker {address} has {there}; here it is {installed()}", _SAME_EVERYWHERE)
+    if not others:
+        yield Finding("dask", "ok", f"{len(found)} workers at {settings.dask_scheduler}, all with {installed()}")
+
+
+_SAME_EVERYWHERE = "Install the same release with `pip install 'crosscheck[dask]'` there, and start the worker again."
 
 
 def label_studio(settings: LabelStudioSettings, token: SecretStr | None) -> Iterator[Finding]:

@@ -60,6 +60,8 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Check]]:
     yield "workspace", partial(checkup.disk, settings)
     yield "dataset", partial(checkup.store, settings)
     yield "prefect", partial(checkup.prefect, server_url())
+    if settings.runner.kind == "dask":
+        yield "dask", partial(checkup.dask, settings.runner)
     if settings.labeling.backend == "label_studio" and settings.labeling.label_studio is not None:
         token = _token(settings)
         yield "label studio", partial(checkup.label_studio, settings.labeling.label_studio, token)

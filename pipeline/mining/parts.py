@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +14,8 @@ from pipeline.mining.checker import CheckPolicy
 from pipeline.mining.miner import Mined, Miner
 from pipeline.progress import Progress
 from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA, ImageRef, among, of_images
+from pipeline.runners import ALONE, Runner, Work
+from pipeline.runners.work import Prepare
 from pipeline.workspace import Folder
 
 Share = tuple[list[ImageRef], CheckPolicy]
@@ -48,7 +51,8 @@ class PartedMining:
         part_images: Images per part.
         before: Tables that the same model made in the cycle before; None where it was another.
         unchanged: Of some images, those whose files are still what was mined before; all by default.
-        side_by_side: Mines parts in other processes; in this one alone without it.
+        again: Loads the same in another process; can be pickled.
+        runner: Who mines.
     """
 
     miners: Sequence[Miner]
@@ -57,7 +61,8 @@ class PartedMining:
     part_images: int
     before: Folder | None = None
     unchanged: Callable[[list[ImageRef]], list[ImageRef]] = list
-    side_by_side: SideBySide | None = None
+    again: Again | None = None
+    runner: Runner = ALONE
 
     def run(self, shares: Sequence[Share], prefix: str, progress: Progress) -> MiningPart:
         """Mine images.
@@ -71,14 +76,7 @@ class PartedMining:
             The sum over parts.
         """
         parts = self._parts(shares, prefix)
-        if self.side_by_side is not None:
-            self.side_by_side(Work(parts, prefix, self), progress)
-        done, total = 0, sum(len(part.refs) for part in parts)
-        for part in parts:
-            if not self.is_done(part):
-                self.mine_part(part, prefix)
-            done += len(part.refs)
-            progress("mining", done, total)
+        self.runner.run(PartsOfPool(parts, prefix, self), progress)
         names = [part.name for part in parts]
         for table, schema in SCHEMAS.items():
             sources = [f"{name}.{table}.parquet" for name in names]
@@ -96,10 +94,6 @@ class PartedMining:
     def is_done(self, part: Part) -> bool:
         """Tell whether a part was mined."""
         return self.parts.exists(f"{part.name}.json")
-
-    def mine_part(self, part: Part, prefix: str) -> None:
-        """Mine one part and write it."""
-        self.keep(part, self.mined(part, prefix))
 
     def mined(self, part: Part, prefix: str) -> Mined:
         """Mine one part, and write nothing."""
@@ -122,28 +116,63 @@ class PartedMining:
         ]
 
 
+Again = Callable[[], PartedMining]
+
+
 @dataclass(frozen=True)
-class Work:
+class PartsOfPool(Work[Part, Mined]):
     """Parts to be mined.
 
     Attributes:
         parts: In order.
         prefix: Before the names of the tables.
-        mining: Tells which are done.
+        mining: Mines them here, and knows which are done.
     """
+
+    NAME = "mining"
+    UNIT = "parts of the pool"
+    RELIEF = "lower mining.batch_size"
 
     parts: Sequence[Part]
     prefix: str
     mining: PartedMining
 
     @property
-    def missing(self) -> list[Part]:
-        """Parts that are not done."""
-        return [part for part in self.parts if not self.mining.is_done(part)]
+    def items(self) -> Sequence[Part]:
+        """The parts."""
+        return self.parts
+
+    @property
+    def place(self) -> str:
+        """Where the tables go; other processes read the settings there."""
+        return self.mining.folder.uri
+
+    @property
+    def elsewhere(self) -> Prepare[Part, Mined]:
+        """Loads detector and hosts there."""
+        if self.mining.again is None:
+            raise ValueError("Expected a way to load the miners in another process, got none")
+        return partial(_mines, self.mining.again, self.prefix)
+
+    def here(self, part: Part) -> Mined:
+        """Mine one."""
+        return self.mining.mined(part, self.prefix)
+
+    def is_done(self, part: Part) -> bool:
+        """Tell whether it was mined."""
+        return self.mining.is_done(part)
+
+    def keep(self, part: Part, mined: Mined) -> None:
+        """Write what it holds."""
+        self.mining.keep(part, mined)
+
+    def size(self, part: Part) -> int:
+        """Images."""
+        return len(part.refs)
 
 
-SideBySide = Callable[[Work, Progress], None]
-"""Mines parts in other processes, as far as it can; what it leaves is mined in this one."""
+def _mines(again: Again, prefix: str) -> Callable[[Part], Mined]:
+    return partial(again().mined, prefix=prefix)
 
 
 def known_before(before: Folder, refs: list[ImageRef], prefix: str) -> Mined | None:

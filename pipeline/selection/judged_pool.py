@@ -93,7 +93,7 @@ def _same_before(cycle: Cycle, model_id: str) -> Folder | None:
     if before is None:
         return None
     then, now = before.settings, cycle.settings
-    same = then.mining.finds_as(now.mining) and then.data.labels == now.data.labels
+    same = then.mining == now.mining and then.data.labels == now.data.labels
     by_committee = before.folder.exists(HELD_BACK_SELECTION)
     same = same and by_committee == (now.selection.committee > 1)
     run = before.find(MiningRun)

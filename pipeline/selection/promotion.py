@@ -16,30 +16,33 @@ from pipeline.detector.evaluation.gate import (
     spoiled,
     verdict,
 )
-from pipeline.detector.evaluation.labeled_detections import LabeledDetections, detect_labeled, detect_shares
+from pipeline.detector.evaluation.labeled_detections import LabeledDetections
 from pipeline.detector.evaluation.metrics import measure
-from pipeline.detector.models.saved import load_model
-from pipeline.detector.training.fit import labeled_predictor
 from pipeline.errors import ArtefactError
 from pipeline.records import Split
 from pipeline.selection.cross_fitting import committee_of, held_back_images
+from pipeline.selection.judging import Helpers, Judge, detect_saved
 from pipeline.settings import Settings
 from pipeline.workspace import Workspace
 
 _AGAIN = "Drop the cycle with `crosscheck cycle --discard` and run it anew."
 
 
-def detections_of(settings: Settings, store: SampleStore, model_id: str, split: Split) -> LabeledDetections:
+def detections_of(
+    settings: Settings, store: SampleStore, model_id: str, split: Split, helpers: Helpers
+) -> LabeledDetections:
     """What a model finds in a labelled split.
 
     Raises:
         ArtefactError: There is no such model.
     """
-    detector = load_model(Workspace(settings.workspace).models, model_id)
-    return detect_labeled(labeled_predictor(settings, detector), store.labeled(split))
+    judge = Judge(Workspace(settings.workspace).models, model_id, store.labeled(split))
+    return detect_saved(settings, [judge], helpers)
 
 
-def judge_by_val(cycle: Cycle, on_val: LabeledDetections, candidate: str, champion: str | None) -> GateOutcome:
+def judge_by_val(
+    cycle: Cycle, on_val: LabeledDetections, candidate: str, champion: str | None, helpers: Helpers
+) -> GateOutcome:
     """Compare candidate and champion on `val`.
 
     Args:
@@ -47,25 +50,27 @@ def judge_by_val(cycle: Cycle, on_val: LabeledDetections, candidate: str, champi
         on_val: What the candidate finds there.
         candidate: The new model.
         champion: The model in use; None for none.
+        helpers: Who detects.
 
     Returns:
         The outcome without measures of the candidate.
     """
     settings = cycle.settings
-    before = detections_of(settings, cycle.store, champion, Split.VAL) if champion else None
+    before = detections_of(settings, cycle.store, champion, Split.VAL, helpers) if champion else None
     comparison = compare(on_val, before, settings.seed) if before else None
     promoted, why = verdict(comparison, settings.training.gate_tolerance)
     outcome = _outcome(candidate, champion, comparison, promoted, why)
     return replace(outcome, champion_val=measure(before, settings.seed) if before else None)
 
 
-def judge_by_committee(cycle: Cycle, candidate: str, champion: str | None) -> GateOutcome:
+def judge_by_committee(cycle: Cycle, candidate: str, champion: str | None, helpers: Helpers) -> GateOutcome:
     """Compare the committees; then hold what the candidate knows by heart against what its committee never learnt.
 
     Args:
         cycle: The cycle.
         candidate: The new model.
         champion: The model in use; None for none.
+        helpers: Who detects.
 
     Returns:
         The outcome without measures of the candidate on `val` and `test`.
@@ -74,7 +79,7 @@ def judge_by_committee(cycle: Cycle, candidate: str, champion: str | None) -> Ga
         ArtefactError: The candidate has no committee.
     """
     settings, tolerance = cycle.settings, cycle.settings.training.gate_tolerance
-    ours, theirs = (_out_of_fold(cycle, model_id) for model_id in (candidate, champion))
+    ours, theirs = (_out_of_fold(cycle, model_id, helpers) for model_id in (candidate, champion))
     if ours is None:
         raise ArtefactError(f"Expected candidate {candidate} to have a committee, found none. {_AGAIN}")
     comparison = compare(ours, theirs, settings.seed) if theirs else None
@@ -82,7 +87,7 @@ def judge_by_committee(cycle: Cycle, candidate: str, champion: str | None) -> Ga
     if comparison is None and champion:
         why = FIRST_COMMITTEE
     if promoted and comparison:  # what is the first of its kind has nothing to fall back to
-        by_heart = compare(_by_heart(cycle, candidate), ours, settings.seed)
+        by_heart = compare(_by_heart(cycle, candidate, helpers), ours, settings.seed)
         promoted, why = (False, spoiled(by_heart)) if is_spoiled(by_heart) else (promoted, why)
     return replace(
         _outcome(candidate, champion, comparison, promoted, why),
@@ -107,21 +112,19 @@ def _outcome(
     )
 
 
-def _out_of_fold(cycle: Cycle, model_id: str | None) -> LabeledDetections | None:
+def _out_of_fold(cycle: Cycle, model_id: str | None, helpers: Helpers) -> LabeledDetections | None:
     """What a model's committee finds in labelled images, each member in those that it has not learnt."""
     committee = committee_of(cycle.workspace, model_id)
     if committee is None:
         return None
     held_back = committee.folds.shares(held_back_images(cycle.store, cycle.settings.selection))
-    return detect_shares(
-        [
-            (labeled_predictor(cycle.settings, load_model(cycle.workspace.members, member.model_id)), own)
-            for member, own in zip(committee.run.members, held_back, strict=True)
-        ]
-    )
+    judges = [
+        Judge(cycle.workspace.members, member.model_id, own)
+        for member, own in zip(committee.run.members, held_back, strict=True)
+    ]
+    return detect_saved(cycle.settings, judges, helpers)
 
 
-def _by_heart(cycle: Cycle, candidate: str) -> LabeledDetections:
-    detector = load_model(cycle.workspace.models, candidate)
+def _by_heart(cycle: Cycle, candidate: str, helpers: Helpers) -> LabeledDetections:
     held_back = held_back_images(cycle.store, cycle.settings.selection)
-    return detect_labeled(labeled_predictor(cycle.settings, detector), held_back)
+    return detect_saved(cycle.settings, [Judge(cycle.workspace.models, candidate, held_back)], helpers)

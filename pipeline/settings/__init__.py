@@ -16,6 +16,7 @@ from pipeline.settings.mining import FusionSettings, MiningSettings
 from pipeline.settings.renamed import migrated
 from pipeline.settings.report import ReportSettings
 from pipeline.settings.root import Settings, dump_settings, load_settings, parse_settings
+from pipeline.settings.runner import RunnerSettings
 from pipeline.settings.secrets import Secrets
 from pipeline.settings.selection import QuerySettings, SelectionSettings
 from pipeline.settings.training import (
@@ -59,6 +60,7 @@ __all__ = [
     "RepeatFactorSettings",
     "ReportSettings",
     "RepulsionSettings",
+    "RunnerSettings",
     "SecondsSettings",
     "Secrets",
     "SelectionSettings",

@@ -27,10 +27,6 @@ class FusionSettings(Section):
     )
 
 
-SIDE_BY_SIDE = {"runner", "workers", "dask_scheduler"}
-"""Who works and how many: what is found does not depend on it."""
-
-
 class MiningSettings(Section):
     """Which boxes are pasted where, and what counts as found again."""
 
@@ -135,20 +131,6 @@ class MiningSettings(Section):
     )
     chunk_images: int = Field(default=128, ge=1, le=100_000, description="pool images between two saved parts")
     decode_threads: int = Field(default=2, ge=1, le=64)
-    runner: Literal["local", "processes", "dask"] = Field(
-        default="local",
-        description="processes, dask: parts of the pool are mined side by side, with the same outcome, here or on a "
-        "Dask cluster",
-    )
-    workers: int = Field(
-        default=2, ge=1, le=256, description="so many processes on this machine, each with its own detector"
-    )
-    dask_scheduler: str | None = Field(
-        default=None,
-        min_length=1,
-        description="address of a Dask cluster, such as tcp://host:8786, which has its own workers; none: one is "
-        "started on this machine",
-    )
     max_hosts_cached: int = Field(default=256, ge=1, le=100_000, description="decoded hosts kept in memory")
 
     @property
@@ -166,7 +148,3 @@ class MiningSettings(Section):
     def rounds(self) -> tuple[int, ...]:
         """How many pastes a proposal has had after each round: the first two, and the others where these disagree."""
         return (FIRST_PASTES, self.hosts) if self.hosts > FIRST_PASTES else (self.hosts,)
-
-    def finds_as(self, other: "MiningSettings") -> bool:
-        """Tell whether the same is found in the same pool."""
-        return self.model_dump(exclude=SIDE_BY_SIDE) == other.model_dump(exclude=SIDE_BY_SIDE)

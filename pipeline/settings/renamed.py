@@ -11,9 +11,12 @@ from typing import Any
 
 RENAMED = {
     "labeling.label_studio.pictures": "image_access",
+    "mining.dask_scheduler": "runner.dask_scheduler",
     "mining.look_scale": "tta_scale",
+    "mining.runner": "runner.kind",
     "mining.view_margin": "closeup_margin",
     "mining.view_scale": "closeup_scale",
+    "mining.workers": "runner.workers",
     "report.picture_px": "image_px",
     "selection.max_expected_misses": "max_expected_missed",
     "selection.place_boxes": "correct_localisation",
@@ -21,7 +24,7 @@ RENAMED = {
     "training.early_stop": "plateau",
     "training.warmup": "warmup_steps",
 }
-"""Dotted old key -> new key of the same section."""
+"""Dotted old key -> new key of the same section, or dotted where it is in another one."""
 
 
 def migrated(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,5 +36,7 @@ def migrated(values: Mapping[str, Any]) -> dict[str, Any]:
         for inner in sections:
             section = section.get(inner) if isinstance(section, dict) else None
         if isinstance(section, dict) and key in section:
-            section[name] = section.pop(key)
+            *others, new = name.split(".")
+            target = renewed.setdefault(others[0], {}) if others else section
+            target[new] = section.pop(key)
     return renewed

@@ -20,9 +20,10 @@ from pipeline.settings.base import Name, Section
 from pipeline.settings.data import DataSettings
 from pipeline.settings.detector import DetectorSettings
 from pipeline.settings.labeling import LabelingSettings
-from pipeline.settings.mining import SIDE_BY_SIDE, MiningSettings
+from pipeline.settings.mining import MiningSettings
 from pipeline.settings.renamed import RENAMED
 from pipeline.settings.report import ReportSettings
+from pipeline.settings.runner import RunnerSettings
 from pipeline.settings.selection import SelectionSettings
 from pipeline.settings.training import TrainingSettings
 
@@ -46,6 +47,7 @@ class Settings(Section):
     selection: SelectionSettings = SelectionSettings()
     labeling: LabelingSettings = LabelingSettings()
     report: ReportSettings = ReportSettings()
+    runner: RunnerSettings = RunnerSettings()
 
     @model_validator(mode="before")
     @classmethod
@@ -61,12 +63,12 @@ class Settings(Section):
         return {**values, "selection": {"committee": WITHOUT_VAL, **selection}}
 
     def digest(self) -> str:
-        """Hash of every value but the workspace's place and what runs side by side.
+        """Hash of every value but the workspace's place and the runner.
 
         Returns:
             12 hex digits, the same for the same values on any machine; the paths of data sets are among them.
         """
-        values = self.model_dump(mode="json", exclude={"workspace": True, "mining": SIDE_BY_SIDE})
+        values = self.model_dump(mode="json", exclude={"workspace", "runner"})
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

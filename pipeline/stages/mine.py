@@ -9,8 +9,8 @@ from pipeline.artefacts import MiningRun, UnreadableImage
 from pipeline.cycle import Cycle
 from pipeline.detector.models.champion import require_champion
 from pipeline.mining.checker import CheckEverything
-from pipeline.mining.runners import side_by_side
 from pipeline.progress import Progress, silent
+from pipeline.runners import ALONE, Runner
 from pipeline.selection.calibration import CalibratedModel, calibrate
 from pipeline.selection.cascade import Cascade
 from pipeline.selection.commit import HELD_BACK_SELECTION
@@ -29,7 +29,7 @@ from pipeline.selection.judged_pool import (
 HELD_BACK = "held_back_"
 
 
-def mine(cycle: Cycle, progress: Progress = silent) -> MiningRun:
+def mine(cycle: Cycle, progress: Progress = silent, runner: Runner = ALONE) -> MiningRun:
     """Propose and check: on held-back images everything, on the pool every box that is not dropped.
 
     The held-back images come first: what is found in them tells how p(correct) is read off the evidence, and which
@@ -39,23 +39,23 @@ def mine(cycle: Cycle, progress: Progress = silent) -> MiningRun:
     Args:
         cycle: The cycle.
         progress: Called after every part.
+        runner: Who mines.
 
     Raises:
         ArtefactError: There is no champion, or it has no committee and the settings want one.
         DataError: There is no labelled image to paste into.
     """
-    made = cycle.once(MiningRun, lambda: _mine(cycle, progress))
+    made = cycle.once(MiningRun, lambda: _mine(cycle, progress, runner))
     cycle.folder.remove(PARTS)
     return made
 
 
-def _mine(cycle: Cycle, progress: Progress) -> MiningRun:
+def _mine(cycle: Cycle, progress: Progress, runner: Runner) -> MiningRun:
     settings, model_id = cycle.settings, require_champion(cycle.workspace, "to mine with")
     folds, table = folds_to_mine(cycle, model_id), pool_to_mine(cycle)
     held_back = held_back_images(cycle.store, settings.selection)
-    mining = parted_mining(cycle, model_id)
     again = partial(parted_mining_again, settings.workspace, cycle.number, model_id)
-    mining = replace(mining, side_by_side=side_by_side(settings.mining, again))
+    mining = replace(parted_mining(cycle, model_id), again=again, runner=runner)
     everything = CheckEverything()
     refs = [[sample.ref for sample in own] for own in folds.shares(held_back)]
     of_held_back = mining.run([(own, everything) for own in refs], HELD_BACK, progress)

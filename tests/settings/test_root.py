@@ -61,7 +61,8 @@ def test_a_renamed_key_is_refused_with_its_new_name(dotted, name):
         parse_settings(having(dotted, 1), "parts.yaml")
     assert f"  {dotted}: this key is now called {name!r}" in str(fault.value).splitlines()
     section, _, _ = dotted.rpartition(".")
-    assert name in _known_keys(tuple(section.split(".")))
+    section, _, key = f"{section}.{name}".rpartition(".") if "." not in name else name.rpartition(".")
+    assert key in _known_keys(tuple(section.split(".")))
 
 
 @pytest.mark.parametrize(

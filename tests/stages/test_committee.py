@@ -21,13 +21,13 @@ class Killed(BaseException):
 
 
 class Lives:
-    """Progress that counts steps, and ends the run when it has seen so many."""
+    """Progress that counts steps of training, and ends the run when it has seen so many."""
 
     def __init__(self, steps=None):
         self.steps, self.seen = steps, 0
 
     def __call__(self, what, done, total):
-        self.seen += 1
+        self.seen += what == "fine-tuning"
         if self.seen == self.steps:
             raise Killed
 

@@ -14,6 +14,8 @@ from pipeline.records import Sample
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Found = tuple[Floats, Floats, Ints]
+"""Boxes, scores and classes of an image."""
 
 
 @dataclass(frozen=True)
@@ -61,29 +63,22 @@ def detect_labeled(predictor: Predictor, samples: Sequence[Sample]) -> LabeledDe
     Returns:
         Its detections beside the truth. Labels that the detector does not know come after those that it knows.
     """
-    by_image: dict[str, _Found] = {}
-    faults = _detect(predictor, samples, by_image)
-    return _beside_truth(predictor.labels, samples, by_image, faults)
+    by_image: dict[str, Found] = {}
+    faults = detect_into(by_image, predictor, samples)
+    return beside_truth(predictor.labels, samples, by_image, faults)
 
 
-def detect_shares(shares: Sequence[tuple[Predictor, Sequence[Sample]]]) -> LabeledDetections:
-    """Let each of several detectors detect in labelled images of its own.
+def beside_truth(
+    known: Sequence[str], samples: Sequence[Sample], by_image: Mapping[str, Found], faults: Sequence[Fault]
+) -> LabeledDetections:
+    """Put what was found in images beside what is there.
 
     Args:
-        shares: Detectors that know the same labels, at least one, and the images of each.
-
-    Returns:
-        What all of them found, as if one detector had; images in the order of their ids.
+        known: Labels that the detector knows.
+        samples: The images.
+        by_image: What was found in those that could be read, by their id.
+        faults: The others.
     """
-    by_image: dict[str, _Found] = {}
-    faults = [fault for predictor, own in shares for fault in _detect(predictor, own, by_image)]
-    samples = sorted((sample for _, own in shares for sample in own), key=lambda sample: sample.image_id)
-    return _beside_truth(shares[0][0].labels, samples, by_image, faults)
-
-
-def _beside_truth(
-    known: Sequence[str], samples: Sequence[Sample], by_image: Mapping[str, _Found], faults: Sequence[Fault]
-) -> LabeledDetections:
     labels = (*known, *sorted({box.label for sample in samples for box in sample.boxes}.difference(known)))
     readable = [sample for sample in samples if sample.image_id in by_image]
     found_in = [by_image[sample.image_id] for sample in readable]
@@ -105,12 +100,8 @@ def _beside_truth(
     )
 
 
-_Found = tuple[Floats, Floats, Ints]
-"""Boxes, scores and classes."""
-
-
-def _detect(predictor: Predictor, samples: Sequence[Sample], by_image: dict[str, _Found]) -> list[Fault]:
-    """Add what is found in each image that can be read; the others are returned."""
+def detect_into(by_image: dict[str, Found], predictor: Predictor, samples: Sequence[Sample]) -> list[Fault]:
+    """Add what is found in each image that can be read, by its id; the others are returned."""
     stream = predictor.stream(sample.ref for sample in samples)
     for batch, detections in detect_images(predictor, stream):
         for index, (ref, found) in enumerate(zip(batch.refs, detections, strict=True)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
@@ -272,6 +273,8 @@ def batches(plan: BatchPlan, first_part: int, workers: int) -> Iterator[Batch]:
     Returns:
         The batches from there on.
     """
+    if multiprocessing.current_process().daemon:
+        workers = 0  # a worker of a runner may have no children
     return iter(
         DataLoader(
             plan,

@@ -27,8 +27,7 @@ def learn(folder: Path, tiny_data: Path) -> tuple[Path, dict[str, bytes]]:
 
 def waiting(folder: Path, waiting: Path, tiny_data: Path, **runner: object) -> Settings:
     """A copy of that workspace with settings for a runner."""
-    mining = {"chunk_images": 3, **runner}
-    config = write_config(folder, tiny_data, training={"steps": 12}, mining=mining)
+    config = write_config(folder, tiny_data, training={"steps": 12}, mining={"chunk_images": 3}, runner=runner)
     shutil.copytree(waiting, folder / "workspace")
     return load_settings(config)
 

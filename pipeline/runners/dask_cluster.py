@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.errors import RemoteError, SettingsError
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     Call = Future[Any]
 
+Answer = TypeVar("Answer")
 PATIENCE_S = 120.0
 """So long may a scheduler not answer, or be without a worker."""
 
@@ -29,11 +30,14 @@ class Cluster:
     Args:
         client: Connected to a scheduler.
         address: Of that scheduler.
+
+    Attributes:
+        address: Likewise.
     """
 
     def __init__(self, client: Client, address: str) -> None:
         self._client = client
-        self._address = address
+        self.address = address
 
     @property
     def workers(self) -> int:
@@ -47,9 +51,10 @@ class Cluster:
         """
         return self._client.submit(function, *arguments, pure=False, retries=0)
 
-    def everywhere(self, function: Callable[[], object]) -> None:
-        """Have every worker call a function."""
-        self._client.run(function)
+    def everywhere(self, function: Callable[[], Answer]) -> dict[str, Answer]:
+        """Have every worker call a function; returns what each gave, by its address."""
+        answers: dict[str, Answer] = self._client.run(function)
+        return answers
 
     def finished(self, calls: list[Call], patience_s: float = PATIENCE_S) -> set[Call]:
         """Wait until one of some calls has ended.
@@ -80,8 +85,8 @@ class Cluster:
             self._client.wait_for_workers(1, timeout=patience_s)
         except TimeoutError as fault:
             raise RemoteError(
-                f"Expected a worker at the Dask scheduler at {self._address}, found none. Start some with `dask worker "
-                f"{self._address}`, then run again; parts that are mined are kept."
+                f"Expected a worker at the Dask scheduler at {self.address}, found none. Start some with `dask worker "
+                f"{self.address}`, then run again; what is done is kept."
             ) from fault
 
 
@@ -110,8 +115,8 @@ def require_dask() -> None:
     """
     if find_spec("distributed") is None:
         raise SettingsError(
-            "mining.runner is dask, and the package distributed is missing. Install it with "
-            "`pip install 'crosscheck[dask]'`, or set mining.runner to processes."
+            "runner.kind is dask, and the package distributed is missing. Install it with "
+            "`pip install 'crosscheck[dask]'`, or set runner.kind to processes."
         )
 
 
@@ -125,10 +130,9 @@ def connected(scheduler: str | None, workers: int, patience_s: float = PATIENCE_
         patience_s: So long may the scheduler not answer, or be without a worker.
 
     Raises:
-        RemoteError: It does not answer, has no worker, or is lost inside the block.
+        RemoteError: It does not answer, or has no worker.
     """
     from distributed import Client
-    from distributed.comm.core import CommClosedError
 
     with ExitStack() as stack:
         address = scheduler or stack.enter_context(_started(workers))
@@ -137,17 +141,28 @@ def connected(scheduler: str | None, workers: int, patience_s: float = PATIENCE_
         except (OSError, ValueError) as fault:
             raise RemoteError(
                 f"Expected a Dask scheduler at {address}, got: {fault}. Start one with `dask scheduler`, or correct "
-                "mining.dask_scheduler."
+                "runner.dask_scheduler."
             ) from fault
         cluster = Cluster(client, address)
         cluster.require_worker(patience_s)
-        try:
-            yield cluster
-        except (CancelledError, CommClosedError) as fault:
-            raise RemoteError(
-                f"The Dask scheduler at {address} was lost. Start it again, then run again; parts that are mined are "
-                "kept."
-            ) from fault
+        yield cluster
+
+
+@contextmanager
+def connection_guard(cluster: Cluster) -> Iterator[None]:
+    """Say what to do about a scheduler that is lost inside the block.
+
+    Raises:
+        RemoteError: It is.
+    """
+    from distributed.comm.core import CommClosedError
+
+    try:
+        yield
+    except (CancelledError, CommClosedError) as fault:
+        raise RemoteError(
+            f"The Dask scheduler at {cluster.address} was lost. Start it again, then run again; what is done is kept."
+        ) from fault
 
 
 @contextmanager
@@ -160,6 +175,6 @@ def _started(workers: int) -> Iterator[str]:
         threads_per_worker=1,
         memory_limit=0,
         dashboard_address="127.0.0.1:0",
-        preload=["pipeline.mining.dask_worker"],
+        preload=["pipeline.runners.dask_worker"],
     ) as cluster:
         yield cluster.scheduler_address

@@ -16,13 +16,13 @@ from distributed import LocalCluster
 
 from pipeline.errors import DataError, RemoteError, SettingsError
 from pipeline.loop import begin_cycle
-from pipeline.mining.dask_cluster import connected
 from pipeline.mining.miner import Miner
 from pipeline.mining.parts import PartedMining
+from pipeline.runners.dask_cluster import connected, connection_guard
 from pipeline.settings import load_settings
 from pipeline.stages import mine as stage
 from tests.end_to_end.project import write_config
-from tests.mining.waiting import mined, waiting
+from tests.runners.waiting import mined, waiting
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def cluster():
 def elsewhere(learned, cluster, tiny_data, tmp_path):
     """Settings of a project that is mined by the cluster, and what one process finds."""
     folder, expected = learned
-    return waiting(tmp_path, folder, tiny_data, runner="dask", dask_scheduler=cluster.scheduler_address), expected
+    return waiting(tmp_path, folder, tiny_data, kind="dask", dask_scheduler=cluster.scheduler_address), expected
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def processes() -> set[psutil.Process]:
 def test_a_cluster_of_its_own_finds_what_one_process_finds_and_ends(learned, tiny_data, tmp_path):
     folder, expected = learned
     before, most = processes(), []
-    settings = waiting(tmp_path, folder, tiny_data, runner="dask", workers=2)
+    settings = waiting(tmp_path, folder, tiny_data, kind="dask", workers=2)
     assert mined(settings, lambda *_: most.append(len(processes() - before))) == expected
     assert max(most) == 2
     assert processes() <= before
@@ -148,14 +148,14 @@ def test_a_scheduler_that_is_lost():
 
 
 def lose(started):
-    with connected(started.scheduler_address, 1) as cluster:
+    with connected(started.scheduler_address, 1) as cluster, connection_guard(cluster):
         sleeping = cluster.submit(time.sleep, 30)
         started.close()
         cluster.finished([sleeping])
 
 
 def test_without_the_extra_no_cycle_begins(tiny_data, tmp_path, monkeypatch):
-    settings = load_settings(write_config(tmp_path, tiny_data, mining={"runner": "dask"}))
+    settings = load_settings(write_config(tmp_path, tiny_data, runner={"kind": "dask"}))
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(SettingsError, match=r"pip install 'crosscheck\[dask\]'"):
         begin_cycle(settings)

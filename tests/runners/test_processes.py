@@ -6,14 +6,14 @@ import multiprocessing
 
 import pytest
 
-from tests.mining.waiting import mined, waiting
+from tests.runners.waiting import mined, waiting
 
 
 @pytest.mark.parametrize("workers", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_several_processes_find_what_one_finds(learned, tiny_data, tmp_path, workers):
     folder, expected = learned
     seen = []
-    settings = waiting(tmp_path, folder, tiny_data, runner="processes", workers=workers)
+    settings = waiting(tmp_path, folder, tiny_data, kind="processes", workers=workers)
     assert mined(settings, lambda *done: seen.append(_children())) == expected
     assert max(seen) == workers
     assert not _children()
@@ -28,15 +28,15 @@ def test_parts_of_a_lost_process_are_mined_again(learned, tiny_data, tmp_path, c
             killed.append(multiprocessing.active_children()[0])
             killed[0].kill()
 
-    assert mined(waiting(tmp_path, folder, tiny_data, runner="processes", workers=2), kill_one) == expected
+    assert mined(waiting(tmp_path, folder, tiny_data, kind="processes", workers=2), kill_one) == expected
     assert killed
-    assert "1 of 2 mining processes were lost; their parts are mined again" in caplog.text
+    assert "1 processes were lost; their parts of the pool are done again" in caplog.text
 
 
 @pytest.mark.slow
 def test_what_every_process_fails_at_is_told_once_by_the_first(learned, tiny_data, tmp_path, monkeypatch):
     folder, expected = learned
-    settings = waiting(tmp_path, folder, tiny_data, runner="processes", workers=2)
+    settings = waiting(tmp_path, folder, tiny_data, kind="processes", workers=2)
     seen = []
     monkeypatch.setattr("pipeline.stages.mine.parted_mining_again", _fail)
     assert mined(settings, lambda *done: seen.append(_children())) == expected, "this process mined alone"
