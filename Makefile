@@ -11,7 +11,7 @@ export NO_ALBUMENTATIONS_UPDATE = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export DO_NOT_TRACK = 1
 
-.PHONY: help install demo test test-slow lint label-studio label-studio-install clean
+.PHONY: help install demo test test-slow lint audit label-studio label-studio-install clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 24
@@ -41,6 +41,11 @@ test: install label-studio-install ## every test but the slow ones
 
 test-slow: install label-studio-install ## the tests that take over a minute
 	$(BIN)/python -m pytest -m slow
+
+audit: install ## look the pinned packages up among known vulnerabilities; needs the network
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet pip-audit
+	build/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 lint: install ## what pre-commit and CI check beside the tests
 	$(BIN)/ruff check .

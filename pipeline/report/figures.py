@@ -173,4 +173,4 @@ def _svg(figure: Figure, name: str, label: str) -> Markup:
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
     text = re.sub("|".join(_INKS), lambda match: _INKS[match.group()], text)
     opening = f'<svg role="img" aria-label="{escape(label)}" class="figure"'
-    return Markup(text.replace("<svg", opening, 1))
+    return Markup(text.replace("<svg", opening, 1))  # noqa: S704 (matplotlib escapes what it draws)

@@ -127,7 +127,7 @@ class _Line:
 
     def _hear(self, message: Any) -> None:
         if isinstance(message, bytes):
-            self.outcome = pickle.loads(message)
+            self.outcome = pickle.loads(message)  # noqa: S301 (from a process that was started here)
         elif not self._fault:
             try:
                 self._progress(*message)
