@@ -9,18 +9,24 @@ import signal
 import struct
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import torch
 
+from pipeline.cycle import open_cycle
+from pipeline.detector.models.registry import load_card
+from pipeline.detector.models.saved import load_model
 from pipeline.detector.training.checkpoint import CHECKPOINT
 from pipeline.detector.training.processes import _Line
 from pipeline.errors import PipelineError
-from pipeline.settings import PlateauSettings
+from pipeline.settings import PlateauSettings, load_settings
+from pipeline.stages.importing import import_new
 from tests.dataset.images import torn
 from tests.detector.runs import Killed, Run, kill_at
 from tests.detector.small import ALL_ON, detector, differing, scenes, training
+from tests.end_to_end.project import write_config
 
 ROOT = Path(__file__).parents[3]
 TWO = {"devices": 2, "batch_size": 4}
@@ -141,3 +147,25 @@ def test_processes_of_torchrun_have_equal_weights_and_shares_of_their_own(tmp_pa
     for mine, others in zip(first["images"], second["images"], strict=True):
         assert len(mine) == len(others) == 2
         assert not set(mine) & set(others)
+
+
+def test_torchrun_trains_a_model_of_a_project_once(tiny_data, tmp_path):
+    config = write_config(tmp_path, tiny_data, training={"steps": 2, "devices": 2, "plateau": {"enabled": False}})
+    cycle = open_cycle(load_settings(config), datetime(2026, 1, 2, tzinfo=UTC))
+    import_new(cycle)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*command, str(ROOT / "scripts/train.py"), "--config", str(config)],
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HOME": str(tmp_path)},
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stderr
+    (model_id,) = cycle.workspace.models.names()
+    assert done.stdout.count("Model ") == 1
+    assert f"Model {model_id}. Next: crosscheck evaluate --model {model_id}" in done.stdout
+    card = load_card(cycle.workspace.models, model_id)
+    assert (card.dataset_version, card.parent_id) == (cycle.store.version(), None)
+    assert load_model(cycle.workspace.models, model_id).labels == ("red", "blue")
+    assert not cycle.workspace.exists("torchrun"), "nothing but the model stays"
