@@ -55,6 +55,25 @@ class Reached:
     interval: Interval | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """How much sooner a strategy is where random selection without pseudo-labels ends, over seeds that both have.
+
+    Attributes:
+        seeds: Seeds that came there, out of `of`.
+        of: Seeds that both strategies have.
+        saved: Share of all seconds of people, those before anything was asked included; None where no seed came there.
+        saved_asked: Share of the seconds of what was asked.
+        interval: Of `saved_asked`, 95 %, by a bootstrap over seeds; None for fewer than two.
+    """
+
+    seeds: int
+    of: int
+    saved: float | None = None
+    saved_asked: float | None = None
+    interval: Interval | None = None
+
+
 @dataclass(frozen=True)
 class WayResult:
     """One strategy on one set.
@@ -68,6 +87,7 @@ class WayResult:
         last: mAP of the last round, mean over seeds.
         rounds: Rounds that every seed has.
         reached: By share of the ceiling, such as `0.9`; empty where the set has no ceiling.
+        lead: Over random selection without pseudo-labels, at its last round; None where that was not measured.
     """
 
     set: str
@@ -77,6 +97,7 @@ class WayResult:
     last: float | None
     rounds: int
     reached: Mapping[str, Reached] = field(default_factory=dict)
+    lead: Lead | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +148,7 @@ def summarize(results: Sequence[RoundResult], levels: Mapping[str, float]) -> Wo
                 str(share): _reached(own, curves.get(Way(way.set, RIVAL, False), {}), share * levels[way.set])
                 for share in (SHARES if way.set in levels else ())
             },
+            lead=_lead(own, curves.get(Way(way.set, RIVAL, False), {})),
         )
         for way, own in sorted(curves.items())
     )
@@ -227,6 +249,17 @@ def _reached(own: Curves, rival: Curves, level: float) -> Reached:
     there = [work for work in works.values() if work is not None]
     pairs = [(work.seconds, other.seconds) for seed, work in works.items() if work and (other := theirs.get(seed))]
     return Reached(len(there), len(works), _mean(there), _saved(pairs), _interval(pairs))
+
+
+def _lead(own: Curves, rival: Curves) -> Lead | None:
+    both = [(rounds, rival[seed]) for seed, rounds in own.items() if len(rival.get(seed, ())) > 1]
+    if not both:
+        return None
+    works = [(work_to_reach(rounds, theirs[-1].map or 0.0), rounds, theirs) for rounds, theirs in both]
+    there = [(work.seconds, rounds, theirs) for work, rounds, theirs in works if work]
+    everything = [(seconds, theirs[-1].seconds) for seconds, _, theirs in there]
+    asked = [(seconds - mine[0].seconds, theirs[-1].seconds - theirs[0].seconds) for seconds, mine, theirs in there]
+    return Lead(len(there), len(both), _saved(everything), _saved(asked), _interval(asked))
 
 
 def _mean(works: Sequence[HumanWork]) -> HumanWork | None:

@@ -11,7 +11,7 @@ from pipeline.cli.bench_options import Root, Seeds, Sets, measure, sets_of
 from pipeline.cli.console import Overrides, explained, number, show_table
 
 if TYPE_CHECKING:
-    from pipeline.bench.work_saved import WayResult, WorkSaved
+    from pipeline.bench.work_saved import Lead, WayResult, WorkSaved
 
 
 @explained
@@ -55,7 +55,8 @@ def strategies(
     Every strategy starts from the same 10 labelled images and goes through the real loop; the simulated annotator
     answers, and charges what each action takes (`labeling.seconds`). All human labels count, those of `val` too.
     `saved` is the share of the seconds of random selection without pseudo-labels that a strategy saves on the way to
-    90 % of the mAP that the labels of every image give, with a 95 % interval over seeds. `published` is the published
+    90 % of the mAP that the labels of every image give, with a 95 % interval over seeds; `saved to where random ends`
+    needs no such ceiling, and is given of all seconds and of those after the start. `published` is the published
     rule whole: its pastes, its pseudo-labels and its questions. What is finished is kept, a killed run goes on, and
     the same command in several terminals shares the work.
     """
@@ -84,7 +85,7 @@ def strategies(
 def _show(summary: WorkSaved) -> None:
     show_table(
         "Human work by strategy",
-        ["set", "strategy", "pseudo", "rounds", "mAP at the end", "mean mAP", *_WORK_COLUMNS],
+        ["set", "strategy", "pseudo", "rounds", "mAP at the end", "mean mAP", *_LEAD_COLUMNS, *_WORK_COLUMNS],
         [
             (
                 own.set,
@@ -93,11 +94,22 @@ def _show(summary: WorkSaved) -> None:
                 own.rounds,
                 number(own.last),
                 number(own.area),
+                *_lead(own.lead),
                 *_work(own),
             )
             for own in summary.ways
         ],
     )
+
+
+_LEAD_COLUMNS = ("saved to where random ends", "of what was asked")
+
+
+def _lead(lead: Lead | None) -> tuple[str, str]:
+    if lead is None or lead.saved is None or lead.saved_asked is None:
+        return "-", "-" if lead is None else f"0 of {lead.of} seeds"
+    interval = "" if lead.interval is None else f" ({lead.interval[0]:+.0%} to {lead.interval[1]:+.0%})"
+    return f"{lead.saved:+.0%}", f"{lead.saved_asked:+.0%}{interval}"
 
 
 _WORK_COLUMNS = ("images to 90 %", "boxes", "hours", "saved", "interval", "seeds")

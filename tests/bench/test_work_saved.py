@@ -100,3 +100,40 @@ def test_the_figure_is_the_same_for_the_same_results(tmp_path):
     text = (tmp_path / "a.svg").read_text()
     assert text == (tmp_path / "b.svg").read_text()
     assert "crosscheck, pseudo-labels" in text
+
+
+def lead_of(*results, strategy="crosscheck"):
+    return next(own.lead for own in summarize(results, {}).ways if own.strategy == strategy)
+
+
+def test_the_lead_is_what_is_saved_on_the_way_to_where_random_selection_ends():
+    results = [*rounds("random", [0.1, 0.2, 0.3]), *rounds("crosscheck", [0.1, 0.3, 0.4])]
+    lead = lead_of(*results)
+    assert (lead.seeds, lead.of) == (1, 1)
+    assert lead.saved == pytest.approx(1 - 200 / 300), "with the 100 seconds before anything was asked"
+    assert lead.saved_asked == pytest.approx(1 - 100 / 200)
+    assert lead.interval is None, "one seed tells nothing of the spread"
+    itself = lead_of(*results, strategy="random")
+    assert (itself.saved, itself.saved_asked) == (0, 0)
+
+
+def test_who_never_comes_there_has_no_lead_and_seeds_are_paired():
+    results = [
+        *rounds("random", [0.1, 0.3]),
+        *rounds("crosscheck", [0.1, 0.2]),
+        *rounds("crosscheck", [0.1, 0.9], seed=1),
+    ]
+    lead = lead_of(*results)
+    assert (lead.seeds, lead.of, lead.saved, lead.saved_asked) == (0, 1, None, None)
+    assert lead_of(*rounds("crosscheck", [0.1, 0.2])) is None, "nothing to lead"
+
+
+def test_the_interval_of_the_lead_is_over_seeds():
+    results = []
+    for seed, price in enumerate([50.0, 60.0, 70.0]):
+        results += rounds("random", [0.1, 0.4], seed=seed)
+        results += rounds("crosscheck", [0.1, 0.4], seed=seed, seconds=price)
+    lead = lead_of(*results)
+    low, high = lead.interval
+    assert 0.3 <= low < lead.saved_asked < high <= 0.5
+    assert lead.saved_asked == pytest.approx(0.4)
