@@ -14,7 +14,7 @@ from pipeline.dataset.reading import Wanted, condition, rebatched
 from pipeline.dataset.stored_table import StoredTable, create_table
 from pipeline.dataset.validity import require_valid
 from pipeline.dataset.versions import Version, common_version, count_rows, standing_versions
-from pipeline.errors import RowsGoneError
+from pipeline.errors import DataError, RowsGoneError
 from pipeline.records import (
     SAMPLE_SCHEMA,
     Sample,
@@ -210,8 +210,18 @@ class SampleStore:
         return self.samples(states=[State.LABELED], splits=[split])
 
     def training(self) -> list[Sample]:
-        """Images to learn from: labelled training images, then pseudo-labelled ones of the pool."""
-        return self.labeled(Split.TRAIN) + self.samples(states=[State.PSEUDO])
+        """Images to learn from: labelled training images, then pseudo-labelled ones of the pool.
+
+        Raises:
+            DataError: There is none.
+        """
+        images = self.labeled(Split.TRAIN) + self.samples(states=[State.PSEUDO])
+        if not images:
+            raise DataError(
+                f"Expected labelled training images in {self.uri}, found none. Import some, or set labeling.backend "
+                "and run `crosscheck cycle`, which asks people for the first ones."
+            )
+        return images
 
     def pool(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Images of the pool that are mined afresh every cycle; what people answered or declined stays."""

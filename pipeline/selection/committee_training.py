@@ -44,6 +44,7 @@ def committee_training(cycle: Cycle, progress: Progress = silent) -> CommitteeTr
     before = committee_of(cycle.workspace, champion)
     if before is not None and before.folds.count != count:
         before = None  # it had other folds, so that no member may go on
+    store.training()  # which says what a project without any label needs
     labeled, val = store.labeled(Split.TRAIN), store.labeled(Split.VAL)
     folds = replace(before.folds, groups={}) if before else deal([*labeled, *val], count)
     pseudo = written_by(cycle, champion, labeled + val) if before else []

@@ -11,7 +11,6 @@ from pipeline.detector.training.checkpoint import CHECKPOINT
 from pipeline.detector.training.fit import TrainingJob, fit
 from pipeline.detector.training.length import steps_of_champion
 from pipeline.detector.training.start import starting_point
-from pipeline.errors import DataError
 from pipeline.progress import Progress, silent
 from pipeline.records import Split
 from pipeline.seeds import cycle_seed
@@ -39,11 +38,6 @@ def _train(cycle: Cycle, progress: Progress) -> TrainingRun:
     settings, models = cycle.settings, cycle.workspace.models
     parent, version = champion_of(cycle.workspace), cycle.store.version()
     samples = cycle.store.training()
-    if not samples:
-        raise DataError(
-            f"Expected labelled training images in {cycle.store.uri}, found none. Import some, or set labeling.backend "
-            "and run `crosscheck cycle`, which asks people for the first ones."
-        )
     seed = cycle_seed(settings.seed, cycle.number)
     detector, committee = starting_point(models, parent, settings, seed), cycle.find(CommitteeRun)
     steps = steps_of_champion(settings.training, [member.run for member in committee.members]) if committee else None

@@ -46,7 +46,7 @@ def cycle(tiny_data, tmp_path_factory):
         folder,
         data,
         data={"labels": ["red"], "sources": [*labeled_sources(data), pool]},
-        selection={"min_class_boxes": 10_000},
+        selection={"min_class_boxes": 10_000, "soft_from": None},
         labeling={"backend": "none"},
         training={"steps": 6},
     )
