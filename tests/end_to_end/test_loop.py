@@ -116,8 +116,9 @@ def test_every_box_that_teaches_or_is_asked_about_was_pasted(two_cycles):
 
 def test_without_held_back_images_boxes_are_pasted_all_the_same(tiny_data, tmp_path):
     sources = [source for source in labeled_sources(tiny_data) if source["split"] != "val"]
+    data = {"labels": list(LABELS), "sources": sources}
     settings = run_cycles(
-        write_config(tmp_path, tiny_data, training={"steps": 6}, data={"labels": list(LABELS), "sources": sources})
+        write_config(tmp_path, tiny_data, training={"steps": 6}, data=data, selection={"committee": 1})
     )
     mining = load_cycle(settings.workspace, 0).read(MiningRun)
     assert mining.held_back_images == 0

@@ -158,7 +158,7 @@ def test_misses_have_no_box(tmp_path):
     """Nothing is red in a red host."""
     red = image((0, 0, 64, 48, 1, 204))
     ref = save_image(tmp_path, "one", image((20, 10, 34, 22, 1, 204)))
-    checks = miner(into=host_set((red, ())), margin=0.0).mine([ref]).checks
+    checks = miner(into=host_set((red, ())), margin=0.0, window=1.0).mine([ref]).checks
     assert checks["hit"].to_pylist() == [False] * 2
     assert checks["score"].to_pylist() == checks["iou"].to_pylist() == [0.0] * 2
     assert [checks[name].null_count for name in ("x1", "y1", "x2", "y2")] == [2] * 4

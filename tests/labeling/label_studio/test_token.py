@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import traceback
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,7 +118,8 @@ def test_a_legacy_token_pushes_and_harvests_where_the_organisation_allows_it(des
     owner.submit(entry["id"], shown(entry))
     (answer,) = backend.harvest().answers
     assert (answer.image_id, [str(b.source) for b in answer.boxes]) == (tasks[0].image_id, ["accepted"])
-    assert backend.push([replace(tasks[1], model_id="m2")]).updated == (tasks[1].image_id,)
+    elsewhere = desk.task("two", box(1, 1, 9, 9, score=0.5), model_id="m2")
+    assert backend.push([elsewhere]).updated == (tasks[1].image_id,)
     assert legacy_token not in caplog.text
 
 
