@@ -109,9 +109,9 @@ class EvidenceCell(ScenarioCell):
         boxes = mining.with_truth(mined, samples)
         known = boxes.known_boxes(self.settings)
         own = known.evidence
-        told = _seen_by_another(mining, other, samples, mined.proposals)
-        for name in told.column_names:
-            own = own.append_column(name, told[name])
+        seen = _seen_by_another(mining, other, samples, mined.proposals)
+        for name in seen.column_names:
+            own = own.append_column(name, seen[name])
         known = replace(known, evidence=own)
         p_correct = _out_of_fold(known, self.settings.selection, mining.model_id)
         objects = sum(len(sample.boxes) for sample in samples)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from pipeline.errors import ImageFault
 from pipeline.records import Box, Sample, Split
 from pipeline.workspace import Folder, Workspace
 
+LOG = logging.getLogger(__name__)
 PICTURES = "examples"
 """Folder, in that of the labelling backend, that holds nothing but the pictures."""
 PER_CLASS = 3
@@ -114,7 +116,8 @@ def _tiles(chosen: Sequence[tuple[Sample, Box]], max_pixels: int) -> Iterator[Im
     for sample, box in chosen:
         try:
             image = read_image(sample.uri, max_pixels, image_id=sample.image_id)
-        except ImageFault:
+        except ImageFault as fault:
+            LOG.warning("Left out of the example pictures: %s", fault)
             continue
         yield _tile(Image.fromarray(image.pixels), box)
 
