@@ -135,7 +135,9 @@ def _seen_by_another(
     predictor = other.miner.predictor
     unseen = load_hosts(hosts, mining.settings.data.labels, predictor)
     miner = replace(mining.miner, predictor=predictor, hosts=unseen)
-    checks = miner.mine([sample.ref for sample in samples], CheckEverything(), Mined(proposals)).checks
+    proposed = set(proposals["image_id"].to_pylist())  # in other images this detector would propose for itself
+    refs = [sample.ref for sample in samples if sample.image_id in proposed]
+    checks = miner.mine(refs, CheckEverything(), Mined(proposals)).checks
     evidence = gather_evidence(proposals, checks)
     columns = {own: evidence[name] for own, name in zip(OTHERS, PASTED, strict=True)}
     score, overlap = _word(predictor, samples, proposals)

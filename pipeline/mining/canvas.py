@@ -48,7 +48,8 @@ def choose_side(sizes: Sequence[tuple[int, int]], usual_px: int) -> int:
     each = -(-len(sizes) // TRIED)
     tried = sorted(sizes)[:: max(1, each)]
     sides = range(-(-usual_px // 2 // STEP_PX) * STEP_PX, usual_px * 5 // 4 + 1, STEP_PX)
-    fitting = [side for side in sides if all(max(size) <= side for size in sizes)]
+    longest = max((max(size) for size in sizes), default=0)
+    fitting = [side for side in sides if longest <= side]
 
     def pixels(side: int) -> int:
         shelves = _shelves(range(len(tried)), tried, side)

@@ -23,6 +23,10 @@ SPENT = 0.75
 """Share of the budget for looks that augmented views may spend; close-ups may spend what is left."""
 
 
+BESIDE_PIXELS = 1.1
+"""Prices count the pixels that the detector looks at; drawing, matching and packing cost a tenth more."""
+
+
 @dataclass(frozen=True)
 class KnownBoxes:
     """Proposals whose truth is known, which a cascade is fitted on.
@@ -109,7 +113,7 @@ def _left_for_looks(bare: Calibrator, table: pa.Table, known: KnownBoxes, plan: 
     images = max(1, len(np.unique(table["image_id"].to_numpy(zero_copy_only=False))))
     pastes = float((due * (first + torn * more)).sum()) / images
     pastes = pastes if plan.budget is None else min(pastes, plan.budget)
-    left = max(0.0, plan.passes - pastes)
+    left = max(0.0, plan.passes / BESIDE_PIXELS - pastes)
     return left if plan.look_budget is None else min(left, plan.look_budget)
 
 

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.bench.evidence import KINDS, EvidenceCell, EvidenceResult
+from pipeline.bench.evidence import KINDS, EvidenceCell, EvidenceResult, _seen_by_another
 from pipeline.bench.grid import Grid
+from pipeline.bench.labeled_mining import LabeledMining
 from pipeline.cli.app import app
+from pipeline.records import Split, of_images
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +28,16 @@ def test_every_kind_of_evidence_is_judged_on_the_same_boxes(measured):
 def test_another_detector_looks_at_the_same_boxes(measured):
     assert set(measured.consistency) == {"self", "other"}
     assert measured.consistency["self"] != measured.consistency["other"]
+
+
+def test_another_detector_says_nothing_of_images_without_proposals(tiny):
+    cell = EvidenceCell(tiny[0], 4, 1)
+    mining, other = (LabeledMining.trained(replace(tiny[0], seed=seed).settings(*cell.changes)) for seed in (0, 1))
+    samples = mining.samples(Split.TEST, 4)
+    mined = mining.mine(samples).proposals
+    some = mined.filter(of_images([samples[0].image_id]))
+    assert 0 < len(some) < len(mined)
+    assert len(_seen_by_another(mining, other, samples, some)) == len(some)
 
 
 def test_the_other_detector_makes_a_cell_of_its_own(tiny):

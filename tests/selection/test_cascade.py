@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 from pipeline.errors import ArtefactError
 from pipeline.selection.calibrator import CLOSER, LOOKED, PASTED, Calibrator
 from pipeline.selection.cascade import Cascade, stage_of
-from pipeline.selection.cascade_fitting import SPENT, CascadePlan, KnownBoxes, fit_cascade, out_of_fold
+from pipeline.selection.cascade_fitting import BESIDE_PIXELS, SPENT, CascadePlan, KnownBoxes, fit_cascade, out_of_fold
 from pipeline.selection.class_affinity import NOTHING, ClassAffinity
 from pipeline.selection.escalation import LOOK
 from pipeline.settings import SelectionSettings
@@ -164,6 +164,7 @@ def looks_for(passes, look_budget=None, budget=None, torn=0.5):
     evidence, right = drawn(count=400)
     evidence = with_columns(evidence, hit_fraction=np.where(np.arange(400) % 2 < 2 * torn, 0.5, 1.0))
     known = KnownBoxes(evidence, right, objects(evidence, right), prices(400, pastes=0.1, more=0.05))
+    passes = None if passes is None else passes * BESIDE_PIXELS
     plan = CascadePlan(SETTINGS.model_copy(update={"drop_below": 0.0}), "m1", budget, look_budget, passes)
     return fit_cascade(known, plan).look_budget
 
