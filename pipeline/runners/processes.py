@@ -75,8 +75,11 @@ class InProcesses:
                 busy[worker.line] = worker, waiting.popleft()
 
         work.tell(progress)
-        for worker in [worker for worker in self._team if worker.send(work.elsewhere)]:
-            hand(worker)
+        for worker in list(self._team):
+            if worker.send(work.elsewhere):
+                hand(worker)
+            else:
+                self._dismiss(worker)
         while busy:
             for line in connection.wait(list(busy), SECONDS_BETWEEN_LOOKS):
                 worker, item = busy.pop(line)  # type: ignore[call-overload]

@@ -19,14 +19,19 @@ def test_several_processes_find_what_one_finds(learned, tiny_data, tmp_path, wor
     assert not _children()
 
 
-def test_parts_of_a_lost_process_are_mined_again(learned, tiny_data, tmp_path, caplog):
+@pytest.mark.parametrize("before_its_orders", [True, False])
+def test_parts_of_a_lost_process_are_mined_again(learned, tiny_data, tmp_path, caplog, before_its_orders):
     folder, expected = learned
+    others = set(multiprocessing.active_children())
     killed = []
 
-    def kill_one(_what, _done, _total):
-        if not killed and _children():
-            killed.append(multiprocessing.active_children()[0])
+    def kill_one(_what, done, _total):
+        workers = [child for child in multiprocessing.active_children() if child not in others]
+        if not killed and workers and (before_its_orders or done):
+            killed.append(workers[0])
             killed[0].kill()
+            if before_its_orders:
+                killed[0].join()
 
     assert mined(waiting(tmp_path, folder, tiny_data, kind="processes", workers=2), kill_one) == expected
     assert killed
