@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+from functools import partial
 
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 
+from flows.page import Page
 from pipeline.cycle import Cycle
 
 
@@ -13,10 +15,9 @@ def show_report(cycle: Cycle) -> None:
     """Put the summary, a table and the figure of progress on the run's page."""
     from pipeline.report import summarize  # which draws, and a flow's first line should not wait for that
 
-    summary = summarize(cycle)
-    create_markdown_artifact(summary.markdown, key="cycle-summary", description=summary.line)
-    create_table_artifact(summary.rows, key="cycle-numbers", description=f"cycle {cycle.number} in numbers")
-    image = base64.b64encode(summary.figure.encode()).decode()
-    create_image_artifact(
-        f"data:image/svg+xml;base64,{image}", key="average-precision", description="average precision by cycle"
-    )
+    summary, page = summarize(cycle), Page()
+    figure = f"data:image/svg+xml;base64,{base64.b64encode(summary.figure.encode()).decode()}"
+    numbers = f"cycle {cycle.number} in numbers"
+    page.show(partial(create_markdown_artifact, summary.markdown, key="cycle-summary", description=summary.line))
+    page.show(partial(create_table_artifact, summary.rows, key="cycle-numbers", description=numbers))
+    page.show(partial(create_image_artifact, figure, key="average-precision", description="average precision by cycle"))

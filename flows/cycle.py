@@ -9,14 +9,14 @@ from prefect import flow
 from flows.artefacts import show_report
 from flows.notices import emit, of_cycle, of_disk
 from flows.tasks import as_task, surroundings
-from flows.waiting import skipped_where_another_waits
+from flows.waiting import unattended
 from pipeline.artefacts import ReportRun
 from pipeline.loop import run_cycle
 from pipeline.settings import load_settings
 
 
 @flow(name="cycle", description=__doc__)
-@skipped_where_another_waits
+@unattended
 def cycle(config: str, overrides: list[str] | None = None, wait_s: float = 0.0) -> dict[str, Any]:
     """Run the cycle that was not finished, or the next one.
 

@@ -29,6 +29,8 @@ from pipeline.errors import SettingsError
 
 PROJECT = Path(__file__).parents[1]
 NOTICES = "crosscheck-notices"
+COMPUTES = "computes"
+"""The tag of deployments that train or mine."""
 DEPLOYMENTS, AUTOMATIONS = PROJECT / "prefect.yaml", PROJECT / "automations.yaml"
 
 
@@ -39,20 +41,21 @@ class Deployed:
     Attributes:
         deployments: Names, `flow/deployment`.
         automations: Names.
-        pool: The work pool that a worker must serve.
+        pools: Work pools that workers must serve.
     """
 
     deployments: tuple[str, ...]
     automations: tuple[str, ...]
-    pool: str
+    pools: tuple[str, ...]
 
 
-def deploy(config: Path, pool: str, notify: str = "") -> Deployed:
+def deploy(config: Path, pool: str, gpu_pool: str = "", notify: str = "") -> Deployed:
     """Set up everything; what is there already is brought up to date.
 
     Args:
         config: Settings file that runs use unless they name another; workers find it at this absolute path.
         pool: Name of the work pool; made for processes where there is none.
+        gpu_pool: That of machines with a GPU, for whatever trains or mines; `pool` without it.
         notify: Address that notices are posted to; without one nobody is told.
 
     Raises:
@@ -65,11 +68,16 @@ def deploy(config: Path, pool: str, notify: str = "") -> Deployed:
         )
     described = yaml.safe_load(DEPLOYMENTS.read_text(encoding="utf-8"))["deployments"]
     with get_client(sync_client=True) as client:
-        _ready_pool(client, pool)
-        names = tuple(_deploy(client, description, config, pool) for description in described)
+        pools = tuple(dict.fromkeys([pool, gpu_pool or pool]))
+        for each in pools:
+            _ready_pool(client, each)
+        names = tuple(
+            _deploy(client, description, config, pools[-1] if COMPUTES in description["tags"] else pool)
+            for description in described
+        )
     block = _webhook(notify) if notify else None
     automations = [_calling(each, block) for each in yaml.safe_load(AUTOMATIONS.read_text(encoding="utf-8"))]
-    return Deployed(names, tuple(_automate(each) for each in automations if each is not None), pool)
+    return Deployed(names, tuple(_automate(each) for each in automations if each is not None), pools)
 
 
 def _ready_pool(client: SyncPrefectClient, pool: str) -> None:

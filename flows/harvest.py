@@ -9,13 +9,13 @@ from prefect import flow
 
 from flows.progress import run_page_progress
 from flows.tasks import annotators
-from flows.waiting import skipped_where_another_waits
+from flows.waiting import unattended
 from pipeline.cycle import only_one
 from pipeline.settings import load_settings
 
 
 @flow(name="harvest", description=__doc__)
-@skipped_where_another_waits
+@unattended
 def harvest(config: str, overrides: list[str] | None = None, full: bool = False, wait_s: float = 0.0) -> dict[str, Any]:
     """Harvest what was answered since the last time.
 

@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
+from flows.page import Page
 from pipeline.progress import Progress, silent
 
 _listener: ContextVar[Progress] = ContextVar("listener", default=silent)
@@ -34,16 +36,17 @@ def run_page_progress() -> Progress:
     """
     artefacts: dict[str, Any] = {}
     shown: dict[str, float] = {}
+    page = Page()
     listener = _listener.get()
 
     def progress(what: str, done: int, total: int) -> None:
         listener(what, done, total)
         share = 100.0 * done / max(1, total)
         now = time.monotonic()
-        if what not in artefacts:
-            artefacts[what] = create_progress_artifact(share, key=_key(what), description=what)
+        if artefacts.get(what) is None:
+            artefacts[what] = page.show(partial(create_progress_artifact, share, key=_key(what), description=what))
         elif done >= total or now - shown[what] >= SECONDS_BETWEEN_UPDATES:
-            update_progress_artifact(artefacts[what], share)
+            page.show(partial(update_progress_artifact, artefacts[what], share))
         else:
             return
         shown[what] = now

@@ -9,13 +9,13 @@ from prefect import flow
 
 from flows.progress import run_page_progress
 from flows.tasks import annotators
-from flows.waiting import skipped_where_another_waits
+from flows.waiting import unattended
 from pipeline.cycle import only_one
 from pipeline.settings import load_settings
 
 
 @flow(name="push", description=__doc__)
-@skipped_where_another_waits
+@unattended
 def push(config: str, overrides: list[str] | None = None, wait_s: float = 0.0) -> dict[str, Any]:
     """Ask people about the images that wait.
 

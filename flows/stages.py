@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from prefect import flow
 
 from flows.tasks import as_task, surroundings
-from flows.waiting import skipped_where_another_waits
+from flows.waiting import unattended
 from pipeline.artefacts import CycleEnd
 from pipeline.cycle import last_cycle, only_one
 from pipeline.errors import ArtefactError
@@ -29,23 +29,50 @@ from pipeline.settings import load_settings
 
 
 @flow(name="finetune")
-@skipped_where_another_waits
+@unattended
 def finetune(config: str, overrides: list[str] | None = None, wait_s: float = 0.0) -> int:
-    """Import, harvest, train committee and candidate, and put it through the gate. Returns the cycle's number."""
+    """Import, harvest, train committee and candidate, and put it through the gate.
+
+    Args:
+        config: Settings file.
+        overrides: `section.key=value` texts laid over it.
+        wait_s: How long to wait for another run in the workspace; 0 refuses at once.
+
+    Returns:
+        The cycle's number.
+    """
     return _run(config, overrides, wait_s, (IMPORT, HARVEST, COMMITTEE, FINETUNE, GATE))
 
 
 @flow(name="mine")
-@skipped_where_another_waits
+@unattended
 def mine(config: str, overrides: list[str] | None = None, wait_s: float = 0.0) -> int:
-    """Mine the pool with the champion and decide every proposal's fate. Returns the cycle's number."""
+    """Mine the pool with the champion and decide every proposal's fate.
+
+    Args:
+        config: Settings file.
+        overrides: `section.key=value` texts laid over it.
+        wait_s: How long to wait for another run in the workspace; 0 refuses at once.
+
+    Returns:
+        The cycle's number.
+    """
     return _run(config, overrides, wait_s, (MINE, SELECT))
 
 
 @flow(name="report")
-@skipped_where_another_waits
+@unattended
 def report(config: str, overrides: list[str] | None = None, wait_s: float = 0.0) -> int:
-    """Write the pages of the last cycle anew, finished or not. Returns the cycle's number."""
+    """Write the pages of the last cycle anew, finished or not.
+
+    Args:
+        config: Settings file.
+        overrides: `section.key=value` texts laid over it.
+        wait_s: How long to wait for another run in the workspace; 0 refuses at once.
+
+    Returns:
+        The cycle's number.
+    """
     settings = load_settings(config, overrides or [])
     with only_one(settings, wait_s, "report"):
         cycle = last_cycle(settings)

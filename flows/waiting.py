@@ -1,14 +1,16 @@
-"""Runs that nobody watches wait for the workspace; one of each kind is enough."""
+"""Runs that nobody watches wait for the workspace, one of each kind, and outlive the worker that started them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 from typing import Any, ParamSpec, TypeVar
 
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
+from flows.unread import go_on_unread
 from pipeline.errors import AnotherWaits, PipelineError
 
 MOST_RUNS = 4
@@ -17,21 +19,25 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def skipped_where_another_waits(run: Callable[P, R]) -> Callable[P, R]:
-    """End a flow as `Skipped` where another run of its kind waits already; nothing failed.
+def unattended(run: Callable[P, R]) -> Callable[P, R]:
+    """Let a flow run where nobody watches.
 
-    A run that crashed is scheduled again, see `automations.yaml`, and here is where that ends.
+    It ends as `Skipped` where another run of its kind waits already; nothing failed. It goes on without its worker.
+    One that crashed is scheduled again, see `automations.yaml`, and here is where that ends.
     """
 
     @wraps(run)
     def skip(*args: P.args, **kwargs: P.kwargs) -> R:
         _require_not_crashing()
+        go_on_unread()
         try:
             return run(*args, **kwargs)
         except AnotherWaits as fault:
             skipped: Any = Completed(name="Skipped", message=str(fault))
             return skipped  # type: ignore[no-any-return]
 
+    # Prefect would look the names of types up in this module.
+    skip.__signature__ = signature(run, eval_str=True)  # type: ignore[attr-defined]
     return skip
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -16,6 +17,7 @@ from functools import partial
 from pipeline.artefacts import CycleEnd
 from pipeline.cycle import Cycle, cycle_of_run, finish_cycle, only_one, open_cycle
 from pipeline.errors import RemoteError
+from pipeline.gpu_turn import gpu_turn
 from pipeline.labeling.annotators import labeling_backend
 from pipeline.labeling.backend import LabelingBackend
 from pipeline.progress import Progress, silent
@@ -50,11 +52,13 @@ class Step:
         name: For people.
         run: Does the work, or nothing where it was done.
         failed: Notes that a remote service failed, whereupon the cycle goes on; None: it ends with the fault.
+        computes: Trains or detects, on a GPU where there is one, and waits until no other run uses it.
     """
 
     name: str
     run: Callable[[Cycle, Surroundings], object]
     failed: Callable[[Cycle, str], object] | None = None
+    computes: bool = False
 
 
 # Each step imports its stage when it runs: the first line of a run should not wait for torch.
@@ -147,10 +151,10 @@ def _report(cycle: Cycle, _around: Surroundings) -> object:
 IMPORT = Step("import", _import)
 HARVEST = Step("harvest", _harvest, _harvest_failed)
 FIRST_QUESTIONS = Step("first questions", _first_questions)
-COMMITTEE = Step("committee", _committee)
-FINETUNE = Step("finetune", _finetune)
-GATE = Step("gate", _gate)
-MINE = Step("mine", _mine)
+COMMITTEE = Step("committee", _committee, computes=True)
+FINETUNE = Step("finetune", _finetune, computes=True)
+GATE = Step("gate", _gate, computes=True)
+MINE = Step("mine", _mine, computes=True)
 SELECT = Step("select", _select)
 PUSH = Step("push", _push, _push_failed)
 HIDDEN_TRUTH = Step("hidden truth", _audit_hidden_truth)
@@ -232,7 +236,8 @@ def run_steps(cycle: Cycle, steps: Iterable[Step], around: Surroundings, call: C
 
 def _run_step(cycle: Cycle, step: Step, around: Surroundings, call: Call) -> None:
     try:
-        call(step, cycle, partial(step.run, cycle, around))
+        with gpu_turn(cycle.settings.training) if step.computes else nullcontext():
+            call(step, cycle, partial(step.run, cycle, around))
     except RemoteError as fault:
         if step.failed is None:
             raise

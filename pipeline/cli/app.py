@@ -101,6 +101,9 @@ def cycle(
 def deploy(
     config: Config = DEFAULT_CONFIG,
     pool: Annotated[str, typer.Option(help="Work pool that the workers serve.")] = "local",
+    gpu_pool: Annotated[
+        str, typer.Option(help="Work pool of machines with a GPU: what trains or mines goes there. Default: --pool.")
+    ] = "",
     notify: Annotated[
         str,
         typer.Option(
@@ -119,13 +122,13 @@ def deploy(
     from flows.deploy import deploy as set_up
 
     settings_from(config, None)
-    deployed = set_up(config, pool, notify)
+    deployed = set_up(config, pool, gpu_pool, notify)
     output(
         deployed,
         as_json,
         f"Deployed: {', '.join(deployed.deployments)}.",
         f"Automations: {', '.join(deployed.automations)}.",
-        f"Next: prefect worker start --pool {deployed.pool}",
+        *(f"Next: prefect worker start --pool {each}" for each in deployed.pools),
     )
 
 

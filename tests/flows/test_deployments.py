@@ -33,9 +33,9 @@ def deployed(prefect):
         yield replace(prefect, worker=worker.pid)
 
 
-def deploy(prefect):
+def deploy(prefect, *options):
     done = subprocess.run(
-        [CROSSCHECK, "deploy", "--json"], cwd=PROJECT, env=prefect.environment, capture_output=True, text=True
+        [CROSSCHECK, "deploy", "--json", *options], cwd=PROJECT, env=prefect.environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -61,9 +61,14 @@ def run(prefect, deployment, config):
 
 def test_everything_is_set_up_once_however_often_it_is_deployed(deployed):
     deployments = deployed.find("/deployments/filter")
-    assert len(deployments) == 6
+    assert len(deployments) == 7
+    config = str(PROJECT / "configs/demo.yaml")
     for deployment in deployments:
-        assert deployment["parameters"] == {"config": str(PROJECT / "configs/demo.yaml"), "wait_s": 43200}
+        by_hand = {"config": config, "kind": "mining", "options": []}
+        scheduled = {"config": config, "wait_s": 43200}
+        assert deployment["parameters"] == (by_hand if deployment["name"] == "on-demand" else scheduled)
+        assert deployment["work_pool_name"] == "local"
+        assert deployment["parameter_openapi_schema"]["properties"]["config"]["description"].startswith("Settings file")
         assert deployment["global_concurrency_limit"] is None, "a limit ends healthy runs when the server restarts"
         assert not deployment["pull_steps"], "no folder of this machine is named"
     assert deployed.get("/work_pools/local")["concurrency_limit"] is None
@@ -79,6 +84,22 @@ def test_everything_is_set_up_once_however_often_it_is_deployed(deployed):
     automations = sorted(each["name"] for each in deployed.find("/automations/filter"))
     assert automations[:2] == ["crosscheck crashed runs go on", "crosscheck silent runs are crashed"]
     assert len(automations) == 3, "and that of the webhook"
+
+
+def test_what_trains_or_mines_goes_to_machines_with_a_gpu(prefect):
+    assert deploy(prefect, "--gpu-pool", "gpu")["pools"] == ["local", "gpu"]
+    pools = {each["entrypoint"]: each["work_pool_name"] for each in prefect.find("/deployments/filter")}
+    assert pools == {
+        "flows.cycle.cycle": "gpu",
+        "flows.stages.finetune": "gpu",
+        "flows.stages.mine": "gpu",
+        "flows.benchmark.benchmark": "gpu",
+        "flows.harvest.harvest": "local",
+        "flows.push.push": "local",
+        "flows.stages.report": "local",
+    }
+    assert prefect.get("/work_pools/gpu")["concurrency_limit"] is None
+    assert deploy(prefect)["pools"] == ["local"]
 
 
 def test_without_a_server_it_is_said_how_to_start_one(prefect):

@@ -1,4 +1,4 @@
-"""A whole machine dies in the middle of a cycle, or the Prefect server does: the cycle ends by itself."""
+"""A machine, a worker or the Prefect server dies in the middle of a cycle: the cycle ends by itself."""
 
 from __future__ import annotations
 
@@ -43,6 +43,14 @@ def kill(process: int) -> None:
     psutil.wait_procs(family)
 
 
+def crash_after(silence: timedelta, prefect) -> None:
+    """Let silent runs be marked as crashed sooner."""
+    with temporary_settings({PREFECT_API_URL: prefect.url}):
+        automation = Automation.read(name="crosscheck silent runs are crashed")
+        automation.trigger.within = silence
+        automation.update()
+
+
 def ended(prefect, number) -> bool:
     return prefect.get(f"/flow_runs/{number}")["state"]["type"] == "COMPLETED"
 
@@ -67,10 +75,7 @@ def test_a_run_whose_machine_dies_is_ended_by_the_next_worker(prefect, cycle):
     prefect.logs.mkdir()
     with prefect.serving():
         deploy(prefect)
-        with temporary_settings({PREFECT_API_URL: prefect.url}):
-            silent = Automation.read(name="crosscheck silent runs are crashed")
-            silent.trigger.within = SILENCE
-            silent.update()
+        crash_after(SILENCE, prefect)
         with prefect.background("worker", "worker", "start", "--pool", "local") as worker:
             number = start(prefect, "cycle/nightly", config)
             wait_for(lambda: folder.exists("import.json"), prefect)
@@ -79,3 +84,35 @@ def test_a_run_whose_machine_dies_is_ended_by_the_next_worker(prefect, cycle):
         with prefect.background("worker", "worker", "start", "--pool", "local"):
             wait_for(lambda: ended(prefect, number), prefect)
         assert folder.exists("done.json")
+
+
+def test_a_run_whose_worker_alone_is_killed_ends(prefect, cycle):
+    config, folder = cycle
+    prefect.logs.mkdir()
+    with prefect.serving():
+        deploy(prefect)
+        with prefect.background("worker", "worker", "start", "--pool", "local") as worker:
+            number = start(prefect, "cycle/nightly", config)
+            wait_for(lambda: folder.exists("import.json"), prefect)
+            os.kill(worker.pid, signal.SIGKILL)
+            worker.wait()
+        assert not folder.exists("done.json")
+        wait_for(lambda: folder.exists("done.json"), prefect)
+        wait_for(lambda: ended(prefect, number), prefect)
+
+
+def test_a_run_goes_on_without_a_server_and_is_told_to_have_ended_once_it_is_back(prefect, cycle):
+    config, folder = cycle
+    prefect.logs.mkdir()
+    with ExitStack() as stack:
+        with prefect.serving() as server:
+            deploy(prefect)
+            crash_after(SILENCE, prefect)
+            stack.enter_context(prefect.background("worker", "worker", "start", "--pool", "local"))
+            number = start(prefect, "cycle/nightly", config)
+            wait_for(lambda: folder.exists("import.json"), prefect)
+            kill(server.pid)
+        wait_for(lambda: folder.exists("done.json"), prefect)
+        with prefect.serving():
+            wait_for(lambda: ended(prefect, number), prefect)
+    assert Workspace(load_settings(config).workspace).cycles() == [0]
