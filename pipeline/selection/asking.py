@@ -11,7 +11,7 @@ from pipeline.artefacts import CycleHarvest
 from pipeline.records import TaskKind
 from pipeline.selection.pool import Pool
 from pipeline.selection.query import Worth
-from pipeline.selection.showing import ACCEPTED_BEFORE, is_shown
+from pipeline.selection.showing import ACCEPTED_BEFORE
 from pipeline.settings import LabelingSettings
 
 MISSED_BELOW = 0.5
@@ -43,8 +43,7 @@ class Verification:
             worth: Of each image of the pool.
             image_ids: The images.
         """
-        shown = is_shown(pool.selection, pool.shown_from)
-        right, boxes = pool.by_image(pool.column("p_correct"), shown)
+        right, boxes = pool.by_image(pool.column("p_correct"), pool.shown)
         settled = self.unchanged * right / np.maximum(boxes + worth.misses, 1.0)
         least = np.inf if self.least is None else self.least
         fit = (boxes > 0) & (worth.misses < MISSED_BELOW) & (settled > least)

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.artefacts import CycleHarvest
 from pipeline.selection.pool import Pool, Values
-from pipeline.selection.showing import is_shown, seconds_to_keep
+from pipeline.selection.showing import seconds_to_keep
 from pipeline.settings import SecondsSettings
 
 
@@ -43,6 +43,6 @@ class Costs:
         Returns:
             float[K], a second and more: nobody answers faster.
         """
-        right, shown = pool.by_image(pool.column("p_correct"), is_shown(pool.selection, pool.shown_from))
+        right, shown = pool.by_image(pool.column("p_correct"), pool.shown)
         seconds = self.look + missed * self.draw + right * self.keep + (shown - right) * self.delete
         return np.maximum(seconds, 1.0)

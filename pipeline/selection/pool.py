@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.seeds import derive_seed
+from pipeline.selection.showing import is_shown
 
 Values = NDArray[np.float64]
 
@@ -69,6 +71,17 @@ class Pool:
     drawn: Mapping[str, float] = field(default_factory=dict)
     on_demand: OnDemand | None = None
 
+    @cached_property
+    def shown(self) -> NDArray[np.bool_]:
+        """bool[N], which proposals people would see."""
+        return is_shown(self.selection, self.shown_from)
+
+    @cached_property
+    def image_of(self) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+        """Which proposals are of one of the images, bool[N], and of which, int[N]."""
+        row = pc.index_in(self.selection["image_id"], value_set=pa.array(self.image_ids, pa.string()))
+        return row.is_valid().to_numpy(zero_copy_only=False), row.fill_null(0).to_numpy()
+
     @property
     def query_seed(self) -> int:
         """Drives what is drawn at random among the images of this cycle."""
@@ -84,10 +97,9 @@ class Pool:
         Returns:
             float[K] sums and float[K] counts.
         """
-        row = pc.index_in(self.selection["image_id"], value_set=pa.array(self.image_ids, pa.string()))
-        kept = row.is_valid().to_numpy(zero_copy_only=False)
+        kept, image = self.image_of
         kept = kept if of is None else kept & of
-        index = row.fill_null(0).to_numpy()[kept]
+        index = image[kept]
         counts = np.bincount(index, minlength=len(self.image_ids)).astype(np.float64)
         sums = np.bincount(index, weights=values[kept], minlength=len(self.image_ids)).astype(np.float64)
         return sums, counts

@@ -15,7 +15,7 @@ from pipeline.selection.diversity import diverse
 from pipeline.selection.missed_objects import MissedObjectsModel
 from pipeline.selection.pool import Pool, Values
 from pipeline.selection.reasons import DRAW_ALL, Context, reason_of, reasons
-from pipeline.selection.showing import is_hidden, is_shown
+from pipeline.selection.showing import is_hidden
 from pipeline.settings import QuerySettings
 
 
@@ -79,9 +79,8 @@ def expected_worth(pool: Pool, weights: Mapping[str, float], missed: MissedObjec
     weight = np.array([weights.get(label, 1.0) for label in pool.selection["label"].to_pylist()], dtype=np.float64)
     dropped = pool.selection["fate"].to_numpy(zero_copy_only=False) == Fate.DROP.value
     unseen = missed.predict(pool.selection, p_correct, pool.image_ids)
-    shown = is_shown(pool.selection, pool.shown_from)
-    corrections, _ = pool.by_image(p_correct * (1 - p_correct), shown)
-    misses, _ = pool.by_image(p_correct, is_hidden(pool.selection, shown))
+    corrections, _ = pool.by_image(p_correct * (1 - p_correct), pool.shown)
+    misses, _ = pool.by_image(p_correct, is_hidden(pool.selection, pool.shown))
     value, _ = pool.by_image(weight * np.where(dropped, p_correct, p_correct * (1 - p_correct)))
     of_unseen = np.array([weights.get(label, 1.0) for label in missed.labels])
     return Worth(value + unseen @ of_unseen, corrections, misses + unseen.sum(1))
@@ -175,4 +174,4 @@ def queue_table(pool: Pool, worth: Worth, kinds: Mapping[str, TaskKind], context
 
 def _shown(pool: Pool) -> Values:
     """float[K]: boxes that a person would see on each image."""
-    return pool.by_image(is_shown(pool.selection, pool.shown_from).astype(float))[0]
+    return pool.by_image(pool.shown.astype(float))[0]

@@ -11,17 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
-from torchvision.ops import box_iou, nms
+from torchvision.ops import box_iou
 
 from pipeline.artefacts import CycleHarvest
 from pipeline.boxes import as_boxes, intersection_over_first
 from pipeline.records import Fate
+from pipeline.selection.likeliest import is_likeliest
 from pipeline.settings import SecondsSettings
 
 ONE_OBJECT_IOU = 0.5
 """Boxes of any class that overlap so much are taken for boxes of one object."""
-_JUST_BELOW = float(np.nextafter(np.float32(ONE_OBJECT_IOU), np.float32(0.0)))
-"""`nms` keeps a box that overlaps a likelier one by no more than this."""
 DUPLICATE_SHARE = 0.5
 """A box that lies by so much in a likelier one of its class may be the same object."""
 ACCEPTED_BEFORE = 10
@@ -151,20 +150,22 @@ def _with_doubts(
 
 def _is_likeliest(selection: pa.Table) -> NDArray[np.bool_]:
     """Of boxes that overlap, of any class, one is the likeliest: greedily, from the likeliest on."""
-    likeliest = np.zeros(len(selection), dtype=bool)
-    corners, p_correct = _corners(selection), torch.tensor(selection["p_correct"].to_numpy())
-    for rows in _rows_by_image(selection):
-        likeliest[rows[nms(corners[rows], p_correct[rows], _JUST_BELOW).numpy()]] = True
-    return likeliest
+    return is_likeliest(_images(selection), selection["p_correct"].to_numpy(), _corners(selection), ONE_OBJECT_IOU)
 
 
 def _rows_by_image(selection: pa.Table) -> list[NDArray[np.intp]]:
     """Rows of each image, the likeliest first."""
     if not len(selection):
         return []
-    image = pc.index_in(selection["image_id"], value_set=pc.unique(selection["image_id"])).to_numpy()
+    image = _images(selection)
     order = np.lexsort((-selection["p_correct"].to_numpy(), image))
     return np.split(order, np.flatnonzero(np.diff(image[order])) + 1)
+
+
+def _images(selection: pa.Table) -> NDArray[np.intp]:
+    """Which image holds each box."""
+    codes = pc.index_in(selection["image_id"], value_set=pc.unique(selection["image_id"]))
+    return np.asarray(codes.to_numpy(), dtype=np.intp)
 
 
 def _corners(selection: pa.Table) -> torch.Tensor:

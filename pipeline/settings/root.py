@@ -149,7 +149,10 @@ def _absolute(value: Any, folder: Path, key: str = "") -> Any:
     if isinstance(value, list):
         return [_absolute(item, folder) for item in value]
     if key in _PATH_KEYS and isinstance(value, str) and "://" not in value:
-        return str((folder / Path(value).expanduser()).resolve())
+        try:
+            return str((folder / Path(value).expanduser()).resolve())
+        except (OSError, RuntimeError, ValueError) as fault:
+            raise SettingsError(f"{key}: expected a path, got {value!r}: {fault}") from fault
     return value
 
 

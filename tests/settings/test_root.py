@@ -345,3 +345,11 @@ def test_sources_that_are_none_are_refused_and_not_searched_for_val(sources):
     values = {"name": "p", "workspace": "w", "data": {"labels": ["bolt"], "sources": sources}}
     with pytest.raises(SettingsError, match=r"data\.sources"):
         parse_settings(values, "here")
+
+
+@pytest.mark.parametrize("value", ["a\0b", "~no-such-user-of-this-machine/runs"], ids=["zero byte", "unknown home"])
+def test_what_is_no_path_is_refused(tmp_path, value):
+    file = tmp_path / "settings.yaml"
+    file.write_text(yaml.safe_dump({"workspace": value}))
+    with pytest.raises(SettingsError, match=r"^workspace: expected a path, got "):
+        load_settings(file)
