@@ -15,12 +15,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import yaml
 from numpy.typing import NDArray
 
@@ -44,9 +46,11 @@ from pipeline.stages import select as stage
 
 Numbers = NDArray[np.int64]
 DEMO = Path(__file__).parents[1] / "configs" / "demo.yaml"
-IMAGES_A_COMMIT = 250_000
-COLUMNS = 20
-"""Letters of an image's id in the ids of its proposals."""
+TABLES = ("proposals", "checks")
+TOGETHER = 50_000
+"""Images that are repeated at once."""
+LETTERS = 20
+"""Of an image's id in the ids of its proposals."""
 
 
 def mined(scratch: Path) -> Cycle:
@@ -62,47 +66,48 @@ def mined(scratch: Path) -> Cycle:
 
 
 def enlarge(cycle: Cycle, images: int) -> None:
-    """Repeat the pool, its proposals and their checks."""
+    """Repeat the pool, its proposals and their checks, some images at a time."""
     pool = cycle.store.table(splits=[Split.POOL])
-    proposals = cycle.folder.read_table("proposals.parquet")
-    checks = cycle.folder.read_table("checks.parquet")
-    ids = {image_id: number for number, image_id in enumerate(pool["image_id"].to_pylist())}
+    number = {image_id: row for row, image_id in enumerate(pool["image_id"].to_pylist())}
+    proposals, checks = (cycle.folder.read_table(f"{name}.parquet") for name in TABLES)
+    owner = dict(zip(proposals["proposal_id"].to_pylist(), proposals["image_id"].to_pylist(), strict=True))
+    of_proposals = np.array([number[image_id] for image_id in proposals["image_id"].to_pylist()])
+    of_checks = np.array([number[owner[proposal]] for proposal in checks["proposal_id"].to_pylist()])
     copies = sorted(
-        (hashlib.sha256(f"{image_id} {copy}".encode()).hexdigest(), number)
+        (hashlib.sha256(f"{image_id} {copy}".encode()).hexdigest(), row)
         for copy in range(-(-images // len(pool)))
-        for image_id, number in ids.items()
+        for image_id, row in number.items()
     )[:images]
-    new, of = pa.array([copy for copy, _ in copies]), np.array([number for _, number in copies])
-    rows = pool.take(of)
-    for column in ("image_id", "group_id", "fingerprint"):
-        rows = rows.set_column(rows.column_names.index(column), column, new)
-    for start in range(0, images, IMAGES_A_COMMIT):
-        cycle.store.commit(rows.slice(start, IMAGES_A_COMMIT), reason="enlarge", key=f"enlarge {start}")
-    image = np.array([ids[image_id] for image_id in proposals["image_id"].to_pylist()])
-    taken, copy = _repeated(image, of)
-    many = proposals.take(taken)
-    owner = new.take(pa.array(copy))
-    rank = pc.utf8_slice_codeunits(many["proposal_id"].combine_chunks(), COLUMNS)
-    named = pc.binary_join_element_wise(pc.utf8_slice_codeunits(owner, 0, COLUMNS), rank, "")
-    many = many.set_column(many.column_names.index("image_id"), "image_id", owner)
-    cycle.folder.write_table("proposals.parquet", many.set_column(0, many.column_names[0], named))
-    at = {proposal: number for number, proposal in enumerate(proposals["proposal_id"].to_pylist())}
-    checked = image[[at[proposal] for proposal in checks["proposal_id"].to_pylist()]]
-    taken, copy = _repeated(checked, of)
-    many = checks.take(taken)
-    for column in ("proposal_id", "shown_id"):
-        rank = pc.utf8_slice_codeunits(many[column].combine_chunks(), COLUMNS)
-        prefix = pc.utf8_slice_codeunits(new.take(pa.array(copy)), 0, COLUMNS)
-        named = pc.binary_join_element_wise(prefix, rank, "")
-        many = many.set_column(many.column_names.index(column), column, named)
-    cycle.folder.write_table("checks.parquet", many)
+    with ExitStack() as open_files:
+        files = [open_files.enter_context(cycle.folder.create(f"{name}.parquet")) for name in TABLES]
+        writers = [
+            open_files.enter_context(pq.ParquetWriter(file, table.schema, compression="zstd"))
+            for file, table in zip(files, (proposals, checks), strict=True)
+        ]
+        for start in range(0, images, TOGETHER):
+            some = copies[start : start + TOGETHER]
+            new, of = pa.array([copy for copy, _ in some]), np.array([row for _, row in some])
+            rows = pool.take(of)
+            for column in ("image_id", "group_id", "fingerprint"):
+                rows = rows.set_column(rows.column_names.index(column), column, new)
+            cycle.store.commit(rows, reason="enlarge", key=f"enlarge {start}")
+            writers[0].write_table(_repeated(proposals, of_proposals, of, new))
+            writers[1].write_table(_repeated(checks, of_checks, of, new))
 
 
-def _repeated(image: Numbers, of: Numbers) -> tuple[Numbers, Numbers]:
-    """Rows of a table in which image `n` has rows `image == n`, for each copy: which row, and of which copy."""
+def _repeated(table: pa.Table, image: Numbers, of: Numbers, new: pa.Array) -> pa.Table:
+    """Rows of a table for copies of images: row `n` is of `image[n]`, copy `m` of `of[m]`, and named `new[m]`."""
     rows = [np.flatnonzero(image == number) for number in range(of.max() + 1)]
-    taken = np.concatenate([rows[number] for number in of])
-    return taken, np.repeat(np.arange(len(of)), [len(rows[number]) for number in of])
+    many = table.take(np.concatenate([rows[number] for number in of]))
+    owner = new.take(pa.array(np.repeat(np.arange(len(of)), [len(rows[number]) for number in of])))
+    for at, column in enumerate(table.column_names):
+        if column == "image_id":
+            many = many.set_column(at, column, owner)
+        if column in ("proposal_id", "shown_id"):
+            rank = pc.utf8_slice_codeunits(many[column].combine_chunks(), LETTERS)
+            named = pc.binary_join_element_wise(pc.utf8_slice_codeunits(owner, 0, LETTERS), rank, "")
+            many = many.set_column(at, column, named)
+    return many
 
 
 def prepare(scratch: Path, images: int) -> None:

@@ -161,6 +161,11 @@ def nested_rows(images: pa.Table, name: str) -> pa.Table:
     return rows.append_column("image_id", images["image_id"].take(pc.list_parent_indices(nested)))
 
 
+def counted(texts: pa.ChunkedArray) -> dict[str, int]:
+    """How often each text occurs in a column, in the order of first appearance."""
+    return {row["values"]: row["counts"] for row in pc.value_counts(texts).to_pylist()}
+
+
 def of_images(image_ids: Iterable[str]) -> pc.Expression:
     """A filter that passes the rows of these images; it passes none where `image_ids` is empty."""
     return among("image_id", image_ids)

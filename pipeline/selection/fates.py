@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.artefacts import Certificate, PastedBoxes
-from pipeline.records import BACKGROUND_SCHEMA, SELECTION_SCHEMA, Box, Fate, Region, Source, make_box_id
+from pipeline.records import BACKGROUND_SCHEMA, SELECTION_SCHEMA, Box, Fate, Source, make_box_id
 from pipeline.selection.missed_objects import MissedObjectsModel
 from pipeline.settings import SelectionSettings
 
@@ -145,26 +145,6 @@ def is_background(soft_from: float | None, ignore_from: float | None) -> pc.Expr
     return (pc.field("fate") == Fate.DROP.value) & (pc.field("p_correct") < ignore_from)
 
 
-def boxes_of(
-    selection: pa.Table, fate: Fate, created_at: datetime, source: Source = Source.PSEUDO
-) -> dict[str, list[Box]]:
-    """Machine boxes of one fate by image.
-
-    Args:
-        selection: Columns of `SELECTION_SCHEMA`.
-        fate: Which.
-        created_at: The opening time of the cycle.
-        source: Of the boxes, `pseudo` or `soft`.
-
-    Returns:
-        Boxes in the order of the table.
-    """
-    boxes: dict[str, list[Box]] = {}
-    for row in selection.filter(pc.field("fate") == fate.value).to_pylist():
-        boxes.setdefault(row["image_id"], []).append(box_of(row, created_at, source))
-    return boxes
-
-
 def box_of(row: Mapping[str, Any], created_at: datetime | None, source: Source = Source.PSEUDO) -> Box:
     """The box that a row of the selection becomes."""
     names = ("x1", "y1", "x2", "y2", "label", "score", "consistency", "p_correct", "model_id", "proposal_id")
@@ -175,16 +155,6 @@ def box_id_of(row: Mapping[str, Any]) -> str:
     """The id of the box that a row of the selection becomes."""
     corners = [row[name] for name in ("x1", "y1", "x2", "y2")]
     return make_box_id(row["image_id"], row["label"], corners, row["model_id"])
-
-
-def regions(boxes: Sequence[Box], reason: str) -> tuple[Region, ...]:
-    """Ignore regions for boxes that are not written, so that training does not call them background.
-
-    Args:
-        boxes: Machine boxes.
-        reason: `unsure`: people would be asked; `weak`: dropped, though something may be there.
-    """
-    return tuple(Region(*box.xyxy, reason=reason) for box in boxes)
 
 
 def complete_images(background: pa.Table, settings: SelectionSettings) -> list[str]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.artefacts import CycleHarvest, Decision, MiningRun
 from pipeline.cycle import Cycle
 from pipeline.dataset.store import SampleStore
-from pipeline.records import Split, State, TaskKind, of_images
+from pipeline.records import Split, State, TaskKind, counted, of_images
 from pipeline.selection.asking import verification
 from pipeline.selection.costs import Costs
 from pipeline.selection.diversity import image_embeddings
@@ -72,7 +72,7 @@ def count_drawn(store: SampleStore) -> tuple[dict[str, int], int]:
     """Count the boxes of labelled training images by class, and these images."""
     boxes = store.table(columns=["boxes"], states=[State.LABELED], splits=[Split.TRAIN])["boxes"].combine_chunks()
     labels = pc.struct_field(pc.list_flatten(boxes), "label")
-    return {row["values"]: row["counts"] for row in pc.value_counts(labels).to_pylist()}, len(boxes)
+    return counted(labels), len(boxes)
 
 
 def _kinds_before(cycle: Cycle, waiting: list[str]) -> dict[str, TaskKind]:

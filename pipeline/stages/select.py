@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from pipeline.artefacts import Certificates, CycleHarvest, Decision, MiningRun, SelectionRun
 from pipeline.cycle import Cycle
 from pipeline.labeling.feedback.audit import class_standings
 from pipeline.mining.consistency import gather_evidence
-from pipeline.records import PROPOSAL_SCHEMA, of_images
+from pipeline.records import PROPOSAL_SCHEMA, counted, of_images
 from pipeline.selection.calibration import CalibratedModel, calibration_set
 from pipeline.selection.class_affinity import with_affinity
 from pipeline.selection.commit import Outcome, account, changed_rows
@@ -51,7 +49,7 @@ def _decide(cycle: Cycle) -> Decision:
     cycle.folder.write_table("queue.parquet", plan.queue)
     return Decision(
         waiting=len(plan.queue),
-        fates=dict(Counter(selection["fate"].to_pylist())),
+        fates=counted(selection["fate"]),
         blind_owed=plan.owed.blind,
         audit_owed=plan.owed.audit,
         shown_from=shown_least,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.dataset.store import SampleStore
-from pipeline.records import Fate, Region, Source, Split, State, make_box_id
+from pipeline.records import Fate, Region, Source, Split, State, make_box_id, samples_from_table
 from pipeline.selection.commit import Outcome, changed_rows
 from pipeline.settings import SelectionSettings
 from tests.builders import MOMENT, box, image_id, sample
@@ -51,7 +51,8 @@ def changes(store, *rows, queued=(), pseudo=(), unread=None, **settings):
     )
     names = ("free", "queued", "pseudo", "lost", "skipped", "quarantined", "answered", "held back")
     by_id = {image_id(name): name for name in names}
-    return {by_id[one.image_id]: one for one in changed_rows(store, outcome, SelectionSettings(**settings))}
+    rows = samples_from_table(changed_rows(store, outcome, SelectionSettings(**settings)))
+    return {by_id[one.image_id]: one for one in rows}
 
 
 def test_nothing_is_decided(store):

@@ -4,18 +4,16 @@ import numpy as np
 import pytest
 
 from pipeline.artefacts import Certificate, PastedBoxes
-from pipeline.records import SELECTION_SCHEMA, Box, Fate, Region, Source
+from pipeline.records import SELECTION_SCHEMA
 from pipeline.selection.fates import (
     AUDITED,
     REASONS,
-    boxes_of,
     count_pasted,
     decide,
     expected_background,
     is_background,
     is_soft,
     pseudo_images,
-    regions,
 )
 from pipeline.selection.missed_objects import MissedObjectsModel
 from pipeline.settings import SelectionSettings
@@ -44,8 +42,6 @@ def test_no_proposals():
     selection = decided(evidence_of(), [])
     assert selection.equals(SELECTION_SCHEMA.empty_table())
     assert pseudo_images(selection, set(), None) == []
-    assert boxes_of(selection, Fate.PSEUDO, MOMENT) == {}
-    assert regions([], "weak") == ()
 
 
 @pytest.mark.parametrize(
@@ -167,58 +163,6 @@ def test_images_do_not_depend_on_the_order_of_the_rows():
     assert pseudo_images(SURE.take([4, 2, 6, 0, 3, 5, 1]), set(), None) == ["b", "a", "c"]
 
 
-# Boxes
-
-
-def test_boxes_carry_their_evidence():
-    row = {"image_id": "i1", "label": "nut", "score": 0.75, "consistency": 0.5, "p_correct": 0.875, "fate": "pseudo"}
-    (only,) = boxes_of(selection_of(row), Fate.PSEUDO, MOMENT)["i1"]
-    assert only == Box(
-        box_id=only.box_id, x1=10.0, y1=20.0, x2=50.0, y2=60.0, label="nut", source=Source.PSEUDO, score=0.75,
-        consistency=0.5, p_correct=0.875, model_id="m1", created_at=MOMENT, proposal_id="p0",
-    )  # fmt: skip
-
-
-def test_only_boxes_of_the_fate_are_taken_and_grouped_in_order():
-    selection = selection_of(
-        {"image_id": "i1", "fate": "pseudo", "x1": 1.0}, {"image_id": "i2", "fate": "ask"},
-        {"image_id": "i2", "fate": "pseudo"}, {"image_id": "i1", "fate": "pseudo", "x1": 2.0},
-        {"image_id": "i3", "fate": "drop"},
-    )  # fmt: skip
-    taken = {
-        fate: {image: [box.x1 for box in boxes] for image, boxes in boxes_of(selection, fate, MOMENT).items()}
-        for fate in Fate
-    }
-    assert taken == {Fate.PSEUDO: {"i1": [1.0, 2.0], "i2": [10.0]}, Fate.ASK: {"i2": [10.0]}, Fate.DROP: {"i3": [10.0]}}
-
-
-def test_an_unchecked_box_has_no_consistency():
-    selection = selection_of({"fate": "pseudo", "consistency": None})
-    assert boxes_of(selection, Fate.PSEUDO, MOMENT)["i0"][0].consistency is None
-
-
-def test_ids_are_stable_and_distinguish_boxes():
-    rows = [
-        {},
-        {"x1": 11.0},
-        {"label": "nut"},
-        {"image_id": "i1"},
-        {"model_id": "m2"},
-    ]
-    selection = selection_of(*({**row, "fate": "pseudo"} for row in rows))
-
-    def ids(table, moment=MOMENT):
-        return {box.box_id for boxes in boxes_of(table, Fate.PSEUDO, moment).values() for box in boxes}
-
-    assert len(ids(selection)) == len(rows)
-    assert ids(selection) == ids(selection.take([4, 3, 2, 1, 0]), datetime(2027, 1, 1, tzinfo=UTC))
-
-
-def test_unsure_boxes_become_regions():
-    (only,) = boxes_of(selection_of({"fate": "ask"}), Fate.ASK, MOMENT)["i0"]
-    assert regions([only], "unsure") == (Region(10.0, 20.0, 50.0, 60.0, "unsure"),)
-
-
 # What training would take for background
 
 
@@ -273,14 +217,6 @@ def test_images_with_soft_labels_alone_are_learnt_from_too():
     assert pseudo_images(SOFT, set(), None, 0.5) == ["a", "b"]
     assert pseudo_images(SOFT, {"a"}, None, 0.5) == ["b"]
     assert pseudo_images(SOFT, set(), 1, 0.5) == ["a"]
-
-
-def test_soft_boxes_have_a_source_of_their_own():
-    boxes = boxes_of(SOFT.filter(is_soft(0.5)), Fate.ASK, MOMENT, Source.SOFT)
-    assert {image_id: [(box.source, box.p_correct) for box in own] for image_id, own in boxes.items()} == {
-        "a": [(Source.SOFT, pytest.approx(0.6))],
-        "b": [(Source.SOFT, pytest.approx(0.5))],
-    }
 
 
 def test_pasted_boxes_are_counted_by_fate():
