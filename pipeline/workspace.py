@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 from uuid import uuid4
 
-import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -34,6 +33,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import ArtefactError
 from pipeline.json_text import parse_json
+from pipeline.object_storage import OBJECT_STORES, files_at, protocol_of, reaching, require_writable
 from pipeline.storage_faults import writing
 
 R = TypeVar("R")
@@ -47,9 +47,9 @@ class Folder:
     """
 
     def __init__(self, root: str | Path) -> None:
-        self._files, path = fsspec.core.url_to_fs(str(root))
+        self._files, path = files_at(str(root))
         self._local = isinstance(self._files, LocalFileSystem)
-        self._path = str(path).rstrip("/")
+        self._path = path.rstrip("/")
 
     def __repr__(self) -> str:
         """The folder's URI."""
@@ -81,14 +81,19 @@ class Folder:
 
     def exists(self, name: str) -> bool:
         """Tell whether a finished file or folder of this name is there."""
-        return bool(self._files.exists(self.path(name)))
+        with reaching(self.path(name)):
+            return bool(self._files.exists(self.path(name)))
 
     def names(self) -> list[str]:
         """Names of everything finished in this folder, sorted; empty for a folder that is not there."""
-        if not self._files.exists(self.uri):
+        try:
+            with reaching(self.uri):
+                paths = self._files.ls(self.uri, detail=False)
+        except FileNotFoundError:
             return []
-        self._files.invalidate_cache(self.uri)
-        found = (str(path).rstrip("/").rsplit("/", 1)[-1] for path in self._files.ls(self.uri, detail=False))
+        below = (str(path).rstrip("/") for path in paths)
+        # The console of a store marks a folder by an object of its name.
+        found = (path.rsplit("/", 1)[-1] for path in below if path != self._path)
         return sorted(name for name in found if not name.endswith(".tmp"))
 
     @contextmanager
@@ -110,8 +115,11 @@ class Folder:
             # Object stores replace an object whole; not all of them can take a half-sent one back.
             whole = io.BytesIO()
             yield whole
-            self._files.makedirs(self.uri, exist_ok=True)
-            self._files.pipe_file(path, whole.getvalue())
+            require_writable(path)
+            with reaching(path, absent=()):
+                if protocol_of(path) not in OBJECT_STORES:
+                    self._files.makedirs(self.uri, exist_ok=True)
+                self._files.pipe_file(path, whole.getvalue())
             return
         Path(self.uri).mkdir(parents=True, exist_ok=True)
         unfinished = f"{path}.{uuid4().hex[:8]}.tmp"
@@ -136,7 +144,8 @@ class Folder:
             ArtefactError: There is no such file.
         """
         try:
-            return cast(bytes, self._files.cat_file(self.path(name)))
+            with reaching(self.path(name)):
+                return cast(bytes, self._files.cat_file(self.path(name)))
         except FileNotFoundError as fault:
             raise ArtefactError(f"Expected {self.path(name)}, found nothing. Run the stage that makes it.") from fault
 
@@ -225,11 +234,12 @@ class Folder:
         """Open a parquet file."""
         if not self.exists(name):
             raise ArtefactError(f"Expected {self.path(name)}, found nothing. Run the stage that makes it.")
-        try:
-            with self._files.open(self.path(name), "rb") as file:
+        with reaching(self.path(name)), self._files.open(self.path(name), "rb") as file:
+            try:
                 yield file
-        except (pa.ArrowException, OSError) as fault:
-            raise ArtefactError(f"{self.path(name)}: expected parquet, got {fault}. Remove it, run again.") from fault
+            except (pa.ArrowException, OSError) as fault:
+                place = self.path(name)
+                raise ArtefactError(f"{place}: expected parquet, got {fault}. Remove it, run again.") from fault
 
     def arrow(self) -> tuple[FileSystem, str]:
         """How Arrow reads this folder: a file system, and the folder's path there."""
@@ -237,12 +247,15 @@ class Folder:
 
     def size(self, name: str) -> int:
         """Bytes of a file."""
-        return int(self._files.size(self.path(name)))
+        with reaching(self.path(name)):
+            return int(self._files.size(self.path(name)))
 
     def remove(self, name: str) -> None:
         """Remove a file, or a folder with all that it holds; nothing happens where there is none."""
         if self.exists(name):
-            self._files.rm(self.path(name), recursive=True)
+            require_writable(self.path(name))
+            with reaching(self.path(name)):
+                self._files.rm(self.path(name), recursive=True)
 
 
 class Workspace(Folder):

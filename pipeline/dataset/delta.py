@@ -24,6 +24,7 @@ from deltalake.transaction import AddAction, RemoveAction, create_table_with_add
 from pipeline.dataset.code_version import code_version
 from pipeline.dataset.versions import Version
 from pipeline.errors import ArtefactError
+from pipeline.object_storage import require_writable
 
 _METADATA_KEY = "crosscheck"
 _KEEP_FOR_GOOD = {
@@ -180,6 +181,7 @@ def _properties(parent: int | None, metadata: dict[str, Any]) -> CommitPropertie
 
 @contextmanager
 def _conflicts_explained(uri: str) -> Iterator[None]:
+    require_writable(uri)
     try:
         yield
     except DeltaError as fault:

@@ -15,15 +15,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
-import fsspec
 import imagehash
 import numpy as np
-from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from pipeline.dataset.orientation import displayed_image, displayed_size
-from pipeline.errors import ImageFault, RemoteError
+from pipeline.errors import ImageFault
+from pipeline.object_storage import files_at, reaching
 from pipeline.records import ImageRef
 
 LARGE_PIXELS = 25_000_000
@@ -184,15 +183,14 @@ def read_image(
 
 
 def _read_bytes(uri: str) -> bytes:
-    files, path = fsspec.core.url_to_fs(uri)
+    files, path = files_at(uri)
     try:
-        return cast(bytes, files.cat_file(path))
+        with reaching(uri):
+            return cast(bytes, files.cat_file(path))
     except FileNotFoundError as fault:
         raise ImageFault(uri, "no such file") from fault
     except OSError as fault:
-        if isinstance(files, LocalFileSystem):
-            raise ImageFault(uri, f"cannot be opened: {fault.strerror or fault}") from fault
-        raise RemoteError(f"{uri}: the storage refuses: {fault}. Check access to it, then run again.") from fault
+        raise ImageFault(uri, f"cannot be opened: {fault.strerror or fault}") from fault
 
 
 def _require_same(uri: str, data: bytes, image_id: str | None) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 from typing import cast
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.errors import DataError
+from pipeline.object_storage import files_at, reaching
 from pipeline.workspace import Folder
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
@@ -30,9 +30,10 @@ def read_bytes(uri: str) -> bytes:
     Raises:
         DataError: There is no such file.
     """
-    files, path = fsspec.core.url_to_fs(uri)
+    files, path = files_at(uri)
     try:
-        return cast(bytes, files.cat_file(path))
+        with reaching(uri):
+            return cast(bytes, files.cat_file(path))
     except FileNotFoundError as fault:
         raise DataError(f"Expected a file at {uri}, found none. Check the path in data.sources.") from fault
 
@@ -70,11 +71,13 @@ def list_files(folder: str, suffixes: Iterable[str]) -> list[str]:
     Raises:
         DataError: There is no such folder.
     """
-    files, root = fsspec.core.url_to_fs(folder)
-    if not files.isdir(root):
-        raise DataError(f"Expected a folder at {folder}, found none. Check the path in data.sources.")
+    files, root = files_at(folder)
+    with reaching(folder):
+        if not files.isdir(root):
+            raise DataError(f"Expected a folder at {folder}, found none. Check the path in data.sources.")
+        paths = files.find(root)
     wanted = frozenset(suffixes)
-    found = (PurePosixPath(path).relative_to(root) for path in files.find(root))
+    found = (PurePosixPath(path).relative_to(root) for path in paths)
     return sorted(
         str(path) for path in found if path.suffix.lower() in wanted and not any(p.startswith(".") for p in path.parts)
     )
@@ -91,12 +94,13 @@ def nearest_file(folder: str, names: Sequence[str], levels: int) -> str | None:
     Returns:
         Path or URI of the first one found, None where there is none.
     """
-    files, path = fsspec.core.url_to_fs(folder)
+    files, path = files_at(folder)
     start = PurePosixPath(path)
     for place in [start, *start.parents[:levels]]:
         for name in names:
-            if files.isfile(str(place / name)):
-                return Folder(files.unstrip_protocol(str(place / name))).uri
+            with reaching(f"{folder} or above it"):
+                if files.isfile(str(place / name)):
+                    return Folder(files.unstrip_protocol(str(place / name))).uri
     return None
 
 
@@ -119,7 +123,7 @@ def image_uri(images: str, name: str, where: str) -> str:
     if not path.name or path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or "\0" in name:
         raise DataError(f"{where}: expected the path of an image inside {root}, got {name!r}")
     uri = f"{root}/{path}"
-    files, local = fsspec.core.url_to_fs(uri)
+    files, local = files_at(uri)
     if isinstance(files, LocalFileSystem) and not _is_below(local, root):
         raise DataError(
             f"{where}: {name!r} is a link that leads out of {root}. Put the image there or name its real folder."
