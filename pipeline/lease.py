@@ -108,9 +108,9 @@ class Lease:
                 self._renew()
             if self._lost:
                 raise PipelineError(
-                    f"{self._uri}: this run did not renew its lock for {self._seconds:.0f} s (the machine slept, or lost "
-                    "the network), and another run has taken it. Nothing more is written; what is finished is kept. "
-                    "Wait for the other run, then run again."
+                    f"{self._uri}: this run did not renew its lock for {self._seconds:.0f} s (the machine slept, or "
+                    "lost the network), and another run has taken it. Nothing more is written; what is finished is "
+                    "kept. Wait for the other run, then run again."
                 )
 
     def holder(self) -> str:
@@ -196,6 +196,27 @@ class Lease:
 
     def _place(self, number: int) -> str:
         return f"{self._path}/{number:0{_DIGITS}}"
+
+
+def keeps_apart(uri: str) -> bool:
+    """Try whether a store lets one of two create an object, as locks and versions need it.
+
+    Args:
+        uri: Of a folder where objects of any name may be made and removed again.
+
+    Raises:
+        RemoteError: The store cannot be reached, or refuses.
+    """
+    files, path = files_at(uri)
+    place = f"{path}/trial-{uuid4().hex}"
+    with reaching(uri, absent=()):
+        files.pipe_file(place, b"first", mode="create")
+        try:
+            with suppress(Exception):  # each store has its own refusal
+                files.pipe_file(place, b"second", mode="create")
+            return bool(files.cat_file(place) == b"first")
+        finally:
+            files.rm_file(place)
 
 
 @dataclass(frozen=True, slots=True)

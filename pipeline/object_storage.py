@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,12 +18,14 @@ They have no folders to make, and one of several that create an object of one na
 """
 LOCAL = "file"
 _NEXT_STEPS = (
-    (("Credential", "Token", "Auth"), "Set the credentials in the environment, for S3 AWS_ACCESS_KEY_ID and "
+    (("FileNotFoundError", "NoSuchBucket"), "Make the bucket, or correct its name in the settings"),
+    (("PermissionError", "AccessDenied"), "Correct the credentials, or let them list, read, write and delete there"),
+    (("Credential", "Authentication"), "Set the credentials in the environment, for S3 AWS_ACCESS_KEY_ID and "
      "AWS_SECRET_ACCESS_KEY or AWS_PROFILE"),
-    (("PermissionError",), "Correct the credentials, or let them list, read, write and delete there"),
-    (("FileNotFoundError",), "Make the bucket, or correct its name in the settings"),
     (("Connect", "Timeout", "DNS"), "Check the network and the endpoint, for S3 AWS_ENDPOINT_URL"),
 )  # fmt: skip
+_COLORS = re.compile(r"\x1b\[\d+m")
+_LONGEST = 300
 _guards: dict[str, Callable[[], None]] = {}
 
 
@@ -63,22 +66,18 @@ def reaching(place: str, absent: tuple[type[Exception], ...] = (FileNotFoundErro
     """
     try:
         yield
-    except (PipelineError, *absent):
-        raise
     except Exception as fault:
-        if protocol_of(place) == LOCAL:
+        if protocol_of(place) == LOCAL or isinstance(fault, (PipelineError, *absent)):
             raise
         raise RemoteError(_refusal(place, fault)) from fault
 
 
 def _refusal(place: str, fault: Exception) -> str:
-    kinds = [kind.__name__ for kind in type(fault).__mro__[:-2]]
-    step = next(
-        (step for parts, step in _NEXT_STEPS if any(part in kind for part in parts for kind in kinds)),
-        "Check access to it",
-    )
-    reason = str(fault).strip().splitlines()
-    return f"{place}: the storage refuses: {reason[0].rstrip('.') if reason else kinds[0]}. {step}, then run again."
+    kind = type(fault)
+    reason = ": ".join(filter(None, (line.strip(" .↳") for line in _COLORS.sub("", str(fault)).splitlines())))
+    known = " ".join([*(each.__name__ for each in kind.__mro__), reason])
+    step = next((step for parts, step in _NEXT_STEPS if any(part in known for part in parts)), "Check access to it")
+    return f"{place}: the storage refuses: {reason[:_LONGEST] or kind.__name__}. {step}, then run again."
 
 
 @contextmanager

@@ -147,7 +147,7 @@ class Folder:
             with reaching(self.path(name)):
                 return cast(bytes, self._files.cat_file(self.path(name)))
         except FileNotFoundError as fault:
-            raise ArtefactError(f"Expected {self.path(name)}, found nothing. Run the stage that makes it.") from fault
+            raise _missing(self.path(name)) from fault
 
     def write_json(self, name: str, value: Any) -> None:
         """Write JSON atomically, keys in the order given."""
@@ -232,18 +232,21 @@ class Folder:
     @contextmanager
     def _opened(self, name: str) -> Iterator[BinaryIO]:
         """Open a parquet file."""
-        if not self.exists(name):
-            raise ArtefactError(f"Expected {self.path(name)}, found nothing. Run the stage that makes it.")
-        with reaching(self.path(name)), self._files.open(self.path(name), "rb") as file:
+        place = self.path(name)
+        try:
+            with reaching(place):
+                opened = self._files.open(place, "rb")
+        except FileNotFoundError as fault:
+            raise _missing(place) from fault
+        with reaching(place), opened as file:
             try:
                 yield file
             except (pa.ArrowException, OSError) as fault:
-                place = self.path(name)
                 raise ArtefactError(f"{place}: expected parquet, got {fault}. Remove it, run again.") from fault
 
     def arrow(self) -> tuple[FileSystem, str]:
         """How Arrow reads this folder: a file system, and the folder's path there."""
-        return (LocalArrowFiles() if self._local else PyFileSystem(FSSpecHandler(self._files))), self._path
+        return (LocalArrowFiles() if self._local else PyFileSystem(_RowFiles(self._files))), self._path
 
     def size(self, name: str) -> int:
         """Bytes of a file."""
@@ -298,6 +301,17 @@ class Workspace(Folder):
     def cycles(self) -> list[int]:
         """Numbers of every cycle that was opened, ascending."""
         return [int(name) for name in self.folder("cycles").names() if name.isdecimal()]
+
+
+def _missing(place: str) -> ArtefactError:
+    return ArtefactError(f"Expected {place}, found nothing. Run the stage that makes it.")
+
+
+class _RowFiles(FSSpecHandler):  # type: ignore[misc]
+    """How Arrow opens files; whether a file is there shows when it is opened, without a request before."""
+
+    def open_input_file(self, path: str) -> pa.NativeFile:
+        return pa.PythonFile(self.fs.open(path, mode="rb"), mode="r")
 
 
 @cache

@@ -6,6 +6,7 @@ real store lets nobody else in.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,12 +22,16 @@ from scripts.label_studio import free_port
 
 
 @contextmanager
-def s3_server(host: str = "127.0.0.1") -> Iterator[str]:
-    """Start the service in a process of its own; yields its address."""
+def s3_server(host: str = "127.0.0.1", **environment: str) -> Iterator[str]:
+    """Start the service in a process of its own, with more in its environment; yields its address."""
     port = free_port()
     command = [sys.executable, "-m", "tests.s3_server", host, str(port)]
     process = subprocess.Popen(
-        command, cwd=Path(__file__).parents[1], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     url = f"http://{host}:{port}"
     try:

@@ -17,8 +17,11 @@ import httpx
 from packaging.requirements import Requirement
 from pydantic import SecretStr
 
+from pipeline.cycle import require_known_format
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import PipelineError
+from pipeline.lease import keeps_apart
+from pipeline.object_storage import OBJECT_STORES, protocol_of
 from pipeline.runners.dask_cluster import connected, require_dask
 from pipeline.runners.dask_worker import installed
 from pipeline.settings import LabelStudioSettings, RunnerSettings, Settings
@@ -106,6 +109,7 @@ def disk(settings: Settings) -> Iterator[Finding]:
     from pipeline.standing import free_bytes
 
     workspace = Workspace(settings.workspace)
+    require_known_format(workspace)
     free = free_bytes(workspace)
     state: State = "ok" if free is None or free >= LOW_BYTES else "error" if free < NO_BYTES else "warning"
     found = "remote" if free is None else f"{free / 1e9:.1f} GB free"
@@ -115,6 +119,13 @@ def disk(settings: Settings) -> Iterator[Finding]:
     workspace.write_bytes(probe, b"")
     workspace.remove(probe)
     yield Finding("workspace", "ok", f"{workspace.uri} may be written")
+    if protocol_of(workspace.uri) in OBJECT_STORES and not keeps_apart(workspace.uri):
+        found = (
+            f"{workspace.uri}: the store lets two create the same object, so that neither lock nor versions are safe"
+        )
+        yield Finding(
+            "conditional writes", "error", found, "Use a store that honours If-None-Match, or a newer release."
+        )
 
 
 def store(settings: Settings) -> Iterator[Finding]:

@@ -16,8 +16,8 @@ from pipeline.cli.console import (
     explained,
     output,
     progress_bars,
-    settings_from,
 )
+from pipeline.settings import load_settings
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pipeline.cli.checkup import Check, Finding
     from pipeline.progress import Progress
     from pipeline.settings import Settings
+
+_IN_WORKSPACE = ("dataset", "clock")
 
 
 @explained
@@ -39,15 +41,24 @@ def doctor(
     """Check Python, packages, device, disk, dataset, servers, token and clock; exit with 1 where something is wrong."""
     from pipeline.cli.checkup import settled
 
-    settings = settings_from(config, overrides)
-    found = [finding for subject, check in _checks(settings) for finding in settled(subject, check)]
-    if deep:
+    settings = load_settings(config, overrides or [])
+    found: list[Finding] = []
+    for subject, check in _checks(settings):
+        if subject not in _IN_WORKSPACE or _is_reached(settings, found):
+            found += settled(subject, check)
+    if deep and _is_reached(settings, found):
         with progress_bars() as progress:
             found += _deep(settings, progress)
     wrong = sum(finding.state == "error" for finding in found)
     output(found, as_json, *map(_line, found), f"{wrong} of {len(found)} are wrong." if wrong else "Nothing is wrong.")
     if wrong:
         raise typer.Exit(1)
+
+
+def _is_reached(settings: Settings, found: list[Finding]) -> bool:
+    """Whether the workspace can be looked into; an object store that cannot be reached would say so at every look."""
+    lost = any(finding.subject == "workspace" and finding.state == "error" for finding in found)
+    return not lost or "://" not in settings.workspace
 
 
 def _checks(settings: Settings) -> Iterator[tuple[str, Check]]:

@@ -24,7 +24,8 @@ from deltalake.transaction import AddAction, RemoveAction, create_table_with_add
 from pipeline.dataset.code_version import code_version
 from pipeline.dataset.versions import Version
 from pipeline.errors import ArtefactError
-from pipeline.object_storage import require_writable
+from pipeline.object_storage import reaching, require_writable
+from pipeline.s3_access import s3_options
 
 _METADATA_KEY = "crosscheck"
 _KEEP_FOR_GOOD = {
@@ -65,7 +66,8 @@ Table = DeltaTable
 
 def is_table(uri: str) -> bool:
     """Tell whether there is a table, that is, at least version 0."""
-    return DeltaTable.is_deltatable(uri)
+    with reaching(uri):
+        return DeltaTable.is_deltatable(uri, s3_options(uri))
 
 
 def open_table(uri: str, version: int | None = None) -> DeltaTable:
@@ -75,7 +77,8 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable:
         ArtefactError: There is no table, or no such version.
     """
     try:
-        table = DeltaTable(uri)
+        with reaching(uri, absent=(TableNotFoundError,)):
+            table = DeltaTable(uri, storage_options=s3_options(uri))
     except TableNotFoundError as fault:
         raise ArtefactError(f"Expected a sample table at {uri}, found none. Run `crosscheck import` first.") from fault
     latest = table.version()
@@ -98,7 +101,7 @@ def data_files(table: DeltaTable) -> set[str]:
 
 def new_files(table: DeltaTable) -> list[set[str]]:
     """Of each version up to the one that is open, the names of files that the one before does not have."""
-    each, before, found = DeltaTable(table.table_uri), set[str](), list[set[str]]()
+    each, before, found = open_table(table.table_uri), set[str](), list[set[str]]()
     for number in range(table.version() + 1):
         each.load_as_version(number)
         found.append(data_files(each) - before)
@@ -132,6 +135,7 @@ def create(uri: str, file: RowFile, schema: pa.Schema, metadata: dict[str, Any])
             mode="error",
             configuration=_KEEP_FOR_GOOD,
             commit_properties=_properties(None, metadata),
+            storage_options=s3_options(uri),
         )
     return 0
 
@@ -183,7 +187,8 @@ def _properties(parent: int | None, metadata: dict[str, Any]) -> CommitPropertie
 def _conflicts_explained(uri: str) -> Iterator[None]:
     require_writable(uri)
     try:
-        yield
+        with reaching(uri, absent=(DeltaError,)):
+            yield
     except DeltaError as fault:
         lost = isinstance(fault, CommitFailedError) or "already exists" in str(fault)
         if not lost:

@@ -171,8 +171,8 @@ def test_a_holder_that_lost_it_writes_no_more(root, s3, monkeypatch):
         number = take_over(root, s3)
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
         monkeypatch.setattr(time, "clock_gettime", lambda _: now + 3600)
-        for write in (lambda: workspace.folder("models").write_bytes("after", b""), lambda: workspace.remove("before")):
-            with pytest.raises(PipelineError, match=r"did not renew its lock for 120 s .* Wait for the other run") as lost:
+        for write in (lambda: workspace.models.write_bytes("after", b""), lambda: workspace.remove("before")):
+            with pytest.raises(PipelineError, match=r"did not renew its lock for 120 s .* Wait for the other") as lost:
                 write()
             assert not isinstance(lost.value, RemoteError), "which a cycle would survive"
     assert workspace.names() == ["before", "lease"]
