@@ -82,7 +82,7 @@ class Standing:
     Attributes:
         project: Its name.
         workspace: Where it lies.
-        running: Whether a run is under way on this machine.
+        running: Whether a run is under way: on this machine, and for a workspace on object storage on any.
         version: The newest dataset version; None before the first import.
         champion: The model in use; None before the first.
         cycle: The newest cycle; None before the first.

@@ -75,6 +75,11 @@ def settings_from(config: Path, overrides: list[str] | None) -> Settings:
     return settings
 
 
+def absolute_place(text: str) -> str:
+    """A folder or file that was named on the command line: an absolute path, or a URI."""
+    return text.rstrip("/") if "://" in text else str(Path(text).expanduser().absolute())
+
+
 def number(value: Any) -> str:
     """A measure with three decimals, an interval with signs, a dash where nothing was measured."""
     if isinstance(value, (list, tuple)):

@@ -64,8 +64,9 @@ def demo(
 def _drop(settings: Settings) -> None:
     from pipeline.workspace import Folder
 
-    path = Path(settings.workspace)
-    Folder(path.parent).remove(path.name)
+    workspace = Folder(settings.workspace)
+    for name in workspace.names():
+        workspace.remove(name)
 
 
 def _next_cycle(settings: Settings) -> int:

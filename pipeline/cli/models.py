@@ -13,6 +13,7 @@ from pipeline.cli.console import (
     AsJson,
     Config,
     Overrides,
+    absolute_place,
     explained,
     level,
     output,
@@ -210,7 +211,7 @@ def export(
     pruned: Annotated[
         float, typer.Option("--prune", help="Share of the channels inside blocks that is taken out.", min=0, max=0.9)
     ] = 0.0,
-    out: Annotated[Path, typer.Option(help="Folder that gets a folder for the model.")] = Path("exports"),
+    out: Annotated[str, typer.Option(help="Folder or URI that gets a folder for the model.")] = "exports",
     as_json: AsJson = False,
 ) -> None:
     """Write a model as ONNX, in float32 or int8, and compare size, latency on this processor, and mAP on val.
@@ -221,7 +222,8 @@ def export(
 
     engines = form or list(ExportForm)
     names = ["onnx_int8" if one is ExportForm.INT8 else "onnx" for one in engines]
-    done = export_model(settings_from(config, overrides), model, names, pruned, str(out))  # type: ignore[arg-type]
+    settings, folder = settings_from(config, overrides), absolute_place(out)
+    done = export_model(settings, model, names, pruned, folder)  # type: ignore[arg-type]
     if not as_json:
         rows = [(each.form, each.megabytes, each.latency_ms, level(each.map)) for each in done.forms]
         show_table(f"Model {done.model}", ["form", "MB", "ms per image", "mAP on val"], rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +11,7 @@ from pipeline.cli.console import (
     AsJson,
     Config,
     Overrides,
+    absolute_place,
     explained,
     output,
     progress_bars,
@@ -40,7 +40,7 @@ def relocate(
     settings = settings_from(config, overrides)
     with between_cycles(settings, "and reads images where they were"), progress_bars() as progress:
         store = SampleStore(Workspace(settings.workspace).samples_uri)
-        move = Move(_absolute(old), _absolute(new))
+        move = Move(absolute_place(old), absolute_place(new))
         images, version = write_anew(store, move, settings_digest=settings.digest(), progress=progress)
         waiting = store.history()[-1].count("images", "queued")
     output(
@@ -61,7 +61,3 @@ def _about_tasks(settings: Settings, waiting: int) -> list[str]:
         "nobody has begun the new one, `crosscheck review push` those of reviews. Label Studio must see the new folder "
         "first (labeling.label_studio.document_root for local files)."
     ]
-
-
-def _absolute(place: str) -> str:
-    return place.rstrip("/") if "://" in place else str(Path(place).expanduser().absolute())

@@ -74,16 +74,15 @@ def champion(settings) -> bytes:
     return Workspace(settings.workspace).models.read_bytes("champion.json")
 
 
-def with_images_at(place: str, known, tiny_data: Path):
-    return json.loads(json.dumps(known).replace(str(tiny_data), place))
+def as_in_bucket(known, tiny_data: Path, there: str):
+    """What is known of images, with their addresses in the bucket."""
+    return json.loads(json.dumps(known).replace(str(tiny_data), f"{there}/data"))
 
 
 def test_versions_selection_and_champion_are_those_of_a_local_workspace(config, local, tiny_data, there):
     remote = load_settings(config)
     assert str(tiny_data.parent) not in config.read_text()
-    assert with_images_at(f"{there}/data", versions(local), tiny_data) == with_images_at(
-        "", versions(remote), tiny_data
-    )
+    assert as_in_bucket(versions(local), tiny_data, there) == as_in_bucket(versions(remote), tiny_data, there)
     for cycle in range(BOTH):
         assert selected(local, cycle) == selected(remote, cycle)
     assert champion(local) == champion(remote)
@@ -105,20 +104,38 @@ def test_a_workspace_that_was_copied_goes_on_where_it_was(local, moved, tmp_path
 @pytest.mark.parametrize(
     "command",
     [
-        ("status",), ("doctor", "--deep"), ("versions", "list"), ("versions", "show", "1"),
-        ("versions", "diff", "0", "latest"), ("versions", "diff", "0", "champion", "--html", "{to}/diff.html"), ("versions", "tag", "1", "good"),
-        ("versions", "blame", "{bucket}/data/pool/01.png"), ("versions", "verify"), ("versions", "vacuum"),
-        ("versions", "export", "latest", "--format", "yolo", "--copy-images", "--to", "{to}/yolo"),
-        ("versions", "export", "good", "--format", "coco", "--to", "{bucket}/exported"),
-        ("review", "list"), ("models", "list"), ("models", "export", "--format", "onnx", "--out", "{to}/models"),
-        ("models", "detect", "{bucket}/data/pool/01.png"), ("evaluate",), ("report",), ("harvest",),
-        ("versions", "restore", "1"), ("relocate", "{bucket}/data/val", "{bucket}/data/val"),
+        "status",
+        "doctor --deep",
+        "versions list",
+        "versions show 1",
+        "versions diff 0 champion --html {bucket}/pages/diff.html",
+        "versions tag 1 good",
+        "versions blame {bucket}/data/pool/01.png",
+        "versions verify",
+        "versions vacuum",
+        "versions export latest --format yolo --copy --to {folder}",
+        "versions export good --format coco --to {bucket}/exported",
+        "review list",
+        "models list",
+        "models export --format onnx --out {bucket}/models",
+        "models detect {bucket}/data/pool/01.png",
+        "evaluate",
+        "report",
+        "harvest",
+        "versions restore 1",
+        "relocate {bucket}/data/val {bucket}/data/val",
     ],
-    ids=" ".join,
-)  # fmt: skip
+)
 def test_every_command_serves_a_workspace_in_a_bucket(crosscheck, config, there, tmp_path, command):
-    done = crosscheck(*(part.format(to=tmp_path, bucket=there) for part in command), config=config)
+    done = crosscheck(*command.format(folder=tmp_path, bucket=there).split(), config=config)
     assert done.exit_code == 0, done.output
+
+
+def test_what_is_written_to_a_bucket_lies_there(config, there):
+    assert Workspace(f"{there}/exported").names() == ["test.json", "train.json", "val.json"]
+    assert Workspace(f"{there}/pages").names() == ["diff.html"]
+    (model,) = Workspace(f"{there}/models").names()
+    assert Workspace(f"{there}/models/{model}").exists("onnx.onnx")
 
 
 def test_pages_lie_in_the_bucket(config):
@@ -147,4 +164,5 @@ def test_a_killed_run_is_gone_on_with_when_its_lock_has_run_out(local, tiny_data
     around = Surroundings(lambda project: labeling_backend(project, None))
     run_cycle(settings, around, wait_s=400.0)
     assert selected(settings, 0) == selected(local, 0)
-    assert champion(settings) == Workspace(settings.workspace).models.read_bytes("champion.json")
+    undisturbed = as_in_bucket(versions(local)[:2], tiny_data, there)
+    assert as_in_bucket(versions(settings), tiny_data, there) == undisturbed

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from pipeline.cli.console import absolute_place
 from pipeline.dataset.store import SampleStore
 from pipeline.report.album import pixel_reader
 from pipeline.report.diff_page import Compared, render_diff
@@ -11,17 +10,17 @@ from pipeline.settings import Settings
 from pipeline.workspace import Folder, Workspace
 
 
-def write_page(settings: Settings, versions: tuple[int, int], file: Path, images: int) -> None:
+def write_page(settings: Settings, versions: tuple[int, int], file: str, images: int) -> None:
     """Write what changed between two versions, whole or not at all.
 
     Args:
         settings: The project.
         versions: The old and the new one.
-        file: Where to.
+        file: Path or URI.
         images: Most images that are drawn.
     """
     store = SampleStore(Workspace(settings.workspace).samples_uri)
     compared = Compared(settings.name, *versions, images)
     page = render_diff(store, compared, pixel_reader(settings.data.max_image_pixels), settings.report)
-    file = file.resolve()
-    Folder(file.parent).write_bytes(file.name, page.encode())
+    folder, name = absolute_place(file).rsplit("/", 1)
+    Folder(folder).write_bytes(name, page.encode())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -14,6 +13,7 @@ from pipeline.cli.console import (
     AsJson,
     Config,
     Overrides,
+    absolute_place,
     explained,
     for_programs,
     output,
@@ -27,7 +27,7 @@ from pipeline.records import Split
 @explained
 def export(
     version: Named,
-    folder: Annotated[Path, typer.Option("--to", help="Folder to write to.")],
+    folder: Annotated[str, typer.Option("--to", help="Folder or URI to write to.")],
     format_: Annotated[Literal["coco", "yolo", "voc"], typer.Option("--format", help="coco, yolo or voc.")] = "coco",
     pseudo: Annotated[bool, typer.Option("--pseudo", help="With pseudo-labelled images.")] = False,
     copy: Annotated[
@@ -49,7 +49,7 @@ def export(
         store_of(settings),
         version_of(settings, version),
         format_,
-        Folder(folder.resolve()),
+        Folder(absolute_place(folder)),
         settings.data.labels,
         splits or LEARNING_AND_EVALUATION,
         include_pseudo=pseudo,

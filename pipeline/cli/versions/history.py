@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -78,7 +77,7 @@ def diff(
     old: Named,
     new: Named,
     html: Annotated[
-        Path | None, typer.Option("--html", help="Also write a page with changed images before and after.")
+        str | None, typer.Option("--html", help="Also write a page with changed images before and after.")
     ] = None,
     most: Annotated[int, typer.Option("--images", help="Most images on the page.", min=0, max=1000)] = 50,
     config: Config = DEFAULT_CONFIG,

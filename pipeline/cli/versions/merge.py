@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -13,6 +12,7 @@ from pipeline.cli.console import (
     AsJson,
     Config,
     Overrides,
+    absolute_place,
     explained,
     output,
     progress_bars,
@@ -70,7 +70,8 @@ def merge(
     from pipeline.workspace import Workspace
 
     settings = settings_from(config, overrides)
-    wanted = Wanted(_absolute(other), format_, _absolute(images) if images else None, Split(split) if split else None)
+    images_at = absolute_place(images) if images else None
+    wanted = Wanted(absolute_place(other), format_, images_at, Split(split) if split else None)
     with between_cycles(settings, "and learns from the labels as they were"), progress_bars() as progress:
         store = SampleStore(Workspace(settings.workspace).samples_uri)
         made = before = store.version()
@@ -129,7 +130,3 @@ def _told(plan: MergePlan) -> list[Change]:
     """What a person should look at: all but images that are simply new, or known."""
     quiet = {Outcome.NEW, Outcome.KNOWN, Outcome.LABELED}
     return [each for each in plan.changes if each.outcome not in quiet or "from " in each.detail]
-
-
-def _absolute(place: str) -> str:
-    return place.rstrip("/") if "://" in place else str(Path(place).expanduser().absolute())

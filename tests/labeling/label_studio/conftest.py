@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import subprocess
-import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
-import stamina
 from PIL import Image
 from pydantic import SecretStr
 
@@ -23,6 +20,7 @@ from pipeline.workspace import Folder
 from scripts.label_studio import Server, free_port, logged_in, running
 from tests.builders import task
 from tests.end_to_end.project import labeled_sources, pool_source, write_config
+from tests.s3_server import s3_server
 
 EXECUTABLE = Path(__file__).parents[3] / ".venv-label-studio/bin/label-studio"
 LABELS = ("bolt", "nut")
@@ -112,18 +110,8 @@ def bucket_keys():
 @pytest.fixture(scope="session")
 def s3():
     """A local S3 service; the images of a test lie in a bucket of their own."""
-    port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "localhost", "-p", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url = f"http://localhost:{port}"
-    try:
-        for attempt in stamina.retry_context(on=httpx.TransportError, attempts=100, wait_max=0.5, timeout=60):
-            with attempt:
-                httpx.get(f"{url}/moto-api/")
+    with s3_server("localhost") as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @pytest.fixture(scope="session")
