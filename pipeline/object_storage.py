@@ -8,6 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
+from pyarrow import NativeFile, PythonFile
+from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
+from pyarrow.fs import LocalFileSystem as LocalArrowFiles
 
 from pipeline.errors import PipelineError, RemoteError, SettingsError
 
@@ -46,6 +50,18 @@ def files_at(uri: str) -> tuple[Any, str]:
         remedy = f"pip install 'crosscheck[{extra}]'" if extra else f"pip install what reads {protocol}://"
         raise SettingsError(f"{uri}: what reads it is not installed ({fault}). Run `{remedy}`.") from fault
     return files, str(path)
+
+
+class _RowFiles(FSSpecHandler):  # type: ignore[misc]
+    """How Arrow opens files; whether a file is there shows when it is opened, without a request before."""
+
+    def open_input_file(self, path: str) -> NativeFile:
+        return PythonFile(self.fs.open(path, mode="rb"), mode="r")
+
+
+def arrow_files(files: Any) -> FileSystem:
+    """An fsspec file system as Arrow reads it."""
+    return LocalArrowFiles() if isinstance(files, LocalFileSystem) else PyFileSystem(_RowFiles(files))
 
 
 def protocol_of(uri: str) -> str:

@@ -16,9 +16,8 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 from uuid import uuid4
@@ -27,13 +26,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
-from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
-from pyarrow.fs import LocalFileSystem as LocalArrowFiles
-from pydantic import TypeAdapter, ValidationError
+from pyarrow.fs import FileSystem
 
 from pipeline.errors import ArtefactError
 from pipeline.json_text import parse_json
-from pipeline.object_storage import OBJECT_STORES, files_at, protocol_of, reaching, require_writable
+from pipeline.object_storage import OBJECT_STORES, arrow_files, files_at, protocol_of, reaching, require_writable
+from pipeline.record_json import record_from_json, record_to_json
 from pipeline.storage_faults import writing
 
 R = TypeVar("R")
@@ -166,7 +164,7 @@ class Folder:
 
     def write_record(self, name: str, record: object) -> None:
         """Write a dataclass as JSON, atomically."""
-        self.write_json(name, _adapter(cast(Hashable, type(record))).dump_python(record, mode="json"))
+        self.write_json(name, record_to_json(record))
 
     def read_record(self, name: str, kind: type[R]) -> R:
         """Read a dataclass back.
@@ -179,19 +177,7 @@ class Folder:
             ArtefactError: The file is missing, is no JSON, lacks a key or holds a value of the wrong type; the message
                 names each, and the command that makes it where `kind` has a `MADE_BY`.
         """
-        try:
-            values = parse_json(self.read_bytes(name))
-            return cast(R, _adapter(cast(Hashable, kind)).validate_python(values))
-        except ValidationError as fault:
-            newer = any(error["type"] == "extra_forbidden" for error in fault.errors())
-            found = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in fault.errors())
-        except ValueError as fault:
-            newer, found = False, str(fault)
-        made_by = getattr(kind, "MADE_BY", "the command that makes it")
-        remedy = getattr(kind, "REMEDY", f"Remove the file and run `{made_by}` again.")
-        if newer:
-            remedy = "Another release of crosscheck wrote it: if a newer one, upgrade. " + remedy
-        raise ArtefactError(f"{self.path(name)}: expected a {kind.__name__}, got {found}. {remedy}")
+        return record_from_json(self.read_bytes(name), kind, self.path(name))
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """Write a parquet file atomically; the same table gives the same bytes."""
@@ -246,7 +232,7 @@ class Folder:
 
     def arrow(self) -> tuple[FileSystem, str]:
         """How Arrow reads this folder: a file system, and the folder's path there."""
-        return (LocalArrowFiles() if self._local else PyFileSystem(_RowFiles(self._files))), self._path
+        return arrow_files(self._files), self._path
 
     def size(self, name: str) -> int:
         """Bytes of a file."""
@@ -305,15 +291,3 @@ class Workspace(Folder):
 
 def _missing(place: str) -> ArtefactError:
     return ArtefactError(f"Expected {place}, found nothing. Run the stage that makes it.")
-
-
-class _RowFiles(FSSpecHandler):  # type: ignore[misc]
-    """How Arrow opens files; whether a file is there shows when it is opened, without a request before."""
-
-    def open_input_file(self, path: str) -> pa.NativeFile:
-        return pa.PythonFile(self.fs.open(path, mode="rb"), mode="r")
-
-
-@cache
-def _adapter(kind: Hashable) -> TypeAdapter[Any]:
-    return TypeAdapter(cast(Any, kind))
