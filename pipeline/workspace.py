@@ -9,6 +9,7 @@
 - `reports/`: `index.html` and one page per cycle
 - `workspace.json`: which release wrote the newest cycle, and its format
 - `runs/`: at which cycle each run of Prefect works
+- `lease/`: on an object store, which run is under way
 """
 
 from __future__ import annotations

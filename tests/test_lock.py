@@ -87,10 +87,11 @@ def test_a_killed_run_holds_nothing(tmp_path):
             assert is_locked(Workspace(tmp_path))
 
 
-def test_a_remote_workspace_is_locked_on_this_machine(tmp_path, monkeypatch):
+def test_a_storage_without_a_lock_is_locked_on_this_machine_and_the_log_says_so(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     one, other = Workspace("memory://bucket/one"), Workspace("memory://bucket/other")
     with alone(one), alone(other), pytest.raises(PipelineError, match="memory://"), alone(one):
         pass
     assert lock_path(one).is_relative_to(tmp_path)
+    assert "bucket/one: this storage has no lock; runs on this machine alone are kept apart" in caplog.text

@@ -13,10 +13,12 @@ from threading import Event, Thread
 import pytest
 from filelock import Timeout
 
+from pipeline.dataset.store import SampleStore
 from pipeline.errors import AnotherWaits, PipelineError, RemoteError
 from pipeline.lease import Lease
 from pipeline.lock import LEASE, alone, is_locked
 from pipeline.workspace import Workspace
+from tests.builders import sample
 
 LONG_S = 60.0
 SHORT_S = 3.0
@@ -166,16 +168,25 @@ def take_over(root, s3):
 
 def test_a_holder_that_lost_it_writes_no_more(root, s3, monkeypatch):
     workspace = Workspace(root)
+    store = SampleStore(workspace.samples_uri)
+    for name in ("a", "b"):
+        store.commit([sample(name)], reason=name, key=name)
     with alone(workspace):
         workspace.write_bytes("before", b"")
         number = take_over(root, s3)
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
         monkeypatch.setattr(time, "clock_gettime", lambda _: now + 3600)
-        for write in (lambda: workspace.models.write_bytes("after", b""), lambda: workspace.remove("before")):
+        for write in (
+            lambda: workspace.models.write_bytes("after", b""),
+            lambda: workspace.remove("before"),
+            lambda: store.commit([sample("c")], reason="c", key="c"),
+            lambda: store.restore(0, "why"),
+        ):
             with pytest.raises(PipelineError, match=r"did not renew its lock for 120 s .* Wait for the other") as lost:
                 write()
             assert not isinstance(lost.value, RemoteError), "which a cycle would survive"
-    assert workspace.names() == ["before", "lease"]
+    assert workspace.names() == ["before", "lease", "samples"]
+    assert store.version() == 1
     assert objects(s3, root)[-1] == f"{number:012}", "the other run still holds it"
     with pytest.raises(PipelineError, match="ann on far-away"):
         alone(workspace).__enter__()
