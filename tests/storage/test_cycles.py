@@ -38,7 +38,7 @@ def there(tiny_data, s3):
 
 def write_remote(folder: Path, tiny_data: Path, there: str, name: str, **sections) -> Path:
     """Settings with every place in the bucket."""
-    path = write_config(folder, tiny_data, workspace=f"{there}/projects/{name}", **{**SHORT, **sections})
+    path = write_config(folder, tiny_data, workspace=f"{there}/projects/{name}", **SHORT, **sections)
     path.write_text(path.read_text().replace(str(tiny_data), f"{there}/data"))
     return path
 
@@ -146,8 +146,8 @@ def test_pages_lie_in_the_bucket(config):
 
 @pytest.mark.slow
 def test_several_processes_share_the_work(local, tiny_data, there, tmp_path):
-    shared = {"runner": {"kind": "processes", "workers": 2}, "training": {**SHORT["training"], "workers": 2}}
-    settings = run_cycles(write_remote(tmp_path, tiny_data, there, "shared", **shared), FIRST)
+    runner = {"kind": "processes", "workers": 2}
+    settings = run_cycles(write_remote(tmp_path, tiny_data, there, "shared", runner=runner), FIRST)
     assert selected(settings, 0) == selected(local, 0)
 
 
