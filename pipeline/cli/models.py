@@ -128,11 +128,13 @@ def promote(model: ModelId, config: Config = DEFAULT_CONFIG, overrides: Override
     """Make a model the champion: the next cycle mines with it and fine-tunes from it."""
     from pipeline.cycle import only_one
     from pipeline.detector.models.registry import promote as make_champion
+    from pipeline.stages.report import renew_index
     from pipeline.workspace import Workspace
 
     settings = settings_from(config, overrides)
     with only_one(settings):
         make_champion(Workspace(settings.workspace).models, model)
+        renew_index(settings)
     output({"champion": model}, False, f"{model} is the champion.")
 
 
@@ -238,9 +240,14 @@ def rollback(config: Config = DEFAULT_CONFIG, overrides: Overrides = None, as_js
     Images that the withdrawn model labelled go back to the pool, as a new dataset version. Its certificates are void:
     the next cycle mines, calibrates and certifies with the champion that is in use again.
     """
+    from pipeline.cycle import only_one
+    from pipeline.stages.report import renew_index
     from pipeline.stages.rollback import rollback as go_back
 
-    done = go_back(settings_from(config, overrides))
+    settings = settings_from(config, overrides)
+    done = go_back(settings)
+    with only_one(settings):
+        renew_index(settings)
     output(
         done,
         as_json,

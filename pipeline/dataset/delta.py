@@ -99,14 +99,12 @@ def data_files(table: DeltaTable) -> set[str]:
     return {uri.rsplit("/", 1)[-1] for uri in table.file_uris()}
 
 
-def new_files(table: DeltaTable) -> list[set[str]]:
-    """Of each version up to the one that is open, the names of files that the one before does not have."""
-    each, before, found = open_table(table.table_uri), set[str](), list[set[str]]()
+def files_by_version(table: DeltaTable) -> Iterator[set[str]]:
+    """Names of the files of each version up to the one that is open, oldest first."""
+    each = open_table(table.table_uri)
     for number in range(table.version() + 1):
         each.load_as_version(number)
-        found.append(data_files(each) - before)
-        before = data_files(each)
-    return found
+        yield data_files(each)
 
 
 def schema(table: DeltaTable) -> pa.Schema:

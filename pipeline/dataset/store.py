@@ -171,6 +171,15 @@ class SampleStore:
             folder.remove(name)
         return Removal(gone, size)
 
+    def readable_versions(self) -> frozenset[int]:
+        """Numbers of the versions whose rows are all there.
+
+        Raises:
+            ArtefactError: There is no table.
+        """
+        there = set(Folder(self._uri).names())
+        return frozenset(number for number, own in enumerate(self._open().files_by_version()) if own <= there)
+
     def table(
         self,
         version: int | None = None,

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -64,9 +65,14 @@ class StoredTable:
         """Names of the files that hold its rows."""
         return delta.data_files(self._table)
 
+    def files_by_version(self) -> Iterator[set[str]]:
+        """Names of the files of each version up to this one, oldest first."""
+        return delta.files_by_version(self._table)
+
     def new_files(self) -> list[set[str]]:
         """Of each version up to this one, the names of files that the one before does not have."""
-        return delta.new_files(self._table)
+        files = [set[str](), *self.files_by_version()]
+        return [own - before for before, own in pairwise(files)]
 
     def history(self) -> list[Version]:
         """All versions up to this one, oldest first."""

@@ -1,7 +1,7 @@
-"""Pages for people: one per cycle and an index, each a single file that works offline."""
+"""Pages for people that work offline: an index, and a page per cycle, dataset version, class and model."""
 
-from pipeline.report.contents import CycleContents, IndexContents, Turn, page_name
-from pipeline.report.lead_page import LEAD_PAGE
+from pipeline.report.contents import CycleContents, IndexContents, Turn
+from pipeline.report.names import LEAD_PAGE, page_name
 from pipeline.report.page import render_cycle, render_index, render_lead
 from pipeline.report.summary import Summary, summarize, summary_of
 

@@ -38,7 +38,7 @@ from pipeline.dataset.versions import Version
 from pipeline.detector.models.registry import load_card
 from pipeline.errors import ArtefactError, RowsGoneError
 from pipeline.records import ImportIssue, Split, State
-from pipeline.report.contents import CycleContents, IndexContents, Turn, page_name
+from pipeline.report.contents import CycleContents, IndexContents, Turn
 from pipeline.report.data_tables import count_boxes
 from pipeline.settings import dump_settings
 
@@ -75,8 +75,8 @@ class LearntLabels:
 
 
 def collect_index(cycle: Cycle) -> IndexContents:
-    """Everything on the page of a project, from its last cycle on; pages are those that there are."""
-    versions, pages = tuple(cycle.store.history()), cycle.workspace.reports.names()
+    """Everything on the page of a project, from its last cycle on, without links to other pages."""
+    versions = tuple(cycle.store.history())
     usable = [state for state in State if state is not State.QUARANTINED]
     return IndexContents(
         name=cycle.read(Opening).name,
@@ -84,7 +84,6 @@ def collect_index(cycle: Cycle) -> IndexContents:
         versions=versions,
         changes=_changes(cycle, versions),
         class_sources=count_boxes(cycle.store.table(columns=["boxes"], states=usable)),
-        pages=frozenset(turn.cycle for turn in turns_up_to(cycle) if page_name(turn.cycle) in pages),
     )
 
 

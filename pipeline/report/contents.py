@@ -111,11 +111,6 @@ def checked_split(turns: Sequence[Turn]) -> str:
     return HELD_BACK if held_back else "val"
 
 
-def page_name(cycle: int) -> str:
-    """File name of a cycle's page, the target of relative links."""
-    return f"cycle-{cycle:04d}.html"
-
-
 @dataclass(frozen=True, slots=True)
 class CycleContents:
     """Everything on the page of one cycle. What a cycle has not made is None or empty, and the page says so.
@@ -213,7 +208,7 @@ class IndexContents:
         versions: Every dataset version, ascending; the last is the state now.
         changes: What each version changed against its parent, by number.
         class_sources: Boxes of the last version by label and source.
-        pages: Cycles that have a page to link to.
+        pages: Names of the pages to link to.
     """
 
     name: str
@@ -221,7 +216,7 @@ class IndexContents:
     versions: tuple[Version, ...] = ()
     changes: Mapping[int, ChangeCounts] = field(default_factory=dict)
     class_sources: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    pages: frozenset[int] = frozenset()
+    pages: frozenset[str] = frozenset()
 
     @staticmethod
     def of(contents: CycleContents, pages: Iterable[str]) -> IndexContents:
@@ -231,12 +226,11 @@ class IndexContents:
             contents: The cycle.
             pages: Names of the pages that there are.
         """
-        there = set(pages)
         return IndexContents(
             name=contents.opening.name,
             turns=contents.turns,
             versions=contents.versions,
             changes=contents.changes,
             class_sources=contents.class_sources,
-            pages=frozenset(turn.cycle for turn in contents.turns if page_name(turn.cycle) in there),
+            pages=frozenset(pages),
         )

@@ -12,7 +12,8 @@ from pipeline.artefacts import MiningCost, MiningRun, PastedBoxes
 from pipeline.dataset.diff import ChangeCounts, tally
 from pipeline.dataset.versions import Version
 from pipeline.records import ImportIssue, Source
-from pipeline.report.tables import Cell, Column, Table, stacked
+from pipeline.report.names import class_page, model_page, version_page
+from pipeline.report.tables import Cell, Column, Table, linked, stacked
 from pipeline.report.wording import NOTHING, count, cut, duration, moment, share, short_id
 
 _CLASSES_SHOWN = 30
@@ -31,13 +32,16 @@ def count_boxes(samples: pa.Table) -> dict[str, dict[str, int]]:
     return tally(boxes, "label", "source")
 
 
-def versions(history: Sequence[Version], changes: Mapping[int, ChangeCounts], most: int) -> Table:
+def versions(
+    history: Sequence[Version], changes: Mapping[int, ChangeCounts], most: int, pages: frozenset[str] = frozenset()
+) -> Table:
     """Dataset versions and what each changed, the latest first.
 
     Args:
         history: Ascending.
         changes: What each version changed against its parent, by number.
         most: Rows shown, the latest.
+        pages: Names of the pages to link to.
 
     Returns:
         One row per version.
@@ -53,16 +57,17 @@ def versions(history: Sequence[Version], changes: Mapping[int, ChangeCounts], mo
         Column("Boxes in all"),
         Column("Model", numeric=False),
     )
-    rows = tuple(_version_row(version, changes.get(version.number)) for version in reversed(shown))
+    rows = tuple(_version_row(version, changes.get(version.number), pages) for version in reversed(shown))
     note = cut(len(shown), len(history), "versions", "the output of crosscheck versions list")
     return Table("Dataset versions and what changed, the latest first", columns, rows, note)
 
 
-def class_sources(numbers: Mapping[str, Mapping[str, int]]) -> Table:
+def class_sources(numbers: Mapping[str, Mapping[str, int]], pages: frozenset[str] = frozenset()) -> Table:
     """Boxes by class and source, with a stacked bar, the most frequent class first.
 
     Args:
         numbers: By label, then source.
+        pages: Names of the pages to link to.
 
     Returns:
         One row per class and a row of sums; no rows without boxes.
@@ -80,7 +85,7 @@ def class_sources(numbers: Mapping[str, Mapping[str, int]]) -> Table:
     for label in sorted(numbers, key=lambda name: (-totals[name], name))[:_CLASSES_SHOWN]:
         own = {str(source): numbers[label].get(source, 0) for source in sources}
         bar = stacked(own, longest, {source: f"{source}: {count(number)}" for source, number in own.items()})
-        rows.append((label, count(totals[label]), bar, *map(count, own.values())))
+        rows.append((linked(label, class_page(label), pages), count(totals[label]), bar, *map(count, own.values())))
     sums = (sum(own.get(source, 0) for own in numbers.values()) for source in sources)
     foot = ("All classes", count(sum(totals.values())), "", *map(count, sums))
     note = cut(len(rows), len(numbers), "classes", "the output of crosscheck versions show")
@@ -187,16 +192,16 @@ def moved(change: ChangeCounts | None) -> str:
     return ", ".join(f"{count(number)} {name.replace('->', ' → ')}" for name, number in sorted(change.images.items()))
 
 
-def _version_row(version: Version, change: ChangeCounts | None) -> tuple[Cell, ...]:
+def _version_row(version: Version, change: ChangeCounts | None, pages: frozenset[str]) -> tuple[Cell, ...]:
     return (
-        str(version.number),
+        linked(str(version.number), version_page(version.number), pages),
         moment(version.timestamp),
         version.why,
         moved(change) or "none",
         _boxes(change.added, change.added_labels) if change else NOTHING,
         _boxes(change.removed, change.removed_labels) if change else NOTHING,
         count(version.count("boxes")),
-        short_id(version.model_id),
+        linked(short_id(version.model_id), model_page(version.model_id), pages),
     )
 
 

@@ -170,14 +170,16 @@ def reviews(queue: ReviewQueue, store: SampleStore) -> pd.DataFrame:
 def cycles(turns: Sequence[Turn]) -> pd.DataFrame:
     """One row per cycle: what its model learned from, what people were asked and answered, and mAP on each split.
 
-    Of reviews: `reviewed_images`, `mistaken_images` (they held a mistake) and `review_hours`, which `hours` has not.
+    `priced_images`, `seconds_with_boxes` and `seconds_without_boxes` are what answers take by `labeling.seconds`. Of
+    reviews: `reviewed_images`, `mistaken_images` (they held a mistake) and `review_hours`, which `hours` has not.
     """
-    counted = [field.name for field in fields(Turn) if field.name not in {"gate", "reviews"}]
+    counted = [field.name for field in fields(Turn) if field.name not in {"gate", "reviews", "priced"}]
     rows = []
     for turn in turns:
         row: dict[str, Any] = {name: getattr(turn, name) for name in counted}
         row |= {"reviewed_images": turn.reviews.answered, "mistaken_images": turn.reviews.changed}
-        row |= {"review_hours": turn.reviews.hours}
+        row |= {"review_hours": turn.reviews.hours, "priced_images": turn.priced.images}
+        row |= {"seconds_with_boxes": turn.priced.with_boxes_s, "seconds_without_boxes": turn.priced.without_boxes_s}
         row["promoted"] = turn.gate.promoted if turn.gate else None
         for split in _SPLITS:
             metrics, name = turn.metrics(split), split.replace(" ", "_")

@@ -11,8 +11,6 @@ from pipeline.report.contents import CycleContents
 from pipeline.report.tables import Cell, Column, Table, numbers_table
 from pipeline.report.wording import NOTHING, count, percent, plural, seconds, share
 
-LEAD_PAGE = "lead.html"
-
 _KINDS = {
     TaskKind.ASK: "to correct",
     TaskKind.VERIFY: "to verify",

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.artefacts import ClassMetrics, CommitteeRun, GateOutcome, Metrics
-from pipeline.report.contents import Turn, checked_split, measured, page_name
-from pipeline.report.tables import Badge, Cell, Column, Link, Table
+from pipeline.report.contents import Turn, checked_split, measured
+from pipeline.report.names import model_page, page_name
+from pipeline.report.tables import Badge, Cell, Column, Table, linked
 from pipeline.report.wording import NOTHING, change, count, cut, difference, moment, share, short_id, with_interval
 
 _CLASSES_SHOWN = 30
 
 
-def progress(turns: Sequence[Turn], most: int, pages: frozenset[int] = frozenset()) -> Table:
+def progress(turns: Sequence[Turn], most: int, pages: frozenset[str] = frozenset()) -> Table:
     """Precision by cycle beside what it cost people.
 
     Args:
         turns: Ascending.
         most: Rows shown, the latest.
-        pages: Cycles to link to.
+        pages: Names of the pages to link to.
 
     Returns:
         One row per cycle, the latest first.
@@ -33,9 +34,10 @@ def progress(turns: Sequence[Turn], most: int, pages: frozenset[int] = frozenset
         Column("mAP test [95 %]"),
         Column("AP50 test"),
         Column("Model", numeric=False),
+        Column("Gate", numeric=False),
         Column("Opened", numeric=False),
     )
-    rows = tuple(_progress_row(turn, checked_split(turns), turn.cycle in pages) for turn in reversed(shown))
+    rows = tuple(_progress_row(turn, checked_split(turns), pages) for turn in reversed(shown))
     note = cut(len(shown), len(turns), "cycles", "index.html")
     return Table("Precision and what it cost, by cycle", columns, rows, note)
 
@@ -131,16 +133,17 @@ def gate_badge(turn: Turn) -> Badge:
     return Badge("promoted", "good") if turn.gate.promoted else Badge("not promoted", "warn")
 
 
-def _progress_row(turn: Turn, checked: str, linked: bool) -> tuple[Cell, ...]:
+def _progress_row(turn: Turn, checked: str, pages: frozenset[str]) -> tuple[Cell, ...]:
     val, test = turn.metrics(checked), turn.metrics("test")
     return (
-        Link(str(turn.cycle), page_name(turn.cycle)) if linked else str(turn.cycle),
+        linked(str(turn.cycle), page_name(turn.cycle), pages),
         count(turn.labeled_images),
         count(turn.labeled_boxes),
         count(turn.pseudo_boxes),
         with_interval(val.map, val.interval) if val else NOTHING,
         with_interval(test.map, test.interval) if test else NOTHING,
         share(test.map50 if test else None),
+        linked(short_id(turn.gate.candidate), model_page(turn.gate.candidate), pages) if turn.gate else NOTHING,
         gate_badge(turn),
         moment(turn.opened_at),
     )

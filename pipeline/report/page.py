@@ -20,8 +20,9 @@ from pipeline.report import (
     wording,
 )
 from pipeline.report.album import Album, ReadPixels
-from pipeline.report.contents import CycleContents, IndexContents, Turn, page_name
+from pipeline.report.contents import CycleContents, IndexContents, Turn
 from pipeline.report.gallery import asked_gallery, dropped_gallery, pseudo_gallery
+from pipeline.report.names import DATA_FOLDER, INDEX_PAGE, LEAD_PAGE, data_name, page_name
 from pipeline.report.notices import attention
 from pipeline.report.outlook import outlook_line
 from pipeline.report.paste_gallery import paste_gallery
@@ -63,6 +64,7 @@ def render_cycle(contents: CycleContents, read_pixels: ReadPixels, settings: Rep
         .render(
             contents=contents,
             turn=contents.turn,
+            data_file=data_name(page_name(contents.turn.cycle)),
             headline=story.headline(contents.turns),
             outlook=outlook_line(contents.turns),
             facts=story.facts(contents),
@@ -85,6 +87,7 @@ def render_lead(contents: CycleContents, read_pixels: ReadPixels) -> str:
         .get_template("lead.html")
         .render(
             contents=contents,
+            data_file=data_name(LEAD_PAGE),
             headline=lead_page.headline(contents),
             reviewed=story.reviewed_line(contents.turns),
             kinds=lead_page.kinds(contents),
@@ -110,6 +113,8 @@ def render_index(contents: IndexContents) -> str:
         .get_template("index.html")
         .render(
             contents=contents,
+            data_file=data_name(INDEX_PAGE),
+            data_tables=[f"{DATA_FOLDER}/{name}.parquet" for name in ("cycles", "evaluation", "versions")],
             headline=story.headline(contents.turns) if contents.turns else "",
             outlook=outlook_line(contents.turns),
             latest=latest,
@@ -119,8 +124,8 @@ def render_index(contents: IndexContents) -> str:
             effort=people_tables.effort(contents.turns, len(contents.turns)),
             reviewed=story.reviewed_line(contents.turns),
             reviews=people_tables.reviews(contents.turns, len(contents.turns)),
-            versions=data_tables.versions(contents.versions, contents.changes, _VERSIONS_SHOWN),
-            class_sources=data_tables.class_sources(contents.class_sources),
+            versions=data_tables.versions(contents.versions, contents.changes, _VERSIONS_SHOWN, contents.pages),
+            class_sources=data_tables.class_sources(contents.class_sources, contents.pages),
         )
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.report.tiles import Tile
@@ -51,6 +51,11 @@ class Link:
 
 
 Cell = str | Badge | Bar | Link | Tile
+
+
+def linked(text: str, page: str, pages: Collection[str]) -> Cell:
+    """A link where there is such a page, else the text alone."""
+    return Link(text, page) if page in pages else text
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +52,7 @@ class Tile:
 
     Attributes:
         alt: What it shows, for those who cannot see it.
-        source: The encoded image as a data URI; empty where the image cannot be shown.
+        source: The encoded image as a data URI, or the address of its file; empty where the image cannot be shown.
         width: Pixels.
         height: Pixels.
         marks: Boxes over it.
@@ -102,10 +102,25 @@ def encode(
     Returns:
         The tile; its alt text names the subject and every mark.
     """
+    size = (pixels.shape[1], pixels.shape[0])
+    return replace(framed(_data_uri(pixels, lossless), size, subject, marks), caption=caption)
+
+
+def framed(source: str, size: tuple[int, int], subject: str, marks: Iterable[PlacedMark] = ()) -> Tile:
+    """An encoded image with its marks as a tile.
+
+    Args:
+        source: A data URI, or the address of a file.
+        size: Width and height in pixels.
+        subject: What is seen.
+        marks: Boxes over it.
+
+    Returns:
+        The tile; its alt text names the subject and every mark.
+    """
     placed = tuple(marks)
     texts = ", ".join(each.mark.text or each.mark.kind for each in placed)
-    alt = f"{subject}: {texts}" if texts else subject
-    return Tile(alt, _data_uri(pixels, lossless), pixels.shape[1], pixels.shape[0], placed, caption=caption)
+    return Tile(f"{subject}: {texts}" if texts else subject, source, *size, placed)
 
 
 def unreadable(subject: str, fault: ImageFault, caption: str = "") -> Tile:
@@ -122,11 +137,19 @@ def shrink(pixels: Pixels, longest_side_px: int) -> Pixels:
     return np.asarray(image)
 
 
+def jpeg(pixels: Pixels) -> bytes:
+    """Encode pixels as the pages show them."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True)
+    return buffer.getvalue()
+
+
 def _data_uri(pixels: Pixels, lossless: bool) -> str:
-    buffer, image = io.BytesIO(), Image.fromarray(pixels)
-    if lossless:
-        image.save(buffer, "WEBP", lossless=True)
-    else:
-        image.save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True)
-    kind = "webp" if lossless else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    encoded, kind = (_webp(pixels), "webp") if lossless else (jpeg(pixels), "jpeg")
+    return f"data:image/{kind};base64,{base64.b64encode(encoded).decode()}"
+
+
+def _webp(pixels: Pixels) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "WEBP", lossless=True)
+    return buffer.getvalue()

@@ -31,6 +31,11 @@ def change(value: float | None) -> str:
     return f"{value:+.3f}".replace("-", "−") if round(value, 3) else "±0.000"
 
 
+def signed(number: int) -> str:
+    """A difference of whole numbers with its sign: `+1,234`, `−5`, or `±0`."""
+    return f"{number:+,}".replace("-", "−") if number else "±0"
+
+
 def difference(value: float | None, before: float | None) -> float | None:
     """`value - before`; None where either is None."""
     return None if value is None or before is None else value - before

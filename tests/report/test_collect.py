@@ -26,9 +26,10 @@ from pipeline.records import PROPOSAL_SCHEMA, Source, Split, State
 from pipeline.report import Summary, page_name, render_cycle, summarize, summary_of
 from pipeline.report.collect import STAGES, collect
 from pipeline.report.data_tables import class_sources
+from pipeline.report.names import INDEX_PAGE
 from pipeline.report.notices import attention
 from pipeline.settings import DetectorSettings, Settings, TrainingSettings
-from pipeline.stages.report import INDEX, renew_index, report
+from pipeline.stages.report import renew_index, report
 from tests.builders import box, sample
 from tests.report.builders import ISSUES, MOMENT, certificate, certificates, gate, mining, training
 from tests.report.scenes import check_table, proposal_table, queue_table, reader, scenes, selection_table
@@ -177,17 +178,17 @@ def test_a_page_does_not_need_rows_that_were_removed(cycle):
 def test_the_index_follows_versions_made_between_cycles(cycle):
     report(cycle)
     pages = cycle.workspace.reports
-    assert "dataset version 1" in pages.read_bytes(INDEX).decode()
+    assert "dataset version 1" in pages.read_bytes(INDEX_PAGE).decode()
     cycle.store.commit([sample("three", box())], reason="a later harvest", key="later")
     renew_index(cycle.settings)
-    assert "dataset version 2" in pages.read_bytes(INDEX).decode()
-    assert "a later harvest" in pages.read_bytes(INDEX).decode()
-    assert page_name(0) in pages.read_bytes(INDEX).decode()
+    assert "dataset version 2" in pages.read_bytes(INDEX_PAGE).decode()
+    assert "a later harvest" in pages.read_bytes(INDEX_PAGE).decode()
+    assert page_name(0) in pages.read_bytes(INDEX_PAGE).decode()
 
 
 def test_no_index_is_begun_between_cycles(cycle):
     renew_index(cycle.settings)
-    assert not cycle.workspace.reports.exists(INDEX)
+    assert not cycle.workspace.reports.exists(INDEX_PAGE)
 
 
 def test_the_page_adds_up_to_the_table(cycle):

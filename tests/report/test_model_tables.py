@@ -15,8 +15,8 @@ def _texts(table):
 def test_progress_links_to_the_pages_that_exist():
     assert progress((), 5).rows == ()
     history = [*turns(2), Turn(cycle=2, opened_at=MOMENT, labeled_images=7)]
-    table = progress(history, 5, pages=frozenset({1}))
-    assert _texts(table)[0][:8] == ["2", "7", "0", "0", "–", "–", "–", "none trained"]
+    table = progress(history, 5, pages=frozenset({"cycle-0001.html"}))
+    assert _texts(table)[0][:9] == ["2", "7", "0", "0", "–", "–", "–", "–", "none trained"]
     assert table.rows[1][0] == Link("1", "cycle-0001.html")
     assert table.rows[1][4:7] == ("0.397 [0.367–0.427]", "0.387 [0.357–0.417]", "0.637")
     assert table.rows[2][0] == "0"
@@ -24,7 +24,7 @@ def test_progress_links_to_the_pages_that_exist():
 
 def test_a_gate_that_held_is_shown():
     history = [replace(turns(1)[0], gate=gate(0, 0.3, promoted=False))]
-    assert progress(history, 5).rows[0][7] == Badge("not promoted", "warn")
+    assert progress(history, 5).rows[0][8] == Badge("not promoted", "warn")
 
 
 def test_classes_compare_with_the_last_measured_cycle():

@@ -91,7 +91,10 @@ def test_a_page_is_well_formed(pages, name):
 def test_a_page_needs_nothing_from_outside(pages, name):
     page = Page(pages[name])
     targets = [value for attribute in ("src", "href", "srcset", "action", "data") for value in page.values(attribute)]
-    assert all(re.match(r"data:|#|(index|lead|cycle-\d{4})\.html$", target) for target in targets)
+    assert all(
+        re.match(r"data:|#|(index|lead|cycle-\d{4})\.html$|data/[a-z0-9-]+\.(json|parquet)$", target)
+        for target in targets
+    )
     assert_own_script_alone(page)
     style = page.all("style")[0].text
     assert "url(" not in style

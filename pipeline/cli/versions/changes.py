@@ -49,6 +49,7 @@ def tag(
     from pipeline.cycle import only_one
     from pipeline.dataset.tags import remove_tag, tag_version
     from pipeline.errors import ArtefactError
+    from pipeline.stages.report import renew_index
     from pipeline.workspace import Workspace
 
     settings = settings_from(config, overrides)
@@ -60,6 +61,7 @@ def tag(
             remove_tag(Workspace(settings.workspace), name)
         else:
             tag_version(Workspace(settings.workspace), name, number, move)
+        renew_index(settings)
     values = {"tag": name, "version": None if remove else number}
     output(values, as_json, f"Nothing is called {name} any more." if remove else f"Version {number} is {name}.")
 
@@ -73,9 +75,15 @@ def vacuum(
     as_json: AsJson = False,
 ) -> None:
     """Remove the rows of old versions that have no tag and that no model learnt from; the history stays."""
+    from pipeline.cycle import only_one
+    from pipeline.stages.report import renew_index
     from pipeline.stages.vacuum import vacuum as make_room
 
-    gone = make_room(settings_from(config, overrides), keep, apply=apply)
+    settings = settings_from(config, overrides)
+    gone = make_room(settings, keep, apply=apply)
+    if apply:
+        with only_one(settings):
+            renew_index(settings)
     names = ", ".join(map(str, gone.versions)) or "no version"
     did = "Removed" if apply else "Would remove"
     hint = (

@@ -1,0 +1,1 @@
+"""The pages of versions, classes and models, and the data beside every page."""

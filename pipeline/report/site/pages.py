@@ -1,0 +1,128 @@
+"""Pages that are written again only where what they show has changed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import ClassVar
+
+import pandas as pd
+import pyarrow as pa
+from pydantic_core import to_json
+
+from pipeline.dataset.code_version import code_version
+from pipeline.report.names import DATA_FOLDER, data_name
+from pipeline.workspace import Folder
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A page as HTML, and everything that it shows as records, which become JSON."""
+
+    html: str
+    data: object
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The digest of what each page, and each table beside them, was made from; by name."""
+
+    FILE: ClassVar[str] = "made.json"
+    MADE_BY: ClassVar[str] = "crosscheck report"
+
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+
+class Pages:
+    """The pages of a project and the data beside them.
+
+    Args:
+        folder: Where they lie.
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        made = self._data.read_record(Made.FILE, Made) if self._data.exists(Made.FILE) else Made()
+        self._before, self._now = made.digests, dict(made.digests)
+        self._there: dict[str, set[str]] = {}
+        self.written: list[str] = []
+        """Names of what was written."""
+
+    def write(self, page: str, shown: object, render: Callable[[], Rendered]) -> None:
+        """Write a page and its data, unless they are there and show the same.
+
+        Args:
+            page: Its name, perhaps in a folder: `versions/0012.html`.
+            shown: Records from which everything on the page follows.
+            render: Makes the page.
+        """
+        data = data_name(page)
+        if self._is_made(page, digest(shown), data):
+            return
+        rendered = render()
+        self._put(data, to_json(rendered.data, indent=1, inf_nan_mode="null"))
+        self._put(page, rendered.html.encode())
+        self._now[page] = digest(shown)
+
+    def table(self, name: str, frame: pd.DataFrame) -> None:
+        """Write a table of numbers as Parquet, unless it is there and the same: `cycles` as `data/cycles.parquet`."""
+        table, file = pa.Table.from_pandas(frame, preserve_index=False), f"{DATA_FOLDER}/{name}.parquet"
+        if self._is_made(file, table_digest(table)):
+            return
+        self._data.write_table(f"{name}.parquet", table)
+        self._note(file)
+        self._now[file] = table_digest(table)
+
+    def names(self, folder: str) -> set[str]:
+        """What lies in a folder of the pages; their own for an empty name."""
+        if folder not in self._there:
+            self._there[folder] = set((self._folder.folder(folder) if folder else self._folder).names())
+        return self._there[folder]
+
+    def finish(self) -> None:
+        """Remember what the pages were made from. What a killed run does not remember is made once more."""
+        if self._now != self._before:
+            self._data.write_record(Made.FILE, Made(dict(sorted(self._now.items()))))
+
+    @property
+    def _data(self) -> Folder:
+        return self._folder.folder(DATA_FOLDER)
+
+    def _is_made(self, name: str, of: str, *others: str) -> bool:
+        return self._now.get(name) == of and all(file in self.names(folder) for folder, file in _split((name, *others)))
+
+    def _put(self, name: str, content: bytes) -> None:
+        ((folder, file),) = _split((name,))
+        (self._folder.folder(folder) if folder else self._folder).write_bytes(file, content)
+        self._note(name)
+
+    def _note(self, name: str) -> None:
+        ((folder, file),) = _split((name,))
+        self.names(folder).add(file)
+        self.written.append(name)
+
+
+def digest(shown: object) -> str:
+    """Hash of records, of the release and of the templates that show them."""
+    return hashlib.sha256(_code() + to_json(shown, inf_nan_mode="constants")).hexdigest()[:32]
+
+
+def table_digest(table: pa.Table) -> str:
+    """Hash of the columns and rows of a table."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table.combine_chunks())
+    return hashlib.sha256(sink.getvalue()).hexdigest()[:32]
+
+
+@cache
+def _code() -> bytes:
+    templates = sorted(files("pipeline.report").joinpath("templates").iterdir(), key=lambda each: each.name)
+    return code_version().encode() + b"".join(each.read_bytes() for each in templates)
+
+
+def _split(names: Iterable[str]) -> list[tuple[str, str]]:
+    return [(folder, file) for folder, _, file in (name.rpartition("/") for name in names)]
