@@ -6,7 +6,15 @@ Nothing here needs torch.
 """
 
 from pipeline.artefacts.audits import AuditCount, Audits, ClassStanding, HiddenTruthAudit, Standings, add_audits
-from pipeline.artefacts.calibration import ALL_CLASSES, Calibration, Certificate, Certificates, Recall, ScoreQuality
+from pipeline.artefacts.calibration import (
+    ALL_CLASSES,
+    Calibration,
+    Certificate,
+    Certificates,
+    Recall,
+    Reliability,
+    ScoreQuality,
+)
 from pipeline.artefacts.committee import CommitteeRun, Member
 from pipeline.artefacts.evaluation import (
     ERROR_TYPES,
@@ -79,6 +87,7 @@ __all__ = [
     "PricedAnswers",
     "PushRun",
     "Recall",
+    "Reliability",
     "ReportRun",
     "ReviewWork",
     "Rollback",

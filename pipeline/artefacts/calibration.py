@@ -9,6 +9,9 @@ from typing import ClassVar
 from pipeline.artefacts.evaluation import Interval
 from pipeline.errors import ArtefactError
 
+Reliability = tuple[tuple[float, float, int], ...]
+"""One row per bin: (mean score, share of right boxes, boxes)."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreQuality:
@@ -21,7 +24,7 @@ class ScoreQuality:
         ece: Expected calibration error, ten bins of equal mass, lower = better; raw scores have one too.
         brier: Mean squared error as a probability, lower = better.
         recall_at_p95: Largest share of true boxes kept at a precision of at least 0.95, higher = better.
-        reliability: One row per bin: (mean score, share of right boxes, boxes).
+        reliability: In ten bins of equal mass.
     """
 
     auroc: float | None
@@ -30,7 +33,7 @@ class ScoreQuality:
     ece: float | None = None
     brier: float | None = None
     recall_at_p95: float | None = None
-    reliability: tuple[tuple[float, float, int], ...] = ()
+    reliability: Reliability = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class Calibration:
         boxes: Held-back boxes.
         scores: By name of the score.
         recall: One row per class and size.
+        classes: By class name, then by name of the score (`crosscheck`, `consistency`), the reliability on boxes that
+            were taken for it; empty in older files.
     """
 
     FILE: ClassVar[str] = "calibration.json"
@@ -70,6 +75,7 @@ class Calibration:
     boxes: int
     scores: Mapping[str, ScoreQuality] = field(default_factory=dict)
     recall: tuple[Recall, ...] = ()
+    classes: Mapping[str, Mapping[str, Reliability]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

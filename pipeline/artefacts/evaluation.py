@@ -90,6 +90,8 @@ class Metrics:
         per_class: By class name.
         interval: Of `map`, over images; None where it cannot be estimated.
         errors: By type of error.
+        confusions: By class of an object, how many detections in its place are of which other class, at any confidence;
+            empty in older files.
         curves: Precision against recall, and reliability.
         faults: Images that could not be read: (uri, reason).
     """
@@ -105,6 +107,7 @@ class Metrics:
     per_class: Mapping[str, ClassMetrics] = field(default_factory=dict)
     interval: Interval | None = None
     errors: Mapping[str, ErrorCost] = field(default_factory=dict)
+    confusions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     curves: Curves = field(default_factory=Curves)
     faults: tuple[tuple[str, str], ...] = ()
 

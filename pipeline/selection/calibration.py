@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.artefacts import ALL_CLASSES, Calibration, Certificates
+from pipeline.artefacts import ALL_CLASSES, Calibration, Certificates, Reliability
 from pipeline.records import Sample
 from pipeline.selection.cascade import Cascade
 from pipeline.selection.cascade_fitting import fit_cascade, out_of_fold
@@ -20,7 +20,7 @@ from pipeline.selection.clusters import error_correlation
 from pipeline.selection.held_back import HeldBack, cascade_plan
 from pipeline.selection.localisation_bias import LocalisationBias
 from pipeline.selection.missed_objects import MissedObjectsModel, fit_missed_objects, recall_by_class_and_size
-from pipeline.selection.quality import measure_score
+from pipeline.selection.quality import measure_score, reliability
 from pipeline.settings import Settings
 
 _COST_ONLY = {"batch_size", "chunk_images", "decode_threads", "max_hosts_cached"}
@@ -187,4 +187,17 @@ def _measure(
         len(p_correct),
         {name: measure_score(score, held_back.right, images, true_boxes, seed) for name, score in scores.items()},
         recall,
+        _by_class(held_back, {"crosscheck": p_correct, "consistency": consistency}),
     )
+
+
+def _by_class(held_back: HeldBack, scores: Mapping[str, NDArray[np.float64]]) -> dict[str, dict[str, Reliability]]:
+    """Reliability of some scores on the boxes of each class, names ascending."""
+    labels = held_back.evidence["label"].to_numpy(zero_copy_only=False)
+    return {
+        str(label): {
+            name: reliability(score[labels == label], held_back.right[labels == label])
+            for name, score in scores.items()
+        }
+        for label in np.unique(labels)
+    }

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from pipeline.artefacts import ScoreQuality
+from pipeline.artefacts import Reliability, ScoreQuality
 from pipeline.seeds import numpy_generator
 
 BINS = 10
@@ -34,8 +34,8 @@ def measure_score(score: Floats, right: Flags, images: NDArray[np.str_], true_bo
     """
     if len(score) == 0:
         raise ValueError("Expected boxes to measure a score on, got none")
-    reliability = _reliability(score, right)
-    gaps = [abs(mean - share) * count for mean, share, count in reliability]
+    bins = reliability(score, right)
+    gaps = [abs(mean - share) * count for mean, share, count in bins]
     return ScoreQuality(
         auroc=auroc(score, right),
         auroc_interval=_auroc_interval(score, right, images, seed),
@@ -43,8 +43,15 @@ def measure_score(score: Floats, right: Flags, images: NDArray[np.str_], true_bo
         ece=float(sum(gaps) / len(score)),
         brier=float(np.mean((score - right) ** 2)),
         recall_at_p95=recall_at(score, right, true_boxes, 0.95),
-        reliability=reliability,
+        reliability=bins,
     )
+
+
+def reliability(score: Floats, right: Flags) -> Reliability:
+    """Share of right boxes in ten bins of equal mass, by ascending score; fewer bins of fewer boxes."""
+    order = np.argsort(score, kind="stable")
+    parts = [part for part in np.array_split(order, BINS) if len(part)]
+    return tuple((float(score[part].mean()), float(right[part].mean()), len(part)) for part in parts)
 
 
 def auroc(score: Floats, right: Flags) -> float | None:
@@ -86,12 +93,6 @@ def _weighted_auroc(score: Floats, right: Flags, weights: Floats) -> Floats:
     below = np.add.reduceat(ordered * ~right[order], starts, axis=1)
     lower = np.cumsum(below, axis=1) - below / 2
     return np.asarray((above * lower).sum(1) / (above.sum(1) * below.sum(1)))
-
-
-def _reliability(score: Floats, right: Flags) -> tuple[tuple[float, float, int], ...]:
-    order = np.argsort(score, kind="stable")
-    parts = [part for part in np.array_split(order, BINS) if len(part)]
-    return tuple((float(score[part].mean()), float(right[part].mean()), len(part)) for part in parts)
 
 
 def recall_at(score: Floats, right: Flags, true_boxes: int, precision: float) -> float:

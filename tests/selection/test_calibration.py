@@ -85,6 +85,17 @@ def test_what_is_kept_belongs_to_the_model_and_is_read_back_as_it_was(calibrated
         again.cascade.predict(evidence_of({"model_id": "m2"}))
 
 
+def test_each_class_has_its_own_reliability(calibrated, drawn):
+    by_class = calibrated.calibration.classes
+    labels = drawn.evidence["label"].to_pylist()
+    assert list(by_class) == sorted(set(labels))
+    for label, scores in by_class.items():
+        own = drawn.right[[each == label for each in labels]]
+        for name in ("crosscheck", "consistency"):
+            assert sum(boxes for *_, boxes in scores[name]) == len(own)
+            assert sum(share * boxes for _, share, boxes in scores[name]) == pytest.approx(own.sum())
+
+
 def test_the_same_boxes_give_the_same_calibration(calibrated, drawn):
     assert calibrate(drawn, SETTINGS, "m1") == calibrated
 

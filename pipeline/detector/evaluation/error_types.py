@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,20 +21,48 @@ _RIGHT = "right"
 Names = NDArray[np.str_]
 
 
-def error_types(detections: LabeledDetections, matches: Matches) -> dict[str, ErrorCost]:
-    """Sort the errors, and put each type right by itself.
+@dataclass(frozen=True)
+class Errors:
+    """What a detector gets wrong.
 
-    As in the paper, a detection of the wrong class is given the right one and one in the wrong place is moved, unless
-    its object was found anyway, when it is removed as the other kinds are; a missed object no longer counts.
+    Attributes:
+        costs: By type, in the order of `ERROR_TYPES`.
+        confusions: By class of the object and class that a detection in its place has instead, how many detections, at
+            any confidence; names ascending, zeros left out.
+    """
+
+    costs: dict[str, ErrorCost]
+    confusions: dict[str, dict[str, int]]
+
+
+def measure_errors(detections: LabeledDetections, matches: Matches) -> Errors:
+    """Sort the errors, put each type right by itself, and count which classes are taken for which.
 
     Args:
         detections: Detections beside the truth.
         matches: Of these.
-
-    Returns:
-        By type, in the order of `ERROR_TYPES`.
     """
     kinds, aims = _sort(detections, matches)
+    return Errors(_costs(detections, matches, kinds, aims), _confusions(detections, matches, kinds, aims))
+
+
+def _confusions(detections: LabeledDetections, matches: Matches, kinds: Names, aims: Ints) -> dict[str, dict[str, int]]:
+    wrong = kinds == "classification"
+    pairs = np.stack([detections.true_classes[aims[wrong]], matches.classes[wrong]], axis=1)
+    found: dict[str, dict[str, int]] = {}
+    for (true, named), number in zip(
+        *(part.tolist() for part in np.unique(pairs, axis=0, return_counts=True)), strict=True
+    ):
+        found.setdefault(matches.labels[true - 1], {})[matches.labels[named - 1]] = number
+    return {label: dict(sorted(own.items())) for label, own in sorted(found.items())}
+
+
+def _costs(detections: LabeledDetections, matches: Matches, kinds: Names, aims: Ints) -> dict[str, ErrorCost]:
+    """What each type costs.
+
+    As in the paper, a detection of the wrong class is given the right one and one in the wrong place is moved, unless
+    its object was found anyway, when it is removed as the other kinds are; a missed object no longer counts.
+    """
     right, counts = matches.right[0], matches.true_boxes
     missed = ~matches.found[0]
     fixable = np.isin(kinds, ("classification", "localisation"))

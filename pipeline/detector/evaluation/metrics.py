@@ -9,7 +9,7 @@ from pipeline.artefacts import Metrics
 from pipeline.detector.evaluation.average_precision import coco_average_precision
 from pipeline.detector.evaluation.bootstrap import draw_images, drawn_ap, drawn_map, interval
 from pipeline.detector.evaluation.curves import measure_curves
-from pipeline.detector.evaluation.error_types import error_types
+from pipeline.detector.evaluation.error_types import measure_errors
 from pipeline.detector.evaluation.labeled_detections import LabeledDetections, detect_labeled
 from pipeline.detector.evaluation.matching import match
 from pipeline.detector.inference.predictor import Predictor
@@ -29,6 +29,7 @@ def measure(detections: LabeledDetections, seed: int = 0) -> Metrics:
     """
     overall, per_class = coco_average_precision(detections)
     matches = match(detections)
+    errors = measure_errors(detections, matches)
     drawn = drawn_ap(matches, draw_images(len(detections.image_ids), seed))
     return Metrics(
         **overall,
@@ -39,7 +40,8 @@ def measure(detections: LabeledDetections, seed: int = 0) -> Metrics:
             for number, (label, metrics) in enumerate(per_class.items())
         },
         interval=interval(drawn_map(drawn)),
-        errors=error_types(detections, matches),
+        errors=errors.costs,
+        confusions=errors.confusions,
         curves=measure_curves(matches),
         faults=detections.faults,
     )
