@@ -109,7 +109,7 @@ def certificates(contents: CycleContents) -> Table:
     rows = tuple(
         (
             label,
-            *_promise(promised.get(label), withdrawn=label in withdrawn),
+            *promise(promised.get(label), withdrawn=label in withdrawn),
             *(_precision(counts.get(label)) for _, counts in audits),
             count(written.get(label, 0)),
             count(fates.get(label, {}).get(Fate.PSEUDO, 0) - written.get(label, 0)),
@@ -152,6 +152,20 @@ def missing_for_certificates(contents: CycleContents) -> Table:
     return Table("What is missing", columns, rows)
 
 
+def promise(certificate: Certificate | None, *, withdrawn: bool) -> tuple[Cell, ...]:
+    """Whether a class is certified, its threshold, its held-back boxes that are right, and its certified precision."""
+    if certificate is None:
+        return (Badge("none", "note"), NOTHING, NOTHING, NOTHING)
+    badge = Badge("certified", "good") if certificate.certified else Badge("not certified", "warn")
+    right = f"{count(certificate.right)} of {count(certificate.boxes)}"
+    return (
+        Badge("withdrawn", "bad") if withdrawn else badge,
+        share(certificate.threshold),
+        right,
+        share(certificate.lower_bound),
+    )
+
+
 def _written(selected: SelectionRun | None, fates: Mapping[str, Mapping[str, int]]) -> Mapping[str, int]:
     """Pseudo-labels by class; before they are committed, those that will be at most."""
     if selected is None:
@@ -185,19 +199,6 @@ def _share_right(calibration: Calibration) -> float | None:
     bins = next((quality.reliability for quality in calibration.scores.values() if quality.reliability), ())
     boxes = sum(number for _, _, number in bins)
     return sum(right * number for _, right, number in bins) / boxes if boxes else None
-
-
-def _promise(certificate: Certificate | None, *, withdrawn: bool) -> tuple[Cell, ...]:
-    if certificate is None:
-        return (Badge("none", "note"), NOTHING, NOTHING, NOTHING)
-    badge = Badge("certified", "good") if certificate.certified else Badge("not certified", "warn")
-    right = f"{count(certificate.right)} of {count(certificate.boxes)}"
-    return (
-        Badge("withdrawn", "bad") if withdrawn else badge,
-        share(certificate.threshold),
-        right,
-        share(certificate.lower_bound),
-    )
 
 
 def _precision(audit: AuditCount | None) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
@@ -14,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.artefacts import HELD_BACK, Calibration, Metrics, TrainingStep
+from pipeline.artefacts import HELD_BACK, Calibration, Metrics, Reliability, TrainingStep
 from pipeline.report.contents import Turn, checked_split, measured
 
 _INKS = {
@@ -44,11 +45,46 @@ _STYLE: dict[Any, Any] = {
     "xtick.color": _QUIET,
     "ytick.color": _QUIET,
 }
+_LINES = ((_FIRST, "s"), (_SECOND, "o"))
+"""Colour and marker of a figure's first and second curve."""
+_COMPARED = ("confidence", "crosscheck")
 _SIZE_IN = (5.2, 3.1)
 _TICKS = 8
 _FEW_CYCLES = 40
 _ASIDE = {"val": -0.006, HELD_BACK: -0.006, "test": 0.006}
 """Share of the axis by which a split's points stand aside, so that their intervals do not hide each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A point of a curve: its cycle, its height, its 95 % interval, and whether that cycle's model was promoted."""
+
+    cycle: int
+    ap: float | None
+    interval: tuple[float, float] | None
+    promoted: bool
+
+
+def class_ap_by_cycle(curves: Mapping[str, Sequence[Level]]) -> Markup:
+    """AP of one class by cycle, with intervals; hollow where not promoted.
+
+    Args:
+        curves: By split, what is checked first.
+
+    Returns:
+        An SVG element; empty where nothing was measured.
+    """
+    cycles = sorted({level.cycle for levels in curves.values() for level in levels})
+    if not cycles:
+        return Markup("")
+    with mpl.rc_context(_STYLE):
+        figure, axes = _canvas()
+        for (split, levels), (color, marker) in zip(curves.items(), _LINES, strict=False):
+            _ap_line(axes, levels, len(cycles), f"{split} AP", (_ASIDE[split], color, marker))
+        axes.set_xticks([cycles[place] for place in _spread(len(cycles))])
+        axes.set(xlabel="cycle", ylabel="AP")
+        figure.legend(loc="outside upper left", ncols=2)
+        return _svg(figure, "class-ap-by-cycle", "AP of the class by cycle; the table beside it has the numbers")
 
 
 def ap_by_cycle(turns: Sequence[Turn]) -> Markup:
@@ -64,8 +100,8 @@ def ap_by_cycle(turns: Sequence[Turn]) -> Markup:
         return Markup("")
     with mpl.rc_context(_STYLE):
         figure, axes = _canvas()
-        for split, color, marker in ((checked_split(turns), _FIRST, "s"), ("test", _SECOND, "o")):
-            _ap_line(axes, turns, split, color, marker)
+        for split, (color, marker) in zip((checked_split(turns), "test"), _LINES, strict=True):
+            _ap_line(axes, _levels(turns, split), len(turns), f"{split} mAP", (_ASIDE[split], color, marker))
         shown = [turns[place] for place in _spread(len(turns))]
         axes.set_xticks([turn.cycle for turn in shown], [f"{turn.cycle}\n{turn.labeled_images:,}" for turn in shown])
         axes.set_xlabel("cycle, and below it the images labeled by people")
@@ -80,14 +116,26 @@ def reliability(calibration: Calibration) -> Markup:
     Returns:
         An SVG element; empty where no bins were measured.
     """
-    bins = {name: quality.reliability for name, quality in calibration.scores.items()}
-    if not any(bins.get(name) for name in ("confidence", "crosscheck")):
+    bins = {name: calibration.scores[name].reliability for name in _COMPARED if name in calibration.scores}
+    return reliability_of(bins)
+
+
+def reliability_of(bins: Mapping[str, Reliability]) -> Markup:
+    """Share of right boxes against what up to two scores say.
+
+    Args:
+        bins: By name of the score.
+
+    Returns:
+        An SVG element; empty where no bins were measured.
+    """
+    if not any(bins.values()):
         return Markup("")
     with mpl.rc_context(_STYLE):
         figure, axes = _canvas()
         axes.plot([0, 1], [0, 1], color=_QUIET, linewidth=1, linestyle=":", label="perfectly calibrated")
-        for name, color, marker in (("confidence", _FIRST, "s"), ("crosscheck", _SECOND, "o")):
-            means, shares, boxes = np.array(bins.get(name, ()), dtype=float).reshape(-1, 3).T
+        for (name, rows), (color, marker) in zip(bins.items(), _LINES, strict=False):
+            means, shares, boxes = np.array(rows, dtype=float).reshape(-1, 3).T
             sizes = 12 + 90 * boxes / max(boxes.max(initial=0), 1)
             axes.plot(means, shares, color=color, linewidth=1)
             axes.scatter(means, shares, s=sizes, color=color, marker=marker, label=name)
@@ -138,17 +186,24 @@ def training_curve(curve: Sequence[TrainingStep]) -> Markup:
         return _svg(figure, "training-curve", label)
 
 
-def _ap_line(axes: Axes, turns: Sequence[Turn], split: str, color: str, marker: str) -> None:
-    points = measured(turns, split)
-    aside = _ASIDE[split] * len(turns)
-    places = np.array([turn.cycle + aside for turn, _ in points])
-    levels = np.array([metrics.map for _, metrics in points], dtype=float)
-    style: dict[str, Any] = {"color": color, "marker": marker, "markersize": 6 if len(turns) <= _FEW_CYCLES else 2.5}
-    axes.plot(places, levels, **style, markerfacecolor=color, label=f"{split} mAP")
-    refused = np.array([not (turn.gate and turn.gate.promoted) for turn, _ in points], dtype=bool)
+def _levels(turns: Sequence[Turn], split: str) -> list[Level]:
+    return [
+        Level(turn.cycle, metrics.map, metrics.interval, bool(turn.gate and turn.gate.promoted))
+        for turn, metrics in measured(turns, split)
+    ]
+
+
+def _ap_line(axes: Axes, points: Sequence[Level], cycles: int, label: str, drawn: tuple[float, str, str]) -> None:
+    """Draw a curve over so many cycles: how far its points stand aside, its colour and its marker."""
+    aside, color, marker = drawn
+    places = np.array([point.cycle + aside * cycles for point in points])
+    levels = np.array([point.ap for point in points], dtype=float)
+    style: dict[str, Any] = {"color": color, "marker": marker, "markersize": 6 if cycles <= _FEW_CYCLES else 2.5}
+    axes.plot(places, levels, **style, markerfacecolor=color, label=label)
+    refused = np.array([not point.promoted for point in points], dtype=bool)
     axes.plot(places[refused], levels[refused], **style, markerfacecolor=_PAGE, linestyle="none")
-    bounded = np.array([metrics.interval is not None for _, metrics in points], dtype=bool)
-    ends = np.array([metrics.interval for _, metrics in points if metrics.interval], dtype=float).reshape(-1, 2)
+    bounded = np.array([point.interval is not None for point in points], dtype=bool)
+    ends = np.array([point.interval for point in points if point.interval], dtype=float).reshape(-1, 2)
     axes.vlines(places[bounded], ends[:, 0], ends[:, 1], color=color, linewidth=1)
 
 

@@ -16,6 +16,19 @@ from pipeline.report.wording import NOTHING, count, cut, file_name, share, with_
 _THUMB_PX = 128
 
 
+ACCEPTED = (
+    Column("Boxes shown", hint="the machine's boxes on answered images"),
+    Column("Accepted unchanged", hint="share of the boxes shown, with its exact 95 % interval"),
+    Column("Corrected", hint="moved, or given another class"),
+    Column("Deleted"),
+    Column("Added", hint="drawn by people where the machine showed nothing"),
+    Column("Boxes withheld", hint="the machine's boxes on blind tasks"),
+    Column("Confirmed blind", hint="share of the boxes withheld that people drew too, with its exact 95 % interval"),
+    Column("Missed", hint="drawn on blind tasks where the machine would have shown nothing"),
+)
+"""Columns of `accepted`."""
+
+
 def effort(turns: Sequence[Turn], most: int) -> Table:
     """What people were asked and what they answered, by cycle.
 
@@ -83,22 +96,10 @@ def acceptance(counts: Acceptance) -> Table:
     Returns:
         One row per class and a row of sums; no rows without boxes.
     """
-    columns = (
-        Column("Class", numeric=False),
-        Column("Boxes shown", hint="the machine's boxes on answered images"),
-        Column("Accepted unchanged", hint="share of the boxes shown, with its exact 95 % interval"),
-        Column("Corrected"),
-        Column("Deleted"),
-        Column("Added", hint="drawn by people where the machine showed nothing"),
-        Column("Boxes withheld", hint="the machine's boxes on blind tasks"),
-        Column(
-            "Confirmed blind", hint="share of the boxes withheld that people drew too, with its exact 95 % interval"
-        ),
-        Column("Missed", hint="drawn on blind tasks where the machine would have shown nothing"),
-    )
-    rows = tuple((label, *_accepted(own)) for label, own in sorted(counts.classes.items()))
+    columns = (Column("Class", numeric=False), *ACCEPTED)
+    rows = tuple((label, *accepted(own)) for label, own in sorted(counts.classes.items()))
     images = f"{count(counts.shown_images)} images with boxes, {count(counts.blind_images)} blind"
-    foot = ("All classes", *_accepted(counts.total)) if rows else ()
+    foot = ("All classes", *accepted(counts.total)) if rows else ()
     return Table(f"The machine's boxes, seen and not seen ({images})", columns, rows, foot=foot)
 
 
@@ -162,6 +163,12 @@ def queue(asked: pa.Table, album: Album, most: int) -> Table:
     return Table("The queue", columns, rows, cut(len(rows), asked.num_rows, "images", "queue.parquet"))
 
 
+def accepted(own: AcceptanceCount) -> tuple[str, ...]:
+    """What people did with the machine's boxes, as cells."""
+    counts = (own.corrected, own.deleted, own.added, own.blind)
+    return (count(own.shown), _share(own.unchanged), *map(count, counts), _share(own.confirmation), count(own.missed))
+
+
 def _effort(turns: Sequence[Turn]) -> tuple[str, ...]:
     priced = sum((turn.priced for turn in turns), PricedAnswers())
     return (
@@ -186,11 +193,6 @@ def _reviewed(work: ReviewWork) -> tuple[str, ...]:
 def _hours(spent: Iterable[float | None]) -> str:
     known = [hours for hours in spent if hours is not None]
     return f"{sum(known):.1f}" if known else NOTHING
-
-
-def _accepted(own: AcceptanceCount) -> tuple[str, ...]:
-    counts = (own.corrected, own.deleted, own.added, own.blind)
-    return (count(own.shown), _share(own.unchanged), *map(count, counts), _share(own.confirmation), count(own.missed))
 
 
 def _share(audit: AuditCount) -> str:

@@ -11,9 +11,12 @@ import pyarrow as pa
 from pipeline.cycle import Cycle
 from pipeline.report import frames
 from pipeline.report.album import ReadPixels, pixel_reader
-from pipeline.report.contents import CycleContents, IndexContents
-from pipeline.report.names import INDEX_PAGE, LEAD_PAGE, page_name, version_page
+from pipeline.report.contents import CycleContents, IndexContents, checked_split
+from pipeline.report.names import INDEX_PAGE, LEAD_PAGE, class_page, page_name, version_page
 from pipeline.report.page import render_cycle, render_index, render_lead
+from pipeline.report.site.class_contents import ClassHistory
+from pipeline.report.site.class_page import render_class
+from pipeline.report.site.class_pictures import ClassPictures
 from pipeline.report.site.data import cycle_data, index_data, lead_data
 from pipeline.report.site.pages import Pages, Rendered, table_digest
 from pipeline.report.site.project import Project, project_of
@@ -49,7 +52,7 @@ def write_project(cycle: Cycle, index: IndexContents, pages: Pages) -> None:
     """
     project = project_of(cycle, index)
     thumbnails = Thumbnails(cycle.workspace.reports, _reader(cycle))
-    made = _write_versions(project, pages, thumbnails)
+    made = [*_write_versions(project, pages, thumbnails), *_write_classes(project, pages, thumbnails)]
     pages.table("cycles", frames.cycles(index.turns))
     pages.table("evaluation", frames.evaluation(index.turns))
     pages.table("versions", frames.versions(index.versions, project.tags))
@@ -64,6 +67,18 @@ def _write_versions(project: Project, pages: Pages, thumbnails: Thumbnails) -> I
         contents = version_contents(project, version.number, pages.names(""), settings)
         made.append(version_page(version.number))
         pages.write(made[-1], contents, partial(render_version, contents, project.cycle.store, thumbnails.album))
+    return made
+
+
+def _write_classes(project: Project, pages: Pages, thumbnails: Thumbnails) -> Iterable[str]:
+    made, settings = [], project.cycle.settings.report
+    history = ClassHistory(project, checked_split(project.turns))
+    pictures = ClassPictures(project.cycle, thumbnails.album, settings)
+    cycles = [turn.cycle for turn in project.turns if page_name(turn.cycle) in pages.names("")]
+    for label in history.labels():
+        made.append(class_page(label))
+        contents = history.contents(label, cycles, settings)
+        pages.write(made[-1], contents, partial(render_class, contents, pictures))
     return made
 
 
