@@ -9,79 +9,28 @@ import pytest
 
 from pipeline.artefacts import (
     AuditCount,
-    ClassStanding,
-    CycleHarvest,
     HiddenTruthAudit,
-    ImportRun,
-    PushRun,
-    SelectionRun,
-    Standings,
-    UnreadableImage,
 )
-from pipeline.cycle import Cycle, finish_cycle, load_cycle, open_cycle
-from pipeline.dataset.store import SampleStore
+from pipeline.cycle import finish_cycle, load_cycle, open_cycle
 from pipeline.detector.models.registry import CARD, ModelCard
 from pipeline.errors import RowsGoneError
-from pipeline.records import PROPOSAL_SCHEMA, Source, Split, State
+from pipeline.records import Source, Split, State
 from pipeline.report import Summary, page_name, render_cycle, summarize, summary_of
 from pipeline.report.collect import STAGES, collect
 from pipeline.report.data_tables import class_sources
 from pipeline.report.names import INDEX_PAGE
 from pipeline.report.notices import attention
-from pipeline.settings import DetectorSettings, Settings, TrainingSettings
+from pipeline.settings import DetectorSettings, TrainingSettings
 from pipeline.stages.report import renew_index, report
 from tests.builders import box, sample
-from tests.report.builders import ISSUES, MOMENT, certificate, certificates, gate, mining, training
-from tests.report.scenes import check_table, proposal_table, queue_table, reader, scenes, selection_table
-
-IMAGES = scenes(6)
+from tests.report.builders import ISSUES, MOMENT, gate, mining, training
+from tests.report.scenes import reader
+from tests.report.small_workspace import first_cycle, write_everything
 
 
 @pytest.fixture
 def cycle(tmp_path):
-    """The first cycle of a project whose samples are committed, and which has done nothing else."""
-    settings = Settings.model_validate(
-        {
-            "name": "workshop parts",
-            "workspace": str(tmp_path),
-            "data": {"labels": ["bolt", "nut"], "sources": []},
-            "detector": {"image_size_px": 256},
-            "mining": {"feather_px": 3},
-        }
-    )
-    store = SampleStore(Cycle(settings, 0, MOMENT).workspace.samples_uri)
-    store.commit([sample("one", box(), box(60, 60, 90, 90, label="nut")), sample("two")], reason="import", key="import")
-    store.commit([sample("two", box(5, 5, 25, 25), split=Split.VAL)], reason="harvest", key="harvest", cycle=0)
-    return open_cycle(settings, MOMENT)
-
-
-def _write_everything(cycle):
-    selection = selection_table(IMAGES)
-    embedded = proposal_table(selection).append_column("embedding", pa.array([[1.0]] * len(selection)))
-    tables = {
-        "selection": selection,
-        "proposals": embedded.cast(pa.schema([PROPOSAL_SCHEMA.field(name) for name in embedded.column_names])),
-        "queue": queue_table(IMAGES, 5),
-        "checks": check_table(selection, IMAGES),
-    }
-    for name, table in tables.items():
-        cycle.folder.write_table(f"{name}.parquet", table)
-    fault = UnreadableImage("i", "/images/gone.jpg", "no such file")
-    audits = {0: {"bolt": AuditCount(3, 2)}, 1: {"bolt": AuditCount(4, 4), "nut": AuditCount(1, 1)}}
-    for record in (
-        ImportRun(version=0, imports=1, issues=ISSUES, seconds=1.5),
-        CycleHarvest(answered=4, boxes={"human": 5, "accepted": 2}, hours=0.5, audits=audits, seconds=2.5),
-        replace(training(), dataset_version=1),
-        gate(0, 0.4, labels=("bolt", "nut")),
-        replace(mining(), faults=(fault,), seconds=9.0),
-        certificates(certificate("bolt"), certificate("nut", certified=False)),
-        Standings({"bolt": ClassStanding(withdrawn_in=0, needed="more")}),
-        SelectionRun(version=1, pseudo_images=2, pseudo_boxes=3, soft_boxes=4),
-        PushRun(created=5),
-        HiddenTruthAudit(labels={"bolt": AuditCount(3, 3)}),
-    ):
-        cycle.write(record)
-    return tables
+    return first_cycle(str(tmp_path))
 
 
 def test_a_cycle_that_has_done_nothing_has_only_its_data(cycle):
@@ -97,7 +46,7 @@ def test_a_cycle_that_has_done_nothing_has_only_its_data(cycle):
 
 
 def test_every_artefact_of_a_cycle_gets_to_its_page(cycle):
-    tables = _write_everything(cycle)
+    tables = write_everything(cycle)
     contents = collect(cycle)
     turn = contents.turn
     assert (turn.labeled_images, turn.labeled_boxes) == (2, 3), "of the version that it learnt from, val among them"
@@ -153,7 +102,7 @@ def test_the_history_ends_with_the_cycle_that_is_shown(cycle):
 
 
 def test_a_summary_is_made_from_the_artefacts_or_read_where_it_was_written(cycle):
-    _write_everything(cycle)
+    write_everything(cycle)
     assert summarize(cycle) == summary_of(collect(cycle))
     written = Summary("a line", "# text", [{"cycle": "0"}], "<svg></svg>")
     cycle.write(written)
@@ -161,7 +110,7 @@ def test_a_summary_is_made_from_the_artefacts_or_read_where_it_was_written(cycle
 
 
 def test_a_page_does_not_need_rows_that_were_removed(cycle):
-    _write_everything(cycle)
+    write_everything(cycle)
     kept = collect(cycle).turn
     cycle.store.commit([sample("two", box(5, 5, 25, 25))], reason="r", key="r")
     cycle.store.restore(0, "back")
@@ -193,7 +142,7 @@ def test_no_index_is_begun_between_cycles(cycle):
 
 def test_the_page_adds_up_to_the_table(cycle):
     """Every number that the page tells of the version is what the rows of the version give."""
-    _write_everything(cycle)
+    write_everything(cycle)
     store, pool = cycle.store, {"split": Split.POOL}
     store.commit(
         [

@@ -19,7 +19,6 @@ from pipeline.artefacts import (
     SelectionRun,
     Standings,
 )
-from pipeline.cycle import Cycle, load_cycle
 from pipeline.dataset.versions import Version
 from pipeline.report.contents import Turn
 from pipeline.report.site.class_counts import BoxCounts, ClassCounts, counts_of
@@ -115,7 +114,7 @@ class ClassHistory:
     def __init__(self, project: Project, checked: str) -> None:
         self._project, self._checked = project, checked
         last = {version.cycle: version for version in project.versions if version.cycle is not None}
-        self._cycles = [_records(project.cycle, turn, last.get(turn.cycle)) for turn in project.turns]
+        self._cycles = [_records(project, turn, last.get(turn.cycle)) for turn in project.turns]
         newest = project.versions[-1].number if project.versions else None
         self._now = counts_of(project.cycle, newest) if newest is not None else None
         self._calibration = project.cycle.find(Calibration)
@@ -153,12 +152,12 @@ class ClassHistory:
         )
 
 
-def _records(newest: Cycle, turn: Turn, version: Version | None) -> _CycleRecords:
-    cycle = load_cycle(newest.settings.workspace, turn.cycle)
+def _records(project: Project, turn: Turn, version: Version | None) -> _CycleRecords:
+    cycle = project.cycles[turn.cycle]
     return _CycleRecords(
         turn,
         version,
-        counts_of(newest, version.number) if version else None,
+        counts_of(project.cycle, version.number) if version else None,
         cycle.find(Certificates),
         cycle.find(Standings),
         cycle.find(CycleHarvest),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,8 +11,12 @@ from pipeline.cycle import Cycle
 from pipeline.dataset.diff import ChangeCounts
 from pipeline.dataset.tags import Tags, read_tags
 from pipeline.dataset.versions import Version
-from pipeline.detector.models.registry import ModelCard, champions, list_models
+from pipeline.detector.models.registry import CARD, CHAMPION, ModelCard, champions, load_card
+from pipeline.errors import ArtefactError
 from pipeline.report.contents import IndexContents, Turn
+from pipeline.workspace import Folder
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,8 @@ class Project:
 
     Attributes:
         cycle: The newest one.
-        turns: Every cycle, ascending.
+        cycles: Every one by number, ascending.
+        turns: The same as rows of the history.
         versions: Every dataset version, ascending.
         changes: What each changed against its parent, by number.
         readable: Numbers of those whose rows are there.
@@ -30,6 +36,7 @@ class Project:
     """
 
     cycle: Cycle
+    cycles: Mapping[int, Cycle]
     turns: tuple[Turn, ...]
     versions: tuple[Version, ...]
     changes: Mapping[int, ChangeCounts]
@@ -54,11 +61,33 @@ def project_of(cycle: Cycle, index: IndexContents) -> Project:
     workspace = cycle.workspace
     return Project(
         cycle,
+        {each.number: each for each in cycle.up_to_here()},
         index.turns,
         index.versions,
         index.changes,
         cycle.store.readable_versions() if index.versions else frozenset(),
         read_tags(workspace),
-        list_models(workspace.models),
-        tuple(champions(workspace.models)),
+        _cards(workspace.models),
+        _champions(workspace.models),
     )
+
+
+def _cards(models: Folder) -> dict[str, ModelCard]:
+    """Cards of all models; a damaged one is named and left out, since the report must not wait for its repair."""
+    cards = {}
+    for name in models.names():
+        try:
+            if name != CHAMPION and models.folder(name).exists(CARD):
+                cards[name] = load_card(models, name)
+        except ArtefactError as fault:
+            LOG.warning("No page is made of model %s: %s", name, fault)
+    return cards
+
+
+def _champions(models: Folder) -> tuple[str, ...]:
+    """Every champion that a rollback can go back to; none where the pointer is damaged, which is named."""
+    try:
+        return tuple(champions(models))
+    except ArtefactError as fault:
+        LOG.warning("The report does not know the champion: %s", fault)
+        return ()

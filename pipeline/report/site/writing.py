@@ -12,12 +12,14 @@ from pipeline.cycle import Cycle
 from pipeline.report import frames
 from pipeline.report.album import ReadPixels, pixel_reader
 from pipeline.report.contents import CycleContents, IndexContents, checked_split
-from pipeline.report.names import INDEX_PAGE, LEAD_PAGE, class_page, page_name, version_page
+from pipeline.report.names import INDEX_PAGE, LEAD_PAGE, class_page, model_page, page_name, version_page
 from pipeline.report.page import render_cycle, render_index, render_lead
 from pipeline.report.site.class_contents import ClassHistory
 from pipeline.report.site.class_page import render_class
 from pipeline.report.site.class_pictures import ClassPictures
 from pipeline.report.site.data import cycle_data, index_data, lead_data
+from pipeline.report.site.model_contents import ModelHistory
+from pipeline.report.site.model_page import render_model
 from pipeline.report.site.pages import Pages, Rendered, table_digest
 from pipeline.report.site.project import Project, project_of
 from pipeline.report.site.thumbnails import Thumbnails
@@ -53,6 +55,7 @@ def write_project(cycle: Cycle, index: IndexContents, pages: Pages) -> None:
     project = project_of(cycle, index)
     thumbnails = Thumbnails(cycle.workspace.reports, _reader(cycle))
     made = [*_write_versions(project, pages, thumbnails), *_write_classes(project, pages, thumbnails)]
+    made += _write_models(project, pages)
     pages.table("cycles", frames.cycles(index.turns))
     pages.table("evaluation", frames.evaluation(index.turns))
     pages.table("versions", frames.versions(index.versions, project.tags))
@@ -79,6 +82,15 @@ def _write_classes(project: Project, pages: Pages, thumbnails: Thumbnails) -> It
         made.append(class_page(label))
         contents = history.contents(label, cycles, settings)
         pages.write(made[-1], contents, partial(render_class, contents, pictures))
+    return made
+
+
+def _write_models(project: Project, pages: Pages) -> Iterable[str]:
+    history, made = ModelHistory(project, pages.names("")), []
+    for model_id in project.models:
+        made.append(model_page(model_id))
+        contents = history.contents(model_id)
+        pages.write(made[-1], contents, partial(render_model, contents))
     return made
 
 
