@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 
@@ -22,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.cycle import Cycle, last_cycle
 from pipeline.dataset.blame import blame
 from pipeline.dataset.diff import diff_stored
 from pipeline.dataset.store import SampleStore
@@ -30,7 +32,7 @@ from pipeline.workspace import Folder
 
 Prepare = Callable[[Folder, list[str]], None]
 Step = Callable[[Folder, list[str]], Callable[[], object]]
-BOXES, PART, EMBEDDING, CHANGED = 5, 128, 64, 10_000
+BOXES, PART, EMBEDDING, CHANGED, CYCLES = 5, 128, 64, 10_000, 100
 LABELS = pa.array(["bolt", "nut", "gear"])
 
 
@@ -191,6 +193,36 @@ def p_correct(folder: Folder, _: list[str]) -> Callable[[], object]:
     return lambda: calibrator.predict(proposals)
 
 
+def cycles(folder: Folder, ids: list[str]) -> None:
+    """A project of 100 cycles, with image files and without a report."""
+    from scripts.scale_project import draw_files, run_cycle, settings_of, with_files
+
+    rows, proposals, settings = samples_of(ids), proposals_of(ids), settings_of(folder)
+    rows = with_files(rows, draw_files(folder))
+    folder.write_table("rows.parquet", rows)
+    Cycle(settings, 0, datetime.now(UTC)).store.commit(rows, reason="import", key="import")
+    for _ in range(CYCLES):
+        run_cycle(settings, rows, proposals)
+
+
+def reported(folder: Folder, _: list[str]) -> Callable[[], object]:
+    """Write the report of the newest cycle."""
+    from pipeline.stages.report import report
+    from scripts.scale_project import settings_of
+
+    cycle = last_cycle(settings_of(folder))
+    assert cycle is not None
+    return lambda: report(cycle)
+
+
+def one_more(folder: Folder, ids: list[str]) -> Callable[[], object]:
+    """The same after another cycle."""
+    from scripts.scale_project import run_cycle, settings_of
+
+    run_cycle(settings_of(folder), folder.read_table("rows.parquet"), proposals_of(ids))
+    return reported(folder, ids)
+
+
 def nothing(_: Folder, __: list[str]) -> None:
     """Nothing to prepare."""
 
@@ -239,6 +271,9 @@ STEPS: dict[str, tuple[Prepare, Step]] = {
     "restore after 30 nights": (nights, restored),
     "known": (night, known),
     "p_correct": (evidence, p_correct),
+    "report of 100 cycles, from nothing": (cycles, reported),
+    "report of 100 cycles, nothing new": (cycles, reported),
+    "report after one more cycle": (cycles, one_more),
     "choose": (nothing, choose),
     "near-duplicates": (nothing, near),
 }

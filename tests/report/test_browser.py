@@ -13,6 +13,7 @@ from pipeline.settings import ReportSettings
 from tests.browser import chromium, needs_chromium
 from tests.report.builders import certificate, certificates, cycle_contents, opening, turns
 from tests.report.scenes import reader, scenes
+from tests.report.small_site import HOSTILE_LABEL, KINDS, write_site
 
 pytestmark = needs_chromium
 
@@ -52,6 +53,12 @@ def files(tmp_path_factory):
     for name, html in pages.items():
         (folder / name).write_text(html)
     return folder
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The report of a project with every kind of page, whose class and files have hostile names."""
+    return write_site(tmp_path_factory.mktemp("site"))
 
 
 @pytest.mark.parametrize("name", ["cycle-0002.html", "index.html", "lead.html"])
@@ -211,6 +218,84 @@ def test_axe_finds_no_violation(browser, files, axe, name, scheme):
     page.add_script_tag(path=axe)
     found = page.evaluate("axe.run()")["violations"]
     assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found] == []
+    page.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_pages_in_folders_are_quiet_offline_and_fit(browser, site, kind, width, scheme):
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    complaints, requests = [], []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda fault: complaints.append(str(fault)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(site[kind].as_uri())
+    assert complaints == []
+    root = site["index"].parent.as_uri()
+    assert all(url.startswith(("data:", root)) for url in requests), requests
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light")])
+def test_axe_finds_no_violation_on_pages_in_folders(browser, site, axe, kind, width, scheme):
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.goto(site[kind].as_uri())
+    page.add_script_tag(path=axe)
+    found = page.evaluate("axe.run()")["violations"]
+    assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found] == []
+    page.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_link_leads_somewhere(browser, site, kind):
+    page = browser.new_page()
+    page.goto(site[kind].as_uri())
+    links = page.evaluate("[...document.links].map(link => link.href)")
+    for link in links:
+        target, _, anchor = link.removeprefix("file://").partition("#")
+        assert Path(target).is_file(), link
+        assert not anchor or page.locator(f"[id='{anchor}']").count() == 1
+    assert site["index"].as_uri() in links or kind == "index"
+    page.close()
+
+
+def test_the_way_from_the_index_through_versions_by_keyboard(browser, site):
+    page = browser.new_page()
+    page.goto(site["index"].as_uri())
+    link = page.locator("#versions tbody a").first
+    link.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/versions/0003.html")
+    page.get_by_role("link", name="← Version 2").press("Enter")
+    page.wait_for_url("**/versions/0002.html")
+    page.get_by_role("link", name="Version 3 →").press("Enter")
+    page.wait_for_url("**/versions/0003.html")
+    page.close()
+
+
+def test_images_load_when_they_come_into_view_and_boxes_lie_on_them(browser, site):
+    page = browser.new_page(viewport={"width": 1000, "height": 600})
+    page.goto(site["version"].as_uri())
+    image = page.locator("#before-after img").last
+    assert image.get_attribute("loading") == "lazy"
+    image.scroll_into_view_if_needed()
+    page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=image.element_handle())
+    frame = page.locator("#before-after .frame").last
+    outer, inner = frame.bounding_box(), frame.locator(".mark").last.bounding_box()
+    assert outer["x"] - 1 <= inner["x"] <= inner["x"] + inner["width"] <= outer["x"] + outer["width"] + 1
+    page.close()
+
+
+@pytest.mark.parametrize("kind", ["class", "version"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_hostile_labels_show_as_text_in_folders(browser, site, kind, width):
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto(site[kind].as_uri())
+    assert HOSTILE_LABEL[:40] in page.locator("main").inner_text()
+    assert page.locator("main b[onclick]").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.close()
 
 

@@ -73,7 +73,8 @@ class ClassPictures:
         )
 
     def _mistake(self, album: Album, mistake: Mistake) -> Card:
-        boxes = [(mistake.box, Mark("gone", mistake.label, f"machine: {mistake.label}"))]
+        named = mistake.label if mistake.became is None else ""  # its name would lie below the other one
+        boxes = [(mistake.box, Mark("gone", named, f"machine: {mistake.label}"))]
         if mistake.became is not None:
             boxes.append((mistake.became, Mark("new", mistake.became_label, f"person: {mistake.became_label}")))
         became = f" to {mistake.became_label}" if mistake.what == "relabelled" else ""

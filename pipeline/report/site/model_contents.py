@@ -31,8 +31,8 @@ class ModelContents:
         calibration: Its scores on held-back boxes, in the last of these cycles.
         certificates: What was promised of its boxes there.
         files: Name and bytes of each file beside its card.
-        pages: Cycles that have a page.
-        models: Models that have one.
+        pages: Of the cycles that are named, those that have a page.
+        models: Likewise of the models.
         has_version: Whether the version that it learnt from has a page.
     """
 
@@ -64,7 +64,7 @@ class ModelHistory:
 
     def __init__(self, project: Project, pages: set[str]) -> None:
         self._project = project
-        self._pages = tuple(turn.cycle for turn in project.turns if page_name(turn.cycle) in pages)
+        self._pages = {turn.cycle for turn in project.turns if page_name(turn.cycle) in pages}
         self._gates = {turn.gate.candidate: turn.gate for turn in project.turns if turn.gate}
         promoted = [(turn.gate.candidate, turn.cycle) for turn in project.turns if turn.gate and turn.gate.promoted]
         ends = [*(cycle for _, cycle in promoted[1:]), None]
@@ -97,7 +97,7 @@ class ModelHistory:
             calibration=last.find(Calibration) if last else None,
             certificates=last.find(Certificates) if last else None,
             files=_files(project, model_id),
-            pages=self._pages,
+            pages=tuple(sorted({card.cycle, *mined, *(self._reigns.get(model_id) or ())[:1]} & self._pages)),
             models=tuple(sorted({card.parent_id or "", *self._neighbours(model_id)} & project.models.keys())),
             has_version=card.dataset_version < len(project.versions),
         )
