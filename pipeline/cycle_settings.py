@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -38,7 +39,7 @@ def read_settings(workspace: str, folder: Folder, opening: Opening) -> Settings:
         text = data[: data.rfind(b"# sha256")]
         if opening.hashed_settings and data != text + _last_line(text):
             raise ValueError("its last line is not its hash: it was cut or changed")
-        values: Any = migrated(yaml.safe_load(data))
+        values: Any = migrated(_parsed(data))
         return parse_settings({**values, "workspace": workspace}, folder.path(SETTINGS))
     except (SettingsError, yaml.YAMLError, TypeError, ValueError, RecursionError) as fault:
         writer = opening.release or "an earlier release, which did not say which"
@@ -46,6 +47,12 @@ def read_settings(workspace: str, folder: Folder, opening: Opening) -> Settings:
             f"{folder.path(SETTINGS)}: expected settings of this release of crosscheck ({code_version()}), found those "
             f"of {writer}, or a damaged file: {fault}\nGo on with the newer of the two releases, or restore the file."
         ) from fault
+
+
+@lru_cache(maxsize=8)
+def _parsed(data: bytes) -> Any:
+    """Most cycles of a project run with the same settings, and a report reads those of all; nobody may change them."""
+    return yaml.safe_load(data)
 
 
 def _last_line(text: bytes) -> bytes:
