@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from prefect import flow
 
+from flows.artefacts import show_report
 from flows.tasks import as_task, surroundings
 from flows.waiting import unattended
 from pipeline.artefacts import CycleEnd
@@ -79,6 +80,7 @@ def report(config: str, overrides: list[str] | None = None, wait_s: float = 0.0)
         if cycle is None:
             raise ArtefactError(f"Expected a cycle in {settings.workspace}, found none. Run `crosscheck cycle` first.")
         run_steps(cycle, (HIDDEN_TRUTH, REPORT), surroundings(), as_task)
+        show_report(cycle)
     return cycle.number
 
 

@@ -17,6 +17,9 @@ from pipeline.dataset.code_version import code_version
 from pipeline.report.names import DATA_FOLDER, data_name
 from pipeline.workspace import Folder
 
+_AT_ONCE = 5
+"""Most pages that a killed run makes twice."""
+
 
 @dataclass(frozen=True)
 class Rendered:
@@ -46,7 +49,7 @@ class Pages:
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
         made = self._data.read_record(Made.FILE, Made) if self._data.exists(Made.FILE) else Made()
-        self._before, self._now = made.digests, dict(made.digests)
+        self._before, self._now = dict(made.digests), dict(made.digests)
         self._there: dict[str, set[str]] = {}
         self.written: list[str] = []
         """Names of what was written."""
@@ -65,7 +68,7 @@ class Pages:
         rendered = render()
         self._put(data, to_json(rendered.data, indent=1, inf_nan_mode="null"))
         self._put(page, rendered.html.encode())
-        self._now[page] = digest(shown)
+        self._remember(page, digest(shown))
 
     def table(self, name: str, frame: pd.DataFrame) -> None:
         """Write a table of numbers as Parquet, unless it is there and the same: `cycles` as `data/cycles.parquet`."""
@@ -74,7 +77,7 @@ class Pages:
             return
         self._data.write_table(f"{name}.parquet", table)
         self._note(file)
-        self._now[file] = table_digest(table)
+        self._remember(file, table_digest(table))
 
     def names(self, folder: str) -> set[str]:
         """What lies in a folder of the pages; their own for an empty name."""
@@ -86,10 +89,17 @@ class Pages:
         """Remember what the pages were made from. What a killed run does not remember is made once more."""
         if self._now != self._before:
             self._data.write_record(Made.FILE, Made(dict(sorted(self._now.items()))))
+            self._before = dict(self._now)
 
     @property
     def _data(self) -> Folder:
         return self._folder.folder(DATA_FOLDER)
+
+    def _remember(self, name: str, of: str) -> None:
+        """Keep what a page was made from, on disk after every few pages."""
+        self._now[name] = of
+        if sum(self._before.get(page) != made for page, made in self._now.items()) >= _AT_ONCE:
+            self.finish()
 
     def _is_made(self, name: str, of: str, *others: str) -> bool:
         return self._now.get(name) == of and all(file in self.names(folder) for folder, file in _split((name, *others)))

@@ -55,6 +55,18 @@ def test_a_run_that_is_killed_before_the_end_makes_its_pages_once_more(folder):
     assert write(folder, Shown("a"), "index.html") == ["data/index.json", "index.html"]
 
 
+def test_a_killed_run_makes_few_pages_twice(folder):
+    killed = Pages(folder)
+    for number in range(13):
+        killed.write(f"versions/{number:04d}.html", Shown("a"), lambda: Rendered("a", {}))
+    again = Pages(folder)
+    for number in range(13):
+        again.write(f"versions/{number:04d}.html", Shown("a"), lambda: Rendered("a", {}))
+    assert [name for name in again.written if name.endswith(".html")] == [
+        f"versions/{n:04d}.html" for n in (10, 11, 12)
+    ]
+
+
 def test_a_page_that_cannot_be_made_stays_as_it_was(folder, tmp_path):
     write(folder, Shown("a"))
     pages = Pages(folder)
