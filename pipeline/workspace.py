@@ -6,7 +6,7 @@
 - `members/<model_id>/`: the same of members of a committee
 - `cycles/<number>/`: what one cycle made, see `stages`
 - `labeling/`: the state of the labelling backend
-- `reports/`: `index.html` and one page per cycle
+- `reports/`: `index.html` and pages of cycles, versions, classes and models; `data/`: the same as JSON and Parquet
 - `workspace.json`: which release wrote the newest cycle, and its format
 - `runs/`: at which cycle each run of Prefect works
 - `lease/`: on an object store, which run is under way

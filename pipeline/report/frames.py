@@ -31,6 +31,8 @@ from pipeline.report.contents import Turn
 from pipeline.selection.review_queue import REVIEW_SCHEMA, ReviewQueue
 from pipeline.selection.review_tasks import reason_of_review
 
+_OF_CLASS = [field.name for field in fields(ClassMetrics) if field.name != "interval"]
+_CLASS_COLUMNS = ["label", *_OF_CLASS, "ap_low", "ap_high"]
 _SPLITS = ("val", HELD_BACK, "test")
 _COUNTED = {"images", "splits", "boxes", "labels"}
 """Groups of `Version.counts`."""
@@ -206,19 +208,22 @@ def evaluation(turns: Sequence[Turn]) -> pd.DataFrame:
         for turn in turns
         if turn.gate
         for split in _SPLITS
-        for row in classes(turn.metrics(split)).to_dict("records")
+        for row in _classes(turn.metrics(split))
     ]
-    return pd.DataFrame(rows, columns=["cycle", "model_id", "split", *classes(None).columns])
+    return pd.DataFrame(rows, columns=["cycle", "model_id", "split", *_CLASS_COLUMNS])
 
 
 def classes(metrics: Metrics | None) -> pd.DataFrame:
     """One row per class of one evaluation; see `evaluation` for the columns."""
-    names = [field.name for field in fields(ClassMetrics) if field.name != "interval"]
-    rows = []
-    for label, own in (metrics.per_class if metrics else {}).items():
-        low, high = own.interval or (None, None)
-        rows.append({"label": label, **{name: getattr(own, name) for name in names}, "ap_low": low, "ap_high": high})
-    return pd.DataFrame(rows, columns=["label", *names, "ap_low", "ap_high"])
+    return pd.DataFrame(_classes(metrics), columns=_CLASS_COLUMNS)
+
+
+def _classes(metrics: Metrics | None) -> list[dict[str, Any]]:
+    return [
+        {"label": label, **{name: getattr(own, name) for name in _OF_CLASS}, "ap_low": low, "ap_high": high}
+        for label, own in (metrics.per_class if metrics else {}).items()
+        for low, high in [own.interval or (None, None)]
+    ]
 
 
 def certificates(

@@ -18,6 +18,7 @@ from flows.push import push
 from pipeline.artefacts import GateOutcome, MiningRun, PushRun, ReportRun
 from pipeline.cycle import load_cycle, only_one
 from pipeline.errors import PipelineError
+from pipeline.report import summarize
 from pipeline.settings import load_settings
 from pipeline.workspace import Workspace
 from tests.end_to_end.project import labeled_sources, pool_source, selected, write_config
@@ -36,6 +37,8 @@ def test_stage_by_stage_is_a_cycle(prefect, tiny_data, tmp_path):
     assert push(config)["existing"] == 3
     assert flows.stages.report(config) == 0
     assert Path(current.read(ReportRun).page).is_file()
+    shown = prefect.find("/artifacts/latest/filter", artifacts={"key": {"any_": ["cycle-summary"]}})
+    assert [artefact["data"] for artefact in shown] == [summarize(current).markdown]
     assert cycle(config)["cycle"] == 0, "the cycle finishes what its stages began"
     settings = load_settings(config)
     assert Workspace(settings.workspace).cycle(0).exists("done.json")

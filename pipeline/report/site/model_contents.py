@@ -32,7 +32,7 @@ class ModelContents:
         certificates: What was promised of its boxes there.
         files: Name and bytes of each file beside its card.
         pages: Of the cycles that are named, those that have a page.
-        models: Likewise of the models.
+        has_parent: Whether the model that it was fine-tuned from has a page.
         has_version: Whether the version that it learnt from has a page.
     """
 
@@ -50,7 +50,7 @@ class ModelContents:
     certificates: Certificates | None
     files: tuple[tuple[str, int], ...]
     pages: tuple[int, ...]
-    models: tuple[str, ...]
+    has_parent: bool
     has_version: bool
 
 
@@ -98,13 +98,9 @@ class ModelHistory:
             certificates=last.find(Certificates) if last else None,
             files=_files(project, model_id),
             pages=tuple(sorted({card.cycle, *mined, *(self._reigns.get(model_id) or ())[:1]} & self._pages)),
-            models=tuple(sorted({card.parent_id or "", *self._neighbours(model_id)} & project.models.keys())),
+            has_parent=card.parent_id in project.models,
             has_version=card.dataset_version < len(project.versions),
         )
-
-    def _neighbours(self, model_id: str) -> set[str]:
-        gate = self._gates.get(model_id)
-        return {gate.champion} if gate and gate.champion else set()
 
 
 def _standing(project: Project, model_id: str) -> str:

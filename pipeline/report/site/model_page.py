@@ -127,10 +127,7 @@ def _details(contents: ModelContents) -> tuple[Detail, ...]:
         ("Model", (contents.model_id,)),
         ("Trained in", (_cycle_link(contents, card.cycle),)),
         ("Learnt from", (Link(version, up(version_page(card.dataset_version))) if contents.has_version else version,)),
-        (
-            "Began with",
-            (_model_link(contents, card.parent_id) if card.parent_id else f"{card.detector.weights} weights",),
-        ),
+        ("Began with", (_parent(contents),)),
         ("Network", (f"{card.detector.architecture}, {card.detector.backbone}",)),
         ("Input", (f"{count(card.detector.image_size_px)} pixels on the longest side",)),
         ("Classes", (", ".join(card.labels),)),
@@ -184,5 +181,8 @@ def _cycle_link(contents: ModelContents, number: int) -> Cell:
     return Link(f"cycle {number}", up(page_name(number))) if number in contents.pages else f"cycle {number}"
 
 
-def _model_link(contents: ModelContents, model_id: str) -> Cell:
-    return Link(short_id(model_id), up(model_page(model_id))) if model_id in contents.models else short_id(model_id)
+def _parent(contents: ModelContents) -> Cell:
+    parent = contents.card.parent_id
+    if parent is None:
+        return f"{contents.card.detector.weights} weights"
+    return Link(short_id(parent), up(model_page(parent))) if contents.has_parent else short_id(parent)
