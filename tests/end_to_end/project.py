@@ -70,6 +70,7 @@ def write_config(folder: Path, images: Path, **sections: Any) -> Path:
         "training": {"steps": 30, "batch_size": 4, "checkpoint_every_steps": 6, "learning_rate": 0.003,
                      "warmup_steps": 3, "burn_in_steps": 6, "accelerator": "cpu", "gate_tolerance": 1.0},
         "runner": {},
+        "report": {"gallery_images": 2},
         "mining": {"proposal_score": 0.02, "hit_score": 0.01, "hit_iou": 0.3, "proposals_per_image": 5, "hosts": 2,
                    "batch_size": 4, "chunk_images": 5, "precision": "fp32",
                    "engine": "torch"},
