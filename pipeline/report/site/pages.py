@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
@@ -116,7 +116,7 @@ class Pages:
 
 
 def digest(shown: object) -> str:
-    """Hash of records, of the release and of the templates that show them."""
+    """Hash of records, of the release and of the code that shows them."""
     return hashlib.sha256(_code() + to_json(shown, inf_nan_mode="constants")).hexdigest()[:32]
 
 
@@ -130,8 +130,11 @@ def table_digest(table: pa.Table) -> str:
 
 @cache
 def _code() -> bytes:
-    templates = sorted(files("pipeline.report").joinpath("templates").iterdir(), key=lambda each: each.name)
-    return code_version().encode() + b"".join(each.read_bytes() for each in templates)
+    """The release, and this room's code and templates: not the commit, or every one would make all pages anew."""
+    room = Path(__file__).parents[1]
+    sources = sorted(path for path in room.rglob("*") if path.suffix in {".py", ".html", ".css", ".js"})
+    release = code_version().partition("+")[0]
+    return hashlib.sha256(release.encode() + b"".join(path.read_bytes() for path in sources)).digest()
 
 
 def _split(names: Iterable[str]) -> list[tuple[str, str]]:
