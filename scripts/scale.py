@@ -2,7 +2,7 @@
 
 Each step is measured in a process of its own, which is not the one that prepared it.
 
-python scripts/scale.py --images 100000
+python -m scripts.scale --images 100000
 """
 
 from __future__ import annotations
@@ -298,7 +298,7 @@ def run_group(steps: Sequence[str], images: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for part, step in [("prepare", steps[0]), *(("measure", step) for step in steps)]:
             given = ["--images", str(images), "--step", step, "--part", part, "--scratch", scratch]
-            subprocess.run([sys.executable, __file__, *given], check=True)
+            subprocess.run([sys.executable, "-m", "scripts.scale", *given], check=True)
 
 
 def main() -> None:

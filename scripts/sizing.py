@@ -43,8 +43,8 @@ class Unit:
 
 
 MINE = Unit("mining an image, one core", 0.146, "s", "`crosscheck bench mining -c configs/bccd.yaml`")
-COMMIT = Unit("writing an image into the table", 18, "CPU µs", "`python scripts/scale.py --images 100000`")
-STORE = Unit("an image in the table, 5 boxes", 267, "B", "`python scripts/scale.py --images 100000`")
+COMMIT = Unit("writing an image into the table", 18, "CPU µs", "`python -m scripts.scale --images 100000`")
+STORE = Unit("an image in the table, 5 boxes", 267, "B", "`python -m scripts.scale --images 100000`")
 PUSH = Unit("pushing a task with 5 boxes", 2.1, "ms", "`crosscheck bench labeling`")
 HARVEST = Unit("harvesting an answer", 3.4, "ms", "`crosscheck bench labeling`")
 PROPOSAL = Unit("a proposal, embeddings of 64 numbers", 434, "B", "`python scripts/sizing.py --measure`")
