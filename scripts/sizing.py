@@ -42,7 +42,7 @@ class Unit:
     source: str
 
 
-MINE = Unit("mining an image, one core", 0.146, "s", "`crosscheck bench mining -c configs/bccd.yaml`")
+MINE = Unit("mining an image, one core", 0.085, "s", "`crosscheck bench mining -c configs/bccd.yaml`")
 COMMIT = Unit("writing an image into the table", 18, "CPU µs", "`python -m scripts.scale --images 100000`")
 STORE = Unit("an image in the table, 5 boxes", 267, "B", "`python -m scripts.scale --images 100000`")
 PUSH = Unit("pushing a task with 5 boxes", 2.1, "ms", "`crosscheck bench labeling`")
