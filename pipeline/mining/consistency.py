@@ -9,13 +9,16 @@ from numpy.typing import NDArray
 
 from pipeline.records import EVIDENCE_FIELDS
 
+SUMMED = ["proposal_id", "hit", "score", "iou"]
+"""The columns of checks that are summed up."""
+
 
 def gather_evidence(proposals: pa.Table, checks: pa.Table) -> pa.Table:
     """Sum up the pastes of each proposal.
 
     Args:
         proposals: Columns of `PROPOSAL_SCHEMA`.
-        checks: Columns of `CHECK_SCHEMA`, any order.
+        checks: Columns `SUMMED` at least, any order.
 
     Returns:
         The proposals, in order, with `consistency` (mean score over all pastes, misses counting 0, as the text of

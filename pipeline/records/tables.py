@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pipeline.records.samples import Box, ImageRef, Region, Sample, Source, Split, State
+
+T = TypeVar("T")
 
 
 class Fate(StrEnum):
@@ -164,6 +168,13 @@ def nested_rows(images: pa.Table, name: str) -> pa.Table:
 def counted(texts: pa.ChunkedArray) -> dict[str, int]:
     """How often each text occurs in a column, in the order of first appearance."""
     return {row["values"]: row["counts"] for row in pc.value_counts(texts).to_pylist()}
+
+
+def looked_up(texts: pa.ChunkedArray, values: Mapping[str, T], default: T) -> NDArray[Any]:
+    """The value of each text of a column, found once for each different text."""
+    coded = texts.combine_chunks().dictionary_encode()
+    found = np.array([values.get(text, default) for text in [*coded.dictionary.to_pylist(), ""]])
+    return np.asarray(found[coded.indices.to_numpy()])
 
 
 def of_images(image_ids: Iterable[str]) -> pc.Expression:

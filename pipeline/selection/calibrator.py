@@ -14,7 +14,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GroupKFold
 
 from pipeline.errors import ArtefactError
-from pipeline.records import NEIGHBOUR_FIELDS, TTA_FIELDS
+from pipeline.records import NEIGHBOUR_FIELDS, TTA_FIELDS, looked_up
 
 CHEAP = (
     "score_logit",
@@ -91,8 +91,7 @@ class Calibrator:
         return np.concatenate([np.zeros(0), *map(self._predict, parts)])
 
     def _predict(self, evidence: pa.Table) -> Floats:
-        labels = evidence["label"].to_pylist()
-        offsets = np.array([self.offsets.get(label, 0.0) for label in labels], dtype=np.float64)
+        offsets = looked_up(evidence["label"], self.offsets, 0.0)
         bent = _bend(feature_matrix(evidence, self.features), self.knots)
         return np.asarray(expit(bent @ np.array(self.weights) + self.intercept + offsets))
 

@@ -110,6 +110,8 @@ class Cascade:
         """
         p_correct, standing = np.zeros(len(evidence)), _standing(evidence)
         evidence = self._likened(evidence)
+        # Names are most of a large table, and are not looked at.
+        evidence = evidence.select([name for name in evidence.column_names if name not in _NAMES])
         for number, stage in enumerate(self.stages):
             rows = standing == number
             p_correct[rows] = stage.predict(evidence.filter(pa.array(rows)))
@@ -173,6 +175,9 @@ def _look(evidence: pa.Table) -> NDArray[np.int64]:
         evidence[name].is_valid().to_numpy(zero_copy_only=False) for name in ("tta_score", "closeup_score")
     )
     return np.where(looked, np.where(shown, 2, 1), 0)
+
+
+_NAMES = ("proposal_id", "image_id", "embedding")
 
 
 def _standing(evidence: pa.Table) -> NDArray[np.int64]:

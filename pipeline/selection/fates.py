@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.artefacts import Certificate, PastedBoxes
-from pipeline.records import BACKGROUND_SCHEMA, SELECTION_SCHEMA, Box, Fate, Source, make_box_id
+from pipeline.records import BACKGROUND_SCHEMA, SELECTION_SCHEMA, Box, Fate, Source, looked_up, make_box_id
 from pipeline.selection.missed_objects import MissedObjectsModel
 from pipeline.settings import SelectionSettings
 
@@ -51,20 +51,20 @@ def decide(
     thresholds = {
         label: certificate.threshold for label, certificate in certificates.items() if certificate.threshold is not None
     }
-    threshold = np.array([thresholds.get(label, np.nan) for label in evidence["label"].to_pylist()], dtype=np.float64)
+    threshold = looked_up(evidence["label"], thresholds, np.nan).astype(np.float32)
     # Compared as it is stored, so that a reader of the table sees no box on the wrong side of its threshold.
-    p_stored, threshold = p_correct.astype(np.float32), threshold.astype(np.float32)
-    mistrusted = np.isin(evidence["label"].to_numpy(zero_copy_only=False).astype(str), list(withdrawn))
+    p_stored = p_correct.astype(np.float32)
+    mistrusted = looked_up(evidence["label"], dict.fromkeys(withdrawn, True), False)
     sure = p_stored >= threshold
     conditions = [sure & ~mistrusted, sure, p_stored < settings.drop_below, mistrusted, np.isnan(threshold)]
-    fate = np.select(conditions, [Fate.PSEUDO, Fate.ASK, Fate.DROP, Fate.ASK, Fate.ASK], Fate.ASK)
-    reasons = ["certified", "withdrawn_class", "unlikely", "mistrusted", "uncertified_class"]
-    reason = np.select(conditions, reasons, "below_threshold")
+    fates = [Fate.PSEUDO, Fate.ASK, Fate.DROP, Fate.ASK, Fate.ASK, Fate.ASK]
+    reasons = ["certified", "withdrawn_class", "unlikely", "mistrusted", "uncertified_class", "below_threshold"]
+    case = pa.array(np.select(conditions, range(len(conditions)), len(conditions)).astype(np.int8))
     added = {
         "p_correct": pa.array(p_stored),
         "threshold": pa.array(threshold, from_pandas=True),
-        "fate": pa.array(fate.astype(str), pa.string()),
-        "reason": pa.array(reason.astype(str), pa.string()),
+        "fate": pa.array([fate.value for fate in fates]).take(case),
+        "reason": pa.array(reasons).take(case),
     }
     columns = [added[field.name] if field.name in added else evidence[field.name] for field in SELECTION_SCHEMA]
     return pa.Table.from_arrays(columns, schema=SELECTION_SCHEMA)

@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipeline.records import looked_up
+
 CORNERS = ("x1", "y1", "x2", "y2")
 LEAST_BOXES = 5
 """Of a class with fewer nothing is known."""
@@ -44,13 +46,11 @@ class LocalisationBias:
         Returns:
             The table with corners moved, cut at the edges of the images.
         """
-        labels = boxes["label"].to_numpy(zero_copy_only=False).astype(str)
-        names, number = np.unique(labels, return_inverse=True)
-        shifts = np.array([self.shifts.get(name, (0.0,) * 4) for name in names.tolist()]).reshape(-1, 4)
+        shifts = looked_up(boxes["label"], self.shifts, (0.0,) * 4)
         corners = xyxy_of(boxes)
         row = pc.index_in(boxes["image_id"], value_set=sizes["image_id"].combine_chunks())
         edges = np.stack([sizes[name].take(row).to_numpy() for name in ("width", "height")], axis=1)
-        moved = (corners + shifts[number] * _sides(corners)).clip(0, np.tile(edges, 2))
+        moved = (corners + shifts * _sides(corners)).clip(0, np.tile(edges, 2))
         for index, name in enumerate(CORNERS):
             place = boxes.schema.get_field_index(name)
             kind = boxes.schema.field(place)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.artefacts import CycleHarvest, Decision, MiningRun
 from pipeline.cycle import Cycle
 from pipeline.dataset.store import SampleStore
-from pipeline.records import Split, State, TaskKind, counted, of_images
+from pipeline.records import PROPOSAL_SCHEMA, Split, State, TaskKind, counted, of_images
 from pipeline.selection.asking import verification
 from pipeline.selection.costs import Costs
 from pipeline.selection.diversity import image_embeddings
@@ -88,6 +88,10 @@ def _kinds_before(cycle: Cycle, waiting: list[str]) -> dict[str, TaskKind]:
 
 def _embed(cycle: Cycle, selection: pa.Table, image_ids: list[str]) -> NDArray[np.float64]:
     rows = of_images(image_ids)
-    vectors = cycle.folder.read_table("proposals.parquet", ["image_id", "embedding"], rows)
+    # A filter over the whole file would hold most of it at once: the images are strewn over it.
+    columns = ["image_id", "embedding"]
+    parts = cycle.folder.read_batches("proposals.parquet", columns)
+    none = PROPOSAL_SCHEMA.empty_table().select(columns)
+    vectors = pa.concat_tables([none, *(part.filter(rows) for part in parts)])
     weights = selection.filter(rows)["p_correct"].to_numpy().astype(np.float64)
     return image_embeddings(vectors, weights, image_ids)

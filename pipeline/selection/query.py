@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.records import QUEUE_SCHEMA, Fate, TaskKind
+from pipeline.records import QUEUE_SCHEMA, Fate, TaskKind, looked_up
 from pipeline.selection.baselines import BASELINES
 from pipeline.selection.diversity import diverse
 from pipeline.selection.missed_objects import MissedObjectsModel
@@ -76,8 +77,8 @@ def expected_worth(pool: Pool, weights: Mapping[str, float], missed: MissedObjec
         is worth does not depend on what is shown.
     """
     p_correct = pool.column("p_correct")
-    weight = np.array([weights.get(label, 1.0) for label in pool.selection["label"].to_pylist()], dtype=np.float64)
-    dropped = pool.selection["fate"].to_numpy(zero_copy_only=False) == Fate.DROP.value
+    weight = looked_up(pool.selection["label"], weights, 1.0)
+    dropped = pc.equal(pool.selection["fate"], Fate.DROP.value).to_numpy()
     unseen = missed.predict(pool.selection, p_correct, pool.image_ids)
     corrections, _ = pool.by_image(p_correct * (1 - p_correct), pool.shown)
     misses, _ = pool.by_image(p_correct, is_hidden(pool.selection, pool.shown))

@@ -93,7 +93,7 @@ def is_shown(selection: pa.Table, least: float | None) -> NDArray[np.bool_]:
     """
     shown = np.zeros(len(selection), dtype=bool)
     if least is not None:
-        offered = selection["fate"].to_numpy(zero_copy_only=False) != Fate.DROP.value
+        offered = pc.not_equal(selection["fate"], Fate.DROP.value).to_numpy()
         rows = np.flatnonzero(offered & (selection["p_correct"].to_numpy() > np.float32(least)))
         shown[rows[_is_likeliest(selection.take(rows))]] = True
     return shown

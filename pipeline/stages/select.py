@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.artefacts import Certificates, CycleHarvest, Decision, MiningRun, SelectionRun
 from pipeline.cycle import Cycle
 from pipeline.labeling.feedback.audit import class_standings
-from pipeline.mining.consistency import gather_evidence
+from pipeline.mining.consistency import SUMMED, gather_evidence
 from pipeline.records import PROPOSAL_SCHEMA, counted, of_images
 from pipeline.selection.calibration import CalibratedModel, calibration_set
 from pipeline.selection.class_affinity import with_affinity
@@ -37,7 +37,7 @@ def _decide(cycle: Cycle) -> Decision:
     cycle.write(standings)
     plain = [name for name in PROPOSAL_SCHEMA.names if name != "embedding"]
     proposals = cycle.folder.read_table("proposals.parquet", plain)
-    evidence = gather_evidence(proposals, cycle.folder.read_table("checks.parquet"))
+    evidence = gather_evidence(proposals, cycle.folder.read_table("checks.parquet", SUMMED))
     p_correct = model.cascade.predict(with_affinity(evidence, affinity_of_pool(cycle, model.cascade, evidence)))
     corrected = model.bias.correct(evidence, cycle.store.table(columns=["image_id", "width", "height"]))
     selection = decide(corrected, p_correct, certificates.classes, settings.selection, standings.withdrawn)
