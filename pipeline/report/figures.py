@@ -49,6 +49,7 @@ _LINES = ((_FIRST, "s"), (_SECOND, "o"))
 """Colour and marker of a figure's first and second curve."""
 _COMPARED = ("confidence", "crosscheck")
 _SIZE_IN = (5.2, 3.1)
+_SMALL_IN = (3.6, 2.5)
 _TICKS = 8
 _FEW_CYCLES = 40
 _ASIDE = {"val": -0.006, HELD_BACK: -0.006, "test": 0.006}
@@ -80,7 +81,8 @@ def class_ap_by_cycle(curves: Mapping[str, Sequence[Level]]) -> Markup:
     with mpl.rc_context(_STYLE):
         figure, axes = _canvas()
         for (split, levels), (color, marker) in zip(curves.items(), _LINES, strict=False):
-            _ap_line(axes, levels, len(cycles), f"{split} AP", (_ASIDE[split], color, marker))
+            places = [level.cycle + _ASIDE[split] * len(cycles) for level in levels]
+            _ap_line(axes, places, levels, f"{split} AP", (color, marker))
         axes.set_xticks([cycles[place] for place in _spread(len(cycles))])
         axes.set(xlabel="cycle", ylabel="AP")
         figure.legend(loc="outside upper left", ncols=2)
@@ -101,13 +103,53 @@ def ap_by_cycle(turns: Sequence[Turn]) -> Markup:
     with mpl.rc_context(_STYLE):
         figure, axes = _canvas()
         for split, (color, marker) in zip((checked_split(turns), "test"), _LINES, strict=True):
-            _ap_line(axes, _levels(turns, split), len(turns), f"{split} mAP", (_ASIDE[split], color, marker))
+            levels = _levels(turns, split)
+            places = [level.cycle + _ASIDE[split] * len(turns) for level in levels]
+            _ap_line(axes, places, levels, f"{split} mAP", (color, marker))
         shown = [turns[place] for place in _spread(len(turns))]
         axes.set_xticks([turn.cycle for turn in shown], [f"{turn.cycle}\n{turn.labeled_images:,}" for turn in shown])
         axes.set_xlabel("cycle, and below it the images labeled by people")
         axes.set_ylabel("mAP")
         figure.legend(loc="outside upper left", ncols=2)
         return _svg(figure, "ap-by-cycle", "mAP by cycle; the table beside it has the numbers")
+
+
+def ap_by_work(turns: Sequence[Turn]) -> list[Markup]:
+    """Mean AP by the work of people: images, boxes on them, and hours, as far as each is known.
+
+    Args:
+        turns: Ascending; those without metrics leave a gap.
+
+    Returns:
+        An SVG element for each; none for what fewer than two measured turns know.
+    """
+    split = "test" if measured(turns, "test") else checked_split(turns)
+    reached = {level.cycle: level for level in _levels(turns, split)}
+    work: dict[str, Sequence[float | None]] = {
+        "images labeled by people": [turn.labeled_images for turn in turns],
+        "boxes on them": [turn.labeled_boxes for turn in turns],
+        "hours of answers and reviews": _hours_until(turns),
+    }
+    figures = []
+    for name, amounts in work.items():
+        spent = {turn.cycle: amount for turn, amount in zip(turns, amounts, strict=True) if amount is not None}
+        known = [cycle for cycle in spent if cycle in reached]
+        if len(known) > 1:
+            with mpl.rc_context(_STYLE):
+                figure = Figure(figsize=_SMALL_IN, layout="constrained")
+                axes = figure.add_subplot()
+                _ap_line(axes, [spent[cycle] for cycle in known], [reached[cycle] for cycle in known], name, _LINES[1])
+                axes.xaxis.set_major_locator(MaxNLocator(4))
+                axes.set(xlabel=name, ylabel=f"{split} mAP")
+                key = f"ap-by-{name.split(maxsplit=1)[0]}"
+                figures.append(_svg(figure, key, f"{split} mAP by {name}; the tables have the numbers"))
+    return figures
+
+
+def _hours_until(turns: Sequence[Turn]) -> list[float | None]:
+    """Hours of people up to each cycle; None for all where none are known."""
+    spent = np.cumsum([turn.hours_of_people or 0.0 for turn in turns]).tolist()
+    return spent if any(spent) else [None] * len(turns)
 
 
 def reliability(calibration: Calibration) -> Markup:
@@ -193,18 +235,19 @@ def _levels(turns: Sequence[Turn], split: str) -> list[Level]:
     ]
 
 
-def _ap_line(axes: Axes, points: Sequence[Level], cycles: int, label: str, drawn: tuple[float, str, str]) -> None:
-    """Draw a curve over so many cycles: how far its points stand aside, its colour and its marker."""
-    aside, color, marker = drawn
-    places = np.array([point.cycle + aside * cycles for point in points])
-    levels = np.array([point.ap for point in points], dtype=float)
-    style: dict[str, Any] = {"color": color, "marker": marker, "markersize": 6 if cycles <= _FEW_CYCLES else 2.5}
-    axes.plot(places, levels, **style, markerfacecolor=color, label=label)
+def _ap_line(
+    axes: Axes, places: Sequence[float], points: Sequence[Level], label: str, drawn: tuple[str, str] = _LINES[0]
+) -> None:
+    """Draw a curve through points at these places: in which colour, and with which marker."""
+    color, marker = drawn
+    at, levels = np.array(places, dtype=float), np.array([point.ap for point in points], dtype=float)
+    style: dict[str, Any] = {"color": color, "marker": marker, "markersize": 6 if len(at) <= _FEW_CYCLES else 2.5}
+    axes.plot(at, levels, **style, markerfacecolor=color, label=label)
     refused = np.array([not point.promoted for point in points], dtype=bool)
-    axes.plot(places[refused], levels[refused], **style, markerfacecolor=_PAGE, linestyle="none")
+    axes.plot(at[refused], levels[refused], **style, markerfacecolor=_PAGE, linestyle="none")
     bounded = np.array([point.interval is not None for point in points], dtype=bool)
     ends = np.array([point.interval for point in points if point.interval], dtype=float).reshape(-1, 2)
-    axes.vlines(places[bounded], ends[:, 0], ends[:, 1], color=color, linewidth=1)
+    axes.vlines(at[bounded], ends[:, 0], ends[:, 1], color=color, linewidth=1)
 
 
 def _spread(total: int) -> list[int]:

@@ -121,6 +121,7 @@ def render_index(contents: IndexContents) -> str:
             now=_counts(latest) if latest else (),
             progress=model_tables.progress(contents.turns, len(contents.turns), contents.pages),
             ap_figure=figures.ap_by_cycle(contents.turns),
+            work_figures=figures.ap_by_work(contents.turns),
             effort=people_tables.effort(contents.turns, len(contents.turns)),
             reviewed=story.reviewed_line(contents.turns),
             reviews=people_tables.reviews(contents.turns, len(contents.turns)),

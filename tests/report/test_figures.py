@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.artefacts import Calibration, Curves, ScoreQuality, TrainingStep
 from pipeline.report import Turn
-from pipeline.report.figures import ap_by_cycle, precision_recall, reliability, training_curve
+from pipeline.report.figures import ap_by_cycle, ap_by_work, precision_recall, reliability, training_curve
 from tests.report.builders import MOMENT, calibration, gate, turns
 
 CURVE = (TrainingStep(0, 1.5), TrainingStep(10, 0.75), TrainingStep(20, 0.5))
@@ -83,3 +83,29 @@ def test_a_point_that_was_not_promoted_is_hollow():
 
 def test_a_year_of_nights_stays_small():
     assert len(ap_by_cycle(turns(365))) < 300_000
+
+
+def worked(history, hours):
+    """The same cycles, on 10 more images and 50 more boxes each, with so many hours."""
+    return [
+        replace(turn, labeled_images=10 * number, labeled_boxes=50 * number, hours=spent)
+        for number, (turn, spent) in enumerate(zip(history, hours, strict=True), 1)
+    ]
+
+
+def named(figures):
+    return [re.search(r'aria-label="[a-z]* mAP by ([^;]*);', figure)[1] for figure in figures]
+
+
+def test_precision_stands_over_images_boxes_and_hours():
+    history = worked(turns(3), [None, 0.5, 0.25])
+    assert named(ap_by_work(history)) == ["images labeled by people", "boxes on them", "hours of answers and reviews"]
+    assert "0.75" in ap_by_work(history)[2], "hours add up"
+
+
+def test_what_is_not_known_has_no_figure():
+    history = worked(turns(3), [None, None, None])
+    assert named(ap_by_work(history)) == ["images labeled by people", "boxes on them"]
+    gone = [replace(turn, labeled_boxes=None) for turn in history]
+    assert named(ap_by_work(gone)) == ["images labeled by people"]
+    assert ap_by_work(turns(1)) == []
