@@ -21,7 +21,8 @@ class DetectorSettings(Section):
     weights: Literal["packaged", "imagenet", "coco", "none"] = Field(
         default="packaged",
         description="packaged: ImageNet weights of tf_efficientnet_lite0 that come inside a Python package; "
-        "imagenet: downloaded by timm or torchvision; coco: torchvision's detector (needs torchvision:resnet50)",
+        "imagenet: downloaded by timm or torchvision; coco: torchvision's detector (needs torchvision:resnet50, or "
+        "faster_rcnn with torchvision:mobilenet_v3_large, which is small)",
     )
     image_size_px: int = Field(default=320, ge=64, le=4096, description="longest side of the network's input")
     output_stride: Literal[8, 16, 32] = Field(
@@ -60,8 +61,9 @@ class DetectorSettings(Section):
 
     @model_validator(mode="after")
     def _coco_has_a_shape(self) -> "DetectorSettings":
+        small = self.architecture == "faster_rcnn" and self.backbone == "torchvision:mobilenet_v3_large"
         expected: dict[str, object] = {
-            "backbone": "torchvision:resnet50",
+            "backbone": self.backbone if small else "torchvision:resnet50",
             "head_convs": 4,
             "batch_norm": "frozen",
             "strip_pooling": False,

@@ -9,23 +9,25 @@ from pipeline.errors import ArtefactError
 from pipeline.settings import DetectorSettings
 
 COCO_WEIGHTS = {
-    "retinanet": "retinanet_resnet50_fpn",
-    "fcos": "fcos_resnet50_fpn",
-    "faster_rcnn": "fasterrcnn_resnet50_fpn",
+    ("retinanet", "torchvision:resnet50"): "retinanet_resnet50_fpn",
+    ("fcos", "torchvision:resnet50"): "fcos_resnet50_fpn",
+    ("faster_rcnn", "torchvision:resnet50"): "fasterrcnn_resnet50_fpn",
+    ("faster_rcnn", "torchvision:mobilenet_v3_large"): "fasterrcnn_mobilenet_v3_large_320_fpn",
 }
+"""torchvision's model by architecture and backbone."""
 
 
 def load_coco(network: nn.Module, settings: DetectorSettings) -> None:
     """Load torchvision's COCO weights into all but the layers that name classes.
 
     Args:
-        network: Built for `torchvision:resnet50`.
-        settings: Names the architecture.
+        network: Built for one of `COCO_WEIGHTS`.
+        settings: Names architecture and backbone.
 
     Raises:
         ArtefactError: The weights do not fit the network.
     """
-    weights = get_model_weights(COCO_WEIGHTS[settings.architecture]).DEFAULT
+    weights = get_model_weights(COCO_WEIGHTS[settings.architecture, settings.backbone]).DEFAULT
     offered, wanted = weights.get_state_dict(progress=True, check_hash=True), network.state_dict()
     fitting = {key: value for key, value in offered.items() if key in wanted and wanted[key].shape == value.shape}
     left_random = sorted(wanted.keys() - fitting.keys())

@@ -22,6 +22,7 @@ from pipeline.seeds import derive_seed
 from pipeline.settings import DetectorSettings, TrainingSettings
 
 EMBEDDED_LEVELS = ("0", "1", "2")
+"""Those of them that a pyramid has; torchvision's MobileNet has two."""
 CANVAS_DETECTIONS = 1000
 """Most detections on a canvas, which shows the objects of many images."""
 
@@ -50,7 +51,7 @@ class BoxEmbedder(nn.Module):
         Returns:
             Tensor[sum of N_i, D]: float32 unit vectors; `Tensor[0, D]` for no boxes.
         """
-        levels = {name: features[name] for name in EMBEDDED_LEVELS}
+        levels = {name: features[name] for name in EMBEDDED_LEVELS if name in features}
         pooled = self.pool(levels, boxes, [size] * len(boxes)).flatten(1)
         return F.normalize(self.project(pooled).float(), dim=1)
 

@@ -17,6 +17,7 @@ from pipeline.detector.models.assign import Answers, assign
 from pipeline.detector.models.backbones import TORCHVISION_PREFIX
 from pipeline.detector.models.bodies.inputs import Normalization
 from pipeline.detector.models.bodies.strides import PYRAMID_STRIDES
+from pipeline.detector.models.bodies.torchvision_family import MOBILENET
 from pipeline.detector.models.cascade_heads import CascadeRoIHeads
 from pipeline.detector.models.one_stage import WeightedFCOSHead
 from pipeline.detector.models.retinanet_head import WeightedRetinaNetHead
@@ -25,6 +26,8 @@ from pipeline.detector.models.two_stage import IgnoringRPN, WeightedRoIHeads
 from pipeline.settings import DetectorSettings, TrainingSettings
 
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
+COCO_SIDES = (32, 64, 128, 256, 512)
+"""Anchor sides of torchvision's Faster R-CNN, pixels: one per level, or all on each of few levels."""
 OCTAVES = 3
 """Sizes per level of nine anchors per place; the aspect ratios make the rest."""
 
@@ -221,8 +224,10 @@ def retinanet_anchors(settings: DetectorSettings) -> AnchorGenerator | None:
 
 
 def _faster_rcnn_anchors(settings: DetectorSettings) -> AnchorGenerator:
+    if settings.backbone == f"{TORCHVISION_PREFIX}{MOBILENET}":
+        return AnchorGenerator((COCO_SIDES,) * 3, (ASPECT_RATIOS,) * 3)
     if _is_torchvision(settings):
-        return AnchorGenerator(((32,), (64,), (128,), (256,), (512,)), (ASPECT_RATIOS,) * 5)
+        return AnchorGenerator(tuple((side,) for side in COCO_SIDES), (ASPECT_RATIOS,) * len(COCO_SIDES))
     return _anchors(settings)
 
 

@@ -77,6 +77,7 @@ def test_normalisation_is_fixed_while_training(name):
         ("legacy_xception", "retinanet", (8, 16, 32, 64, 128)),
         ("torchvision:resnet18", "retinanet", (8, 16, 32, 64, 128)),
         ("torchvision:resnet18", "faster_rcnn", (4, 8, 16, 32, 64)),
+        ("torchvision:mobilenet_v3_large", "faster_rcnn", (32, 32, 64)),
     ],
 )
 def test_the_pyramid(name, architecture, strides):
@@ -176,6 +177,7 @@ def test_stages_are_frozen_from_the_stem(name, stages, frozen, learning):
         ({"backbone": "torchvision:resnet18", "output_stride": 16}, r"output_stride expects a backbone of timm"),
         ({"backbone": "torchvision:resnet18", "drop_path": 0.1}, r"drop_path expects a backbone of timm"),
         ({"backbone": "dla46_c", "drop_path": 0.1}, r"paths to drop, .*'dla46_c' has none"),
+        ({"backbone": "torchvision:mobilenet_v3_large"}, r"no map at stride 8: expected .*faster_rcnn, got retinanet"),
         ({"backbone": "vit_tiny_patch16_224"}, r"feature maps at strides 8, 16 and 32, .* lacks \[8, 32\]"),
     ],
 )

@@ -53,10 +53,13 @@ def test_strides_and_folding(name):
         assert (one - other).abs().max() <= 1e-7 * one.abs().max()
 
 
-@pytest.mark.parametrize("name", LIGHT)
-def test_a_training_step(name):
+@pytest.mark.parametrize(
+    ("name", "architecture"),
+    [*((name, "retinanet") for name in LIGHT), ("torchvision:mobilenet_v3_large", "faster_rcnn")],
+)
+def test_a_training_step(name, architecture):
     """Every part of the body that may learn gets a finite gradient; inside branches that timm begins at 0 it is 0."""
-    model = detector(backbone=name, batch_norm="group", settings=training(frozen_stages=0))
+    model = detector(architecture, backbone=name, batch_norm="group", settings=training(frozen_stages=0))
     losses = model.train().losses(noise(2), [target([RIGHT], [1]), target([RIGHT], [2])])
     sum(losses.values()).backward()
     learning = [p.grad for p in model.body.parameters() if p.requires_grad]

@@ -5,18 +5,24 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torchvision
-from torchvision.models.detection import fasterrcnn_resnet50_fpn, fcos_resnet50_fpn, retinanet_resnet50_fpn
+from torchvision.models.detection import (
+    fasterrcnn_mobilenet_v3_large_320_fpn,
+    fasterrcnn_resnet50_fpn,
+    fcos_resnet50_fpn,
+    retinanet_resnet50_fpn,
+)
 
 from pipeline.detector.models import coco_weights
 from pipeline.detector.models.detector import build_detector
 from pipeline.errors import ArtefactError
 from pipeline.settings import DetectorSettings
-from tests.detector.small import ARCHITECTURES, training
+from tests.detector.small import training
 
 OFFICIAL = {
     "retinanet": retinanet_resnet50_fpn,
     "fcos": fcos_resnet50_fpn,
     "faster_rcnn": fasterrcnn_resnet50_fpn,
+    "small": fasterrcnn_mobilenet_v3_large_320_fpn,
 }
 
 
@@ -42,9 +48,10 @@ def offered(monkeypatch):
 
 
 def coco(architecture):
+    small = architecture == "small"
     return DetectorSettings(
-        architecture=architecture,
-        backbone="torchvision:resnet50",
+        architecture="faster_rcnn" if small else architecture,
+        backbone="torchvision:mobilenet_v3_large" if small else "torchvision:resnet50",
         weights="coco",
         head_convs=4,
         anchors_per_place=9,
@@ -54,7 +61,7 @@ def coco(architecture):
     )
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", OFFICIAL)
 def test_coco_weights_give_torchvisions_model(architecture, offered):
     """With COCO's 90 classes nothing is left out; what the heads say is what torchvision's model says."""
     official = official_weights(architecture)
@@ -64,7 +71,7 @@ def test_coco_weights_give_torchvisions_model(architecture, offered):
                if "num_batches_tracked" not in name)  # fmt: skip
     frozen = torchvision.ops.misc.FrozenBatchNorm2d
     eps = {module.eps for module in model.modules() if isinstance(module, frozen)}
-    assert eps == {1e-5 if architecture == "fcos" else 0.0}  # as torchvision's own builders set it
+    assert eps == {1e-5 if architecture in {"fcos", "small"} else 0.0}  # as torchvision's own builders set it
     for module in official.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.eps = eps.copy().pop()
@@ -73,7 +80,7 @@ def test_coco_weights_give_torchvisions_model(architecture, offered):
     with torch.no_grad():
         for network in (model.network.train(), official.eval()):  # ours keeps background to itself in evaluation
             features = network.backbone(pixels)
-            head = network.rpn.head if architecture == "faster_rcnn" else network.head
+            head = network.rpn.head if architecture in {"faster_rcnn", "small"} else network.head
             answers = head(list(features.values()))
             said.append([*answers.values()] if isinstance(answers, dict) else [*answers[0], *answers[1]])
     for mine, theirs in zip(*said, strict=True):
@@ -81,7 +88,7 @@ def test_coco_weights_give_torchvisions_model(architecture, offered):
         torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", OFFICIAL)
 def test_other_classes_take_all_but_the_class_layers(architecture, offered):
     weights = official_weights(architecture).state_dict()
     offered(weights)
@@ -95,6 +102,7 @@ def test_other_classes_take_all_but_the_class_layers(architecture, offered):
         "retinanet": {"head.classification_head.cls_logits"},
         "fcos": {"head.classification_head.cls_logits"},
         "faster_rcnn": {"roi_heads.box_predictor.cls_score", "roi_heads.box_predictor.bbox_pred"},
+        "small": {"roi_heads.box_predictor.cls_score", "roi_heads.box_predictor.bbox_pred"},
     }[architecture]
     assert {name.rpartition(".")[0] for name in left} == expected
 
@@ -107,13 +115,14 @@ def test_coco_weights_that_do_not_fit_are_refused(offered):
         build_detector(coco("retinanet"), ["bolt"], training())
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", OFFICIAL)
 def test_coco_weights_are_read_from_torchs_folder(architecture, tmp_path, monkeypatch):
     """Where the file lies from an earlier download, or was put by hand, nothing is downloaded."""
     names = {
         "retinanet": "retinanet_resnet50_fpn_coco-eeacb38b.pth",
         "fcos": "fcos_resnet50_fpn_coco-99b0c9b7.pth",
         "faster_rcnn": "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
+        "small": "fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth",
     }
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, *_, **__: pytest.fail(f"downloads {url}"))

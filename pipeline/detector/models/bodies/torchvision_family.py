@@ -1,4 +1,4 @@
-"""Bodies of torchvision: its ResNets with their own pyramid, and two light networks that timm does not have."""
+"""Bodies of torchvision: ResNets and a MobileNet with pyramids of their own, and two light networks timm lacks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torchvision
 from torch import nn
 from torchvision.models import get_model_weights, list_models
-from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+from torchvision.models.detection.backbone_utils import mobilenet_backbone, resnet_fpn_backbone
 from torchvision.ops import FrozenBatchNorm2d
 
 from pipeline.detector.models.bodies.finishing import finish
@@ -21,22 +21,29 @@ from pipeline.detector.models.pyramid import PyramidBackbone, TopLevels
 from pipeline.settings import DetectorSettings
 
 PREFIX = "torchvision:"
+MOBILENET = "mobilenet_v3_large"
+"""The body of torchvision's small Faster R-CNN, with maps at strides 32, 32 and 64."""
 
 
 def build(settings: DetectorSettings, frozen_stages: int, pretrained: bool) -> tuple[Any, Normalization]:
     """Build a backbone; as `backbones.build_backbone`."""
     name = settings.backbone.removeprefix(PREFIX)
     resnets = [model for model in list_models(torchvision.models) if re.match("(wide_)?resnex?t", model)]
-    if name not in [*resnets, *LIGHT]:
+    if name not in (known := [*resnets, *LIGHT, MOBILENET]):
         raise ValueError(
-            "Expected a ResNet, ShuffleNet v2 or SqueezeNet of torchvision as in 'torchvision:resnet50', got "
-            f"{settings.backbone!r}; {near_names(name, [*resnets, *LIGHT])}"
+            "Expected a ResNet, ShuffleNet v2, SqueezeNet or MobileNet v3 of torchvision as in 'torchvision:resnet50', "
+            f"got {settings.backbone!r}; {near_names(name, known)}"
+        )
+    if name == MOBILENET and settings.architecture != "faster_rcnn":
+        raise ValueError(
+            f"{settings.backbone!r} has no map at stride 8: expected detector.architecture faster_rcnn, got "
+            f"{settings.architecture}. timm's mobilenetv3_large_100 serves the others"
         )
     if settings.weights == "packaged":
         raise ValueError(f"weights 'packaged' exist for {PACKAGED_BACKBONE!r} alone, got {settings.backbone!r}")
     _require_plain(settings)
     weights = get_model_weights(name).DEFAULT if pretrained and settings.weights == "imagenet" else None
-    build_one = _light if name in LIGHT else _resnet
+    build_one = _light if name in LIGHT else _mobilenet if name == MOBILENET else _resnet
     return build_one(name, weights, settings, frozen_stages), IMAGENET
 
 
@@ -53,6 +60,16 @@ def _light(name: str, weights: Any, settings: DetectorSettings, frozen_stages: i
     body = LightBody(name, weights)
     finish(body, LIGHT[name].stages, settings, frozen_stages)
     return PyramidBackbone(body, body.channels, settings.fpn_channels)
+
+
+def _mobilenet(name: str, weights: Any, settings: DetectorSettings, frozen_stages: int) -> Any:
+    learning_norm = {} if settings.batch_norm == "frozen" else {"norm_layer": nn.BatchNorm2d}
+    backbone = mobilenet_backbone(
+        backbone_name=name, weights=weights, fpn=True, trainable_layers=6 - frozen_stages, **learning_norm
+    )
+    if learning_norm:
+        set_normalisation(backbone.body, settings.batch_norm)
+    return backbone
 
 
 def _resnet(name: str, weights: Any, settings: DetectorSettings, frozen_stages: int) -> Any:
