@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli import bench, demo, doctor, models, relocate, review, status, versions
+from pipeline.cli import bench, demo, deployment, doctor, models, relocate, review, status, versions
 from pipeline.cli.console import (
     DEFAULT_CONFIG,
     AsJson,
@@ -45,6 +45,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(review.app, name="review")
 app.add_typer(bench.app, name="bench")
 app.command("demo")(demo.demo)
+app.command("deploy")(deployment.deploy)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 app.command("relocate")(relocate.relocate)
@@ -94,42 +95,6 @@ def cycle(
         return
     outcome = run_cycle(config, overrides)
     output(outcome, as_json, outcome["summary"], outcome["report"])
-
-
-@app.command()
-@explained
-def deploy(
-    config: Config = DEFAULT_CONFIG,
-    pool: Annotated[str, typer.Option(help="Work pool that the workers serve.")] = "local",
-    gpu_pool: Annotated[
-        str, typer.Option(help="Work pool of machines with a GPU: what trains or mines goes there. Default: --pool.")
-    ] = "",
-    notify: Annotated[
-        str,
-        typer.Option(
-            help='Address that gets a POST of {"text": ...} when a run fails, is late or stuck, a certificate is '
-            "withdrawn, nothing is left to ask, or the disk fills up.",
-            envvar="CROSSCHECK_NOTIFY_URL",
-        ),
-    ] = "",
-    as_json: AsJson = False,
-) -> None:
-    """Set up the Prefect server of PREFECT_API_URL: deployments with their schedules, a work pool, automations.
-
-    Run it again after changing anything; what is there is brought up to date. A cycle runs every night, a harvest every
-    hour of the working day, a report every Monday. A crashed run is started again, three times at most.
-    """
-    from flows.deploy import deploy as set_up
-
-    settings_from(config, None)
-    deployed = set_up(config, pool, gpu_pool, notify)
-    output(
-        deployed,
-        as_json,
-        f"Deployed: {', '.join(deployed.deployments)}.",
-        f"Automations: {', '.join(deployed.automations)}.",
-        *(f"Next: prefect worker start --pool {each}" for each in deployed.pools),
-    )
 
 
 @app.command()
