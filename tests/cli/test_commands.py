@@ -134,6 +134,20 @@ def test_a_version_is_restored_as_a_new_one(printed, crosscheck, project):
     printed("versions", "restore", len(before) - 1)
 
 
+def test_one_image_is_restored_after_a_preview(printed, crosscheck, project):
+    queued = printed("versions", "diff", 0, 1)["image_ids"]["states"]["pool->queued"][0]
+    before = len(printed("versions", "list"))
+    shown = crosscheck("versions", "restore", 0, "--image", queued[:12], "--preview", config=project).stdout
+    assert "images states: 1 queued->pool" in shown
+    assert "Nothing was changed" in shown
+    assert len(printed("versions", "list")) == before
+    made = printed("versions", "restore", 0, "--image", queued[:12])
+    assert made == {"version": before, "restored": 0, "images": [queued]}
+    changed = printed("versions", "diff", before - 1, before)["image_ids"]["states"]
+    assert changed == {"queued->pool": [queued]}
+    printed("versions", "restore", before - 1)
+
+
 def test_models_are_listed_and_shown_and_promoted(printed, crosscheck, project):
     listed = printed("models", "list")
     champion = listed["champion"]

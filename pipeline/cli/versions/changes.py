@@ -7,30 +7,45 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.console import DEFAULT_CONFIG, AsJson, Config, Overrides, explained, output, settings_from
-from pipeline.cli.versions.named import Named, store_of, version_of
+from pipeline.cli.versions.named import Named, in_words, store_of, version_of
 
 
 @explained
 def restore(
     version: Named,
+    images: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--image", help="Only this image: an image_id or how it begins, a path, or a file name; repeatable."
+        ),
+    ] = None,
+    preview: Annotated[bool, typer.Option("--preview", help="Only show what would change.")] = False,
     reason: Annotated[str, typer.Option(help="Why; kept in the history.")] = "restored by hand",
     config: Config = DEFAULT_CONFIG,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring back the rows of an earlier version, as a new version; nothing is lost."""
+    """Bring back the rows of an earlier version, or of some images in it, as a new version; nothing is lost."""
     from pipeline.cycle import only_one
+    from pipeline.dataset.blame import find_image
+    from pipeline.dataset.restoring import restore_images, restored_difference
     from pipeline.stages.report import renew_index
 
     settings = settings_from(config, overrides)
+    store, number = store_of(settings), version_of(settings, version)
+    chosen = [find_image(store, name) for name in images or []]
+    if preview:
+        changes = restored_difference(store, number, chosen)
+        output(changes.to_json(), as_json, *in_words(changes), "Nothing was changed: leave --preview out to do it.")
+        return
     with only_one(settings):
-        number = version_of(settings, version)
-        made = store_of(settings).restore(number, reason)
+        made = restore_images(store, number, chosen, reason) if chosen else store.restore(number, reason)
         renew_index(settings)
+    what = f"{len(chosen)} image{'s' * (len(chosen) != 1)}" if chosen else "the rows"
     output(
-        {"version": made, "restored": number},
+        {"version": made, "restored": number, "images": chosen} if chosen else {"version": made, "restored": number},
         as_json,
-        f"Version {made} holds the rows of version {number}.",
+        f"Version {made} holds {what} of version {number}.",
         "Answers harvested since then stay out of it; `crosscheck harvest --full --again` takes them in.",
     )
 

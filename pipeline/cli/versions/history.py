@@ -21,7 +21,7 @@ from pipeline.cli.console import (
     settings_from,
     show_table,
 )
-from pipeline.cli.versions.named import Named, counted, store_of, version_of
+from pipeline.cli.versions.named import Named, counted, in_words, store_of, version_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -99,17 +99,7 @@ def diff(
     values = changes.to_json()
     if for_programs(values, lambda: differences(changes), as_json, as_csv):
         return
-    images = [f"images {kind}: {counted(counts)}" for kind, counts in values["images"].items() if counts]
-    boxes = [
-        f"boxes {kind}: {counts['total']} ({counted(counts['by_source'])}; {counted(counts['by_label'])})"
-        for kind, counts in values["boxes"].items()
-        if counts["total"]
-    ]
-    pairs = [
-        f"boxes {pair.change}: {pair.number} {pair.label} ({pair.source}, mean IoU {pair.iou:.3f})"
-        for pair in changes.box_pairs
-    ]
-    output(values, False, *(images + boxes + pairs or ["Nothing changed."]))
+    output(values, False, *in_words(changes))
 
 
 @explained

@@ -1,4 +1,4 @@
-"""What the commands about versions share: how a version is named, and the table that it is in."""
+"""What the commands about versions share: how a version is named, the table that it is in, and changes in words."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from pipeline.dataset.diff import VersionDiff
     from pipeline.dataset.store import SampleStore
     from pipeline.settings import Settings
 
@@ -34,3 +35,19 @@ def version_of(settings: Settings, name: str) -> int:
 def counted(counts: dict[str, int]) -> str:
     """Counts by name, in words."""
     return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
+
+
+def in_words(changes: VersionDiff) -> list[str]:
+    """A line for each kind of change between two versions."""
+    values = changes.to_json()
+    images = [f"images {kind}: {counted(counts)}" for kind, counts in values["images"].items() if counts]
+    boxes = [
+        f"boxes {kind}: {counts['total']} ({counted(counts['by_source'])}; {counted(counts['by_label'])})"
+        for kind, counts in values["boxes"].items()
+        if counts["total"]
+    ]
+    pairs = [
+        f"boxes {pair.change}: {pair.number} {pair.label} ({pair.source}, mean IoU {pair.iou:.3f})"
+        for pair in changes.box_pairs
+    ]
+    return images + boxes + pairs or ["Nothing changed."]
