@@ -88,8 +88,8 @@ def test_a_cycle_under_way_is_shown_only_when_it_is_asked_for(project, tmp_path)
 def test_galleries_show_what_the_report_shows(project):
     asked = project.gallery("asked", 1)
     shown = project.queue(1).query("kind in ('ask', 'verify')")
-    assert len(asked) == len(shown) > 0
-    assert [card.lines[0] for card in asked] == shown["reason"].tolist()
+    assert len(asked) == min(2, len(shown)) > 0, "as many as the settings allow"
+    assert [card.lines[0] for card in asked] == shown["reason"].tolist()[:2]
     assert all(card.image.height == 200 for card in asked)
     with pytest.raises(ValueError, match="Expected one of asked, pseudo, dropped, pastes, got 'best'"):
         project.gallery("best")

@@ -49,7 +49,8 @@ def test_images_that_wait_for_people_teach_nothing(two_cycles):
 
 def test_every_cycle_has_a_page_and_the_index_links_them(two_cycles):
     pages = Workspace(two_cycles.workspace).reports
-    assert pages.names() == ["cycle-0000.html", "cycle-0001.html", "index.html", "lead.html"]
+    written = [name for name in pages.names() if name.endswith(".html")]
+    assert written == ["cycle-0000.html", "cycle-0001.html", "index.html", "lead.html"]
     index = pages.read_bytes("index.html").decode()
     assert "cycle-0000.html" in index
     assert "cycle-0001.html" in index

@@ -150,8 +150,8 @@ def test_a_cycle_by_its_deployment(deployed, tiny_data, tmp_path):
     assert flow_run["state"]["type"] == "COMPLETED"
     workspace = Workspace(load_settings(config).workspace)
     assert workspace.cycle(0).exists("done.json")
-    pages = ["cycle-0000.html", "index.html", "lead.html"]
-    assert workspace.reports.names() == sorted(["classes", "data", "models", "versions", *pages])
+    written = [name for name in workspace.reports.names() if name.endswith(".html")]
+    assert written == ["cycle-0000.html", "index.html", "lead.html"]
 
     tasks = deployed.find("/task_runs/filter", flow_runs={"id": {"any_": [flow_run["id"]]}})
     learn = ("committee", "finetune", "gate")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -45,6 +46,7 @@ def launch(work: Callable[..., Outcome], settings: TrainingSettings, progress: P
     Raises:
         PipelineError: A process failed, or several machines are set and torchrun has not started this process.
     """
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it says on standard error which precision it has
     values: dict[str, Any] = {"accelerator": settings.accelerator, "precision": FABRIC_PRECISION[settings.precision]}
     if settings.devices * settings.nodes == 1:
         return work(Fabric(devices=1, **values), progress, *args)

@@ -156,7 +156,7 @@ def test_whole_cycles_leave_no_token_anywhere(desk, people, config, caplog, capf
     assert harvest_now(Intake(settings, labeling_backend(settings, token))).answered == 4
     files = {path: path.read_bytes().decode("latin-1") for path in tmp_path.rglob("*") if path.is_file()}
     pages = {path.name: text for path, text in files.items() if path.suffix == ".html"}
-    assert set(pages) == {"cycle-0000.html", "cycle-0001.html", "index.html", "lead.html"}
+    assert {"cycle-0000.html", "cycle-0001.html", "index.html", "lead.html"} < set(pages)
     assert "refuses the token (401)" in pages["cycle-0001.html"]
     assert {"push.json", "harvest.json", "answers.json", "queue.parquet"} <= {path.name for path in files}
     assert "HTTP" in caplog.text, "the logs of the network are turned up"
