@@ -81,7 +81,7 @@ def _read(folder: Folder, name: str) -> None:
     elif name.endswith(".json"):
         folder.read_json(name)
     elif name.endswith(".parquet"):
-        for _ in folder.read_batches(name):
+        for _ in folder.read_groups(name):
             pass
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
@@ -185,6 +185,23 @@ class Folder:
         with self.create(name) as file:
             pq.write_table(table, file, compression="zstd", write_page_checksum=True)
 
+    @contextmanager
+    def create_table(self, name: str, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+        """Write a parquet file part by part; it appears, whole, when the block ends without an error.
+
+        Args:
+            name: The file's name; an older file of this name is replaced.
+            schema: Of every part.
+
+        Yields:
+            A function that appends a table as one row group.
+        """
+        with (
+            self.create(name) as file,
+            pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer,
+        ):
+            yield lambda table: writer.write_table(table, row_group_size=max(1, len(table)))
+
     def read_table(self, name: str, columns: list[str] | None = None, rows: pc.Expression | None = None) -> pa.Table:
         """Read a parquet file.
 
@@ -199,22 +216,23 @@ class Folder:
         with self._opened(name) as file:
             return pq.read_table(file, columns=columns, filters=rows, page_checksum_verification=True)
 
-    def read_batches(self, name: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
-        """Read a parquet file part by part, for columns that are too large to be held at once.
+    def read_groups(self, name: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """Read a parquet file part by part, for tables that are too large to be held at once.
 
         Args:
             name: The file's name.
             columns: Columns to read; all by default.
 
         Yields:
-            Some rows each, in order.
+            The rows of each row group, in order.
 
         Raises:
             ArtefactError: The file is missing or damaged.
         """
         with self._opened(name) as file:
-            for batch in pq.ParquetFile(file, page_checksum_verification=True).iter_batches(columns=columns):
-                yield pa.Table.from_batches([batch])
+            parquet = pq.ParquetFile(file, page_checksum_verification=True)
+            for number in range(parquet.num_row_groups):
+                yield parquet.read_row_group(number, columns)
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[BinaryIO]:

@@ -14,15 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import yaml
 from numpy.typing import NDArray
 
@@ -40,15 +38,15 @@ from pipeline.loop import (
     annotators_from_environment,
     run_steps,
 )
+from pipeline.mining.tables import SCHEMAS, Pair, write_mined
 from pipeline.records import Split
 from pipeline.settings import load_settings
 from pipeline.stages import select as stage
 
 Numbers = NDArray[np.int64]
 DEMO = Path(__file__).parents[1] / "configs" / "demo.yaml"
-TABLES = ("proposals", "checks")
-TOGETHER = 50_000
-"""Images that are repeated at once."""
+COMMITTED = 50_000
+"""Images that are committed at once."""
 LETTERS = 20
 """Of an image's id in the ids of its proposals."""
 
@@ -69,35 +67,36 @@ def enlarge(cycle: Cycle, images: int) -> None:
     """Repeat the pool, its proposals and their checks, some images at a time."""
     pool = cycle.store.table(splits=[Split.POOL])
     number = {image_id: row for row, image_id in enumerate(pool["image_id"].to_pylist())}
-    proposals, checks = (cycle.folder.read_table(f"{name}.parquet") for name in TABLES)
-    owner = dict(zip(proposals["proposal_id"].to_pylist(), proposals["image_id"].to_pylist(), strict=True))
-    of_proposals = np.array([number[image_id] for image_id in proposals["image_id"].to_pylist()])
-    of_checks = np.array([number[owner[proposal]] for proposal in checks["proposal_id"].to_pylist()])
     copies = sorted(
         (hashlib.sha256(f"{image_id} {copy}".encode()).hexdigest(), row)
         for copy in range(-(-images // len(pool)))
         for image_id, row in number.items()
     )[:images]
-    with ExitStack() as open_files:
-        files = [open_files.enter_context(cycle.folder.create(f"{name}.parquet")) for name in TABLES]
-        writers = [
-            open_files.enter_context(pq.ParquetWriter(file, table.schema, compression="zstd"))
-            for file, table in zip(files, (proposals, checks), strict=True)
-        ]
-        for start in range(0, images, TOGETHER):
-            some = copies[start : start + TOGETHER]
-            new, of = pa.array([copy for copy, _ in some]), np.array([row for _, row in some])
-            rows = pool.take(of)
-            for column in ("image_id", "group_id", "fingerprint"):
-                rows = rows.set_column(rows.column_names.index(column), column, new)
-            cycle.store.commit(rows, reason="enlarge", key=f"enlarge {start}")
-            writers[0].write_table(_repeated(proposals, of_proposals, of, new))
-            writers[1].write_table(_repeated(checks, of_checks, of, new))
+    for start in range(0, images, COMMITTED):
+        some = copies[start : start + COMMITTED]
+        new, rows = pa.array([copy for copy, _ in some]), pool.take(np.array([row for _, row in some]))
+        for column in ("image_id", "group_id", "fingerprint"):
+            rows = rows.set_column(rows.column_names.index(column), column, new)
+        cycle.store.commit(rows, reason="enlarge", key=f"enlarge {start}")
+    write_mined(cycle.folder, "", _parts(cycle, number, copies))
+
+
+def _parts(cycle: Cycle, number: dict[str, int], copies: list[tuple[str, int]]) -> Iterator[Pair]:
+    """What was mined in copies of images, a part at a time."""
+    proposals, checks = (cycle.folder.read_table(f"{name}.parquet") for name in SCHEMAS)
+    owner = dict(zip(proposals["proposal_id"].to_pylist(), proposals["image_id"].to_pylist(), strict=True))
+    of_proposals = np.array([number[image_id] for image_id in proposals["image_id"].to_pylist()])
+    of_checks = np.array([number[owner[proposal]] for proposal in checks["proposal_id"].to_pylist()])
+    part = cycle.settings.mining.chunk_images
+    for start in range(0, len(copies), part):
+        new = pa.array([copy for copy, _ in copies[start : start + part]])
+        of = np.array([row for _, row in copies[start : start + part]])
+        yield _repeated(proposals, of_proposals, of, new), _repeated(checks, of_checks, of, new)
 
 
 def _repeated(table: pa.Table, image: Numbers, of: Numbers, new: pa.Array) -> pa.Table:
     """Rows of a table for copies of images: row `n` is of `image[n]`, copy `m` of `of[m]`, and named `new[m]`."""
-    rows = [np.flatnonzero(image == number) for number in range(of.max() + 1)]
+    rows = {number: np.flatnonzero(image == number) for number in np.unique(of)}
     many = table.take(np.concatenate([rows[number] for number in of]))
     owner = new.take(pa.array(np.repeat(np.arange(len(of)), [len(rows[number]) for number in of])))
     for at, column in enumerate(table.column_names):

@@ -65,7 +65,7 @@ def test_table_round_trip(folder, rows):
     folder.write_table("table", TABLE.slice(0, rows))
     assert folder.read_table("table").equals(TABLE.slice(0, rows))
     assert folder.read_table("table", ["score"]).column_names == ["score"]
-    parts = [TABLE.slice(0, 0), *folder.read_batches("table", ["score"])]
+    parts = [TABLE.slice(0, 0), *folder.read_groups("table", ["score"])]
     assert pa.concat_tables([part.select(["score"]) for part in parts]).equals(TABLE.slice(0, rows).select(["score"]))
 
 
@@ -109,7 +109,7 @@ def test_names_that_would_leave_the_folder_are_refused(folder, act, name):
 
 
 def test_what_is_missing_is_named_with_the_next_step(folder):
-    for read in (folder.read_bytes, folder.read_json, folder.read_table, lambda name: [*folder.read_batches(name, [])]):
+    for read in (folder.read_bytes, folder.read_json, folder.read_table, lambda name: [*folder.read_groups(name, [])]):
         with pytest.raises(ArtefactError, match=r"Expected .*/lost, found nothing. Run the stage"):
             read("lost")
 
@@ -125,7 +125,7 @@ def test_damaged_json_is_named(folder, data):
     "read",
     [
         lambda folder: folder.read_table("table"),
-        lambda folder: pa.concat_tables(folder.read_batches("table", TABLE.column_names)),
+        lambda folder: pa.concat_tables(folder.read_groups("table", TABLE.column_names)),
     ],
     ids=["at once", "part by part"],
 )

@@ -21,7 +21,6 @@ CHANGED_IN = "changed_in"
 STORED_SCHEMA = SAMPLE_SCHEMA.append(pa.field(CHANGED_IN, pa.int32()))
 """What the files hold."""
 
-_PART_ROWS = 4096
 _GROUPS_AT_ONCE = 8
 
 
@@ -80,7 +79,7 @@ def condition(states: Collection[State] | None, splits: Collection[Split] | None
     return functools.reduce(operator.and_, parts) if parts else None
 
 
-def pieces(dataset: pds.Dataset, wanted: Wanted, name: str, newer: pa.Table | None = None) -> Iterator[pa.Table]:
+def pieces(dataset: pds.Dataset, wanted: Wanted, name: str, newer: pds.Dataset | None = None) -> Iterator[pa.Table]:
     """Read the newest row of each image, in memory that does not grow with the table.
 
     Every file is in the order of `image_id`. All are read side by side, a group of rows at a time (a scan of a whole
@@ -90,7 +89,7 @@ def pieces(dataset: pds.Dataset, wanted: Wanted, name: str, newer: pa.Table | No
         dataset: The files of one version.
         wanted: What to read.
         name: The version, for error messages.
-        newer: Rows as a file holds them, in order, that are read as one more file.
+        newer: Files of rows that are part of no version yet.
 
     Yields:
         Tables with the wanted columns in the order of `image_id`; they may be empty.
@@ -101,8 +100,8 @@ def pieces(dataset: pds.Dataset, wanted: Wanted, name: str, newer: pa.Table | No
     """
     needed = wanted.with_columns("image_id", CHANGED_IN, *([] if wanted.rows is None else ["state", "split"]))
     try:
-        found = [_groups(file, dataset, needed) for file in dataset.get_fragments()]
-        files = [_File(groups, name) for groups in [*found, *([] if newer is None else [_parts(newer, needed)])]]
+        groups = [_groups(file, own, needed) for own in (dataset, newer) if own for file in own.get_fragments()]
+        files = [_File(own, name) for own in groups]
         while files := [file for file in files if file.rows.num_rows]:
             bound = min(file.last for file in files)
             newest = _newest([file.take_until(bound) for file in files], name)
@@ -193,11 +192,6 @@ def _as_now(rows: pa.Table, wanted: Wanted) -> pa.Table:
         rows = rows.append_column(CHANGED_IN, pa.nulls(len(rows), pa.int32()))
     ordered = rows.select(wanted.columns)
     return ordered if ordered.schema.equals(wanted.schema) else ordered.cast(wanted.schema)
-
-
-def _parts(table: pa.Table, wanted: Wanted) -> Iterator[pa.Table]:
-    rows = table.select(wanted.columns)
-    return (rows.slice(start, _PART_ROWS) for start in range(0, len(rows), _PART_ROWS))
 
 
 def _newest(parts: Sequence[pa.Table], name: str) -> pa.Table:

@@ -12,8 +12,8 @@ from pipeline.dataset import delta
 from pipeline.dataset.checksums import is_sealed, seal
 from pipeline.dataset.reading import Wanted, condition, rebatched
 from pipeline.dataset.stored_table import StoredTable, create_table
-from pipeline.dataset.validity import require_valid
-from pipeline.dataset.versions import Version, common_version, count_rows, standing_versions
+from pipeline.dataset.validity import valid_pieces
+from pipeline.dataset.versions import Version, common_version, standing_versions
 from pipeline.errors import DataError, RowsGoneError
 from pipeline.records import (
     SAMPLE_SCHEMA,
@@ -73,7 +73,7 @@ class SampleStore:
 
     def commit(
         self,
-        samples: Sequence[Sample] | pa.Table,
+        samples: Sequence[Sample] | pa.Table | Iterator[pa.Table],
         *,
         reason: str,
         key: str,
@@ -85,7 +85,8 @@ class SampleStore:
         """Insert or replace rows by `image_id`, as one new version; the first commit creates the table.
 
         Args:
-            samples: New and changed rows, each `image_id` once; rows not named stay as they are. May be empty.
+            samples: New and changed rows, each `image_id` once; rows not named stay as they are. May be empty. Pieces
+                of a large table may come one by one, in the order of `image_id`: they are never held together.
             reason: Why, in words for a person.
             key: What makes this commit, for instance `cycle 3 harvest`. Where a version with this key stands (no
                 later restore undid it), nothing is written: a stage that was killed can simply run again.
@@ -103,7 +104,7 @@ class SampleStore:
         """
         if not reason or not key:
             raise ValueError(f"Expected a reason and a key, got {reason!r} and {key!r}")
-        rows = require_valid(samples if isinstance(samples, pa.Table) else samples_to_table(samples))
+        rows = valid_pieces(samples if isinstance(samples, pa.Table | Iterator) else samples_to_table(samples))
         made = {
             "reason": reason,
             "key": key,
@@ -113,14 +114,14 @@ class SampleStore:
             "details": details or {},
         }
         if not self.exists():
-            return create_table(self._uri, rows, {**made, "counts": count_rows(rows)})
+            return create_table(self._uri, rows, made)
         table = self._open()
         versions = table.history()
         done = next((version for version in standing_versions(versions) if version.key == key), None)
         if done is not None:
             seal(Folder(self._uri))
             return done.number
-        return table.change(rows, {**made, "counts": table.counts_with(rows, versions[-1])})
+        return table.change(rows, versions[-1], made)
 
     def restore(self, version: int, reason: str) -> int:
         """Bring back the rows of an earlier version, as a new version; nothing in between is lost.

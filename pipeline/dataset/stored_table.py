@@ -12,7 +12,7 @@ files of changed rows 1.6 s and 2.7 MB. Lance writes as little, but returns no r
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -25,7 +25,7 @@ from pipeline.dataset import delta
 from pipeline.dataset.checksums import require_whole_log, require_whole_rows, seal
 from pipeline.dataset.reading import CHANGED_IN, STORED_SCHEMA, Wanted, pieces
 from pipeline.dataset.row_files import write_rows
-from pipeline.dataset.versions import Counts, Version, counts_after
+from pipeline.dataset.versions import Counting, Counts, Version, counts_after
 from pipeline.records import SAMPLE_SCHEMA, of_images
 from pipeline.workspace import Folder
 
@@ -108,26 +108,13 @@ class StoredTable:
         found = self.read_together(Wanted(SAMPLE_SCHEMA.names, of_images(others)))
         return pa.concat_tables([rows, found]).sort_by("image_id")
 
-    def counts_with(self, rows: pa.Table, latest: Version) -> Counts:
-        """What the table holds when these rows are in it.
-
-        Args:
-            rows: New and changed ones.
-            latest: This version; its own counts are believed unless another program made it.
-        """
-        before = latest.counts
-        if latest.foreign:
-            for piece in self.read(_COUNTED):
-                before = counts_after(before, piece.slice(0, 0), piece)
-        replaced = self.read_together(replace(_COUNTED, images=of_images(rows["image_id"].to_pylist())))
-        return counts_after(before, replaced, rows)
-
-    def change(self, rows: pa.Table, metadata: dict[str, Any]) -> int:
+    def change(self, rows: Iterable[pa.Table], latest: Version, metadata: dict[str, Any]) -> int:
         """Make a version in which these rows replace or join the others.
 
         Args:
-            rows: Each image once.
-            metadata: What the version says of itself, with its `counts`.
+            rows: Pieces in the order of `image_id`, each image once.
+            latest: This version.
+            metadata: What the new version says of itself, without its `counts`.
 
         Returns:
             Number of the version.
@@ -135,13 +122,28 @@ class StoredTable:
         Raises:
             ArtefactError: Somebody else committed at the same time; nothing was written.
         """
-        stored = as_stored(rows, self.number + 1)
-        gone = self._superfluous(len(rows), sum(metadata["counts"]["images"].values()))
-        written = self._rewritten(gone, stored) if gone else [stored]
-        new = [write_rows(self._folder, written)] if gone or len(rows) else []
-        number = delta.exchange(self._table, gone, new, STORED_SCHEMA, metadata)
+        counting = Counting(self._counts(latest), self._replaced_by)
+        added = write_rows(self._folder, as_stored(counting.count(rows), self.number + 1))
+        gone = self._superfluous(added.rows, sum(counting.counts["images"].values()))
+        new = [added] if added.rows else []
+        if gone:
+            new = [write_rows(self._folder, self._rewritten(gone, added.name))]
+        if added not in new:
+            self._folder.remove(added.name)
+        number = delta.exchange(self._table, gone, new, STORED_SCHEMA, {**metadata, "counts": counting.counts})
         seal(self._folder)
         return number
+
+    def _counts(self, latest: Version) -> Counts:
+        """What this version holds; its own counts are believed unless another program made it."""
+        counts = latest.counts
+        if latest.foreign:
+            for piece in self.read(_COUNTED):
+                counts = counts_after(counts, piece.slice(0, 0), piece)
+        return counts
+
+    def _replaced_by(self, rows: pa.Table) -> pa.Table:
+        return self.read_together(replace(_COUNTED, images=of_images(rows["image_id"].to_pylist())))
 
     def restore(self, version: int, metadata: dict[str, Any]) -> int:
         """Make a version that holds the rows of an earlier one; returns its number."""
@@ -164,42 +166,47 @@ class StoredTable:
         smallest = sorted(known, key=lambda name: (known[name], name))
         return set(smallest[: _MOST_FILES // 2]) if len(known) >= _MOST_FILES else set()
 
-    def _rewritten(self, files: Collection[str], newer: pa.Table) -> Iterator[pa.Table]:
-        """The newest rows among some files and rows that are not written yet."""
+    def _rewritten(self, files: Collection[str], added: str) -> Iterator[pa.Table]:
+        """The newest rows among some files and one that is part of no version yet."""
         require_whole_rows(self._folder, files)
+        newer = self._dataset([added], STORED_SCHEMA)
         for piece in pieces(self._dataset(files), Wanted(STORED_SCHEMA.names), self._name, newer):
             # Of a row from an earlier release no more is known than that it changed by now.
             column = pc.fill_null(piece[CHANGED_IN], self.number)
             yield piece.set_column(piece.column_names.index(CHANGED_IN), STORED_SCHEMA.field(CHANGED_IN), column)
 
-    def _dataset(self, files: Collection[str]) -> pds.Dataset:
+    def _dataset(self, files: Collection[str], schema: pa.Schema | None = None) -> pds.Dataset:
         # Delta's own has a guarantee for each file that fails on the columns of earlier releases.
         files_of, folder = self._folder.arrow()
         kind = pds.ParquetFileFormat()
         found = [kind.make_fragment(f"{folder}/{name}", files_of) for name in sorted(files)]
-        return pds.FileSystemDataset(found, delta.schema(self._table), kind, files_of)
+        return pds.FileSystemDataset(found, schema or delta.schema(self._table), kind, files_of)
 
     @property
     def _name(self) -> str:
         return f"{self._folder.uri}, version {self.number}"
 
 
-def create_table(uri: str, rows: pa.Table, metadata: dict[str, Any]) -> int:
+def create_table(uri: str, rows: Iterable[pa.Table], metadata: dict[str, Any]) -> int:
     """Make version 0 of a table; returns its number.
+
+    Args:
+        uri: Folder or URI of the table.
+        rows: As for `StoredTable.change`.
+        metadata: What the version says of itself, without its `counts`.
 
     Raises:
         ArtefactError: Somebody else made one at the same time.
     """
-    folder = Folder(uri)
-    number = delta.create(uri, write_rows(folder, [as_stored(rows, 0)]), STORED_SCHEMA, metadata)
+    folder, counting = Folder(uri), Counting()
+    file = write_rows(folder, as_stored(counting.count(rows), 0))
+    number = delta.create(uri, file, STORED_SCHEMA, {**metadata, "counts": counting.counts})
     seal(folder)
     return number
 
 
-def as_stored(rows: pa.Table, version: int) -> pa.Table:
+def as_stored(rows: Iterable[pa.Table], version: int) -> Iterator[pa.Table]:
     """Rows as a file holds them."""
-    changed = pa.repeat(pa.scalar(version, pa.int32()), len(rows))
-    ids = rows["image_id"].combine_chunks()
-    # A first import may be most of the memory: what is in order is not copied.
-    ordered = rows if pc.all(pc.less(ids[:-1], ids[1:]), min_count=0).as_py() else rows.sort_by("image_id")
-    return ordered.append_column(STORED_SCHEMA.field(CHANGED_IN), changed)
+    for piece in rows:
+        changed = pa.repeat(pa.scalar(version, pa.int32()), len(piece))
+        yield piece.append_column(STORED_SCHEMA.field(CHANGED_IN), changed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -11,6 +13,35 @@ _ROUNDING_PX = 0.01
 """float32 cannot hold every number of pixels."""
 _TOGETHER = 65_536
 """Rows that are laid out anew at once."""
+
+
+def valid_pieces(rows: pa.Table | Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Refuse rows that nobody could use, a piece of them at a time.
+
+    Args:
+        rows: Rows for the sample table, or pieces of them, where no image of a later piece comes before one of an
+            earlier piece.
+
+    Yields:
+        The pieces with exactly `SAMPLE_SCHEMA`, sorted by `image_id`.
+
+    Raises:
+        ValueError: A piece is not valid, see `require_valid`, or comes too late.
+    """
+    last = ""
+    for table in [rows] if isinstance(rows, pa.Table) else rows:
+        piece = _in_order(require_valid(table))
+        if len(piece):
+            first, before, last = piece["image_id"][0].as_py(), last, piece["image_id"][-1].as_py()
+            if first <= before:
+                raise ValueError(f"Expected pieces in the order of image_id, got {first} after {before}")
+            yield piece
+
+
+def _in_order(rows: pa.Table) -> pa.Table:
+    ids = rows["image_id"].combine_chunks()
+    # A first import may be most of the memory: what is in order is not copied.
+    return rows if pc.all(pc.less(ids[:-1], ids[1:]), min_count=0).as_py() else rows.sort_by("image_id")
 
 
 def require_valid(table: pa.Table) -> pa.Table:

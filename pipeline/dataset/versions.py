@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.records import State
+from pipeline.records import SAMPLE_SCHEMA, State
 
 _TOGETHER = 65_536
 """Rows whose boxes are laid out at once."""
@@ -109,6 +109,28 @@ def counts_after(counts: Counts, gone: pa.Table, new: pa.Table) -> Counts:
         }
         found[group] = {name: number for name, number in numbers.items() if number}
     return found
+
+
+class Counting:
+    """Counts what a version will hold while its rows are on their way.
+
+    Args:
+        counts: What the version before holds.
+        replaced_by: The rows of the version before that some rows replace; none by default.
+
+    Attributes:
+        counts: With all rows that have passed.
+    """
+
+    def __init__(self, counts: Counts | None = None, replaced_by: Callable[[pa.Table], pa.Table] | None = None) -> None:
+        self.counts = count_rows(SAMPLE_SCHEMA.empty_table()) if counts is None else counts
+        self._replaced_by = replaced_by or (lambda rows: rows.slice(0, 0))
+
+    def count(self, rows: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """Let rows pass and count them."""
+        for piece in rows:
+            self.counts = counts_after(self.counts, self._replaced_by(piece), piece)
+            yield piece
 
 
 def common_version(versions: Sequence[Version], one: int, other: int) -> int | None:

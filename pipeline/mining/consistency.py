@@ -7,6 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipeline.errors import ArtefactError
+from pipeline.mining.tables import AGAIN
 from pipeline.records import EVIDENCE_FIELDS
 
 SUMMED = ["proposal_id", "hit", "score", "iou"]
@@ -25,9 +27,16 @@ def gather_evidence(proposals: pa.Table, checks: pa.Table) -> pa.Table:
         arXiv 1803.09867 has it; its code averages over hits alone), `hit_fraction`, `mean_iou` over hits,
         `spread` (standard deviation of the scores) and `checks`; null, and 0 checks, where a proposal was not
         pasted.
+
+    Raises:
+        ArtefactError: A check is of no proposal.
     """
     ids = proposals["proposal_id"].combine_chunks()
-    row = pc.index_in(checks["proposal_id"], value_set=ids).to_numpy(zero_copy_only=False)
+    found = pc.index_in(checks["proposal_id"], value_set=ids)
+    if found.null_count:
+        stray = checks["proposal_id"].filter(found.is_null())[0]
+        raise ArtefactError(f"Expected checks of proposals that are there, got one of {stray}. {AGAIN}")
+    row = found.to_numpy()
     hit = checks["hit"].to_numpy(zero_copy_only=False).astype(np.float64)
     score = checks["score"].to_numpy().astype(np.float64)
     iou = checks["iou"].to_numpy().astype(np.float64)

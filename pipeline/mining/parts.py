@@ -7,20 +7,19 @@ from dataclasses import dataclass
 from functools import partial
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.artefacts import MiningCost, MiningPart, UnreadableImage
 from pipeline.mining.checker import CheckPolicy
 from pipeline.mining.miner import Mined, Miner
+from pipeline.mining.tables import SCHEMAS, Pair, write_mined
 from pipeline.progress import Progress
-from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA, ImageRef, among, of_images
+from pipeline.records import PROPOSAL_SCHEMA, ImageRef, among, of_images
 from pipeline.runners import ALONE, Runner, Work
 from pipeline.runners.work import Prepare
 from pipeline.workspace import Folder
 
 Share = tuple[list[ImageRef], CheckPolicy]
 """What one miner mines, and which of the proposals it checks."""
-SCHEMAS = {"proposals": PROPOSAL_SCHEMA, "checks": CHECK_SCHEMA}
 
 
 @dataclass(frozen=True)
@@ -78,18 +77,15 @@ class PartedMining:
         parts = self._parts(shares, prefix)
         self.runner.run(PartsOfPool(parts, prefix, self), progress)
         names = [part.name for part in parts]
-        for table, schema in SCHEMAS.items():
-            sources = [f"{name}.{table}.parquet" for name in names]
-            with (
-                self.folder.create(f"{prefix}{table}.parquet") as file,
-                pq.ParquetWriter(file, schema, compression="zstd") as writer,
-            ):
-                for source in sources:
-                    writer.write_table(self.parts.read_table(source))
+        write_mined(self.folder, prefix, (self._read(name) for name in names))
         mined = [self.parts.read_record(f"{name}.json", MiningPart) for name in names]
         return MiningPart(
             MiningCost.total(part.cost for part in mined), tuple(fault for part in mined for fault in part.faults)
         )
+
+    def _read(self, name: str) -> Pair:
+        proposals, checks = (self.parts.read_table(f"{name}.{table}.parquet") for table in SCHEMAS)
+        return proposals, checks
 
     def is_done(self, part: Part) -> bool:
         """Tell whether a part was mined."""

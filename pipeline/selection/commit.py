@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -12,14 +12,21 @@ import pyarrow.compute as pc
 
 from pipeline.artefacts import MiningRun, SelectionRun, Standings
 from pipeline.cycle import Cycle
-from pipeline.dataset.store import SampleStore
-from pipeline.records import Fate, Sample, State, among, counted, of_images, samples_from_table, samples_to_table
+from pipeline.dataset.store import MINED_STATES, SampleStore
+from pipeline.records import Fate, Sample, Split, State, among, counted, of_images, samples_from_table, samples_to_table
 from pipeline.selection.fates import count_pasted, is_learnt, is_soft
 from pipeline.selection.machine_labels import NESTED, differ, machine_labels, with_labels
 from pipeline.settings import SelectionSettings
 
 HELD_BACK_SELECTION = "held_back_selection.parquet"
 """The fates of held-back proposals, as if their images were of the pool; see `cross_fitting`."""
+COUNTED = ["image_id", "label", "p_correct", "hit_fraction", "checks", "fate", "reason"]
+"""Columns of the selection by which images are chosen and outcomes counted: the others are most of a large table."""
+_TOGETHER = 32_768
+"""Images whose rows are laid out at once."""
+
+Verdicts = Callable[[pc.Expression], pa.Table]
+"""Reads rows of the selection by a filter on `image_id`: columns of `SELECTION_SCHEMA`."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,6 @@ class Outcome:
     """What was decided in a cycle.
 
     Attributes:
-        selection: Columns of `SELECTION_SCHEMA`.
         queued: Images that wait for people.
         pseudo: Images that are pseudo-labelled.
         unread: Images that cannot be read any more, with the reason.
@@ -35,24 +41,34 @@ class Outcome:
         opened_at: UTC; machine boxes carry it.
     """
 
-    selection: pa.Table
     queued: frozenset[str]
     pseudo: frozenset[str]
     unread: Mapping[str, str]
     cycle: int
     opened_at: datetime
 
+    def state_of(self, image_id: str) -> State:
+        """What becomes of an image of the pool."""
+        if image_id in self.unread:
+            return State.QUARANTINED
+        if image_id in self.queued:
+            return State.QUEUED
+        return State.PSEUDO if image_id in self.pseudo else State.POOL
 
-def account(outcome: Outcome, version: int, incomplete: int, settings: SelectionSettings) -> SelectionRun:
+
+def account(
+    selection: pa.Table, outcome: Outcome, version: int, incomplete: int, settings: SelectionSettings
+) -> SelectionRun:
     """Count what was decided.
 
     Args:
-        outcome: It.
+        selection: Columns `COUNTED` at least.
+        outcome: What became of the images.
         version: Of the dataset, that holds it.
         incomplete: Images that are not pseudo-labelled because too many of their objects may be missed.
         settings: Which boxes are learnt softly.
     """
-    written = outcome.selection.filter(of_images(outcome.pseudo))
+    written = selection.filter(of_images(outcome.pseudo))
     sure = counted(written.filter(pc.field("fate") == Fate.PSEUDO.value)["label"])
     return SelectionRun(
         version=version,
@@ -61,9 +77,9 @@ def account(outcome: Outcome, version: int, incomplete: int, settings: Selection
         soft_boxes=len(written.filter(is_soft(settings.soft_from))),
         incomplete_images=incomplete,
         queued=len(outcome.queued),
-        dropped=counted(outcome.selection["fate"]).get(Fate.DROP.value, 0),
+        dropped=counted(selection["fate"]).get(Fate.DROP.value, 0),
         pseudo_by_class=dict(sorted(sure.items())),
-        pasted=count_pasted(outcome.selection, settings.soft_from),
+        pasted=count_pasted(selection, settings.soft_from),
     )
 
 
@@ -92,35 +108,45 @@ def _as_if_pseudo_labeled(cycle: Cycle, labeled: Iterable[Sample]) -> list[Sampl
     return samples_from_table(with_labels(rows, machine_labels(selection, settings, cycle.opened_at)))
 
 
-def changed_rows(store: SampleStore, outcome: Outcome, settings: SelectionSettings) -> pa.Table:
-    """Rows of the pool that the selection gives another state or other boxes.
+def changed_rows(
+    store: SampleStore, outcome: Outcome, verdicts: Verdicts, settings: SelectionSettings
+) -> Iterator[pa.Table]:
+    """Rows of the pool that the selection gives another state or other boxes, some images at a time.
 
     Args:
         store: The sample table.
         outcome: What was decided.
+        verdicts: What was decided about proposals.
         settings: Which boxes are learnt softly, and which are ignored.
+
+    Yields:
+        Columns of `SAMPLE_SCHEMA`, in the order of `image_id`.
     """
-    # Most of a large pool was in it and stays, without boxes.
-    touched = of_images({*outcome.queued, *outcome.pseudo, *outcome.unread})
-    old = store.pool().filter((pc.field("state") != State.POOL.value) | touched)
-    unread, queued, pseudo = (
-        pc.is_in(old["image_id"], pa.array(sorted(images), pa.string())).to_numpy()
-        for images in (outcome.unread, outcome.queued, outcome.pseudo)
-    )
-    states = [State.QUARANTINED, State.QUEUED, State.PSEUDO]
-    state = np.select([unread, queued, pseudo], [one.value for one in states], State.POOL.value)
-    pseudo = of_images(old["image_id"].filter(pa.array(state == State.PSEUDO.value)).to_pylist())
-    labels = machine_labels(outcome.selection.filter(pseudo), settings, outcome.opened_at)
+    for batch in store.stream(states=MINED_STATES, splits=[Split.POOL], batch_rows=_TOGETHER):
+        rows = pa.Table.from_batches([batch])
+        states = pa.array([outcome.state_of(image_id).value for image_id in rows["image_id"].to_pylist()], pa.string())
+        # Most of a large pool was in it and stays, without boxes.
+        touched = pc.or_(*(pc.not_equal(column, State.POOL.value) for column in (rows["state"], states)))
+        if pc.any(touched).as_py():
+            yield _changed(rows.filter(touched), states.filter(touched), outcome, verdicts, settings)
+
+
+def _changed(
+    old: pa.Table, states: pa.Array, outcome: Outcome, verdicts: Verdicts, settings: SelectionSettings
+) -> pa.Table:
+    """Those of some rows that get another state or other boxes."""
+    pseudo = old["image_id"].filter(pc.equal(states, State.PSEUDO.value)).to_pylist()
+    labels = machine_labels(verdicts(of_images(pseudo)), settings, outcome.opened_at)
     notes = zip(old["image_id"].to_pylist(), old["note"].to_pylist(), strict=True)
     columns = {
-        "state": pa.array(state, pa.string()),
+        "state": states,
         "note": pa.array([outcome.unread.get(image_id, note) for image_id, note in notes], pa.string()),
         "cycle": pa.array(np.full(len(old), outcome.cycle, dtype=np.int32)),
     }
     new = with_labels(old, labels)
     for name, column in columns.items():
         new = new.set_column(new.column_names.index(name), name, column)
-    changed = old["state"].to_numpy() != state
+    changed = pc.not_equal(old["state"], states).to_numpy()
     for name in NESTED:
         changed |= differ(old[name], new[name])
     return new.filter(pa.array(changed))

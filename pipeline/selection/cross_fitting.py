@@ -62,6 +62,8 @@ class Folds:
 
     def of_table(self, images: pa.Table) -> list[int]:
         """The fold of each row of a table with columns `image_id` and `group_id`."""
+        if self.count == 1:
+            return [0] * len(images)
         return [self.of(*pair) for pair in zip(*(images[name].to_pylist() for name in _NAMES), strict=True)]
 
 

@@ -70,7 +70,9 @@ def decide(
     return pa.Table.from_arrays(columns, schema=SELECTION_SCHEMA)
 
 
-def pseudo_images(selection: pa.Table, asked: set[str], limit: int | None, soft_from: float | None = None) -> list[str]:
+def pseudo_images(
+    selection: pa.Table, asked: Collection[str], limit: int | None, soft_from: float | None = None
+) -> list[str]:
     """Choose the images that are pseudo-labelled.
 
     Args:

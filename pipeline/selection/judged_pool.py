@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from pipeline.artefacts import MiningRun
 from pipeline.cycle import Cycle, load_cycle
@@ -13,8 +11,7 @@ from pipeline.mining.miner import Miner
 from pipeline.mining.parts import PartedMining
 from pipeline.mining.preparation import Proposer, miner_of, prepare_miner
 from pipeline.records import ImageRef, Split, refs_from_table
-from pipeline.selection.cascade import Cascade
-from pipeline.selection.class_affinity import AFFINITY, MEMBER, measure_affinity
+from pipeline.selection.class_affinity import MEMBER
 from pipeline.selection.commit import HELD_BACK_SELECTION
 from pipeline.selection.cross_fitting import Committee, Folds, judges
 from pipeline.workspace import Folder
@@ -25,6 +22,13 @@ PARTS = "parts"
 def pool_to_mine(cycle: Cycle) -> pa.Table:
     """Images of the pool, with the group that decides on their fold."""
     return cycle.store.pool([*ImageRef._fields, "group_id"])
+
+
+def images_mined(cycle: Cycle, model_id: str) -> pa.Table:
+    """Images of the pool in the order of `image_id`: that, `width`, `height` and `MEMBER`, who mines each."""
+    pool = cycle.store.pool(["image_id", "group_id", "width", "height"]).combine_chunks()
+    members = pa.array(folds_to_mine(cycle, model_id).of_table(pool), pa.int64())
+    return pool.drop_columns(["group_id"]).append_column(MEMBER, members)
 
 
 def folds_to_mine(cycle: Cycle, model_id: str) -> Folds:
@@ -98,34 +102,3 @@ def _same_before(cycle: Cycle, model_id: str) -> Folder | None:
     same = same and by_committee == (now.selection.committee > 1)
     run = before.find(MiningRun)
     return before.folder if same and run is not None and run.model_id == model_id else None
-
-
-def affinity_of_pool(cycle: Cycle, cascade: Cascade, evidence: pa.Table) -> NDArray[np.float64]:
-    """Measure the class affinity of every proposal, read part by part: embeddings would fill the memory.
-
-    Args:
-        cycle: It was mined.
-        cascade: Knows what objects look like to each detector.
-        evidence: N proposals, as in `proposals.parquet`.
-
-    Returns:
-        float[N, features].
-    """
-    members = _members(cycle, evidence)
-    measured: list[NDArray[np.float64]] = [np.zeros((0, len(AFFINITY)))]
-    start = 0
-    for part in cycle.folder.read_batches("proposals.parquet", ["label", "embedding"]):
-        own = part.append_column(MEMBER, members.slice(start, len(part)))
-        measured.append(measure_affinity(own, cascade.affinities))
-        start += len(part)
-    return np.concatenate(measured)
-
-
-def _members(cycle: Cycle, evidence: pa.Table) -> pa.Array:
-    """Which member of the committee each proposal comes from."""
-    committee = judges(cycle.workspace, cycle.read(MiningRun).model_id, cycle.settings.selection)
-    if committee is None:
-        return pa.array(np.zeros(len(evidence), dtype=np.int64))
-    pool = cycle.store.pool(["image_id", "group_id"])
-    fold = dict(zip(pool["image_id"].to_pylist(), committee.folds.of_table(pool), strict=True))
-    return pa.array([fold[image_id] for image_id in evidence["image_id"].to_pylist()], pa.int64())

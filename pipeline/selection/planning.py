@@ -24,26 +24,32 @@ from pipeline.selection.queue import Candidates, Owed, Plan, plan_queue
 from pipeline.selection.reasons import Context
 from pipeline.selection.review_share import without_reviews
 
+PLANNED_BY = [
+    "image_id", "x1", "y1", "x2", "y2", "label", "score", "entropy", "runner_up", "hit_fraction", "checks", "p_correct",
+    "fate", "reason",
+]  # fmt: skip
+"""Columns of the selection that a plan looks at: names and other evidence are most of a large table."""
+
 
 def plan_questions(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel, shown_least: float | None) -> Plan:
     """Decide what people are asked in a cycle.
 
     Args:
         cycle: It was mined.
-        selection: Columns of `SELECTION_SCHEMA`.
+        selection: Columns `PLANNED_BY` at least.
         missed: What no proposal finds.
         shown_least: People see boxes of a higher p(correct); None: no box.
     """
     settings = cycle.settings
     asked = without_reviews(settings.selection, cycle.number)
-    unread = {fault.image_id for fault in cycle.read(MiningRun).faults}
-    columns = ["image_id", "state", "width", "height"]
-    rows = [row for row in cycle.store.pool(columns).to_pylist() if row["image_id"] not in unread]
+    unread = [fault.image_id for fault in cycle.read(MiningRun).faults]
+    images = cycle.store.pool(["image_id", "state", "width", "height"]).filter(~of_images(unread))
+    image_ids = images["image_id"].to_pylist()
     drawn, labeled = count_drawn(cycle.store)
     counts = {label: drawn.get(label, 0) for label in settings.data.labels}
     pool = Pool(
         selection,
-        [row["image_id"] for row in rows],
+        image_ids,
         partial(_embed, cycle, selection),
         settings.seed,
         cycle.number,
@@ -56,8 +62,9 @@ def plan_questions(cycle: Cycle, selection: pa.Table, missed: MissedObjectsModel
     harvest = cycle.find(CycleHarvest)
     if settings.selection.query.worth_per == "second":
         worth = worth.per(Costs.of(settings.labeling.seconds, harvest).expected(pool, worth.misses))
-    waiting = [row["image_id"] for row in rows if row["state"] == State.QUEUED]
-    context = Context(missed, {row["image_id"]: (row["width"], row["height"]) for row in rows}, counts)
+    waiting = images.filter(pc.field("state") == State.QUEUED.value)["image_id"].to_pylist()
+    widths, heights = (images[name].to_pylist() for name in ("width", "height"))
+    context = Context(missed, dict(zip(image_ids, zip(widths, heights, strict=True), strict=True)), counts)
     past = cycle.before()
     decided = past.find(Decision) if past else None
     return plan_queue(
@@ -90,7 +97,7 @@ def _embed(cycle: Cycle, selection: pa.Table, image_ids: list[str]) -> NDArray[n
     rows = of_images(image_ids)
     # A filter over the whole file would hold most of it at once: the images are strewn over it.
     columns = ["image_id", "embedding"]
-    parts = cycle.folder.read_batches("proposals.parquet", columns)
+    parts = cycle.folder.read_groups("proposals.parquet", columns)
     none = PROPOSAL_SCHEMA.empty_table().select(columns)
     vectors = pa.concat_tables([none, *(part.filter(rows) for part in parts)])
     weights = selection.filter(rows)["p_correct"].to_numpy().astype(np.float64)

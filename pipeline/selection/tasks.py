@@ -43,7 +43,8 @@ def queued_tasks(cycle: Cycle) -> list[Task]:
     mined = cycle.find(MiningRun)
     model_id = mined.model_id if mined else ""
     blank = Task("", "", 0, 0, (), 0.0, "", TaskKind.ASK, cycle.number, model_id, cycle.opened_at)
-    queue, selection = (cycle.folder.read_table(name) for name in (QUEUE, SELECTION))
+    queue = cycle.folder.read_table(QUEUE)
+    selection = cycle.folder.read_table(SELECTION, None, of_images(queue["image_id"].to_pylist()))
     queued = cycle.store.samples(states=[State.QUEUED])
     return tasks_of(queued, queue, selection, blank, cycle.read(Decision).shown_from)
 

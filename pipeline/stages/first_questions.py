@@ -51,9 +51,10 @@ def _decide(cycle: Cycle, progress: Progress) -> Decision:
 
 def _commit(cycle: Cycle) -> SelectionRun:
     queued = frozenset(cycle.folder.read_table("queue.parquet", ["image_id"])["image_id"].to_pylist())
-    outcome = Outcome(SELECTION_SCHEMA.empty_table(), queued, frozenset(), {}, cycle.number, cycle.opened_at)
+    outcome = Outcome(queued, frozenset(), {}, cycle.number, cycle.opened_at)
+    verdicts = SELECTION_SCHEMA.empty_table().filter
     version = cycle.store.commit(
-        changed_rows(cycle.store, outcome, cycle.settings.selection),
+        changed_rows(cycle.store, outcome, verdicts, cycle.settings.selection),
         reason=f"cycle {cycle.number}: first questions",
         key=f"cycle {cycle.number} {cycle.opened_at.isoformat()} select",
         cycle=cycle.number,

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from pipeline.artefacts import Certificates, CycleHarvest, Decision, MiningRun, SelectionRun
 from pipeline.cycle import Cycle
 from pipeline.labeling.feedback.audit import class_standings
-from pipeline.mining.consistency import SUMMED, gather_evidence
-from pipeline.records import PROPOSAL_SCHEMA, counted, of_images
+from pipeline.records import counted, of_images
 from pipeline.selection.calibration import CalibratedModel, calibration_set
-from pipeline.selection.class_affinity import with_affinity
-from pipeline.selection.commit import Outcome, account, changed_rows
+from pipeline.selection.commit import COUNTED, Outcome, account, changed_rows
 from pipeline.selection.cross_fitting import held_back_images
-from pipeline.selection.fates import background_of, complete_images, decide, pseudo_images
-from pipeline.selection.judged_pool import affinity_of_pool
-from pipeline.selection.planning import plan_questions
+from pipeline.selection.deciding import Criteria, decide_pool
+from pipeline.selection.fates import background_of, complete_images, pseudo_images
+from pipeline.selection.judged_pool import images_mined
+from pipeline.selection.planning import PLANNED_BY, plan_questions
 from pipeline.selection.showing import shown_from
 
 
@@ -35,15 +36,12 @@ def _decide(cycle: Cycle) -> Decision:
     model = cycle.workspace.models.folder(model_id).read_record(CalibratedModel.FILE, CalibratedModel)
     standings = class_standings(cycle, held_back)
     cycle.write(standings)
-    plain = [name for name in PROPOSAL_SCHEMA.names if name != "embedding"]
-    proposals = cycle.folder.read_table("proposals.parquet", plain)
-    evidence = gather_evidence(proposals, cycle.folder.read_table("checks.parquet", SUMMED))
-    p_correct = model.cascade.predict(with_affinity(evidence, affinity_of_pool(cycle, model.cascade, evidence)))
-    corrected = model.bias.correct(evidence, cycle.store.table(columns=["image_id", "width", "height"]))
-    selection = decide(corrected, p_correct, certificates.classes, settings.selection, standings.withdrawn)
+    images = images_mined(cycle, model_id)
+    criteria = Criteria(model, certificates.classes, settings.selection, standings.withdrawn, images)
+    decide_pool(cycle.folder, "selection.parquet", criteria)
+    selection = cycle.folder.read_table("selection.parquet", PLANNED_BY)
     shown_least = shown_from(settings.labeling.seconds, cycle.find(CycleHarvest))
     plan = plan_questions(cycle, selection, model.missed, shown_least)
-    cycle.folder.write_table("selection.parquet", selection)
     ignored = settings.training.ignore_regions
     cycle.folder.write_table("background.parquet", background_of(selection, model.missed, settings.selection, ignored))
     cycle.folder.write_table("queue.parquet", plan.queue)
@@ -58,16 +56,16 @@ def _decide(cycle: Cycle) -> Decision:
 
 def _commit(cycle: Cycle) -> SelectionRun:
     folder, settings, mining = cycle.folder, cycle.settings.selection, cycle.read(MiningRun)
-    selection, background = (folder.read_table(f"{name}.parquet") for name in ("selection", "background"))
+    selection, background = folder.read_table("selection.parquet", COUNTED), folder.read_table("background.parquet")
     queued = frozenset(folder.read_table("queue.parquet", ["image_id"])["image_id"].to_pylist())
     complete = complete_images(background, settings)
     pseudo = pseudo_images(
-        selection.filter(of_images(complete)), set(queued), settings.max_pseudo_images, settings.soft_from
+        selection.filter(of_images(complete)), queued, settings.max_pseudo_images, settings.soft_from
     )
     unread = {fault.image_id: fault.reason for fault in mining.faults}
-    outcome = Outcome(selection, queued, frozenset(pseudo), unread, cycle.number, cycle.opened_at)
+    outcome = Outcome(queued, frozenset(pseudo), unread, cycle.number, cycle.opened_at)
     version = cycle.store.commit(
-        changed_rows(cycle.store, outcome, settings),
+        changed_rows(cycle.store, outcome, partial(folder.read_table, "selection.parquet", None), settings),
         reason=f"cycle {cycle.number}: pseudo-labels and queue",
         key=f"cycle {cycle.number} {cycle.opened_at.isoformat()} select",
         cycle=cycle.number,
@@ -75,4 +73,4 @@ def _commit(cycle: Cycle) -> SelectionRun:
         settings_digest=cycle.settings.digest(),
     )
     incomplete = set(background["image_id"].to_pylist()) - set(complete) - queued
-    return account(outcome, version, len(incomplete), settings)
+    return account(selection, outcome, version, len(incomplete), settings)

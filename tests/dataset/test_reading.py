@@ -49,6 +49,7 @@ def test_rows_out_of_order_are_noticed(tmp_path, ids):
 
 def version_of(tmp_path, *files, rows_a_group=2):
     """A version of some files; each is a text of image, state and changed_in per row, such as `a:pool:3`."""
+    tmp_path.mkdir(exist_ok=True)
     for number, rows in enumerate(files):
         ids, states, changed = zip(*(row.split(":") for row in rows.split()), strict=True)
         columns = {"image_id": ids, "state": states, CHANGED_IN: [int(n) if n else None for n in changed]}
@@ -92,12 +93,9 @@ def test_images_are_chosen_in_all_files(tmp_path):
     assert read(dataset, images=of_images(["a", "b", "z"])) == "a:queued b:pool"
 
 
-def test_rows_that_are_not_written_yet_are_read_as_one_more_file(tmp_path):
-    dataset = version_of(tmp_path, "a:pool:0 b:pool:0 c:queued:0")
-    newer = STORED_SCHEMA.empty_table().from_pylist(
-        [{"image_id": "b", "state": "labeled", CHANGED_IN: 1}, {"image_id": "d", "state": "pool", CHANGED_IN: 1}],
-        schema=STORED_SCHEMA,
-    )
+def test_files_of_no_version_yet_are_read_beside(tmp_path):
+    dataset = version_of(tmp_path / "old", "a:pool:0 b:pool:0 c:queued:0")
+    newer = version_of(tmp_path / "new", "b:labeled:1 d:pool:1")
     rows = pa.concat_tables(pieces(dataset, Wanted(["image_id", "state"]), "v", newer)).to_pylist()
     assert [f"{row['image_id']}:{row['state']}" for row in rows] == ["a:pool", "b:labeled", "c:queued", "d:pool"]
 

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -169,3 +170,52 @@ def test_an_image_through_time_is_what_each_version_holds(store, seed, monkeypat
     for image_id in tables[-1]["image_id"].to_pylist()[::5]:
         found = [(version.number, one) for version, one in through_time(store, image_id)]
         assert found == [(n, next(iter(store.by_ids([image_id], n)), None)) for n in range(len(tables))]
+
+
+def in_pieces(images, *ends):
+    """Tables of the images, cut at these places, in the order of their ids."""
+    ordered = sorted(images, key=lambda one: one.image_id)
+    return (samples_to_table(ordered[start:end]) for start, end in pairwise([0, *ends, len(ordered)]))
+
+
+def folder_of(store):
+    return sorted(path.name for path in Path(store.uri).glob("*.parquet"))
+
+
+@pytest.mark.parametrize("ends", [(), (7,), (0, 1, 1, 25, 40)])
+@pytest.mark.parametrize("count", [3, 30], ids=["beside", "into one file"])
+def test_pieces_make_the_version_that_one_table_makes(tmp_path, ends, count):
+    images = pool(40)
+    changed = [queued(one) for one in images[:count]]
+    stores = [SampleStore(str(tmp_path / name)) for name in ("whole", "pieces")]
+    for store, first, second in (
+        (stores[0], images, changed),
+        (stores[1], in_pieces(images, *ends), in_pieces(changed, *(min(end, count) for end in ends))),
+    ):
+        store.commit(first, reason="import", key="import")
+        store.commit(second, reason="change", key="change")
+    whole, pieces = stores
+    assert pieces.table().equals(whole.table())
+    assert [version.counts for version in pieces.history()] == [version.counts for version in whole.history()]
+    assert sorted(files(pieces).values()) == sorted(files(whole).values())
+    assert len(folder_of(pieces)) == 2, "nothing is left over of rows that were written twice"
+
+
+def test_pieces_out_of_order_change_nothing(store):
+    commit(store, *pool(10))
+    images = [queued(one) for one in sorted(pool(10), key=lambda one: one.image_id)]
+    pieces = (samples_to_table(images[number : number + 1]) for number in (1, 0))
+    with pytest.raises(ValueError, match=f"order of image_id, got {images[0].image_id} after {images[1].image_id}"):
+        store.commit(pieces, reason="change", key="change")
+    assert store.version() == 0
+    assert {one.state for one in store.samples()} == {State.POOL}
+
+
+def test_pieces_of_a_version_that_stands_are_not_made_again(store):
+    commit(store, *pool(10))
+
+    def pieces():
+        raise AssertionError("made")
+        yield
+
+    assert store.commit(pieces(), reason="because", key="commit 0") == 0

@@ -5,6 +5,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from pipeline.errors import ArtefactError
 from pipeline.mining.consistency import gather_evidence
 from pipeline.records import CHECK_SCHEMA, EVIDENCE_FIELDS, PROPOSAL_SCHEMA
 
@@ -30,6 +31,11 @@ def test_no_proposals():
     assert evidence.schema.names == [*PROPOSAL_SCHEMA.names, *NAMES]
     assert [evidence.schema.field(name).type for name, _ in EVIDENCE_FIELDS] == [kind for _, kind in EVIDENCE_FIELDS]
     assert len(evidence) == 0
+
+
+def test_a_check_of_no_proposal_is_noticed():
+    with pytest.raises(ArtefactError, match="Expected checks of proposals that are there, got one of c"):
+        gather_evidence(proposals("a", "b"), checks(("a", 0.5, 0.9), ("c", 0.5, 0.9)))
 
 
 @pytest.mark.parametrize(

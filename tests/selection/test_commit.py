@@ -42,7 +42,6 @@ def store(tmp_path):
 def changes(store, *rows, queued=(), pseudo=(), unread=None, **settings):
     """Changed rows by name."""
     outcome = Outcome(
-        selection_of(*rows),
         frozenset(map(image_id, queued)),
         frozenset(map(image_id, pseudo)),
         {image_id(name): reason for name, reason in (unread or {}).items()},
@@ -51,8 +50,8 @@ def changes(store, *rows, queued=(), pseudo=(), unread=None, **settings):
     )
     names = ("free", "queued", "pseudo", "lost", "skipped", "quarantined", "answered", "held back")
     by_id = {image_id(name): name for name in names}
-    rows = samples_from_table(changed_rows(store, outcome, SelectionSettings(**settings)))
-    return {by_id[one.image_id]: one for one in rows}
+    pieces = changed_rows(store, outcome, selection_of(*rows).filter, SelectionSettings(**settings))
+    return {by_id[one.image_id]: one for piece in pieces for one in samples_from_table(piece)}
 
 
 def test_nothing_is_decided(store):
