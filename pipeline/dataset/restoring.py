@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from pipeline.dataset.diff import VersionDiff, diff_stored, diff_versions
 from pipeline.dataset.store import SampleStore
+from pipeline.dataset.versions import Version
 from pipeline.errors import DataError
+
+_FROM, _IMAGES = "images_restored_from", "images_restored"
 
 
 def restored_difference(store: SampleStore, version: int, image_ids: Collection[str]) -> VersionDiff:
@@ -50,7 +53,26 @@ def restore_images(store: SampleStore, version: int, image_ids: Collection[str],
     if rows.equals(store.rows_of(image_ids)):
         return latest
     key = f"images of version {version} onto {latest}"
-    return store.commit(rows, reason=reason, key=key, details={"images_restored_from": version})
+    return store.commit(rows, reason=reason, key=key, details={_FROM: version, _IMAGES: sorted(image_ids)})
+
+
+def restores_images(version: Version) -> bool:
+    """Tell whether a version brought back some images."""
+    return _IMAGES in version.details
+
+
+def is_undone(image_id: str, changed_in: int, restoring: Iterable[Version]) -> bool:
+    """Tell whether a change of an image was undone by bringing that image back.
+
+    Args:
+        image_id: The image.
+        changed_in: The version that changed it.
+        restoring: Versions that brought back some images.
+    """
+    return any(
+        version.details[_FROM] < changed_in < version.number and image_id in version.details[_IMAGES]
+        for version in restoring
+    )
 
 
 def _require_held(store: SampleStore, version: int, image_ids: Collection[str]) -> None:

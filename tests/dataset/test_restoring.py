@@ -31,7 +31,10 @@ def test_one_image_is_brought_back_and_others_stay(store):
     assert restore_images(store, 0, [image_id("a")], "a was right before") == 3
     assert labels(store) == {"a": ["bolt"], "b": ["nut"], "c": []}
     made = store.history()[-1]
-    assert (made.reason, made.details["images_restored_from"]) == ("a was right before", 0)
+    assert (made.reason, made.details) == (
+        "a was right before",
+        {"images_restored_from": 0, "images_restored": [image_id("a")]},
+    )
 
 
 def test_what_is_so_already_makes_no_version(store):

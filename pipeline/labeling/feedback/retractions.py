@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from pipeline.dataset.restoring import is_undone, restores_images
 from pipeline.dataset.store import SampleStore
 from pipeline.dataset.versions import standing_versions
 from pipeline.labeling.backend import Harvest
@@ -45,7 +46,7 @@ def deleted_answers(harvest: Harvest, known: Mapping[str, Answer]) -> tuple[dict
 def undone_by_restoring(
     log: HarvestLog, earlier: Sequence[str], store: SampleStore, answers: Sequence[Answer]
 ) -> list[Answer]:
-    """Those of these answers that became labels only in versions which a later restore undid.
+    """Those of these answers that became labels only in versions, or on images, that a later restore undid.
 
     Args:
         log: The project's harvests.
@@ -53,15 +54,25 @@ def undone_by_restoring(
         store: The sample table.
         answers: That were harvested before and stand unchanged.
     """
+    versions = standing_versions(store.history())
+    numbers, restoring = {version.number for version in versions}, [*filter(restores_images, versions)]
     summaries = {name: log.summary(name) for name in earlier}
-    versions = {version.number for version in standing_versions(store.history())}
-    standing = [name for name in earlier if summaries[name].version in versions]
-    if len(standing) == len(earlier):
+    standing = {name: summary for name, summary in summaries.items() if summary.version in numbers}
+    if len(standing) == len(earlier) and not restoring:
         return []
-    taken_in: dict[str, Answer] = {}
-    for name in standing:
-        undone = set(summaries[name].undone)
-        taken_in |= {
-            answer.annotation_id: answer for answer in log.answers([name]) if answer.annotation_id not in undone
-        }
-    return [answer for answer in answers if taken_in.get(answer.annotation_id) != answer]
+    taken_in: dict[str, tuple[Answer, int]] = {}
+
+    def is_label(answer: Answer, until: int) -> bool:
+        """Whether it became one, and no version up to this one brought its image back."""
+        known, since = taken_in.get(answer.annotation_id, (None, 0))
+        between = (version for version in restoring if version.number <= until)
+        return known == answer and not is_undone(answer.image_id, since, between)
+
+    for name, summary in standing.items():
+        version, undone = summary.version or 0, set(summary.undone)
+        for answer in log.answers([name]):
+            if answer.annotation_id in undone:
+                taken_in.pop(answer.annotation_id, None)
+            elif not is_label(answer, version):
+                taken_in[answer.annotation_id] = answer, version
+    return [answer for answer in answers if not is_label(answer, versions[0].number)]

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from pydantic import SecretStr
 
+from pipeline.dataset.restoring import restore_images
 from pipeline.dataset.store import SampleStore
 from pipeline.labeling.annotators import labeling_backend
 from pipeline.labeling.feedback.intake import Intake
@@ -256,6 +257,38 @@ def test_what_counts_where_people_disagree(desk, people, tmp_path, policy, secon
     assert found() == third
     assert disagreement() == ({project.ids["one"]} if policy == "consensus" else set())
     assert project.harvest().version == last.version
+
+
+def test_a_full_harvest_leaves_restored_images_alone_until_told_otherwise(desk, people, tmp_path):
+    owner, _ = people
+    project = Project(desk, tmp_path)
+    project.push("one", "two", "three")
+    task, before = project.tasks(owner), project.store.version()
+    answers = {name: owner.submit(task[name]["id"], shown(task[name])) for name in ("one", "two", "three")}
+    answered = project.harvest().version
+    restore_images(project.store, before, [project.ids["one"], project.ids["three"]], "one and three were wrong")
+
+    def states():
+        return {name: str(row.state) for name, row in project.rows().items()}
+
+    wanted = {"one": "queued", "two": "labeled", "three": "queued"}
+    assert states() == wanted
+    told = project.harvest(full=True)
+    assert (states(), len(told.undone)) == (wanted, 2)
+    assert [text for _, text in told.notes if text.startswith("2 images keep the labels of the version")]
+    kept = project.harvest(full=True)
+    assert (kept.version, kept.undone, states()) == (told.version, told.undone, wanted), "and stays so"
+
+    owner.change(answers["three"]["id"])
+    assert len(project.harvest(full=True).undone) == 1
+    assert states() == {**wanted, "three": "labeled"}, "a changed answer counts"
+    again = project.harvest(full=True, again=True)
+    assert (set(states().values()), again.undone) == ({"labeled"}, ())
+    last = project.harvest(full=True)
+    assert (last.version, last.undone) == (again.version, ()), "what was taken in again stays"
+
+    restore_images(project.store, answered, [project.ids["two"]], "as it was when it had been answered")
+    assert project.harvest(full=True).undone == (), "it has that answer's labels"
 
 
 def test_a_full_harvest_leaves_a_restored_version_alone_until_told_otherwise(desk, people, tmp_path):
