@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -29,19 +28,6 @@ from pipeline.workspace import Folder
 MINED_STATES = (State.POOL, State.PSEUDO, State.QUEUED)
 """Images of the pool that nobody has answered or declined."""
 _BATCH_ROWS = 8192
-
-
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """What a removal of rows takes away.
-
-    Attributes:
-        versions: Versions that cannot be read afterwards.
-        size: Bytes of their files, and of files that a killed commit left behind.
-    """
-
-    versions: tuple[int, ...]
-    size: int
 
 
 class SampleStore:
@@ -147,30 +133,6 @@ class SampleStore:
             raise RowsGoneError(f"{self._uri}, version {version}: a file is gone (vacuumed or deleted).")
         metadata = {"reason": reason, "restored": version, "counts": versions[version].counts}
         return table.restore(version, metadata)
-
-    def remove_rows(self, kept: Collection[int], *, apply: bool) -> Removal:
-        """Remove the files of all versions but some; the history keeps naming them, and their rows cannot be read.
-
-        Args:
-            kept: Versions that stay readable; the latest one always does.
-            apply: Remove; otherwise only tell what would go.
-
-        Returns:
-            What goes, or went.
-
-        Raises:
-            ArtefactError: There is no table, or no such version.
-        """
-        latest = self.version()
-        files = {number: self._open(number).files() for number in range(latest + 1)}
-        used = set().union(*(files[number] for number in {*kept, latest}))
-        folder = Folder(self._uri)
-        there = {name for name in folder.names() if name.endswith(".parquet")}
-        gone = tuple(number for number, names in files.items() if not names <= used and names & there)
-        size = sum(folder.size(name) for name in there - used)
-        for name in sorted(there - used) if apply else ():
-            folder.remove(name)
-        return Removal(gone, size)
 
     def readable_versions(self) -> frozenset[int]:
         """Numbers of the versions whose rows are all there.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pipeline.cycle import between_cycles
-from pipeline.dataset.store import Removal, SampleStore
+from pipeline.dataset.row_removal import Removal, remove_rows
+from pipeline.dataset.store import SampleStore
 from pipeline.detector.models.dataset_versions import needed_versions
 from pipeline.settings import Settings
 from pipeline.workspace import Workspace
@@ -27,4 +28,4 @@ def vacuum(settings: Settings, keep: int, *, apply: bool) -> Removal:
         latest = store.version()
         newest = range(max(0, latest + 1 - keep), latest + 1)
         needed = {version for version in needed_versions(workspace) if version <= latest}
-        return store.remove_rows({*newest, *needed}, apply=apply)
+        return remove_rows(store.uri, {*newest, *needed}, apply=apply)

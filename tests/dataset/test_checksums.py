@@ -12,6 +12,7 @@ import pytest
 from deltalake import DeltaTable
 
 from pipeline.dataset.checksums import HINT, LOG, SUMS, damaged_files
+from pipeline.dataset.row_removal import remove_rows
 from pipeline.dataset.store import SampleStore
 from pipeline.dataset.verify import verify
 from pipeline.errors import ArtefactError
@@ -153,7 +154,7 @@ def added_by(store: SampleStore, number: int) -> str:
 
 
 def test_rows_that_were_removed_to_make_room_are_no_damage(copied):
-    copied.remove_rows([], apply=True)
+    remove_rows(copied.uri, [], apply=True)
     assert damaged_files(Folder(copied.uri)) == []
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.cycle import Cycle, open_cycle
+from pipeline.dataset.row_removal import remove_rows
 from pipeline.dataset.store import SampleStore
 from pipeline.dataset.tags import tag_version
 from pipeline.records import Source, State
@@ -81,7 +82,7 @@ def test_the_data_of_a_page_hold_its_numbers(cycle):
 def test_pages_of_versions_whose_rows_are_gone_say_so(cycle):
     report(cycle)
     cycle.store.commit([sample("one", box(label="nut")), sample("two"), sample("four")], reason="r", key="r")
-    cycle.store.remove_rows([], apply=True)
+    remove_rows(cycle.store.uri, [], apply=True)
     renew_index(cycle.settings)
     gone = page(cycle, 1)
     assert "removed by `crosscheck versions vacuum`" in text(gone)
