@@ -11,12 +11,8 @@ from pipeline.detector.models.champion import require_champion
 from pipeline.mining.checker import CheckEverything
 from pipeline.progress import Progress, silent
 from pipeline.runners import ALONE, Runner
-from pipeline.selection.calibration import CalibratedModel, calibrate
-from pipeline.selection.cascade import Cascade
-from pipeline.selection.commit import HELD_BACK_SELECTION
-from pipeline.selection.cross_fitting import Folds, held_back_images
-from pipeline.selection.fates import decide
-from pipeline.selection.held_back import hold_back
+from pipeline.selection.calibrated_cycle import HELD_BACK, calibrate_cycle
+from pipeline.selection.cross_fitting import held_back_images
 from pipeline.selection.judged_pool import (
     PARTS,
     folds_to_mine,
@@ -25,8 +21,6 @@ from pipeline.selection.judged_pool import (
     pool_to_mine,
     shares_of,
 )
-
-HELD_BACK = "held_back_"
 
 
 def mine(cycle: Cycle, progress: Progress = silent, runner: Runner = ALONE) -> MiningRun:
@@ -59,7 +53,7 @@ def _mine(cycle: Cycle, progress: Progress, runner: Runner) -> MiningRun:
     everything = CheckEverything()
     refs = [[sample.ref for sample in own] for own in folds.shares(held_back)]
     of_held_back = mining.run([(own, everything) for own in refs], HELD_BACK, progress)
-    cascade = _calibrate(cycle, model_id, folds)
+    cascade = calibrate_cycle(cycle, model_id, folds)
     # The published rule asks of every box how often it was found again, sure or not.
     policy = replace(cascade, drop_below=0.0) if settings.selection.query.strategy == "ssm" else cascade
     pool = [(own, policy.of_member(number)) for number, own in enumerate(shares_of(table, folds))]
@@ -74,18 +68,3 @@ def _mine(cycle: Cycle, progress: Progress, runner: Runner) -> MiningRun:
         held_back_cost=of_held_back.cost,
         faults=(*unread, *of_pool.faults, *of_held_back.faults),
     )
-
-
-def _calibrate(cycle: Cycle, model_id: str, folds: Folds) -> Cascade:
-    """Calibrate on what was found in held-back images."""
-    settings, held_back = cycle.settings, held_back_images(cycle.store, cycle.settings.selection)
-    proposals, checks = (cycle.folder.read_table(f"{HELD_BACK}{name}.parquet") for name in ("proposals", "checks"))
-    known = hold_back(proposals, checks, held_back, settings, folds=folds)
-    calibrated = calibrate(known, settings, model_id)
-    cycle.workspace.models.folder(model_id).write_record(CalibratedModel.FILE, calibrated.model)
-    cycle.write(calibrated.calibration)
-    cycle.write(calibrated.certificates)
-    if folds.count > 1:
-        fates = decide(known.corrected, calibrated.p_correct, calibrated.certificates.classes, settings.selection)
-        cycle.folder.write_table(HELD_BACK_SELECTION, fates)
-    return calibrated.model.cascade
