@@ -85,7 +85,8 @@ def pseudo_images(
         Image ids, surest first.
     """
     means = selection.filter(is_learnt(soft_from)).group_by("image_id").aggregate([("p_correct", "mean")])
-    ranked = means.sort_by([("p_correct_mean", "descending"), ("image_id", "ascending")])
+    plain = means.set_column(0, "image_id", means["image_id"].cast(pa.string()))
+    ranked = plain.sort_by([("p_correct_mean", "descending"), ("image_id", "ascending")])
     free = [image_id for image_id in ranked["image_id"].to_pylist() if image_id not in asked]
     return free if limit is None else free[:limit]
 

@@ -95,7 +95,7 @@ def is_shown(selection: pa.Table, least: float | None) -> NDArray[np.bool_]:
     if least is not None:
         offered = pc.not_equal(selection["fate"], Fate.DROP.value).to_numpy()
         rows = np.flatnonzero(offered & (selection["p_correct"].to_numpy() > np.float32(least)))
-        shown[rows[_is_likeliest(selection.take(rows))]] = True
+        shown[rows[_is_likeliest(selection, rows)]] = True
     return shown
 
 
@@ -148,9 +148,10 @@ def _with_doubts(
     return boxes
 
 
-def _is_likeliest(selection: pa.Table) -> NDArray[np.bool_]:
-    """Of boxes that overlap, of any class, one is the likeliest: greedily, from the likeliest on."""
-    return is_likeliest(_images(selection), selection["p_correct"].to_numpy(), _corners(selection), ONE_OBJECT_IOU)
+def _is_likeliest(selection: pa.Table, rows: NDArray[np.intp] | slice = slice(None)) -> NDArray[np.bool_]:
+    """Of some boxes that overlap, of any class, one is the likeliest: greedily, from the likeliest on."""
+    p_correct = selection["p_correct"].to_numpy()[rows]
+    return is_likeliest(_images(selection)[rows], p_correct, _corners(selection)[rows], ONE_OBJECT_IOU)
 
 
 def _rows_by_image(selection: pa.Table) -> list[NDArray[np.intp]]:
@@ -164,8 +165,7 @@ def _rows_by_image(selection: pa.Table) -> list[NDArray[np.intp]]:
 
 def _images(selection: pa.Table) -> NDArray[np.intp]:
     """Which image holds each box."""
-    codes = pc.index_in(selection["image_id"], value_set=pc.unique(selection["image_id"]))
-    return np.asarray(codes.to_numpy(), dtype=np.intp)
+    return np.asarray(selection["image_id"].combine_chunks().dictionary_encode().indices, dtype=np.intp)
 
 
 def _corners(selection: pa.Table) -> torch.Tensor:

@@ -39,7 +39,7 @@ def _decide(cycle: Cycle) -> Decision:
     images = images_mined(cycle, model_id)
     criteria = Criteria(model, certificates.classes, settings.selection, standings.withdrawn, images)
     decide_pool(cycle.folder, "selection.parquet", criteria)
-    selection = cycle.folder.read_table("selection.parquet", PLANNED_BY)
+    selection = cycle.folder.read_coded("selection.parquet", PLANNED_BY)
     shown_least = shown_from(settings.labeling.seconds, cycle.find(CycleHarvest))
     plan = plan_questions(cycle, selection, model.missed, shown_least)
     ignored = settings.training.ignore_regions
@@ -56,7 +56,7 @@ def _decide(cycle: Cycle) -> Decision:
 
 def _commit(cycle: Cycle) -> SelectionRun:
     folder, settings, mining = cycle.folder, cycle.settings.selection, cycle.read(MiningRun)
-    selection, background = folder.read_table("selection.parquet", COUNTED), folder.read_table("background.parquet")
+    selection, background = folder.read_coded("selection.parquet", COUNTED), folder.read_table("background.parquet")
     queued = frozenset(folder.read_table("queue.parquet", ["image_id"])["image_id"].to_pylist())
     complete = complete_images(background, settings)
     pseudo = pseudo_images(
