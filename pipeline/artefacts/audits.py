@@ -13,10 +13,18 @@ from pipeline.artefacts.sums import Sums
 
 @dataclass(frozen=True, slots=True)
 class AuditCount(Sums):
-    """Machine boxes of one class held against what is true: how many, and how many are right."""
+    """Machine boxes of one class held against what is true.
+
+    Attributes:
+        boxes: How many.
+        right: Those that are right.
+        squared: Sum over images of the number of their boxes, squared, where boxes of one image go right or wrong
+            together; 0 where each stands alone.
+    """
 
     boxes: int = 0
     right: int = 0
+    squared: int = 0
 
     @property
     def precision(self) -> float | None:
@@ -25,14 +33,19 @@ class AuditCount(Sums):
 
     @property
     def interval(self) -> Interval | None:
-        """Exact (Clopper-Pearson) 95 % interval of the precision; None without boxes."""
+        """Exact (Clopper-Pearson) 95 % interval of the precision; None without boxes.
+
+        It counts what the boxes are worth, `boxes^2 / squared`: as many as there are images, where each has as many
+        (Korn and Graubard, Survey Methodology, 1998; Kish's design effect of a correlation of 1).
+        """
         if not self.boxes:
             return None
         from scipy.special import betaincinv  # time that `crosscheck status` need not wait for
 
-        wrong = self.boxes - self.right
-        low = float(betaincinv(self.right, wrong + 1, 0.025)) if self.right else 0.0
-        return low, float(betaincinv(self.right + 1, wrong, 0.975)) if wrong else 1.0
+        worth = self.boxes / self.squared if self.squared else 1.0
+        right, wrong = self.right * worth, (self.boxes - self.right) * worth
+        low = float(betaincinv(right, wrong + 1, 0.025)) if right else 0.0
+        return low, float(betaincinv(right + 1, wrong, 0.975)) if wrong else 1.0
 
 
 Audits = Mapping[str, AuditCount]

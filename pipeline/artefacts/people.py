@@ -22,6 +22,8 @@ class AcceptanceCount(Sums):
         blind: Boxes that were withheld on blind tasks.
         confirmed: Those that people drew without seeing them.
         missed: Objects drawn on blind tasks that the machine would not have shown.
+        shown_squared: Sum over images of `shown`, squared: one key accepts all boxes of an image.
+        blind_squared: The same of `blind`.
     """
 
     shown: int = 0
@@ -32,16 +34,18 @@ class AcceptanceCount(Sums):
     blind: int = 0
     confirmed: int = 0
     missed: int = 0
+    shown_squared: int = 0
+    blind_squared: int = 0
 
     @property
     def unchanged(self) -> AuditCount:
         """Share of the boxes seen that people left as they were."""
-        return AuditCount(self.shown, self.accepted)
+        return AuditCount(self.shown, self.accepted, self.shown_squared)
 
     @property
     def confirmation(self) -> AuditCount:
         """Share of the boxes not seen that people drew too."""
-        return AuditCount(self.blind, self.confirmed)
+        return AuditCount(self.blind, self.confirmed, self.blind_squared)
 
     @property
     def is_rubber_stamped(self) -> bool:
@@ -66,7 +70,7 @@ class Acceptance:
 
     @property
     def total(self) -> AcceptanceCount:
-        """All classes together."""
+        """All classes together; intervals take boxes of different classes in one image for independent."""
         return sum(self.classes.values(), AcceptanceCount())
 
 

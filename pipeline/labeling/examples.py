@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from pipeline.artefacts import ClassExamples
 from pipeline.cycle import Cycle
 from pipeline.dataset.images import read_image
-from pipeline.errors import ImageFault
+from pipeline.errors import ImageFault, RemoteError
 from pipeline.records import Box, Sample, Split
 from pipeline.workspace import Folder, Workspace
 
@@ -32,10 +32,9 @@ _MADE_SO = "1"
 
 
 def renew_examples(cycle: Cycle) -> None:
-    """Make the pictures anew before a push, where the page can show them: of images that are local files."""
+    """Make the pictures anew before a push to a page that shows them."""
     settings = cycle.settings
-    place = settings.labeling.label_studio if settings.labeling.backend == "label_studio" else None
-    if place is not None and place.image_access == "local_files":
+    if settings.labeling.backend == "label_studio":
         folder = Workspace(settings.workspace).labeling
         labelled = cycle.store.labeled(Split.TRAIN)
         write_examples(labelled, settings.data.labels, folder, settings.data.max_image_pixels)
@@ -116,7 +115,7 @@ def _tiles(chosen: Sequence[tuple[Sample, Box]], max_pixels: int) -> Iterator[Im
     for sample, box in chosen:
         try:
             image = read_image(sample.uri, max_pixels, image_id=sample.image_id)
-        except ImageFault as fault:
+        except (ImageFault, RemoteError) as fault:
             LOG.warning("Left out of the example pictures: %s", fault)
             continue
         yield _tile(Image.fromarray(image.pixels), box)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from dataclasses import replace
 from urllib.parse import unquote
 
@@ -132,6 +133,8 @@ def test_blind_answers_are_held_against_the_boxes_that_were_withheld(unanswered)
     total = acceptance.total
     assert (total.shown, total.accepted, total.corrected, total.deleted, total.added) == (3, 1, 1, 1, 1)
     assert (total.blind, total.confirmed, total.missed) == (len(withheld), 1, 1)
+    in_image = Counter(box.label for box in withheld)
+    assert (total.shown_squared, total.blind_squared) == (2**2 + 1**2, sum(n**2 for n in in_image.values()))
     assert count_acceptance(unanswered, []) == Acceptance()
 
 

@@ -57,6 +57,8 @@ def _count_shown(answers: Sequence[Answer], classes: Counts) -> None:
     for answer in answers:
         for label, verdict in answer.verdicts:
             classes[label].update(["shown", verdict])
+        for label, boxes in Counter(label for label, _ in answer.verdicts).items():
+            classes[label]["shown_squared"] += boxes**2
         for box in answer.boxes:
             if box.source is Source.HUMAN:
                 classes[box.label]["added"] += 1
@@ -72,6 +74,9 @@ def _count_blind(
     right = mark_right(boxes, drawn, settings.selection.match_iou)
     for label, is_right in zip(boxes["label"].to_pylist(), right.tolist(), strict=True):
         classes[label].update(blind=1, confirmed=int(is_right), missed=-int(is_right))
+    withheld = Counter(zip(boxes["image_id"].to_pylist(), boxes["label"].to_pylist(), strict=True))
+    for (_, label), in_image in withheld.items():
+        classes[label]["blind_squared"] += in_image**2
     for sample in drawn:
         for box in sample.boxes:
             classes[box.label]["missed"] += 1

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from pipeline.errors import RemoteError
 from pipeline.labeling.label_studio.connection import Connection
+from pipeline.labeling.label_studio.uploads import Uploads
 
 Json = dict[str, Any]
 
@@ -46,6 +47,10 @@ class Client:
         timeout_s: Longest wait for one reply.
         transport: How requests travel; the network by default.
 
+    Attributes:
+        uploads: Files that the server keeps with a project.
+        url: Where it answers, without a slash at the end.
+
     Every method raises `RemoteError` when the server is down or refuses. No message holds the token.
     """
 
@@ -55,6 +60,7 @@ class Client:
         self._connection = Connection(url, token, timeout_s, transport)
         self._sdk = self._connection.sdk
         self._read, self._find, self._make = self._connection.read, self._connection.find, self._connection.make
+        self.uploads = Uploads(self._connection)
         self.url = self._connection.url
 
     def __repr__(self) -> str:

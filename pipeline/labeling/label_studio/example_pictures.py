@@ -1,39 +1,65 @@
-"""The example pictures of the classes on the page, where the server can show them."""
+"""The example pictures of the classes on the page."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
+
 from pipeline.artefacts import ClassExamples
-from pipeline.errors import RemoteError
+from pipeline.errors import ArtefactError, RemoteError
 from pipeline.labeling.examples import PICTURES
 from pipeline.labeling.label_studio.client import Client
-from pipeline.labeling.label_studio.image_access import connect_images, image_address
-from pipeline.settings.labeling import LabelStudioSettings
 from pipeline.workspace import Folder
 
+LOG = logging.getLogger(__name__)
+PREFIX = "crosscheck-example-"
+"""Uploads of any other name are people's own."""
 
-def example_addresses(client: Client, project: int, settings: LabelStudioSettings, folder: Folder) -> dict[str, str]:
+
+def example_addresses(client: Client, project: int, folder: Folder) -> dict[str, str]:
     """Have a project show the pictures of the classes, and tell where they are.
 
-    Instructions show images by address alone. Ours lie in the workspace: the server reaches them as its local files,
-    where the workspace is below its document root. Elsewhere the instructions go without, and no push fails for that.
+    Instructions show images by address alone. Ours are uploaded to the server, which shows them to people of the
+    project wherever the workspace and the images of its tasks lie. A server that does not take or show them holds no
+    push up: the instructions go without, and the log says why.
 
     Args:
         client: The server.
         project: The project.
-        settings: How images are shown.
         folder: Of the labelling backend, see `examples.write_examples`.
 
     Returns:
         Address by class.
     """
-    if settings.image_access != "local_files" or not folder.exists(ClassExamples.FILE):
+    if not folder.exists(ClassExamples.FILE):
         return {}
-    pictures = folder.folder(PICTURES)
-    files = folder.read_record(ClassExamples.FILE, ClassExamples).pictures
-    paths = {label: pictures.path(name) for label, name in files.items()}
+    names = folder.read_record(ClassExamples.FILE, ClassExamples).pictures
     try:
-        addresses = {label: image_address(path, settings) for label, path in paths.items()}
-        connect_images(client, project, paths.values(), settings)
-    except (ValueError, RemoteError):
-        return {}
-    return {} if any(map(client.image_fault, addresses.values())) else addresses
+        there = _upload(client, project, folder.folder(PICTURES), set(names.values()))
+        addresses = {label: there[name] for label, name in names.items()}
+        fault = client.image_fault(next(iter(addresses.values()))) if addresses else None
+    except (ArtefactError, RemoteError) as refusal:
+        addresses, fault = {}, str(refusal)
+    if fault is None:
+        return addresses
+    LOG.warning("The instructions go without example pictures: %s", fault)
+    return {}
+
+
+def _upload(client: Client, project: int, pictures: Folder, names: set[str]) -> Mapping[str, str]:
+    """Upload pictures that the server lacks, remove those of no use any more, and give the address of each by name."""
+    missing = names - set(_uploaded(client, project))
+    for name in sorted(missing):
+        client.uploads.add(project, PREFIX + name, pictures.read_bytes(name))
+    there = _uploaded(client, project)
+    if not names <= there.keys():
+        raise RemoteError(f"{client.url}: expected to find {', '.join(sorted(names - there.keys()))} among the uploads")
+    for name in there.keys() - names:
+        client.uploads.remove(there[name][0])
+    return {name: there[name][1] for name in names}
+
+
+def _uploaded(client: Client, project: int) -> Mapping[str, tuple[int, str]]:
+    """Id and address of each of our uploads, by the name of its picture."""
+    found = client.uploads.addresses(project).items()
+    return {address.partition(PREFIX)[2]: (upload, address) for upload, address in found if f"-{PREFIX}" in address}

@@ -82,7 +82,7 @@ def ensure_project(client: Client, settings: LabelStudioSettings, guide: Guide) 
     if project is None:
         project = client.create_project(title=title, model_version=MODEL_VERSION, **shape)
     number = int(project["id"])
-    pictures = example_addresses(client, number, settings, guide.folder)
+    pictures = example_addresses(client, number, guide.folder)
     shape["expert_instruction"] = instructions(data, pictures, settings.edge_cases)
     changes = {name: value for name, value in shape.items() if project.get(name) != value}
     if "label_config" in changes:
