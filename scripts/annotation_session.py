@@ -197,7 +197,7 @@ def _tasks(cases: Sequence[Case], kind: TaskKind) -> list[Task]:
 
 def measure_all(place: Place, count: int) -> list[Effort]:
     """Answer the same images in every way, each in a project of its own that is removed afterwards."""
-    cases = make_cases(place.document_root / "annotation-session", count)
+    cases = make_cases(place.document_root / "build/annotation-session", count)
     client = Client(place.url, place.token, 60.0)
     efforts = []
     with sync_playwright() as playwright, TemporaryDirectory() as folder:

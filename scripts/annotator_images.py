@@ -32,8 +32,8 @@ WIDTH_PX, QUALITY = 860, 78
 _SCHEME = re.compile("^(Light|Dark|Auto)$")
 LEAD_PAGE = Path("runs/demo/reports/lead.html")
 REASONS = (
-    "{} boxes to verify; really a bolt? found again in 1 of 4 images",
-    "1 bolt may be missed, lower left; nut or washer? found again as nut in 2 of 4 images",
+    "{} boxes to verify; really a washer? found again in 1 of 4 images",
+    "1 bolt may be missed, lower; really a washer? found again in 1 of 4 images",
     "please draw every object",
     "perhaps the first spring; 1 key may be missed, upper right",
     "really a key? found again in 0 of 3 images",
@@ -46,7 +46,7 @@ def main() -> None:
     """Take them all, light and dark."""
     place = parse_place(__doc__ or "")[0]
     FOLDER.mkdir(exist_ok=True)
-    cases = make_cases(place.document_root / "annotator-images", len(KINDS))
+    cases = make_cases(place.document_root / "build/annotator-images", len(KINDS))
     title = "workshop parts"
     settings = LabelStudioSettings(url=place.url, project=title, document_root=str(place.document_root))
     client = Client(place.url, place.token, 60.0)
@@ -119,8 +119,9 @@ def save(picture: Path, name: str) -> None:
 def _tasks(cases: Sequence[Case]) -> list[Task]:
     tasks = []
     for rank, (case, kind, reason) in enumerate(zip(cases, KINDS, REASONS, strict=True), 1):
-        boxes = tuple(replace(shown.box, p_correct=0.9 - 0.08 * at) for at, shown in enumerate(case.shown))
-        doubts = {boxes[-1].box_id: "found again in 1 of 4 images"}
+        by_chance = [replace(shown.box, p_correct=0.9 - 0.08 * at) for at, shown in enumerate(case.shown)]
+        boxes = tuple(reversed(by_chance))  # the most doubtful first, as in a real queue
+        doubts = {boxes[0].box_id: "found again in 1 of 4 images"}
         tasks.append(
             Task(
                 image_id_of(case),

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FloatRect, Page, expect
 from playwright.sync_api import TimeoutError as BrowserTimeout
 
 Corners = tuple[float, float, float, float]
@@ -89,6 +89,10 @@ class LabelingPage:
         """The list of regions."""
         return self.page.locator(_LINES).all_inner_texts()
 
+    def image_top(self) -> float:
+        """How far down the page the image begins, pixels."""
+        return self._image()["y"]
+
     def next_box(self) -> str:
         """Go to the next region by its key.
 
@@ -149,9 +153,14 @@ class LabelingPage:
 
     def _on_screen(self, x: float, y: float) -> Point:
         x, y = (min(max(place, _EDGE_PX), side - _EDGE_PX) for place, side in zip((x, y), self.size, strict=True))
+        image = self._image()
+        return image["x"] + x / self.size[0] * image["width"], image["y"] + y / self.size[1] * image["height"]
+
+    def _image(self) -> FloatRect:
+        """Where the image is, in pixels of the page."""
         image = self.page.locator('img[alt="image"]').bounding_box()
         assert image is not None, "the page shows no image"
-        return image["x"] + x / self.size[0] * image["width"], image["y"] + y / self.size[1] * image["height"]
+        return image
 
 
 def centre(corners: Corners) -> Point:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,19 +96,30 @@ def read_rectangle(value: Mapping[str, Any], width: float, height: float, image_
         return Reading(None, (f"expected numbers for x, y, width and height, got {_raw(value)}",))
     if value["width"] <= 0 or value["height"] <= 0:
         return Reading(None, (f"expected a width and a height above 0, got {_raw(value)}",))
-    hull = to_pixels(np.array(numbers[:4]), np.array(numbers[4]), width, height)[0]
+    hull = _hull(numbers, width, height)
     notes = []
     if image_rotation:
         notes.append(f"drawn while the image was turned by {image_rotation} degrees; read for the unturned image")
     if numbers[4] % 360:
         notes.append(f"turned by {numbers[4]:g} degrees, kept as its upright hull; raw value {_raw(value)}")
-    inside = hull.clip(0.0, [width, height, width, height])
-    if np.abs(inside - hull).max() > _SLACK_PX:
+    x1, x2 = (min(max(x, 0.0), float(width)) for x in hull[::2])
+    y1, y2 = (min(max(y, 0.0), float(height)) for y in hull[1::2])
+    inside = (x1, y1, x2, y2)
+    if any(abs(kept - drawn) > _SLACK_PX for kept, drawn in zip(inside, hull, strict=True)):
         notes.append(f"reached beyond the image and was clipped; raw value {_raw(value)}")
-    if (inside[2:] - inside[:2] < _SMALLEST_SIDE_PX).any():
+    if min(x2 - x1, y2 - y1) < _SMALLEST_SIDE_PX:
         return Reading(None, (*notes, "has no area inside the image"))
-    x1, y1, x2, y2 = inside.tolist()
-    return Reading((x1, y1, x2, y2), tuple(notes))
+    return Reading(inside, tuple(notes))
+
+
+def _hull(numbers: Sequence[float], width: float, height: float) -> Sequence[float]:
+    """`to_pixels` of one rectangle with its rotation; without a rotation, as nearly all are, in plain numbers."""
+    if numbers[4]:
+        hull: list[float] = to_pixels(np.array(numbers[:4]), np.array(numbers[4]), width, height)[0].tolist()
+        return hull
+    x, w = (number * width / 100.0 for number in numbers[:4:2])
+    y, h = (number * height / 100.0 for number in numbers[1:4:2])
+    return x, y, x + w, y + h
 
 
 def _raw(value: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as Xml
 
 from defusedxml.ElementTree import ParseError, fromstring
 
-from pipeline.labeling.label_studio.verification import add_controls
+from pipeline.labeling.label_studio.verification import STYLE, add_controls
 from pipeline.settings import DataSettings
 
 CONTROL = "label"
@@ -38,8 +38,8 @@ where a task was opened from the table; there, tick its row and press <b>Label 1
 <p>• <b>No More Tasks Left in Queue</b>: all is answered, or others have the rest open. The next cycle brings
 more.</p><br>
 <p><b>Keys</b></p>
-<p>• <b>Ctrl+Enter</b>: submit. <b>Ctrl+Space</b>: skip. <b>Alt+.</b>: next region. <b>Backspace</b>: delete the
-selected region.</p>
+<p>• <b>Ctrl+Enter</b>: submit. <b>Ctrl+Space</b>: skip. <b>Alt+.</b>: next region; after a deletion it begins again
+with the first. <b>Backspace</b>: delete the selected region.</p>
 <p>• <b>a digit</b>: choose the class to draw, or give the selected region another. <b>Ctrl+Z</b>: undo.</p>
 <p>• <b>Ctrl+drag</b>: draw over a box that is there; a plain drag would move that box.</p>
 <p>• <b>Ctrl+H</b>: hide all boxes, or show them again.</p>"""
@@ -51,10 +51,13 @@ _STYLE = """
 .lsf-outliner-item .lsf-textarea-tag__item input {
   background: #fff3cd; border-color: #ffda6a; color: #664d03; pointer-events: none;
 }
+.lsf-outliner-item__control_type_predict:empty + .lsf-outliner-item__control_type_score,
+.lsf-outliner-item:has(.lsf-outliner-item__control_type_predict:empty) .lsf-outliner-item__ocr { display: none; }
 .lsf-annotation-button__info span[title^="Prediction score"] { display: none; }
 """
-"""Shows what is said of unsure boxes on yellow, and no empty line to type into at the others. The score of a prediction
-gives its task a place in the queue: shown on its tab, it would read as confidence."""
+"""Shows what is said of unsure boxes on yellow, and no empty line to type into at the others. A box that a person has
+changed loses the machine's sign in the list, and with it what the machine says of it. The score of a prediction gives
+its task a place in the queue: shown on its tab, it would read as confidence."""
 
 _FILL = "0.1"
 """How much of the image a box covers."""
@@ -108,7 +111,7 @@ def label_config(labels: Sequence[str], before: str = "") -> str:
         that verify have choices below, with their keys.
     """
     view = Xml.Element("View")
-    Xml.SubElement(view, "Style").text = _STYLE
+    Xml.SubElement(view, "Style").text = _STYLE + STYLE
     Xml.SubElement(view, "Header", value="$reason", size="5")
     add_controls(view, IMAGE)
     Xml.SubElement(view, "Image", name=IMAGE, value="$image", zoom="true", zoomControl="true", maxHeight=_MOST_HEIGHT)

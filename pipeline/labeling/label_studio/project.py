@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ MODEL_VERSION = "crosscheck"
 """All predictions carry this one name: the queue serves only tasks whose prediction has the project's model version,
 so with one name per model, tasks of an earlier model would wait for ever. The task's data names the model itself."""
 
+_ADDRESS = re.compile('src="[^"]*"')
 _SKIP_QUEUE = {"nobody": "IGNORE_SKIPPED", "others": "REQUEUE_FOR_OTHERS", "same_person": "REQUEUE_FOR_ME"}
 
 
@@ -83,7 +85,8 @@ def ensure_project(client: Client, settings: LabelStudioSettings, guide: Guide) 
         project = client.create_project(title=title, model_version=MODEL_VERSION, **shape)
     number = int(project["id"])
     pictures = example_addresses(client, number, guide.folder)
-    shape["expert_instruction"] = instructions(data, pictures, settings.edge_cases)
+    written = instructions(data, pictures, settings.edge_cases)
+    shape |= {"expert_instruction": written, "show_instruction": _pop_up(project, written)}
     changes = {name: value for name, value in shape.items() if project.get(name) != value}
     if "label_config" in changes:
         _refuse_lost_labels(client, number, title, config)
@@ -91,6 +94,12 @@ def ensure_project(client: Client, settings: LabelStudioSettings, guide: Guide) 
         client.update_project(number, **changes)
     ensure_tabs(client, number)
     return number
+
+
+def _pop_up(project: dict[str, Any], written: str) -> bool:
+    """Whether instructions pop up before people begin to label: not once somebody has answered with the same words."""
+    before, now = (_ADDRESS.sub("", text) for text in (project.get("expert_instruction") or "", written))
+    return before != now or not project.get("total_annotations_number")
 
 
 def show_predictions(client: Client, title: str) -> None:

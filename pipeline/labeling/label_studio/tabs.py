@@ -39,12 +39,12 @@ def _where(field: str, operator: str, value: Any) -> Json:
     return {"filter": f"filter:tasks:{field}", "operator": operator, "type": kind, "value": value}
 
 
-def _tab(title: str, *conditions: Json) -> Json:
+def _tab(title: str, *conditions: Json, ordering: str = "-tasks:data.value") -> Json:
     return {
         "title": title,
         "type": "list",
         "target": "tasks",
-        "ordering": ["-tasks:data.value"],
+        "ordering": [ordering],
         "filters": {"conjunction": "and", "items": list(conditions)},
         "columnsWidth": {"tasks:data.reason": _REASON_PX},
         "hiddenColumns": {"explore": _NOISE, "labeling": [*_NOISE, *_FACTS]},
@@ -58,6 +58,7 @@ TABS = (
         _where("cancelled_annotations", "equal", 0),
         _where("data.kind", "not_equal", WITHDRAWN),
     ),
+    _tab("answered", _where("total_annotations", "greater", 0), ordering="-tasks:completed_at"),
     _tab("audit", _where("data.kind", "equal", TaskKind.AUDIT.value)),
     _tab("blind", _where("data.kind", "equal", TaskKind.BLIND.value)),
     _tab("to verify", _where("data.kind", "equal", TaskKind.VERIFY.value), _where("total_annotations", "equal", 0)),

@@ -8,6 +8,8 @@ import httpx
 
 from pipeline.labeling.label_studio.connection import Connection
 
+_KEPT_ALL_THE_SAME = frozenset({httpx.codes.BAD_REQUEST})
+
 
 class Uploads:
     """The files that the token's user uploaded.
@@ -32,18 +34,12 @@ class Uploads:
         The server keeps a file before it reads tasks from it, and then refuses those of a page with several fields,
         such as ours, by 400: `addresses` tells whether a file is there.
         """
-        self._connection.make(f"upload {name}", lambda: self._post(project, name, content))
+        address, options = f"/api/projects/{project}/import", {"commit_to_project": "false"}
+        self._connection.make(
+            f"upload {name}",
+            lambda: self._connection.post(address, options, _KEPT_ALL_THE_SAME, files={"file": (name, content)}),
+        )
 
     def remove(self, upload: int) -> None:
         """Remove a file; it may be gone already."""
         self._connection.find(f"remove upload {upload}", lambda: self._connection.sdk.files.delete(id=upload))
-
-    def _post(self, project: int, name: str, content: bytes) -> None:
-        reply = self._connection.http.post(
-            f"{self._connection.url}/api/projects/{project}/import",
-            params={"commit_to_project": "false"},
-            files={"file": (name, content)},
-            headers=self._connection.headers(),
-        )
-        if reply.status_code != httpx.codes.BAD_REQUEST:
-            reply.raise_for_status()

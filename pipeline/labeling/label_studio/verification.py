@@ -27,14 +27,21 @@ CONTROLS: Mapping[str, Mapping[str, str]] = {
 """Choices and their keys by control; the first is about the image, the others about the selected box. The first is
 always there, so that the image does not move when a box is selected."""
 
+_ROW, _ROW_STYLE = "crosscheck-verify", "display: flex; gap: 24px; flex-wrap: wrap; align-items: center"
+STYLE = f"""
+.{_ROW}:not(:has(.lsf-choice)), .{_ROW}:not(:has(.lsf-choices_hidden)) h4 {{ display: none !important; }}
+"""
+"""Hides the row where nothing is verified, and what it says of the first key while a box is selected."""
+
 
 def add_controls(view: Xml.Element, image: str) -> None:
     """Put the choices on the page, each read off the field of the task's data that `questions` gives it."""
-    row = Xml.SubElement(view, "View", style="display: flex; gap: 24px; flex-wrap: wrap")
+    row = Xml.SubElement(view, "View", className=_ROW, style=_ROW_STYLE)
     for name in CONTROLS:
         region = {} if name == WHOLE else {"perRegion": "true"}
         choices = {"name": name, "toName": image, "value": f"${_field(name)}", "choice": "single", "showInline": "true"}
         Xml.SubElement(row, "Choices", {**choices, **region})
+    Xml.SubElement(row, "Header", value="Alt+. shows each box in turn", size="6")
 
 
 def questions(verify: bool) -> dict[str, list[dict[str, str]]]:

@@ -70,7 +70,7 @@ class Desk:
     ) -> LabelStudioBackend:
         return LabelStudioBackend(
             self.settings(**fields),
-            DataSettings(labels=labels),
+            DataSettings(labels=labels, descriptions=descriptions or {}),
             SecretStr(token or self.server.api_key),
             0.9,
             Folder(self.folder / folder),

@@ -94,8 +94,12 @@ def test_an_annotator_answers_skips_and_changes_their_mind(desk, people, asked, 
     assert (
         page.page.locator(".lsf-outliner-item input").evaluate_all("all => all.filter(one => one.readOnly).length") == 2
     )
+    notes = page.page.locator(".lsf-outliner-item input:visible")
+    assert notes.count() == 2
     page.select(moved(GEAR, ASIDE))
     page.drag(centre(moved(GEAR, ASIDE)), centre(GEAR))
+    expect(notes).to_have_count(1)  # of the box that nobody has changed
+    expect(page.page.locator(".lsf-outliner-item__control_type_score:visible")).to_have_count(2)
     page.select((150, 40, 190, 80))
     page.page.keyboard.press("Backspace")
     page.draw("3", WASHER)

@@ -31,6 +31,7 @@ pytestmark = [pytest.mark.label_studio, *needs_chromium]
 
 SCREENSHOTS = Path(__file__).parents[3] / "build/screenshots/verification"
 BOLT, GEAR, WASHER, NOTHING = (227, 116, 292, 141), (32, 182, 70, 224), (48, 5, 90, 51), (150, 40, 190, 80)
+FIRST_KEY = "text=Alt+. shows each box in turn"
 VERIFIED, CORRECTED = "4 boxes to verify; really a gear?", "1 bolt may be missed, upper left"
 
 
@@ -85,9 +86,14 @@ def test_one_verifies_by_a_key_a_box_while_another_corrects_the_next_image(
     colleague.ready(CORRECTED)  # nobody else meets the image that the owner has open
     colleague.shot("correction")
     expect(colleague.page.locator("text=looked at")).to_have_count(0)
+    expect(colleague.page.locator(FIRST_KEY)).to_be_hidden()
 
     owner.strokes.clear()
+    expect(owner.page.locator(FIRST_KEY)).to_be_visible()
+    before = owner.image_top()
     lines = [owner.next_box()]
+    expect(owner.page.locator(FIRST_KEY)).to_be_hidden()
+    assert owner.image_top() == before, "the image stays where it is"
     owner.shot("first-box")
     lines += [owner.next_box(), owner.next_box()]
     owner.press(str(DEMO_LABELS.index("washer") + 1))

@@ -341,6 +341,7 @@ def test_tabs_show_what_they_say_and_get_their_rule_back(desk_at_work, people):
 
     assert {name: set(listed(view)) for name, view in tabs().items()} == {
         "best first": ids("draft", "audit", "blind"),
+        "answered": ids("answered", "open"),
         "audit": ids("audit"),
         "blind": ids("blind"),
         "to verify": set(),
@@ -355,7 +356,7 @@ def test_tabs_show_what_they_say_and_get_their_rule_back(desk_at_work, people):
     owner.session.patch(f"/api/dm/views/{view['id']}/", json={"project": project, "data": changed}).raise_for_status()
     desk_at_work.backend().push([])
     (after,) = [one for name, one in tabs().items() if name == "best first"]
-    assert len(tabs()) == 7
+    assert len(tabs()) == 8
     assert after["data"]["ordering"] == ["-tasks:data.value"]
     assert set(listed(after)) == ids("draft", "audit", "blind")
     assert after["data"]["hiddenColumns"] == changed["hiddenColumns"]

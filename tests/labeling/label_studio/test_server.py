@@ -70,10 +70,10 @@ def test_people_meet_the_most_valuable_image_first_and_blind_ones_without_boxes(
     assert project["model_version"] == "crosscheck"
     assert project["sampling"] == "Uncertainty sampling"
     views = owner.session.get("/api/dm/views/", params={"project": project["id"]}).json()
-    names = ["best first", "audit", "blind", "to verify", "left open", "skipped", "disagreement"]
-    assert [(view["data"]["title"], view["data"]["ordering"]) for view in views] == [
-        (name, ["-tasks:data.value"]) for name in names
-    ]
+    names = ["best first", "answered", "audit", "blind", "to verify", "left open", "skipped", "disagreement"]
+    assert {view["data"]["title"]: view["data"]["ordering"] for view in views} == {
+        name: ["-tasks:completed_at" if name == "answered" else "-tasks:data.value"] for name in names
+    }
     data = desk.tasks(owner)[image_id("high")]["data"]
     (origin,) = data["proposals"].values()
     assert origin["score"] == 0.6
@@ -104,7 +104,7 @@ def test_a_second_push_adds_nothing_and_touches_nothing(desk, people):
     assert after == before
     views = owner.session.get("/api/dm/views/", params={"project": project["id"]}).json()
     storages = owner.session.get("/api/storages/localfiles/", params={"project": project["id"]}).json()
-    assert (len(views), [storage["path"] for storage in storages]) == (7, [str(desk.images)])
+    assert (len(views), [storage["path"] for storage in storages]) == (8, [str(desk.images)])
 
 
 def test_the_page_can_show_the_images_and_nothing_beside_them(desk, people):
@@ -288,6 +288,22 @@ def test_a_push_puts_a_changed_project_in_shape_again(desk, people):
     backend.push([desk.task("new")])
     kept = ["show_collab_predictions", "sampling", "model_version", "expert_instruction", "label_config"]
     assert {name: desk.project(owner)[name] for name in kept} == {name: project[name] for name in kept}
+
+
+def test_instructions_pop_up_until_somebody_has_answered_and_when_their_words_change(desk, people):
+    owner, _ = people
+    desk.backend().push(asked(desk))
+    desk.backend().push([])
+    assert desk.project(owner)["show_instruction"], "nobody has answered"
+    owner.submit(next(iter(desk.tasks(owner).values()))["id"])
+    assert desk.project(owner)["show_instruction"]
+    desk.backend().push([])
+    assert not desk.project(owner)["show_instruction"]
+    changed = desk.backend(descriptions={"bolt": "with a head"})
+    changed.push([])
+    assert desk.project(owner)["show_instruction"]
+    changed.push([])
+    assert not desk.project(owner)["show_instruction"]
 
 
 def test_two_projects_of_one_title_are_never_guessed_between(desk, people):
