@@ -34,6 +34,13 @@ def test_pixels_percent_pixels_is_exact(shares, width, height):
     np.testing.assert_allclose(back, corners, rtol=0, atol=1e-9)
 
 
+@given(st.lists(st.floats(1, 50), min_size=4, max_size=4), st.integers(100, 30_000), st.integers(100, 30_000))
+def test_one_rectangle_is_read_as_many_are(numbers, width, height):
+    reading = read_rectangle(rectangle(*numbers), width, height)
+    many = to_pixels(np.array([numbers]), np.zeros(1), width, height)
+    np.testing.assert_array_equal(reading.corners, many[0].clip(0, [width, height, width, height]))
+
+
 @pytest.mark.parametrize(
     ("rotation", "expected"),
     [

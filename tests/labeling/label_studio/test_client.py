@@ -1,6 +1,7 @@
 """What the client does when the network or the server misbehaves; all else is tested against the real server."""
 
 import socket
+from contextlib import nullcontext
 
 import httpx
 import pytest
@@ -113,6 +114,24 @@ def test_an_import_that_makes_less_than_it_was_sent_is_a_fault():
     server = Server(answer=httpx.Response(201, json={"import": 4}))
     with pytest.raises(RemoteError, match="expected 1 new tasks, got 0"):
         client(server).import_tasks(1, [{"data": {}}])
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_an_import_whose_reply_is_no_json_is_not_sent_again(status):
+    server = Server(httpx.Response(status, text="<html>a login page</html>"))
+    with pytest.raises(RemoteError, match=f"could not import 1 tasks: got {status}: <html>"):
+        client(server).import_tasks(1, [{"data": {}}])
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(("status", "accepted"), [(201, True), (400, True), (413, False)])
+def test_an_upload_is_kept_whether_or_not_tasks_could_be_made_of_it(status, accepted):
+    server = Server(httpx.Response(status, json={"detail": "more than one data key"}))
+    with nullcontext() if accepted else pytest.raises(RemoteError, match=r"could not upload a\.webp: got 413"):
+        client(server).uploads.add(1, "a.webp", b"RIFF")
+    (request,) = server.requests
+    assert request.url.params == httpx.QueryParams({"commit_to_project": "false"})
+    assert request.headers["content-type"].startswith("multipart/form-data")
 
 
 def test_a_task_that_is_gone_already_is_deleted():
