@@ -6,19 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 
 from pipeline.artefacts import AnswerPace, CycleHarvest
-from pipeline.records import State, TaskKind
+from pipeline.records import State
 from pipeline.report.contents import CycleContents
 from pipeline.report.tables import Cell, Column, Table, numbers_table
-from pipeline.report.wording import NOTHING, count, percent, plural, seconds, share
-
-_KINDS = {
-    TaskKind.ASK: "to correct",
-    TaskKind.VERIFY: "to verify",
-    TaskKind.BLIND: "blind",
-    TaskKind.AUDIT: "audit",
-    TaskKind.REVIEW: "review",
-}
-"""How people call the kinds of tasks."""
+from pipeline.report.wording import KINDS, NOTHING, count, percent, plural, seconds, share
 
 
 def headline(contents: CycleContents) -> str:
@@ -53,7 +44,7 @@ def kinds(contents: CycleContents) -> Table:
         ),
     )
     rows: list[tuple[Cell, ...]] = []
-    for kind, name in _KINDS.items():
+    for kind, name in KINDS.items():
         pace = answered.get(kind, AnswerPace())
         if kind in answered or waiting[kind]:
             rows.append((name, count(waiting[kind]), *_pace(pace), count(pace.in_part)))

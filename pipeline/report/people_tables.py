@@ -7,23 +7,24 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 
 from pipeline.artefacts import Acceptance, AcceptanceCount, AnswerRemark, AuditCount, PricedAnswers, ReviewWork
+from pipeline.records import TaskKind
 from pipeline.report.album import Album
 from pipeline.report.contents import Turn
 from pipeline.report.rows import QueuedImage, read_rows
 from pipeline.report.tables import Column, Link, Table
-from pipeline.report.wording import NOTHING, count, cut, file_name, share, with_interval
+from pipeline.report.wording import KINDS, NOTHING, count, cut, file_name, share, with_interval
 
 _THUMB_PX = 128
 
 
 ACCEPTED = (
     Column("Boxes shown", hint="the machine's boxes on answered images"),
-    Column("Accepted unchanged", hint="share of the boxes shown, with its exact 95 % interval"),
+    Column("Accepted unchanged", hint="share of the boxes shown, with its 95 % interval by image"),
     Column("Corrected", hint="moved, or given another class"),
     Column("Deleted"),
     Column("Added", hint="drawn by people where the machine showed nothing"),
     Column("Boxes withheld", hint="the machine's boxes on blind tasks"),
-    Column("Confirmed blind", hint="share of the boxes withheld that people drew too, with its exact 95 % interval"),
+    Column("Confirmed blind", hint="share of the boxes withheld that people drew too, with its 95 % interval by image"),
     Column("Missed", hint="drawn on blind tasks where the machine would have shown nothing"),
 )
 """Columns of `accepted`."""
@@ -153,7 +154,7 @@ def queue(asked: pa.Table, album: Album, most: int) -> Table:
             album.tile(row.image_id, _THUMB_PX),
             file_name(album.uri(row.image_id)),
             row.reason or "",
-            row.kind,
+            KINDS[TaskKind(row.kind)],
             share(row.expected_corrections),
             share(row.expected_missed),
             count(row.boxes),

@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+from pipeline.records import TaskKind
+
 NOTHING = "–"
 """Stands where there is no number."""
+KINDS = {
+    TaskKind.ASK: "to correct",
+    TaskKind.VERIFY: "to verify",
+    TaskKind.BLIND: "blind",
+    TaskKind.AUDIT: "audit",
+    TaskKind.REVIEW: "review",
+}
+"""How people call the kinds of tasks."""
 
 
 def count(number: int | None) -> str:

@@ -38,7 +38,7 @@ def test_the_queue_is_cut_with_a_count():
     assert table.rows[0][2:] == (
         "workshop_000.jpg",
         "3 unsure boxes, most of them gear",
-        "ask",
+        "to correct",
         "1.800",
         "0.400",
         str(len(images[0].boxes)),
