@@ -20,9 +20,14 @@ _FORMER = "crosscheck: "
 """What the titles of these tabs began with once; nobody else's do."""
 
 _REASON_PX = 420
-_NOISE = [
+_RAW = [
     *(f"tasks:data.{name}" for name in questions(verify=False)),
-    *(f"tasks:data.{name}" for name in ("image_id", "model_id", "width", "height", "value", "proposals", DISPUTED)),
+    *(f"tasks:data.{name}" for name in ("value", "proposals", DISPUTED)),
+]
+"""Columns that tell people nothing: data for the page itself, and the number that sorts the queue, which has a rank."""
+_NOISE = [
+    *_RAW,
+    *(f"tasks:data.{name}" for name in ("image_id", "model_id", "width", "height")),
     *("tasks:inner_id", "tasks:annotations_results", "tasks:annotations_ids", "tasks:file_upload", "tasks:updated_by"),
     *("tasks:predictions_score", "tasks:predictions_model_versions", "tasks:predictions_results"),
     *("tasks:storage_filename", "tasks:created_at", "tasks:avg_lead_time", "tasks:draft_exists", "tasks:completed_at"),
@@ -77,8 +82,9 @@ TABS = (
 def ensure_tabs(client: Client, project: int) -> None:
     """Make tabs that are missing, and give those that are there their order and filters back.
 
-    Whoever sorts or filters a tab in the page changes it for everybody; columns stay as people have them. Tabs that
-    were made under their former titles become those of today; tabs of people's own are left alone.
+    Whoever sorts or filters a tab in the page changes it for everybody; columns stay as people have them, but for raw
+    data, which a tab of an older release would show. Tabs that were made under their former titles become those of
+    today; tabs of people's own are left alone.
 
     Args:
         client: The server.
@@ -91,11 +97,22 @@ def ensure_tabs(client: Client, project: int) -> None:
             client.update_view(project, former["id"], wanted)
         elif view is None:
             client.create_view(project, wanted)
-        elif _rule(view["data"]) != _rule(wanted):
+        elif _rule(view["data"]) != _rule(wanted) or _hidden(view["data"]) != _without_raw(view["data"]):
             rule = {name: wanted[name] for name in ("ordering", "filters")}
-            client.update_view(project, view["id"], {**view["data"], **rule})
+            client.update_view(
+                project, view["id"], {**view["data"], **rule, "hiddenColumns": _without_raw(view["data"])}
+            )
         if view is not None and former is not None:  # a release in between made today's beside the former one
             client.delete_view(former["id"])
+
+
+def _hidden(data: Json) -> dict[str, list[str]]:
+    hidden = data.get("hiddenColumns") or {}
+    return {place: list(hidden.get(place) or []) for place in ("explore", "labeling")}
+
+
+def _without_raw(data: Json) -> dict[str, list[str]]:
+    return {place: list(dict.fromkeys([*columns, *_RAW])) for place, columns in _hidden(data).items()}
 
 
 def _rule(data: Json) -> tuple[Any, ...]:

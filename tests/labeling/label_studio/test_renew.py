@@ -359,7 +359,10 @@ def test_tabs_show_what_they_say_and_get_their_rule_back(desk_at_work, people):
     assert len(tabs()) == 8
     assert after["data"]["ordering"] == ["-tasks:data.value"]
     assert set(listed(after)) == ids("draft", "audit", "blind")
-    assert after["data"]["hiddenColumns"] == changed["hiddenColumns"]
+    hidden = after["data"]["hiddenColumns"]
+    assert hidden["explore"][0] == "tasks:id", "people do not want to see this column"
+    assert "tasks:data.proposals" in hidden["explore"], "raw data tells people nothing"
+    assert "tasks:inner_id" not in hidden["explore"], "people want to see this column"
 
 
 def test_tabs_of_an_older_release_become_those_of_today_and_peoples_own_stay(desk, people):
