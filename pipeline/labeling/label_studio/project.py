@@ -86,7 +86,7 @@ def ensure_project(client: Client, settings: LabelStudioSettings, guide: Guide) 
     number = int(project["id"])
     pictures = example_addresses(client, number, guide.folder)
     written = instructions(data, pictures, settings.edge_cases)
-    shape |= {"expert_instruction": written, "show_instruction": _pop_up(project, written)}
+    shape |= {"expert_instruction": written, "show_instruction": _pops_up(project, written)}
     changes = {name: value for name, value in shape.items() if project.get(name) != value}
     if "label_config" in changes:
         _refuse_lost_labels(client, number, title, config)
@@ -96,7 +96,7 @@ def ensure_project(client: Client, settings: LabelStudioSettings, guide: Guide) 
     return number
 
 
-def _pop_up(project: dict[str, Any], written: str) -> bool:
+def _pops_up(project: dict[str, Any], written: str) -> bool:
     """Whether instructions pop up before people begin to label: not once somebody has answered with the same words."""
     before, now = (_ADDRESS.sub("", text) for text in (project.get("expert_instruction") or "", written))
     return before != now or not project.get("total_annotations_number")

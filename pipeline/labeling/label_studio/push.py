@@ -48,7 +48,7 @@ def push_tasks(
         RemoteError: The server is down or refuses; the next push adds what this one did not.
     """
     project = ensure_project(client, settings, guide)
-    known = _tasks_by_image(client, project)
+    known = _tasks_by_image(client, project, STANDING)
     best_first = sorted(tasks, key=lambda task: (-task.value, task.image_id))
     ready, refused = _prepare(best_first, settings, prediction_checker(label_config(guide.data.labels)))
     connect_images(client, project, [task.uri for task in tasks if task.image_id in ready], settings)
@@ -134,10 +134,10 @@ def _expect_sound(task: Task) -> None:
         raise ValueError(f"{task.uri}: expected a finite value of asking, got {task.value}")
 
 
-def _tasks_by_image(client: Client, project: int) -> Mapping[str, Payload]:
-    """The oldest task of every image, and how it stands."""
+def _tasks_by_image(client: Client, project: int, fields: Sequence[str] = ("id", "data")) -> Mapping[str, Payload]:
+    """The oldest task of every image; each field more takes the server longer."""
     known: dict[str, Payload] = {}
-    for page in client.tasks(project, STANDING):
+    for page in client.tasks(project, fields):
         for task in page.tasks:
             image = task["data"].get("image_id")
             if isinstance(image, str):
