@@ -61,11 +61,27 @@ def pair_boxes(gone: pa.Table, new: pa.Table) -> tuple[NDArray[np.int64], NDArra
         Rows of `gone`, rows of `new` and their IoU, at least `SAME_OBJECT_IOU`; empty arrays for no pairs.
     """
     left, right, iou = overlaps_in_images(gone, new)
-    same = texts_of(gone, "label")[left] == texts_of(new, "label")[right]
     keep = iou >= SAME_OBJECT_IOU
-    left, right, iou, same = left[keep], right[keep], iou[keep], same[keep]
+    left, right, iou = left[keep], right[keep], iou[keep]
+    # Most boxes have one candidate, which has no other either: only the rest has to be settled pair by pair.
+    free = (np.bincount(left, minlength=1)[left] == 1) & (np.bincount(right, minlength=1)[right] == 1)
+    rest = np.flatnonzero(~free)
+    settled = rest[_settled(gone.take(left[rest]), new.take(right[rest]), left[rest], right[rest], iou[rest])]
+    chosen = np.sort(np.concatenate([np.flatnonzero(free), settled]))
+    return left[chosen], right[chosen], iou[chosen]
+
+
+def _settled(
+    gone: pa.Table,
+    new: pa.Table,
+    left: NDArray[np.int64],
+    right: NDArray[np.int64],
+    iou: NDArray[np.float64],
+) -> NDArray[np.int64]:
+    """Which of some pairs are taken, the best first."""
+    same = texts_of(gone, "label") == texts_of(new, "label")
     # Ids settle ties, so that the order of rows does not matter.
-    order = np.lexsort((texts_of(new, "box_id")[right], texts_of(gone, "box_id")[left], -iou, ~same))
+    order = np.lexsort((texts_of(new, "box_id"), texts_of(gone, "box_id"), -iou, ~same))
     chosen, used_left, used_right = [], set(), set()
     for place in order.tolist():
         one, other = int(left[place]), int(right[place])
@@ -73,7 +89,7 @@ def pair_boxes(gone: pa.Table, new: pa.Table) -> tuple[NDArray[np.int64], NDArra
             used_left.add(one)
             used_right.add(other)
             chosen.append(place)
-    return left[chosen], right[chosen], iou[chosen]
+    return np.array(chosen, dtype=np.int64)
 
 
 def count_pairs(gone: pa.Table, new: pa.Table, iou: NDArray[np.float64]) -> tuple[PairCount, ...]:
@@ -109,12 +125,21 @@ def _became(old: str, new: str) -> str:
 
 def pairs_in_images(gone: pa.Table, new: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows of all pairs within an image, in order."""
-    left, right = (
-        pa.table({"image_id": table["image_id"], side: np.arange(len(table))})
-        for table, side in ((gone, "left"), (new, "right"))
-    )
-    joined = left.join(right, "image_id", join_type="inner").sort_by([("left", "ascending"), ("right", "ascending")])
-    return joined["left"].to_numpy(), joined["right"].to_numpy()
+    images = gone["image_id"].combine_chunks().dictionary_encode()
+    left, ours = _valid_rows(images.indices)
+    right, theirs = _valid_rows(pc.index_in(new["image_id"].combine_chunks(), images.dictionary))
+    right = right[np.argsort(theirs, kind="stable")]
+    numbers = np.bincount(theirs, minlength=len(images.dictionary))
+    # Each of our rows meets the run of their rows that has its image.
+    partners, starts = numbers[ours], (np.cumsum(numbers) - numbers)[ours]
+    within = np.arange(partners.sum()) - np.repeat(np.cumsum(partners) - partners, partners)
+    return np.repeat(left, partners), right[np.repeat(starts, partners) + within]
+
+
+def _valid_rows(codes: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows that have a code, and their codes."""
+    rows = np.flatnonzero(pc.is_valid(codes).to_numpy(zero_copy_only=False))
+    return rows, codes.drop_null().to_numpy().astype(np.int64)
 
 
 def overlaps_in_images(
