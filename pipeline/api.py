@@ -85,7 +85,7 @@ class Workspace:
 
     def diff(self, old: int, new: int) -> pd.DataFrame:
         """What changed between two versions, one row per kind of change; see `frames.differences`."""
-        return frames.differences(diff_stored(self.store, old, new))
+        return frames.differences(diff_stored(self.store, old, new).numbers())
 
     def verify(self, version: str = "latest") -> pd.DataFrame:
         """One row per image of a version whose file is missing or changed; every file is read."""

@@ -6,13 +6,14 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import ClassVar, Protocol, TypeVar
 
 from pipeline.artefacts import FORMAT, CycleEnd, Opening, RunOfCycle, StageRecord, WorkspaceFormat
 from pipeline.cycle_settings import SETTINGS, read_settings, write_settings
 from pipeline.dataset.code_version import code_version
+from pipeline.dataset.snapshot import Snapshot
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import ArtefactError, PipelineError, SettingsError
 from pipeline.lock import alone
@@ -41,11 +42,13 @@ class Cycle:
         settings: Those it was opened with.
         number: From 0.
         opened_at: UTC; machine boxes carry it.
+        snapshot: The sample table as it stood, see `at_rest`; None where it is read as it is.
     """
 
     settings: Settings
     number: int
     opened_at: datetime
+    snapshot: Snapshot | None = field(default=None, compare=False)
 
     @property
     def workspace(self) -> Workspace:
@@ -60,7 +63,11 @@ class Cycle:
     @property
     def store(self) -> SampleStore:
         """The sample table."""
-        return SampleStore(self.workspace.samples_uri)
+        return self.snapshot or SampleStore(self.workspace.samples_uri)
+
+    def at_rest(self) -> Cycle:
+        """The same for reading alone: its sample table is opened once, and later versions are not seen."""
+        return replace(self, snapshot=Snapshot(self.workspace.samples_uri))
 
     def once(self, kind: type[S], run: Callable[[], S]) -> S:
         """Run a stage unless its artefact is there.
@@ -112,7 +119,7 @@ class Cycle:
     def up_to_here(self) -> list[Cycle]:
         """Every cycle up to this one, ascending."""
         numbers = [number for number in self.workspace.cycles() if number <= self.number]
-        return [load_cycle(self.settings.workspace, number) for number in numbers]
+        return [replace(load_cycle(self.settings.workspace, number), snapshot=self.snapshot) for number in numbers]
 
 
 def open_cycle(settings: Settings, now: datetime, unattended: bool = False) -> Cycle:

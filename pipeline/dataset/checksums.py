@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -69,20 +69,31 @@ def require_whole_log(table: Folder) -> None:
         raise ArtefactError(f"{damage.file}: {damage.found}. {_BACKUP}")
 
 
-def require_whole_rows(table: Folder, files: Iterable[str]) -> None:
-    """See that files of rows are what was committed; object stores check what they hold themselves.
+class RowSums:
+    """The checksums of a table's files of rows, read when they are first asked for.
 
-    Raises:
-        ArtefactError: One is not.
+    Args:
+        table: Its folder.
     """
-    if not _is_local(table):
-        return
-    known = _known_rows(table)
-    for name in files:
-        if name in known and table.exists(name):
-            damage = _changed(table, name, known[name])
-            if damage:
-                raise ArtefactError(f"{damage.file}: {damage.found}. {_BACKUP}")
+
+    def __init__(self, table: Folder) -> None:
+        self._table = table
+
+    def require_whole(self, files: Iterable[str]) -> None:
+        """See that files of rows are what was committed; object stores check what they hold themselves.
+
+        Raises:
+            ArtefactError: One is not.
+        """
+        for name in files if _is_local(self._table) else ():
+            if name in self._known and self._table.exists(name):
+                damage = _changed(self._table, name, self._known[name])
+                if damage:
+                    raise ArtefactError(f"{damage.file}: {damage.found}. {_BACKUP}")
+
+    @cached_property
+    def _known(self) -> dict[str, str]:
+        return _known_rows(self._table)
 
 
 def damaged_files(table: Folder) -> list[TableDamage]:

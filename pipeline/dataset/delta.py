@@ -64,6 +64,21 @@ class RowFile:
 Table = DeltaTable
 
 
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What one version consists of.
+
+    Attributes:
+        number: Of the version.
+        files: Names of the files that hold its rows.
+        schema: Its columns.
+    """
+
+    number: int
+    files: frozenset[str]
+    schema: pa.Schema
+
+
 def is_table(uri: str) -> bool:
     """Tell whether there is a table, that is, at least version 0."""
     with reaching(uri):
@@ -94,22 +109,18 @@ def place(table: DeltaTable) -> str:
     return unquote(table.table_uri.removeprefix("file://")).rstrip("/")
 
 
-def data_files(table: DeltaTable) -> set[str]:
-    """Names of the files that hold the rows of a version."""
-    return {uri.rsplit("/", 1)[-1] for uri in table.file_uris()}
+def contents(table: DeltaTable) -> Contents:
+    """What the version that is open consists of."""
+    files = frozenset(uri.rsplit("/", 1)[-1] for uri in table.file_uris())
+    return Contents(table.version(), files, pa.schema(table.schema().to_arrow()))
 
 
-def files_by_version(table: DeltaTable) -> Iterator[set[str]]:
-    """Names of the files of each version up to the one that is open, oldest first."""
+def contents_by_version(table: DeltaTable) -> Iterator[Contents]:
+    """What each version up to the one that is open consists of, oldest first."""
     each = open_table(table.table_uri)
     for number in range(table.version() + 1):
         each.load_as_version(number)
-        yield data_files(each)
-
-
-def schema(table: DeltaTable) -> pa.Schema:
-    """Columns of a version."""
-    return pa.schema(table.schema().to_arrow())
+        yield contents(each)
 
 
 def sizes(table: DeltaTable) -> dict[str, int | None]:
@@ -143,7 +154,7 @@ def exchange(
 ) -> int:
     """Make a version that holds the files of the one before but some, and new ones."""
     # Only an overwrite gives the table new columns, and it takes all files away.
-    everything = bool(gone) and set(gone) == data_files(table)
+    everything = bool(gone) and set(gone) == contents(table).files
     removed = [] if everything else [RemoveAction(name, True, _now()) for name in gone]
     parent, actions = table.version(), cast(list[AddAction | RemoveAction], [*removed, *map(_add, new)])
     made = _properties(parent, metadata)

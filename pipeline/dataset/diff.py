@@ -40,6 +40,23 @@ class ChangeCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class DiffNumbers:
+    """How much changed from an old to a new version, in numbers alone; see `VersionDiff`.
+
+    Attributes:
+        images: Images by kind of change, then by state or transition.
+        boxes: Boxes by kind of change, without those that became others.
+        box_pairs: Boxes that became others.
+        box_images: Images with any change of their boxes.
+    """
+
+    images: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    boxes: Mapping[str, Tally] = field(default_factory=dict)
+    box_pairs: tuple[PairCount, ...] = ()
+    box_images: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class VersionDiff:
     """What changed from an old to a new version.
 
@@ -80,8 +97,13 @@ class VersionDiff:
         """Boxes by kind of change, without those that became others."""
         return {"added": self.boxes_added, "removed": self.boxes_removed, "changed": self.boxes_changed}
 
+    def numbers(self) -> DiffNumbers:
+        """Numbers alone."""
+        images = {kind: {name: len(ids) for name, ids in own.items()} for kind, own in self.images_by_change.items()}
+        return DiffNumbers(images, self.boxes_by_change, self.box_pairs, len(self.box_images))
+
     def counts(self) -> ChangeCounts:
-        """Numbers alone, for a report; a box that became another is one removed and one added."""
+        """The numbers that stand in the history; a box that became another is one removed and one added."""
         added, removed = (_margins(tally) for tally in (self.all_added(), self.all_removed()))
         images = {name: len(ids) for name, ids in self.states.items()}
         images |= {f"new->{state}": len(ids) for state, ids in self.images_added.items()}

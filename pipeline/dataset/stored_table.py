@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pds
 
 from pipeline.dataset import delta
-from pipeline.dataset.checksums import require_whole_log, require_whole_rows, seal
+from pipeline.dataset.checksums import RowSums, require_whole_log, seal
 from pipeline.dataset.reading import CHANGED_IN, STORED_SCHEMA, Wanted, pieces
 from pipeline.dataset.row_files import write_rows
 from pipeline.dataset.versions import Counting, Counts, Version, counts_after
@@ -40,11 +40,13 @@ class StoredTable:
 
     Args:
         folder: Of the table.
-        table: The version that is open.
+        table: This version, or a later one, as it was opened.
+        contents: What this version consists of.
+        sums: Checksums of the files of rows.
     """
 
-    def __init__(self, folder: Folder, table: delta.Table) -> None:
-        self._folder, self._table = folder, table
+    def __init__(self, folder: Folder, table: delta.Table, contents: delta.Contents, sums: RowSums) -> None:
+        self._folder, self._table, self._contents, self._sums = folder, table, contents, sums
 
     @classmethod
     def opened(cls, uri: str, version: int | None = None) -> StoredTable:
@@ -53,35 +55,38 @@ class StoredTable:
         Raises:
             ArtefactError: There is no table, or no such version, or its log is damaged.
         """
-        require_whole_log(Folder(uri))
-        return cls(Folder(uri), delta.open_table(uri, version))
+        folder = Folder(uri)
+        require_whole_log(folder)
+        table = delta.open_table(uri, version)
+        return cls(folder, table, delta.contents(table), RowSums(folder))
+
+    def up_to_here(self) -> Iterator[StoredTable]:
+        """Every version up to this one, oldest first, for reading: opened together they cost less than one by one."""
+        for contents in delta.contents_by_version(self._table):
+            yield StoredTable(self._folder, self._table, contents, self._sums)
 
     @property
     def number(self) -> int:
         """Number of the version."""
-        return self._table.version()
+        return self._contents.number
 
-    def files(self) -> set[str]:
+    def files(self) -> frozenset[str]:
         """Names of the files that hold its rows."""
-        return delta.data_files(self._table)
+        return self._contents.files
 
-    def files_by_version(self) -> Iterator[set[str]]:
-        """Names of the files of each version up to this one, oldest first."""
-        return delta.files_by_version(self._table)
-
-    def new_files(self) -> list[set[str]]:
+    def new_files(self) -> list[frozenset[str]]:
         """Of each version up to this one, the names of files that the one before does not have."""
-        files = [set[str](), *self.files_by_version()]
+        files = [frozenset[str](), *(table.files() for table in self.up_to_here())]
         return [own - before for before, own in pairwise(files)]
 
     def history(self) -> list[Version]:
         """All versions up to this one, oldest first."""
-        return delta.history(self._table)
+        return delta.history(self._table)[: self.number + 1]
 
     def read(self, wanted: Wanted, files: Collection[str] | None = None) -> Iterator[pa.Table]:
         """Read the newest row of each image, see `pieces`, in all files or in some."""
         chosen = self.files() if files is None else files
-        require_whole_rows(self._folder, chosen)
+        self._sums.require_whole(chosen)
         return pieces(self._dataset(chosen), wanted, self._name)
 
     def read_together(self, wanted: Wanted) -> pa.Table:
@@ -96,7 +101,7 @@ class StoredTable:
         if version == self.number:
             return SAMPLE_SCHEMA.empty_table()
         newer = (pc.field(CHANGED_IN) > version) | pc.field(CHANGED_IN).is_null()
-        known = CHANGED_IN in delta.schema(self._table).names
+        known = CHANGED_IN in self._contents.schema.names
         # An image has no newer row than these, so that older ones need not be read.
         return self.read_together(Wanted(SAMPLE_SCHEMA.names, newer if known else None))
 
@@ -158,7 +163,7 @@ class StoredTable:
         so that a row is written again a few times in the life of the table.
         """
         sizes = delta.sizes(self._table)
-        if delta.schema(self._table) != STORED_SCHEMA or None in sizes.values():
+        if self._contents.schema != STORED_SCHEMA or None in sizes.values():
             return set(sizes)
         known = {name: size or 0 for name, size in sizes.items()}
         if sum(known.values()) + added - standing > _MOST_REPLACED * standing:
@@ -168,7 +173,7 @@ class StoredTable:
 
     def _rewritten(self, files: Collection[str], added: str) -> Iterator[pa.Table]:
         """The newest rows among some files and one that is part of no version yet."""
-        require_whole_rows(self._folder, files)
+        self._sums.require_whole(files)
         newer = self._dataset([added], STORED_SCHEMA)
         for piece in pieces(self._dataset(files), Wanted(STORED_SCHEMA.names), self._name, newer):
             # Of a row from an earlier release no more is known than that it changed by now.
@@ -180,7 +185,7 @@ class StoredTable:
         files_of, folder = self._folder.arrow()
         kind = pds.ParquetFileFormat()
         found = [kind.make_fragment(f"{folder}/{name}", files_of) for name in sorted(files)]
-        return pds.FileSystemDataset(found, schema or delta.schema(self._table), kind, files_of)
+        return pds.FileSystemDataset(found, schema or self._contents.schema, kind, files_of)
 
     @property
     def _name(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -33,13 +32,12 @@ from pipeline.artefacts import (
 )
 from pipeline.cycle import Cycle
 from pipeline.cycle_settings import SETTINGS
-from pipeline.dataset.diff import ChangeCounts, diff_stored
-from pipeline.dataset.versions import Version
 from pipeline.detector.models.registry import load_card
 from pipeline.errors import ArtefactError, RowsGoneError
 from pipeline.records import ImportIssue, Split, State
 from pipeline.report.contents import CycleContents, IndexContents, Turn
 from pipeline.report.data_tables import count_boxes
+from pipeline.report.version_changes import changes_of
 from pipeline.settings import dump_settings
 
 STAGES: dict[str, type[StageRecord]] = {
@@ -82,7 +80,7 @@ def collect_index(cycle: Cycle) -> IndexContents:
         name=cycle.read(Opening).name,
         turns=turns_up_to(cycle),
         versions=versions,
-        changes=_changes(cycle, versions),
+        changes=changes_of(cycle, versions),
         class_sources=count_boxes(cycle.store.table(columns=["boxes"], states=usable)),
     )
 
@@ -99,7 +97,7 @@ def collect(cycle: Cycle) -> CycleContents:
         opening=cycle.read(Opening),
         turns=turns_up_to(cycle),
         versions=tuple(versions),
-        changes=_changes(cycle, versions),
+        changes=changes_of(cycle, versions),
         class_sources=count_boxes(samples.filter(pc.field("state") != State.QUARANTINED.value)),
         harvest=cycle.find(CycleHarvest),
         training=cycle.find(TrainingRun),
@@ -155,34 +153,18 @@ def _turn(cycle: Cycle) -> Turn:
     )
 
 
-def _changes(cycle: Cycle, versions: Sequence[Version]) -> dict[int, ChangeCounts]:
-    return {version.number: change for version in versions if (change := _change(cycle, version))}
-
-
 def _learnt(cycle: Cycle, training: TrainingRun) -> LearntLabels:
     """Labels that a model could learn from, counted once; as its run tells where the rows are gone."""
     kept, name = cycle.workspace.folder("diffs"), f"{training.dataset_version:06d}-learnt.json"
     if not kept.exists(name):
         try:
-            rows = cycle.store.table(training.dataset_version, ["boxes"], [State.LABELED], [Split.TRAIN, Split.VAL])
+            rows = cycle.store.table(
+                training.dataset_version, ["boxes"], [State.LABELED], [Split.TRAIN, Split.VAL], ("label",)
+            )
         except RowsGoneError:
             return LearntLabels(training.run.labeled_images, None)
         kept.write_record(name, LearntLabels(len(rows), _sum(pc.list_value_length(rows["boxes"]))))
     return kept.read_record(name, LearntLabels)
-
-
-def _change(cycle: Cycle, version: Version) -> ChangeCounts | None:
-    """What a version changed; worked out once, since versions never do. None for the first, and where rows are gone."""
-    if version.parent is None:
-        return None
-    kept, name = cycle.workspace.folder("diffs"), f"{version.number:06d}.json"
-    if not kept.exists(name):
-        try:
-            diff = diff_stored(cycle.store, version.parent, version.number)
-        except RowsGoneError:
-            return None
-        kept.write_record(name, diff.counts())
-    return kept.read_record(name, ChangeCounts)
 
 
 def blind_audit(cycle: Cycle) -> Audits:

@@ -1,20 +1,18 @@
-"""Two versions beside each other: what changed in numbers, and images before and after."""
+"""Two versions beside each other on a page: what changed in numbers, and images before and after."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.dataset.box_pairs import pair_boxes
-from pipeline.dataset.diff import VersionDiff, diff_versions
-from pipeline.dataset.store import SampleStore
-from pipeline.records import Box, Sample, nested_rows, of_images, samples_from_table
+from pipeline.dataset.diff import DiffNumbers
+from pipeline.records import Box, Sample, samples_to_table
 from pipeline.report.album import Album
 from pipeline.report.cards import Card, Gallery
+from pipeline.report.compared_versions import Comparison, ImageChange
 from pipeline.report.tables import Column, Table
 from pipeline.report.tiles import Mark, Tile
 from pipeline.report.wording import count, plural
@@ -25,32 +23,6 @@ KEPT, GONE, BECAME, NEW = "kept", "gone", "became", "new"
 
 AlbumOf = Callable[[pa.Table, Sequence[str]], Album]
 """Called with rows of `SAMPLE_SCHEMA` and the images that will be shown."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What changed between two versions.
-
-    Attributes:
-        before: Rows of the old version in which they may differ.
-        after: Rows of the new one.
-        changes: What did.
-    """
-
-    before: pa.Table
-    after: pa.Table
-    changes: VersionDiff
-
-    @classmethod
-    def of(cls, store: SampleStore, old: int, new: int) -> Comparison:
-        """Compare two versions; what it costs follows the changes between them.
-
-        Raises:
-            ArtefactError: There is no such version.
-            RowsGoneError: The rows of one were removed.
-        """
-        before, after = store.changed_rows(old, new)
-        return cls(before, after, diff_versions(before, after))
 
 
 @dataclass(frozen=True)
@@ -72,15 +44,12 @@ class Shown:
 
 def before_after(compared: Comparison, shown: Shown) -> Gallery:
     """Images whose boxes changed, those with the most changed boxes first."""
-    before, after = compared.before, compared.after
-    ranked = _most_changed(before, after, compared.changes.box_images)
-    chosen = ranked[: shown.images]
-    old, new = _samples(before, chosen), _samples(after, chosen)
-    rows = pa.concat_tables([after.filter(of_images(new)), before.filter(of_images(old.keys() - new.keys()))])
-    album = shown.album(rows, chosen)
-    cards = tuple(_card(album, old.get(image_id), new.get(image_id), shown.image_px) for image_id in chosen)
-    left = len(ranked) - len(chosen)
-    cut = f"{count(len(chosen))} of {count(len(ranked))} images shown, {count(left)} are not. {shown.more}"
+    chosen, total = compared.images[: shown.images], compared.numbers.box_images
+    samples = [image.there for image in chosen]
+    album = shown.album(samples_to_table(samples), [sample.image_id for sample in samples])
+    cards = tuple(_card(album, image, shown.image_px) for image in chosen)
+    left = total - len(chosen)
+    cut = f"{count(len(chosen))} of {count(total)} images shown, {count(left)} are not. {shown.more}"
     return Gallery(
         "before-after",
         "Images whose boxes changed",
@@ -91,32 +60,31 @@ def before_after(compared: Comparison, shown: Shown) -> Gallery:
     )
 
 
-def headline(changes: VersionDiff) -> str:
+def headline(changes: DiffNumbers) -> str:
     """What changed, in one sentence."""
-    states = sum(map(len, changes.states.values()))
-    added, removed = (sum(map(len, part.values())) for part in (changes.images_added, changes.images_removed))
-    boxes = plural(len(changes.box_images), "image")
+    added, removed, states = (sum(changes.images.get(kind, {}).values()) for kind in ("added", "removed", "state"))
+    boxes = plural(changes.box_images, "image")
     return (
         f"{plural(added, 'image')} added, {count(removed)} removed, {count(states)} of another state; boxes changed in "
         f"{boxes}."
     )
 
 
-def image_table(changes: VersionDiff) -> Table:
+def image_table(changes: DiffNumbers) -> Table:
     """Images by kind of change."""
     rows = [
-        (what, name.replace("->", " → "), count(len(ids)))
-        for what, part in changes.images_by_change.items()
-        for name, ids in part.items()
+        (what, name.replace("->", " → "), count(number))
+        for what, part in changes.images.items()
+        for name, number in part.items()
     ]
     return _table_of("Images", ("Change", "What"), ("Images",), rows)
 
 
-def box_table(changes: VersionDiff) -> Table:
+def box_table(changes: DiffNumbers) -> Table:
     """Boxes by kind of change, source and class."""
     rows = [
         (what, source, label, count(number), "")
-        for what, tally in changes.boxes_by_change.items()
+        for what, tally in changes.boxes.items()
         for source, labels in tally.items()
         for label, number in labels.items()
     ]
@@ -128,26 +96,8 @@ def box_table(changes: VersionDiff) -> Table:
     return _table_of("Boxes", ("Change", "Source", "Class"), ("Boxes", "Mean IoU"), rows)
 
 
-def _most_changed(before: pa.Table, after: pa.Table, image_ids: Iterable[str]) -> list[str]:
-    """Images by how many boxes only one side has, most first."""
-    ids = pa.array(list(image_ids), pa.string())
-    old, new = (nested_rows(table, "boxes") for table in (before, after))
-    changes = np.zeros(len(ids), dtype=np.int64)
-    for one, other in ((old, new), (new, old)):
-        alone = one.filter(pc.invert(pc.is_in(one["box_id"], other["box_id"].combine_chunks())))
-        place = pc.index_in(alone["image_id"], value_set=ids).drop_null().to_numpy()
-        changes += np.bincount(place, minlength=len(ids))
-    order = np.argsort(-changes, kind="stable")
-    return [str(name) for name in ids.take(pa.array(order)).to_pylist()]
-
-
-def _samples(table: pa.Table, image_ids: Iterable[str]) -> dict[str, Sample]:
-    return {sample.image_id: sample for sample in samples_from_table(table.filter(of_images(image_ids)))}
-
-
-def _card(album: Album, before: Sample | None, after: Sample | None, image_px: int) -> Card:
-    there = after or before
-    assert there is not None, "an image whose boxes changed is in one of the versions"
+def _card(album: Album, image: ImageChange, image_px: int) -> Card:
+    before, after = image.before, image.after
     kinds = _kinds(before.boxes if before else (), after.boxes if after else ())
     numbers = [
         (sum(kinds.get(("after", box.box_id)) == NEW for box in after.boxes) if after else 0, "added"),
@@ -159,7 +109,7 @@ def _card(album: Album, before: Sample | None, after: Sample | None, image_px: i
         _tile(album, image_px, side, sample, kinds) if sample else _no_tile(side)
         for side, sample in (("before", before), ("after", after))
     )
-    return Card(heading or "values changed", there.uri, _lines(before, after), tiles)
+    return Card(heading or "values changed", image.there.uri, _lines(before, after), tiles)
 
 
 def _no_tile(side: str) -> Tile:

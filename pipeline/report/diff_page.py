@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+from pipeline.dataset.diff import diff_versions
 from pipeline.dataset.store import SampleStore
 from pipeline.report.album import Album, ReadPixels
-from pipeline.report.comparison import Comparison, Shown, before_after, box_table, headline, image_table
+from pipeline.report.compared_versions import Comparison
+from pipeline.report.comparison import Shown, before_after, box_table, headline, image_table
 from pipeline.report.page import environment
 from pipeline.settings.report import ReportSettings
 
@@ -44,7 +46,8 @@ def render_diff(store: SampleStore, compared: Compared, read_pixels: ReadPixels,
         ArtefactError: There is no such version.
         RowsGoneError: The rows of one were removed.
     """
-    found = Comparison.of(store, compared.old, compared.new)
+    before, after = store.changed_rows(compared.old, compared.new)
+    found = Comparison.of(before, after, diff_versions(before, after), compared.images)
     shown = Shown(partial(Album, read_pixels), compared.images, settings.image_px, "`--images` shows more.")
     return (
         environment()
@@ -53,9 +56,9 @@ def render_diff(store: SampleStore, compared: Compared, read_pixels: ReadPixels,
             name=compared.name,
             old=compared.old,
             new=compared.new,
-            headline=headline(found.changes),
-            images=image_table(found.changes),
-            boxes=box_table(found.changes),
+            headline=headline(found.numbers),
+            images=image_table(found.numbers),
+            boxes=box_table(found.numbers),
             gallery=before_after(found, shown),
         )
     )

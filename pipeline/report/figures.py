@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -34,6 +35,7 @@ _STYLE: dict[Any, Any] = {
     "axes.labelcolor": _QUIET,
     "axes.spines.right": False,
     "axes.spines.top": False,
+    "figure.facecolor": "none",
     "font.size": 9,
     "grid.color": _LINE,
     "grid.linewidth": 0.6,
@@ -50,6 +52,10 @@ _LINES = ((_FIRST, "s"), (_SECOND, "o"))
 _COMPARED = ("confidence", "crosscheck")
 _SIZE_IN = (5.2, 3.1)
 _SMALL_IN = (3.6, 2.5)
+_ROOM_IN = {"left": 0.68, "bottom": 0.46, "right": 0.1, "top": 0.1}
+"""Around the axes, for labels. To have matplotlib measure what they need takes as long as to draw them, twice."""
+_LINE_IN, _LEGEND_IN = 0.15, 0.24
+"""What a second line of labels needs, and a legend."""
 _TICKS = 8
 _FEW_CYCLES = 40
 _ASIDE = {"val": -0.006, HELD_BACK: -0.006, "test": 0.006}
@@ -85,7 +91,7 @@ def class_ap_by_cycle(curves: Mapping[str, Sequence[Level]]) -> Markup:
             _ap_line(axes, places, levels, f"{split} AP", (color, marker))
         axes.set_xticks([cycles[place] for place in _spread(len(cycles))])
         axes.set(xlabel="cycle", ylabel="AP")
-        figure.legend(loc="outside upper left", ncols=2)
+        figure.legend(loc="upper left", ncols=2)
         return _svg(figure, "class-ap-by-cycle", "AP of the class by cycle; the table beside it has the numbers")
 
 
@@ -101,7 +107,7 @@ def ap_by_cycle(turns: Sequence[Turn]) -> Markup:
     if not any(turn.gate for turn in turns):
         return Markup("")
     with mpl.rc_context(_STYLE):
-        figure, axes = _canvas()
+        figure, axes = _canvas(lines=2)
         for split, (color, marker) in zip((checked_split(turns), "test"), _LINES, strict=True):
             levels = _levels(turns, split)
             places = [level.cycle + _ASIDE[split] * len(turns) for level in levels]
@@ -110,7 +116,7 @@ def ap_by_cycle(turns: Sequence[Turn]) -> Markup:
         axes.set_xticks([turn.cycle for turn in shown], [f"{turn.cycle}\n{turn.labeled_images:,}" for turn in shown])
         axes.set_xlabel("cycle, and below it the images labeled by people")
         axes.set_ylabel("mAP")
-        figure.legend(loc="outside upper left", ncols=2)
+        figure.legend(loc="upper left", ncols=2)
         return _svg(figure, "ap-by-cycle", "mAP by cycle; the table beside it has the numbers")
 
 
@@ -136,8 +142,7 @@ def ap_by_work(turns: Sequence[Turn]) -> list[Markup]:
         known = [cycle for cycle in spent if cycle in reached]
         if len(known) > 1:
             with mpl.rc_context(_STYLE):
-                figure = Figure(figsize=_SMALL_IN, layout="constrained")
-                axes = figure.add_subplot()
+                figure, axes = _canvas(_SMALL_IN, legend=False)
                 _ap_line(axes, [spent[cycle] for cycle in known], [reached[cycle] for cycle in known], name, _LINES[1])
                 axes.xaxis.set_major_locator(MaxNLocator(4))
                 axes.set(xlabel=name, ylabel=f"{split} mAP")
@@ -182,7 +187,7 @@ def reliability_of(bins: Mapping[str, Reliability]) -> Markup:
             axes.plot(means, shares, color=color, linewidth=1)
             axes.scatter(means, shares, s=sizes, color=color, marker=marker, label=name)
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="predicted p(correct)", ylabel="share right")
-        figure.legend(loc="outside upper left", ncols=3)
+        figure.legend(loc="upper left", ncols=3)
         return _svg(figure, "reliability", "Share of right boxes against predicted probability, held-back boxes")
 
 
@@ -205,7 +210,7 @@ def precision_recall(metrics: Metrics, split: str) -> Markup:
         axes.plot(recalls, curves.T, color=_FIRST, linewidth=0.8, alpha=0.6)
         axes.plot(recalls, curves.mean(0), color=_SECOND, label="mean of the classes")
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="recall", ylabel="precision")
-        figure.legend(loc="outside upper left")
+        figure.legend(loc="upper left")
         return _svg(figure, "precision-recall", f"Precision against recall of each class on {split}, and their mean")
 
 
@@ -222,6 +227,7 @@ def training_curve(curve: Sequence[TrainingStep]) -> Markup:
         axes.plot([logged.step for logged in curve], [logged.loss for logged in curve], color=_SECOND)
         axes.set(xlabel="step", ylabel="loss")
         axes.set_ylim(bottom=0)
+        axes.ticklabel_format(axis="y", scilimits=(-3, 5))
         axes.xaxis.set_major_locator(MaxNLocator(_TICKS, integer=True))
         first, last = curve[0], curve[-1]
         label = f"Training loss from {first.loss:.3f} at step {first.step} to {last.loss:.3f} at step {last.step}"
@@ -255,16 +261,23 @@ def _spread(total: int) -> list[int]:
     return [int(place) for place in np.unique(np.linspace(0, total - 1, min(total, _TICKS)).round())]
 
 
-def _canvas() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=_SIZE_IN, layout="constrained")
-    return figure, figure.add_subplot()
+def _canvas(size: tuple[float, float] = _SIZE_IN, *, legend: bool = True, lines: int = 1) -> tuple[Figure, Axes]:
+    """A figure of a size in inches; its axes leave room for labels of so many lines below, and for a legend on top."""
+    width, height = size
+    left, right = _ROOM_IN["left"], _ROOM_IN["right"]
+    bottom = _ROOM_IN["bottom"] + _LINE_IN * (lines - 1)
+    top = _ROOM_IN["top"] + _LEGEND_IN * legend
+    figure = Figure(figsize=size)
+    inside = (left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height)
+    return figure, figure.add_axes(inside)
 
 
 def _svg(figure: Figure, name: str, label: str) -> Markup:
     buffer = io.StringIO()
     unsigned = {"Creator": None, "Date": None, "Format": None, "Type": None}
     with mpl.rc_context({"svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", metadata=unsigned, transparent=True)
+        # `Figure.savefig` draws everything once more beforehand.
+        FigureCanvasSVG(figure).print_svg(buffer, metadata=unsigned)  # type: ignore[no-untyped-call]
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r' xmlns(:xlink)?="[^"]*"', "", text).replace("xlink:href", "href")

@@ -21,7 +21,7 @@ from pipeline.artefacts import (
     ScoreQuality,
 )
 from pipeline.dataset.blame import Change
-from pipeline.dataset.diff import VersionDiff
+from pipeline.dataset.diff import DiffNumbers
 from pipeline.dataset.store import SampleStore
 from pipeline.dataset.tags import Tags
 from pipeline.dataset.verify import Damage
@@ -68,7 +68,7 @@ def versions(history: Sequence[Version], tags: Tags | None = None) -> pd.DataFra
     return table.astype(dict.fromkeys(("parent", "cycle", "restored"), "Int64"))
 
 
-def differences(diff: VersionDiff) -> pd.DataFrame:
+def differences(diff: DiffNumbers) -> pd.DataFrame:
     """One row per kind of change between two versions.
 
     Returns:
@@ -77,13 +77,13 @@ def differences(diff: VersionDiff) -> pd.DataFrame:
         boxes, or `bolt->nut`), `number`, and `iou`: mean overlap of boxes that became others, else null.
     """
     rows: list[tuple[Any, ...]] = [
-        ("image", kind, name, "", len(ids), None)
-        for kind, groups in diff.images_by_change.items()
-        for name, ids in groups.items()
+        ("image", kind, name, "", number, None)
+        for kind, groups in diff.images.items()
+        for name, number in groups.items()
     ]
     rows += [
         ("box", kind, source, label, number, None)
-        for kind, sources in diff.boxes_by_change.items()
+        for kind, sources in diff.boxes.items()
         for source, labels in sources.items()
         for label, number in labels.items()
     ]

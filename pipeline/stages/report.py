@@ -18,16 +18,18 @@ def renew_index(settings: Settings) -> None:
     """Renew the project's pages where there are any: something changed between cycles."""
     workspace = Workspace(settings.workspace)
     if workspace.cycles() and workspace.reports.exists(INDEX_PAGE):
-        cycle, pages = load_cycle(settings.workspace, max(workspace.cycles())), Pages(workspace.reports)
+        cycle = load_cycle(settings.workspace, max(workspace.cycles())).at_rest()
+        pages = Pages(workspace.reports)
         write_project(cycle, collect_index(cycle), pages)
         pages.finish()
 
 
 def report(cycle: Cycle) -> ReportRun:
     """Write the page of a cycle and those of the project; a page that would show the same is left as it is."""
-    contents, pages = collect(cycle), Pages(cycle.workspace.reports)
-    write_cycle(cycle, contents, pages)
-    write_project(cycle, IndexContents.of(contents, ()), pages)
+    resting, pages = cycle.at_rest(), Pages(cycle.workspace.reports)
+    contents = collect(resting)
+    write_cycle(resting, contents, pages)
+    write_project(resting, IndexContents.of(contents, ()), pages)
     pages.finish()
     summary = summary_of(contents)
     cycle.write(summary)

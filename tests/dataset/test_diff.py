@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.dataset.diff import VersionDiff, diff_versions
+from pipeline.dataset.diff import DiffNumbers, VersionDiff, diff_versions
 from pipeline.records import Source, Split, State, samples_to_table
 from pipeline.report.frames import differences
 from tests.builders import box, image_id, sample
@@ -92,9 +92,9 @@ def test_pairs_are_told_as_json_and_as_rows():
     sides = {"old_source": "pseudo", "new_source": "corrected", "old_label": "bolt", "new_label": "bolt"}
     assert values["box_pairs"] == [{"change": "moved", **sides, "number": 1, "iou": 0.8}]
     assert values["box_image_ids"] == [A]
-    (row,) = differences(found).itertuples(index=False)
+    (row,) = differences(found.numbers()).itertuples(index=False)
     assert tuple(row) == ("box", "moved", "pseudo->corrected", "bolt", 1, 0.8)
-    assert differences(VersionDiff()).empty
+    assert differences(DiffNumbers()).empty
 
 
 @pytest.mark.parametrize(

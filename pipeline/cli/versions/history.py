@@ -97,7 +97,7 @@ def diff(
         write_page(settings, (version_of(settings, old), version_of(settings, new)), html, most)
     changes = diff_stored(store, version_of(settings, old), version_of(settings, new))
     values = changes.to_json()
-    if for_programs(values, lambda: differences(changes), as_json, as_csv):
+    if for_programs(values, lambda: differences(changes.numbers()), as_json, as_csv):
         return
     output(values, False, *in_words(changes))
 

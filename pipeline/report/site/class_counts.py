@@ -32,7 +32,7 @@ def counts_of(cycle: Cycle, version: int) -> ClassCounts | None:
     if not kept.exists(name):
         usable = [state for state in State if state is not State.QUARANTINED]
         try:
-            rows = cycle.store.table(version, ["split", "boxes"], usable)
+            rows = cycle.store.table(version, ["split", "boxes"], usable, box_fields=("label", "source"))
         except RowsGoneError:
             return None
         kept.write_record(name, ClassCounts(count_classes(rows)))

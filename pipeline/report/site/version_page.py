@@ -6,16 +6,18 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.dataset.diff import ChangeCounts, VersionDiff
-from pipeline.dataset.store import SampleStore
+from pipeline.cycle import Cycle
+from pipeline.dataset.diff import ChangeCounts, DiffNumbers
 from pipeline.dataset.versions import Counts, Version
 from pipeline.report import comparison, frames
-from pipeline.report.comparison import AlbumOf, Comparison, Shown
+from pipeline.report.compared_versions import Comparison
+from pipeline.report.comparison import AlbumOf, Shown
 from pipeline.report.names import data_name, model_page, page_name, up, version_page
 from pipeline.report.page import environment
 from pipeline.report.site.pages import Rendered
 from pipeline.report.site.project import Project
 from pipeline.report.tables import Cell, Column, Link, Table
+from pipeline.report.version_changes import comparison_of
 from pipeline.report.wording import count, moment, plural, short_id, signed
 from pipeline.settings.report import ReportSettings
 
@@ -88,18 +90,16 @@ def version_contents(project: Project, number: int, pages: set[str], settings: R
     )
 
 
-def render_version(contents: VersionContents, store: SampleStore, album: AlbumOf) -> Rendered:
+def render_version(contents: VersionContents, cycle: Cycle, album: AlbumOf) -> Rendered:
     """Write the page; what its comparison costs follows what the version changed.
 
     Args:
         contents: The version.
-        store: The sample table.
+        cycle: The newest one.
         album: Gives the images that are shown.
     """
     version = contents.version
-    compared = None
-    if contents.readable and version.parent is not None:
-        compared = Comparison.of(store, version.parent, version.number)
+    compared = comparison_of(cycle, version) if contents.readable and version.parent is not None else None
     html = (
         environment()
         .get_template("version.html")
@@ -116,7 +116,7 @@ def render_version(contents: VersionContents, store: SampleStore, album: AlbumOf
             **(_changes(contents, compared, album) if compared else {"headline": ""}),
         )
     )
-    differences = frames.differences(compared.changes if compared else VersionDiff())
+    differences = frames.differences(compared.numbers if compared else DiffNumbers())
     return Rendered(html, {**asdict(contents), "differences": json.loads(differences.to_json(orient="records"))})
 
 
@@ -160,9 +160,9 @@ def _changes(contents: VersionContents, compared: Comparison, album: AlbumOf) ->
     command = f"crosscheck versions diff {version.parent} {version.number} --html changes.html --images"
     shown = Shown(album, settings.gallery_images, settings.image_px, f"`{command}` shows more.")
     return {
-        "headline": comparison.headline(compared.changes),
-        "images": comparison.image_table(compared.changes),
-        "boxes": comparison.box_table(compared.changes),
+        "headline": comparison.headline(compared.numbers),
+        "images": comparison.image_table(compared.numbers),
+        "boxes": comparison.box_table(compared.numbers),
         "gallery": comparison.before_after(compared, shown),
     }
 

@@ -69,7 +69,7 @@ def _write_versions(project: Project, pages: Pages, thumbnails: Thumbnails) -> I
     for version in project.versions:
         contents = version_contents(project, version.number, pages.names(""), settings)
         made.append(version_page(version.number))
-        pages.write(made[-1], contents, partial(render_version, contents, project.cycle.store, thumbnails.album))
+        pages.write(made[-1], contents, partial(render_version, contents, project.cycle, thumbnails.album))
     return made
 
 

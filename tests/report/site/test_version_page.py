@@ -1,6 +1,7 @@
 """The page of a dataset version, from a small workspace."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -115,3 +116,29 @@ def test_only_versions_that_show_something_new_are_written_again(cycle):
 )
 def test_what_is_held_stands_beside_the_parent(now, before, rows):
     assert tuple(row for table in held(now, before) for row in table.rows) == rows
+
+
+def test_what_a_version_changed_is_read_once_for_all_pages(cycle, monkeypatch):
+    compared, real = [], SampleStore.changed_rows
+    monkeypatch.setattr(
+        SampleStore, "changed_rows", lambda store, old, new: compared.append((old, new)) or real(store, old, new)
+    )
+    report(cycle)
+    assert compared == [(0, 1), (1, 2)]
+    first = page(cycle, 1).all("img")
+    cycle.workspace.folder("reports").folder("versions").remove("0001.html")
+    renew_index(cycle.settings)
+    assert compared == [(0, 1), (1, 2)], "nor when a page is made again"
+    assert [image.attributes for image in page(cycle, 1).all("img")] == [image.attributes for image in first]
+
+
+def test_more_images_than_were_kept_are_compared_again(cycle):
+    fewer = replace(cycle, settings=with_images(cycle.settings, 0))
+    report(fewer)
+    assert not page(fewer, 1).all("img")
+    report(replace(cycle, settings=with_images(cycle.settings, 3)))
+    assert len(page(cycle, 1).all("img")) == 2, "before and after"
+
+
+def with_images(settings, number):
+    return settings.model_copy(update={"report": settings.report.model_copy(update={"gallery_images": number})})
