@@ -2,48 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
+from pipeline.dataset.formats.coco_file import CocoAnnotation, CocoFile
 from pipeline.dataset.formats.entry import Entry, EntryBox
-from pipeline.dataset.formats.files import image_uri, read_text
-from pipeline.errors import DataError
-from pipeline.json_text import parse_json
+from pipeline.dataset.formats.files import image_uri
 from pipeline.records import Box, Region, Sample
 from pipeline.workspace import Folder
 
 
-class _Image(BaseModel):
-    id: int | str
-    file_name: str
-    width: int | None = None
-    height: int | None = None
-
-
-class _Annotation(BaseModel):
-    id: int | str
-    image_id: int | str
-    category_id: int | str
-    bbox: tuple[float, float, float, float]
-    iscrowd: int = 0
-
-
-class _Category(BaseModel):
-    id: int | str
-    name: str
-
-
-class _File(BaseModel):
-    images: list[_Image]
-    annotations: list[_Annotation]
-    categories: list[_Category]
-
-
 def read(annotations: str, images: str) -> Iterator[Entry]:
     """Read a COCO file; an image without annotations is a true negative, a crowd becomes an ignore region.
+
+    The file is read a few elements at a time, and all of it before the first entry: annotations may stand anywhere.
 
     Args:
         annotations: The JSON file, path or fsspec URI.
@@ -56,23 +28,9 @@ def read(annotations: str, images: str) -> Iterator[Entry]:
         DataError: The file is missing or no COCO, or an annotation names an image or a category that the file
             does not have; the message names the file and the id.
     """
-    content = _parse(annotations)
-    names = {category.id: category.name for category in content.categories}
-    known = {image.id for image in content.images}
-    if len(known) != len(content.images):
-        raise DataError(f"{annotations}: expected every image id once, got {len(content.images)} for {len(known)} ids")
-    boxes: dict[int | str, list[EntryBox]] = defaultdict(list)
-    for annotation in content.annotations:
-        where = f"annotation {annotation.id}"
-        if annotation.image_id not in known:
-            raise DataError(f"{annotations}: {where}: expected the id of an image, got {annotation.image_id!r}")
-        if annotation.category_id not in names:
-            raise DataError(f"{annotations}: {where}: expected the id of a category, got {annotation.category_id!r}")
-        boxes[annotation.image_id].append(_entry_box(annotation, names[annotation.category_id], where))
-    for image in content.images:
+    for image in CocoFile(annotations).images():
         uri = image_uri(images, image.file_name, f"{annotations}: image {image.id}")
-        # Some tools write 0 for a size they do not know.
-        yield Entry(uri, tuple(boxes[image.id]), image.width or None, image.height or None)
+        yield Entry(uri, tuple(map(_entry_box, image.annotations)), image.width, image.height)
 
 
 def write(
@@ -105,33 +63,10 @@ def write(
     folder.write_json(f"{split}.json", content)
 
 
-def _parse(annotations: str) -> _File:
-    try:
-        raw = parse_json(read_text(annotations))
-    except ValueError as fault:
-        raise DataError(f"{annotations}: expected JSON, got {fault}") from fault
-    try:
-        return _File.model_validate(raw)
-    except ValidationError as fault:
-        error = fault.errors()[0]
-        raise DataError(
-            f"{annotations}: {_place(raw, error['loc'])}: {error['msg']}, got {error['input']!r}"
-        ) from fault
-
-
-def _place(raw: Any, location: tuple[int | str, ...]) -> str:
-    """Say where a fault lies, with the id a person can search for."""
-    match location:
-        case (str(section), int(index), *rest):
-            identifier = raw[section][index].get("id") if isinstance(raw[section][index], dict) else None
-            return f"{section}[{index}] (id {identifier}) {'.'.join(map(str, rest))}"
-        case _:
-            return ".".join(map(str, location)) or "the file"
-
-
-def _entry_box(annotation: _Annotation, label: str, where: str) -> EntryBox:
+def _entry_box(annotation: CocoAnnotation) -> EntryBox:
     x, y, width, height = annotation.bbox
-    return EntryBox(x, y, x + width, y + height, label, where, "crowd" if annotation.iscrowd else "")
+    ignore = "crowd" if annotation.is_crowd else ""
+    return EntryBox(x, y, x + width, y + height, annotation.label, f"annotation {annotation.id}", ignore)
 
 
 def _image_keys(number: int, sample: Sample, names: Mapping[str, str]) -> dict[str, Any]:

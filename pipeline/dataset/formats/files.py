@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import cast
 
@@ -16,6 +17,7 @@ from pipeline.workspace import Folder
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
 """Suffixes, in lower case, by which an image is known in a folder."""
+_PIECE = 1 << 20
 
 
 def read_bytes(uri: str) -> bytes:
@@ -35,7 +37,7 @@ def read_bytes(uri: str) -> bytes:
         with reaching(uri):
             return cast(bytes, files.cat_file(path))
     except FileNotFoundError as fault:
-        raise DataError(f"Expected a file at {uri}, found none. Check the path in data.sources.") from fault
+        raise _absent(uri) from fault
 
 
 def read_text(uri: str) -> str:
@@ -53,9 +55,36 @@ def read_text(uri: str) -> str:
     try:
         return read_bytes(uri).decode("utf-8-sig")
     except UnicodeDecodeError as fault:
-        raise DataError(
-            f"{uri}: expected UTF-8 text, got byte {fault.object[fault.start]:#x} at {fault.start}"
-        ) from fault
+        raise _no_text(uri, fault, 0) from fault
+
+
+def stream_text(uri: str) -> Iterator[str]:
+    """Read a UTF-8 file, with or without a byte-order mark, piece by piece.
+
+    Args:
+        uri: Path or fsspec URI.
+
+    Yields:
+        Pieces of its text; they may be empty.
+
+    Raises:
+        DataError: There is no such file, or it is no UTF-8.
+    """
+    files, path = files_at(uri)
+    decoder, read = codecs.getincrementaldecoder("utf-8")(), 0
+    try:
+        with reaching(uri), files.open(path, "rb") as file:
+            while piece := file.read(_PIECE):
+                start = read - len(decoder.getstate()[0])
+                text = piece.removeprefix(codecs.BOM_UTF8) if not read else piece
+                read += len(text)
+                yield decoder.decode(text)
+            start = read - len(decoder.getstate()[0])
+            yield decoder.decode(b"", final=True)
+    except FileNotFoundError as fault:
+        raise _absent(uri) from fault
+    except UnicodeDecodeError as fault:
+        raise _no_text(uri, fault, start) from fault
 
 
 def list_files(folder: str, suffixes: Iterable[str]) -> list[str]:
@@ -160,3 +189,12 @@ def write_below(folder: Folder, path: str, text: str) -> None:
 def _is_below(path: str, root: str) -> bool:
     real_root = os.path.realpath(root)
     return os.path.commonpath([os.path.realpath(path), real_root]) == real_root
+
+
+def _absent(uri: str) -> DataError:
+    return DataError(f"Expected a file at {uri}, found none. Check the path in data.sources.")
+
+
+def _no_text(uri: str, fault: UnicodeDecodeError, start: int) -> DataError:
+    """What is wrong with bytes that begin at a place of the file, behind its byte-order mark."""
+    return DataError(f"{uri}: expected UTF-8 text, got byte {fault.object[fault.start]:#x} at {start + fault.start}")
