@@ -8,14 +8,12 @@ python -m scripts.scale --images 100000
 from __future__ import annotations
 
 import argparse
-import hashlib
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 
@@ -23,39 +21,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.cycle import Cycle, last_cycle
 from pipeline.dataset.blame import blame
 from pipeline.dataset.diff import diff_stored
 from pipeline.dataset.store import SampleStore
-from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA, SAMPLE_SCHEMA, ImageRef, State
+from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA, ImageRef, State
 from pipeline.workspace import Folder
+from scripts.scale_report import cycles, one_more, reported
+from scripts.scale_tables import BOXES, EMBEDDING, ids_of, proposals_of, samples_of
 
 Prepare = Callable[[Folder, list[str]], None]
 Step = Callable[[Folder, list[str]], Callable[[], object]]
-BOXES, PART, EMBEDDING, CHANGED, CYCLES = 5, 128, 64, 10_000, 100
-LABELS = pa.array(["bolt", "nut", "gear"])
-
-
-def ids_of(images: int) -> list[str]:
-    """Ids as images have them, ascending."""
-    return sorted(hashlib.sha256(str(number).encode()).hexdigest() for number in range(images))
-
-
-def proposals_of(ids: list[str]) -> pa.Table:
-    """Five proposals per image with random evidence."""
-    count, random = len(ids) * BOXES, np.random.default_rng(0)
-    values: dict[str, pa.Array] = {}
-    for column in PROPOSAL_SCHEMA:
-        if pa.types.is_float32(column.type):
-            values[column.name] = pa.array(random.random(count, dtype=np.float32))
-        elif pa.types.is_list(column.type):
-            flat = pa.array(random.random(count * EMBEDDING, dtype=np.float32))
-            values[column.name] = pa.ListArray.from_arrays(np.arange(count + 1, dtype=np.int32) * EMBEDDING, flat)
-    values["proposal_id"] = pa.array([f"{image_id[:20]}.{rank:03d}" for image_id in ids for rank in range(BOXES)])
-    values["image_id"] = pa.array(ids).take(pa.array(np.repeat(np.arange(len(ids)), BOXES)))
-    values["label"] = LABELS.take(pa.array(random.integers(0, 3, count)))
-    values["model_id"] = pa.array(["m"] * count)
-    return pa.table([values[column.name] for column in PROPOSAL_SCHEMA], schema=PROPOSAL_SCHEMA)
+PART, CHANGED = 128, 10_000
 
 
 def night(folder: Folder, ids: list[str]) -> None:
@@ -71,31 +47,6 @@ def night(folder: Folder, ids: list[str]) -> None:
         ):
             for start in range(0, len(table), PART * BOXES):
                 writer.write_table(table.slice(start, PART * BOXES))
-
-
-def samples_of(ids: list[str]) -> pa.Table:
-    """Pseudo-labelled images of the pool."""
-    count, random = len(ids) * BOXES, np.random.default_rng(0)
-    left = random.random((count, 2), dtype=np.float32) * 200
-    right = left + 20 + random.random((count, 2), dtype=np.float32) * 50
-    fields = {column.name: pa.nulls(count, column.type) for column in SAMPLE_SCHEMA.field("boxes").type.value_type}
-    fields |= {name: pa.array(values) for name, values in zip(("x1", "y1"), left.T.copy(), strict=True)}
-    fields |= {name: pa.array(values) for name, values in zip(("x2", "y2"), right.T.copy(), strict=True)}
-    fields["box_id"] = pa.array([f"{image_id[:14]}{rank:02d}" for image_id in ids for rank in range(BOXES)])
-    fields["label"] = LABELS.take(pa.array(random.integers(0, 3, count)))
-    fields["source"] = pa.array(["pseudo"] * count)
-    boxes = pa.StructArray.from_arrays(list(fields.values()), names=list(fields))
-    offsets = np.arange(len(ids) + 1, dtype=np.int32)
-    columns = {column.name: pa.nulls(len(ids), column.type) for column in SAMPLE_SCHEMA}
-    columns |= {"image_id": pa.array(ids), "uri": pa.array([f"/pool/{image_id}.jpg" for image_id in ids])}
-    columns |= {name: pa.array([320] * len(ids), pa.int32()) for name in ("width", "height")}
-    columns |= {name: pa.array([value] * len(ids)) for name, value in (("split", "pool"), ("state", "pseudo"))}
-    columns |= {name: pa.array(ids) for name in ("group_id", "fingerprint")} | {"note": pa.array([""] * len(ids))}
-    columns["boxes"] = pa.ListArray.from_arrays(offsets * BOXES, boxes)
-    columns["ignore"] = pa.ListArray.from_arrays(
-        offsets * 0, pa.array([], SAMPLE_SCHEMA.field("ignore").type.value_type)
-    )
-    return pa.table(columns).cast(SAMPLE_SCHEMA)
 
 
 def changed_of(rows: pa.Table, images: int, state: State) -> pa.Table:
@@ -191,36 +142,6 @@ def p_correct(folder: Folder, _: list[str]) -> Callable[[], object]:
     calibrator = Calibrator(tuple(names), knots, (0.1,) * (4 * len(names)), 0.0, {}, 9, "m")
     proposals = folder.read_table("evidence.parquet")
     return lambda: calibrator.predict(proposals)
-
-
-def cycles(folder: Folder, ids: list[str]) -> None:
-    """A project of 100 cycles, with image files and without a report."""
-    from scripts.scale_project import draw_files, run_cycle, settings_of, with_files
-
-    rows, proposals, settings = samples_of(ids), proposals_of(ids), settings_of(folder)
-    rows = with_files(rows, draw_files(folder))
-    folder.write_table("rows.parquet", rows)
-    Cycle(settings, 0, datetime.now(UTC)).store.commit(rows, reason="import", key="import")
-    for _ in range(CYCLES):
-        run_cycle(settings, rows, proposals)
-
-
-def reported(folder: Folder, _: list[str]) -> Callable[[], object]:
-    """Write the report of the newest cycle."""
-    from pipeline.stages.report import report
-    from scripts.scale_project import settings_of
-
-    cycle = last_cycle(settings_of(folder))
-    assert cycle is not None
-    return lambda: report(cycle)
-
-
-def one_more(folder: Folder, ids: list[str]) -> Callable[[], object]:
-    """The same after another cycle."""
-    from scripts.scale_project import run_cycle, settings_of
-
-    run_cycle(settings_of(folder), folder.read_table("rows.parquet"), proposals_of(ids))
-    return reported(folder, ids)
 
 
 def nothing(_: Folder, __: list[str]) -> None:
