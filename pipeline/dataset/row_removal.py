@@ -37,7 +37,7 @@ def remove_rows(uri: str, kept: Collection[int], *, apply: bool) -> Removal:
         ArtefactError: There is no table.
     """
     latest = StoredTable.opened(uri)
-    files = dict(enumerate(latest.files_by_version()))
+    files = {table.number: table.files() for table in latest.up_to_here()}
     used = set().union(*(files[number] for number in {*kept, latest.number}))
     folder = Folder(uri)
     there = {name for name in folder.names() if name.endswith(".parquet")}
