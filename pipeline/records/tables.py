@@ -177,6 +177,13 @@ def looked_up(texts: pa.ChunkedArray, values: Mapping[str, T], default: T) -> ND
     return np.asarray(found[coded.indices.to_numpy()])
 
 
+def numbered(texts: pa.ChunkedArray, names: Iterable[str]) -> NDArray[np.intp]:
+    """The number of each text of a column among some names, -1 for others; found once for each different text."""
+    coded = texts.combine_chunks().dictionary_encode()
+    found = pc.index_in(coded.dictionary, value_set=pa.array(names, pa.string())).fill_null(-1)
+    return np.asarray(found.to_numpy()[coded.indices.to_numpy()], dtype=np.intp)
+
+
 def of_images(image_ids: Iterable[str]) -> pc.Expression:
     """A filter that passes the rows of these images; it passes none where `image_ids` is empty."""
     return among("image_id", image_ids)

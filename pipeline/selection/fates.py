@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.artefacts import Certificate, PastedBoxes
-from pipeline.records import BACKGROUND_SCHEMA, SELECTION_SCHEMA, Box, Fate, Source, looked_up, make_box_id
+from pipeline.records import BACKGROUND_SCHEMA, SELECTION_SCHEMA, Box, Fate, Source, looked_up, make_box_id, numbered
 from pipeline.selection.missed_objects import MissedObjectsModel
 from pipeline.settings import SelectionSettings
 
@@ -25,6 +25,8 @@ REASONS = {
     "unlikely": "p(correct) is so low that it is dropped",
 }
 """What the column `reason` of the selection means."""
+_JUDGED_BY = ["image_id", "p_correct", "fate", "reason"]
+"""What is looked at: the other columns are most of a large table."""
 AUDITED = (pc.field("fate") == Fate.PSEUDO.value) | (pc.field("reason") == "withdrawn_class")
 """A filter for boxes that audits are about: what is written, and what would be if its class were trusted."""
 
@@ -84,7 +86,12 @@ def pseudo_images(
     Returns:
         Image ids, surest first.
     """
-    means = selection.filter(is_learnt(soft_from)).group_by("image_id").aggregate([("p_correct", "mean")])
+    means = (
+        selection.select(_JUDGED_BY)
+        .filter(is_learnt(soft_from))
+        .group_by("image_id")
+        .aggregate([("p_correct", "mean")])
+    )
     plain = means.set_column(0, "image_id", means["image_id"].cast(pa.string()))
     ranked = plain.sort_by([("p_correct_mean", "descending"), ("image_id", "ascending")])
     free = [image_id for image_id in ranked["image_id"].to_pylist() if image_id not in asked]
@@ -186,7 +193,7 @@ def background_of(
     Returns:
         Columns of `BACKGROUND_SCHEMA`.
     """
-    images = pc.unique(selection.filter(is_learnt(settings.soft_from))["image_id"]).to_pylist()
+    images = pc.unique(selection.select(_JUDGED_BY).filter(is_learnt(settings.soft_from))["image_id"]).to_pylist()
     background = is_background(settings.soft_from, settings.ignore_from if ignored else None)
     expected = expected_background(selection, missed, images, background)
     return pa.table([pa.array(images, pa.string()), pa.array(expected, pa.float32())], schema=BACKGROUND_SCHEMA)
@@ -206,10 +213,9 @@ def expected_background(
     Returns:
         float[K]: p(correct) summed over these boxes, and what was never proposed.
     """
-    taken = selection.filter(background)
-    row = pc.index_in(taken["image_id"], value_set=pa.array(image_ids, pa.string()))
-    known = row.is_valid().to_numpy(zero_copy_only=False)
-    p_correct = taken["p_correct"].to_numpy().astype(np.float64)[known]
-    of_taken = np.bincount(row.drop_null().to_numpy(), weights=p_correct, minlength=len(image_ids))
+    taken = selection.select(_JUDGED_BY).filter(background)
+    image = numbered(taken["image_id"], image_ids)
+    p_correct = taken["p_correct"].to_numpy().astype(np.float64)
+    of_taken = np.bincount(image[image >= 0], weights=p_correct[image >= 0], minlength=len(image_ids))
     unseen = missed.predict(selection, selection["p_correct"].to_numpy().astype(np.float64), image_ids).sum(1)
     return np.asarray(of_taken + unseen)

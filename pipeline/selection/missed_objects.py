@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn.linear_model import PoissonRegressor
 
 from pipeline.artefacts import Recall
-from pipeline.records import Sample
+from pipeline.records import Sample, numbered
 
 SIZES = {"small": 32**2, "medium": 96**2, "large": np.inf}
 """COCO's sizes: the area, in square pixels of the original, under which an object counts as such."""
@@ -25,6 +24,8 @@ _FARTHEST = 3.0
 """Standard deviations beyond which features are cut: farther out than held-back images went the model would guess."""
 _PRIOR = 0.02
 """Misses an image that are added to each class, so that one that was never missed is not held to be unmissable."""
+_TOGETHER = 65_536
+"""Images whose classes are laid out at once."""
 
 Floats = NDArray[np.float64]
 
@@ -97,8 +98,18 @@ class MissedObjectsModel:
         Returns:
             float[K, C] by class, in the order of `labels`.
         """
-        features = (_features(proposals, p_correct, image_ids, self.labels) - self.mean) / np.array(self.scale)
-        factor = np.exp(np.clip(features, -_FARTHEST, _FARTHEST) @ np.array(self.weights) + self.intercept)
+        image, label = numbered(proposals["image_id"], image_ids), numbered(proposals["label"], self.labels)
+        expected: list[Floats] = [np.zeros((0, len(self.labels)))]
+        for start in range(0, len(image_ids), _TOGETHER):
+            count = min(_TOGETHER, len(image_ids) - start)
+            own = (image >= start) & (image < start + count)
+            cells = _Cells(image[own] - start, label[own], (count, len(self.labels)))
+            expected.append(self._predict(cells.features(p_correct[own])))
+        return np.concatenate(expected)
+
+    def _predict(self, features: Floats) -> Floats:
+        scaled = (features - self.mean) / np.array(self.scale)
+        factor = np.exp(np.clip(scaled, -_FARTHEST, _FARTHEST) @ np.array(self.weights) + self.intercept)
         return np.asarray(factor * self.base)
 
 
@@ -122,9 +133,11 @@ def fit_missed_objects(
         The model; without held-back images it expects next to nothing.
     """
     image_ids = [sample.image_id for sample in samples]
-    missed = _true_counts(samples, labels) - _sums(proposals, right.astype(np.float64), image_ids, labels)
+    image, label = numbered(proposals["image_id"], image_ids), numbered(proposals["label"], labels)
+    cells = _Cells(image, label, (len(samples), len(labels)))
+    missed = _true_counts(samples, labels) - cells.sums(right.astype(np.float64))
     base = (missed.sum(0) + _PRIOR) / max(1, len(samples))
-    features = _features(proposals, p_correct, image_ids, labels).reshape(-1, 4)
+    features = cells.features(p_correct).reshape(-1, 4)
     given = (tuple(labels), tuple(base.tolist()))
     if not missed.any():
         return MissedObjectsModel(*given, (0.0,) * 4, (1.0,) * 4, (0.0,) * 4, 0.0)
@@ -137,24 +150,33 @@ def fit_missed_objects(
     return MissedObjectsModel(*given, *scaled, float(fitted.intercept_))
 
 
-def _features(proposals: pa.Table, p_correct: Floats, image_ids: Sequence[str], labels: Sequence[str]) -> Floats:
-    """float[K, C, 4]: what is known of each class in each image."""
-    found = _sums(proposals, p_correct, image_ids, labels)
-    weak = _sums(proposals, np.where(p_correct < DOUBTFUL, p_correct, 0.0), image_ids, labels)
-    count = _sums(proposals, np.ones(len(p_correct)), image_ids, labels)
-    return np.asarray(np.log1p(np.stack([found, weak, count, found.sum(1, keepdims=True) - found], axis=2)))
+@dataclass(frozen=True)
+class _Cells:
+    """N proposals in a table of K images and C classes.
 
+    Attributes:
+        image: int[N], -1 for an image that is not among them.
+        label: int[N], -1 for another class.
+        shape: K and C.
+    """
 
-def _sums(proposals: pa.Table, values: Floats, image_ids: Sequence[str], labels: Sequence[str]) -> Floats:
-    """float[K, C]: values of proposals summed by image and class; those of other images are left out."""
-    image, label = (
-        pc.index_in(proposals[name], value_set=pa.array(names, pa.string())).fill_null(-1).to_numpy()
-        for name, names in (("image_id", image_ids), ("label", labels))
-    )
-    kept = (image >= 0) & (label >= 0)
-    cells = image[kept].astype(np.int64) * len(labels) + label[kept]
-    sums = np.bincount(cells, weights=values[kept], minlength=len(image_ids) * len(labels))
-    return sums.astype(np.float64).reshape(len(image_ids), len(labels))
+    image: NDArray[np.intp]
+    label: NDArray[np.intp]
+    shape: tuple[int, int]
+
+    def features(self, p_correct: Floats) -> Floats:
+        """float[K, C, 4]: what is known of each class in each image."""
+        found = self.sums(p_correct)
+        weak = self.sums(np.where(p_correct < DOUBTFUL, p_correct, 0.0))
+        count = self.sums(np.ones(len(p_correct)))
+        return np.asarray(np.log1p(np.stack([found, weak, count, found.sum(1, keepdims=True) - found], axis=2)))
+
+    def sums(self, values: Floats) -> Floats:
+        """float[K, C]: values of proposals summed by image and class; those of others are left out."""
+        kept = (self.image >= 0) & (self.label >= 0)
+        cells = self.image[kept] * self.shape[1] + self.label[kept]
+        sums = np.bincount(cells, weights=values[kept], minlength=self.shape[0] * self.shape[1])
+        return sums.astype(np.float64).reshape(self.shape)
 
 
 def _true_counts(samples: Sequence[Sample], labels: Sequence[str]) -> Floats:

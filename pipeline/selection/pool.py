@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipeline.records import numbered
 from pipeline.seeds import derive_seed
 from pipeline.selection.showing import is_shown
 
@@ -79,8 +79,8 @@ class Pool:
     @cached_property
     def image_of(self) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
         """Which proposals are of one of the images, bool[N], and of which, int[N]."""
-        row = pc.index_in(self.selection["image_id"], value_set=pa.array(self.image_ids, pa.string()))
-        return row.is_valid().to_numpy(zero_copy_only=False), row.fill_null(0).to_numpy()
+        image = numbered(self.selection["image_id"], self.image_ids)
+        return image >= 0, image
 
     @property
     def query_seed(self) -> int:

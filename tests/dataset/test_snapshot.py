@@ -1,5 +1,6 @@
 import pytest
 
+from pipeline.dataset.row_removal import remove_rows
 from pipeline.dataset.snapshot import Snapshot
 from pipeline.dataset.store import SampleStore
 from pipeline.dataset.stored_table import StoredTable
@@ -49,7 +50,7 @@ def test_it_opens_the_table_once(store, monkeypatch):
 def test_rows_that_were_removed_are_gone(store):
     snapshot = Snapshot(store.uri)
     snapshot.version()
-    store.remove_rows([], apply=True)
+    remove_rows(store.uri, [], apply=True)
     with pytest.raises(RowsGoneError):
         snapshot.table(1)
 
