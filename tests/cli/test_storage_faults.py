@@ -79,7 +79,7 @@ def test_a_read_only_workspace(tiny_data, tmp_path, mounted):
         assert "mounted/workspace/lock: it is read-only. Mount it writable" in line
 
 
-DEEP, LONG = "[" * 100_000, '{"images": ' + "9" * 5001 + "}"
+DEEP, LONG = '{"images": ' + "[" * 100_000, '{"images": ' + "9" * 5001 + "}"
 
 
 @pytest.mark.parametrize("text", [DEEP, LONG], ids=["nested", "digits"])
