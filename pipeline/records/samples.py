@@ -202,5 +202,6 @@ def make_box_id(image_id: str, label: str, corners: Sequence[float], origin: str
     Returns:
         16 hex digits.
     """
-    text = "|".join([image_id, label, *(f"{value:.2f}" for value in corners), origin])
+    x1, y1, x2, y2 = corners
+    text = f"{image_id}|{label}|{x1:.2f}|{y1:.2f}|{x2:.2f}|{y2:.2f}|{origin}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -124,7 +124,7 @@ def changed_rows(
     """
     for batch in store.stream(states=MINED_STATES, splits=[Split.POOL], batch_rows=_TOGETHER):
         rows = pa.Table.from_batches([batch])
-        states = pa.array([outcome.state_of(image_id).value for image_id in rows["image_id"].to_pylist()], pa.string())
+        states = pa.array(map(outcome.state_of, rows["image_id"].to_pylist()), pa.string())
         # Most of a large pool was in it and stays, without boxes.
         touched = pc.or_(*(pc.not_equal(column, State.POOL.value) for column in (rows["state"], states)))
         if pc.any(touched).as_py():
