@@ -42,10 +42,10 @@ test: install label-studio-install ## every test but the slow ones
 test-slow: install label-studio-install ## the tests that take over a minute
 	$(BIN)/python -m pytest -m slow
 
-audit: install ## look the pinned packages up among known vulnerabilities; needs the network
+audit: install ## look the pinned packages up among known vulnerabilities; fails where it cannot; needs the network
 	$(PYTHON) -m venv build/audit
 	build/audit/bin/python -m pip install --quiet pip-audit
-	build/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
+	build/audit/bin/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip
 
 lint: install ## what pre-commit and CI check beside the tests
 	$(BIN)/ruff check .
