@@ -1,8 +1,9 @@
 """The order of a cycle, once: harvest, learn, mine, decide, ask, report. It runs without Prefect and never waits.
 
 Flows wrap these steps in tasks, the command line runs some of them, and tests run them all; none has an order of its
-own. Every step is idempotent through `Cycle.once`. Networks are retried by the Label Studio client alone, which knows
-which requests may be sent twice; what still fails here is noted, and the cycle goes on.
+own. Every step is idempotent through `Cycle.once`. Requests are retried by the Label Studio client alone, which knows
+which of them may be sent twice. Where nobody watches, a step that still fails is tried again, so that a server has time
+to start; what fails for longer is noted, and the cycle goes on.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+
+import stamina
 
 from pipeline.artefacts import CycleEnd
 from pipeline.cycle import Cycle, cycle_of_run, finish_cycle, only_one, open_cycle
@@ -25,6 +28,8 @@ from pipeline.runners import ALONE, Runner, require_runner, runner_of
 from pipeline.settings import Secrets, Settings
 
 LOG = logging.getLogger(__name__)
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 5.0, 60.0
+"""Before a step is tried again."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,14 @@ class Surroundings:
         progress: Where progress is shown.
         run: Name of the run where one may be started twice: it works at one cycle and opens no other.
         runner: Who does what can be shared out; `run_steps` takes the one of the settings.
+        patience_s: How long a step is tried again while a remote service fails; 0 never.
     """
 
     annotators: Callable[[Settings], LabelingBackend | None]
     progress: Progress = silent
     run: str = ""
     runner: Runner = ALONE
+    patience_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -184,13 +191,15 @@ def run_cycle(
         around: Whoever answers, by default as the settings say with the token of the environment, and progress.
         call: How a step is run.
         wait_s: How long to wait for another run's end; 0 refuses at once. Whoever waits is taken for a schedule, see
-            `open_cycle`.
+            `open_cycle`, and is patient, see `labeling.patience_s`.
 
     Raises:
         PipelineError: Another run is under way, or a step cannot go on.
         AnotherWaits: Another cycle waits already.
     """
     around = around or Surroundings(annotators_from_environment)
+    if wait_s > 0:
+        around = replace(around, patience_s=settings.labeling.patience_s)
     with only_one(settings, wait_s, "cycle"):
         cycle = begin_cycle(settings, around.run, unattended=wait_s > 0)
         if not cycle.has(CycleEnd):
@@ -235,9 +244,18 @@ def run_steps(cycle: Cycle, steps: Iterable[Step], around: Surroundings, call: C
 
 
 def _run_step(cycle: Cycle, step: Step, around: Surroundings, call: Call) -> None:
+    def may_pass(fault: Exception) -> bool:
+        if step.failed is None or not around.patience_s or not isinstance(fault, RemoteError):
+            return False
+        LOG.warning("%s failed, it is tried again for up to %g s: %s", step.name, around.patience_s, fault)
+        return True
+
+    retrying = stamina.RetryingCaller(
+        attempts=None, timeout=around.patience_s or None, wait_initial=_FIRST_WAIT_S, wait_max=_LONGEST_WAIT_S
+    )
     try:
         with gpu_turn(cycle.settings.training) if step.computes else nullcontext():
-            call(step, cycle, partial(step.run, cycle, around))
+            retrying(may_pass, call, step, cycle, partial(step.run, cycle, around))
     except RemoteError as fault:
         if step.failed is None:
             raise

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from uuid import uuid4
 
 import httpx
@@ -159,11 +159,31 @@ def prefect(url: str) -> Iterator[Finding]:
         remedy = "Start it with `prefect server start`, or correct PREFECT_API_URL."
         yield Finding("prefect", "error", f"{url}: {reply}", remedy)
         return
-    names = [each["name"] for each in httpx.post(f"{url}/automations/filter", timeout=PATIENCE_S, json={}).json()]
-    deployed = any(name.startswith("crosscheck ") for name in names)
-    found = f"{url} answers" + ("" if deployed else ", and has no deployments of crosscheck")
-    yield Finding("prefect", "ok" if deployed else "warning", found, "" if deployed else "Run `crosscheck deploy`.")
+    yield _deployed(url)
     yield from _clock_beside("Prefect", reply)
+
+
+def _deployed(url: str) -> Finding:
+    """Deployments, and that the server schedules their runs."""
+
+    def of_crosscheck(kind: str, **query: object) -> list[dict[str, Any]]:
+        tagged = {kind: {"tags": {"all_": ["crosscheck"]}, **query}, "limit": 200}
+        found: list[dict[str, Any]] = httpx.post(f"{url}/{kind}/filter", timeout=PATIENCE_S, json=tagged).json()
+        return found
+
+    deployments = of_crosscheck("deployments")
+    if not deployments:
+        found = f"{url} answers, and has no deployments of crosscheck"
+        return Finding("prefect", "warning", found, "Run `crosscheck deploy`.")
+    by_schedule = [each for each in deployments if any(schedule["active"] for schedule in each["schedules"])]
+    if by_schedule and not of_crosscheck("flow_runs", state={"type": {"any_": ["SCHEDULED"]}}):
+        return Finding(
+            "prefect",
+            "error",
+            f"{url} answers, but has scheduled no run of {len(by_schedule)} deployments that have a schedule",
+            "Look again a minute after `crosscheck deploy`; then the reason is in the server's log.",
+        )
+    return Finding("prefect", "ok", f"{url} answers")
 
 
 def dask(settings: RunnerSettings) -> Iterator[Finding]:

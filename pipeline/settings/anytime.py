@@ -16,6 +16,7 @@ ANYTIME = (
     "labeling.label_studio.secret_block",
     "labeling.label_studio.timeout_s",
     "labeling.label_studio.url",
+    "labeling.patience_s",
     "mining.batch_size",
     "mining.decode_threads",
     "mining.max_hosts_cached",

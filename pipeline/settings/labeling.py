@@ -127,6 +127,13 @@ class LabelingSettings(Section):
         description="two answers agree from here, twice the matched IoU over all their boxes; below, the image is in "
         "the tab `disagreement`",
     )
+    patience_s: float = Field(
+        default=300.0,
+        ge=0.0,
+        le=86_400.0,
+        description="a scheduled cycle tries harvest and push again for so long while the service is down, then goes "
+        "on without them",
+    )
 
     @model_validator(mode="after")
     def _backend_has_a_section(self) -> "LabelingSettings":

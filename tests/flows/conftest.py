@@ -80,7 +80,15 @@ class Prefect:
 
     def find(self, path: str, **query: object) -> list[dict]:
         """Filter over the server's API."""
-        return self._ask("POST", path, json=query)
+        return self.post(path, query)
+
+    def post(self, path: str, body: object) -> list[dict]:
+        """Make something by the server's API."""
+        return self._ask("POST", path, json=body)
+
+    def delete(self, path: str) -> None:
+        """Remove something by the server's API."""
+        self._ask("DELETE", path)
 
     def _ask(self, method: str, path: str, **options: object):
         """Ask again while the server's database is locked, which it says by 503."""
@@ -88,7 +96,7 @@ class Prefect:
         while True:
             answer = httpx.request(method, f"{self.url}{path}", timeout=60, **options)
             if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
-                return answer.raise_for_status().json()
+                return answer.raise_for_status().json() if answer.content else None
             time.sleep(0.5)
 
 

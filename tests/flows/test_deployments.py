@@ -82,8 +82,21 @@ def test_everything_is_set_up_once_however_often_it_is_deployed(deployed):
         "report/weekly": ["0 6 * * 1"],
     }
     automations = sorted(each["name"] for each in deployed.find("/automations/filter"))
-    assert automations[:2] == ["crosscheck crashed runs go on", "crosscheck silent runs are crashed"]
-    assert len(automations) == 3, "and that of the webhook"
+    going_on = ["crashed runs go on", "runs that never began go on", "silent runs are crashed"]
+    assert automations[:3] == [f"crosscheck {each}" for each in going_on]
+    assert len(automations) == 4, "and that of the webhook"
+
+
+def test_a_schedule_starts_runs(deployed, tiny_data, tmp_path):
+    config = write_config(tmp_path, tiny_data)
+    schedules = f"/deployments/{deployed.get('/deployments/name/cycle/nightly')['id']}/schedules"
+    every_minute = {"schedule": {"cron": "* * * * *"}, "parameters": {"config": str(config), "wait_s": 60}}
+    (made,) = deployed.post(schedules, [every_minute])
+    folder = Workspace(load_settings(config).workspace).cycle(0)
+    try:
+        wait_for(lambda: folder.exists("done.json"), deployed)
+    finally:
+        deployed.delete(f"{schedules}/{made['id']}")
 
 
 def test_what_trains_or_mines_goes_to_machines_with_a_gpu(prefect):

@@ -43,12 +43,12 @@ def kill(process: int) -> None:
     psutil.wait_procs(family)
 
 
-def crash_after(silence: timedelta, prefect) -> None:
-    """Let silent runs be marked as crashed sooner."""
+def act_after(silence: timedelta, prefect, automation: str = "crosscheck silent runs are crashed") -> None:
+    """Let an automation act sooner."""
     with temporary_settings({PREFECT_API_URL: prefect.url}):
-        automation = Automation.read(name="crosscheck silent runs are crashed")
-        automation.trigger.within = silence
-        automation.update()
+        found = Automation.read(name=automation)
+        found.trigger.within = silence
+        found.update()
 
 
 def ended(prefect, number) -> bool:
@@ -75,7 +75,7 @@ def test_a_run_whose_machine_dies_is_ended_by_the_next_worker(prefect, cycle):
     prefect.logs.mkdir()
     with prefect.serving():
         deploy(prefect)
-        crash_after(SILENCE, prefect)
+        act_after(SILENCE, prefect)
         with prefect.background("worker", "worker", "start", "--pool", "local") as worker:
             number = start(prefect, "cycle/nightly", config)
             wait_for(lambda: folder.exists("import.json"), prefect)
@@ -107,7 +107,7 @@ def test_a_run_goes_on_without_a_server_and_is_told_to_have_ended_once_it_is_bac
     with ExitStack() as stack:
         with prefect.serving() as server:
             deploy(prefect)
-            crash_after(SILENCE, prefect)
+            act_after(SILENCE, prefect)
             stack.enter_context(prefect.background("worker", "worker", "start", "--pool", "local"))
             number = start(prefect, "cycle/nightly", config)
             wait_for(lambda: folder.exists("import.json"), prefect)
