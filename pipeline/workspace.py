@@ -17,7 +17,8 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Callable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
@@ -232,12 +233,16 @@ class Folder:
             table = pq.read_table(file, columns=columns, read_dictionary=columns, page_checksum_verification=True)
         return table.unify_dictionaries()
 
-    def read_groups(self, name: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    def read_groups(
+        self, name: str, columns: list[str] | None = None, rows: tuple[str, Iterable[str]] | None = None
+    ) -> Iterator[pa.Table]:
         """Read a parquet file part by part, for tables that are too large to be held at once.
 
         Args:
             name: The file's name.
             columns: Columns to read; all by default.
+            rows: A column of texts, and texts of which every row has one; all rows by default. Row groups that cannot
+                hold any are passed over.
 
         Yields:
             The rows of each row group, in order.
@@ -247,8 +252,12 @@ class Folder:
         """
         with self._opened(name) as file:
             parquet = pq.ParquetFile(file, page_checksum_verification=True)
-            for number in range(parquet.num_row_groups):
-                yield parquet.read_row_group(number, columns)
+            if rows is None:
+                yield from (parquet.read_row_group(number, columns) for number in range(parquet.num_row_groups))
+                return
+            column, wanted = rows[0], sorted(rows[1])
+            for number in _groups_with(column, wanted, parquet):
+                yield parquet.read_row_group(number, columns).filter(pc.field(column).isin(wanted))
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[BinaryIO]:
@@ -322,6 +331,15 @@ class Workspace(Folder):
     def cycles(self) -> list[int]:
         """Numbers of every cycle that was opened, ascending."""
         return [int(name) for name in self.folder("cycles").names() if name.isdecimal()]
+
+
+def _groups_with(column: str, wanted: Sequence[str], parquet: pq.ParquetFile) -> Iterator[int]:
+    """Row groups between whose least and greatest text lies one of these, in order."""
+    at = parquet.schema.names.index(column)
+    for number in range(parquet.num_row_groups):
+        bounds = parquet.metadata.row_group(number).column(at).statistics
+        if bounds is None or bisect_left(wanted, bounds.min) < bisect_right(wanted, bounds.max):
+            yield number
 
 
 def _missing(place: str) -> ArtefactError:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from pipeline.artefacts import MiningRun, SelectionRun, Standings
 from pipeline.cycle import Cycle
 from pipeline.dataset.store import MINED_STATES, SampleStore
+from pipeline.in_order import in_order
 from pipeline.records import Fate, Sample, Split, State, among, counted, of_images, samples_from_table, samples_to_table
 from pipeline.selection.fates import count_pasted, is_learnt, is_soft
 from pipeline.selection.machine_labels import NESTED, differ, machine_labels, with_labels
@@ -24,6 +25,8 @@ COUNTED = ["image_id", "label", "p_correct", "hit_fraction", "checks", "fate", "
 """Columns of the selection by which images are chosen and outcomes counted: the others are most of a large table."""
 _TOGETHER = 32_768
 """Images whose rows are laid out at once."""
+_THREADS = 2
+"""Stretches of the table that are changed at once, beside writing."""
 
 Verdicts = Callable[[pc.Expression], pa.Table]
 """Reads rows of the selection by a filter on `image_id`: columns of `SELECTION_SCHEMA`."""
@@ -122,19 +125,21 @@ def changed_rows(
     Yields:
         Columns of `SAMPLE_SCHEMA`, in the order of `image_id`.
     """
-    for batch in store.stream(states=MINED_STATES, splits=[Split.POOL], batch_rows=_TOGETHER):
-        rows = pa.Table.from_batches([batch])
-        states = pa.array(map(outcome.state_of, rows["image_id"].to_pylist()), pa.string())
-        # Most of a large pool was in it and stays, without boxes.
-        touched = pc.or_(*(pc.not_equal(column, State.POOL.value) for column in (rows["state"], states)))
-        if pc.any(touched).as_py():
-            yield _changed(rows.filter(touched), states.filter(touched), outcome, verdicts, settings)
+    def change(batch: pa.RecordBatch) -> pa.Table:
+        return _changed(pa.Table.from_batches([batch]), outcome, verdicts, settings)
+
+    rows = store.stream(states=MINED_STATES, splits=[Split.POOL], batch_rows=_TOGETHER)
+    yield from filter(len, in_order(change, rows, _THREADS, ahead=_THREADS))
 
 
-def _changed(
-    old: pa.Table, states: pa.Array, outcome: Outcome, verdicts: Verdicts, settings: SelectionSettings
-) -> pa.Table:
+def _changed(rows: pa.Table, outcome: Outcome, verdicts: Verdicts, settings: SelectionSettings) -> pa.Table:
     """Those of some rows that get another state or other boxes."""
+    all_states = pa.array(map(outcome.state_of, rows["image_id"].to_pylist()), pa.string())
+    # Most of a large pool was in it and stays, without boxes.
+    touched = pc.or_(*(pc.not_equal(column, State.POOL.value) for column in (rows["state"], all_states)))
+    old, states = rows.filter(touched), all_states.filter(touched)
+    if not len(old):
+        return old
     pseudo = old["image_id"].filter(pc.equal(states, State.PSEUDO.value)).to_pylist()
     labels = machine_labels(verdicts(of_images(pseudo)), settings, outcome.opened_at)
     notes = zip(old["image_id"].to_pylist(), old["note"].to_pylist(), strict=True)

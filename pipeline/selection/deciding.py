@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.artefacts import Certificate
+from pipeline.in_order import in_order
 from pipeline.mining.consistency import SUMMED, gather_evidence
 from pipeline.mining.tables import read_mined
 from pipeline.records import SELECTION_SCHEMA
@@ -18,6 +19,9 @@ from pipeline.selection.class_affinity import MEMBER
 from pipeline.selection.fates import decide
 from pipeline.settings import SelectionSettings
 from pipeline.workspace import Folder
+
+_THREADS = 2
+"""Stretches of the pool that are decided at once, beside reading and writing: what takes longest needs no lock."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ def decide_pool(folder: Folder, name: str, criteria: Criteria) -> None:
         name: Of the table that gets columns of `SELECTION_SCHEMA`, in the order of the proposals.
         criteria: By what is decided.
     """
+    mined = read_mined(folder, check_columns=SUMMED)
     with folder.create_table(name, SELECTION_SCHEMA) as add:
-        for proposals, checks in read_mined(folder, check_columns=SUMMED):
-            add(criteria.decide(proposals, checks))
+        for decided in in_order(lambda pair: criteria.decide(*pair), mined, _THREADS, ahead=2 * _THREADS):
+            add(decided)

@@ -94,11 +94,9 @@ def _kinds_before(cycle: Cycle, waiting: list[str]) -> dict[str, TaskKind]:
 
 
 def _embed(cycle: Cycle, selection: pa.Table, image_ids: list[str]) -> NDArray[np.float64]:
-    rows = of_images(image_ids)
     # A filter over the whole file would hold most of it at once: the images are strewn over it.
     columns = ["image_id", "embedding"]
-    parts = cycle.folder.read_groups("proposals.parquet", columns)
-    none = PROPOSAL_SCHEMA.empty_table().select(columns)
-    vectors = pa.concat_tables([none, *(part.filter(rows) for part in parts)])
-    weights = selection.filter(rows)["p_correct"].to_numpy().astype(np.float64)
+    parts = cycle.folder.read_groups("proposals.parquet", columns, ("image_id", image_ids))
+    vectors = pa.concat_tables([PROPOSAL_SCHEMA.empty_table().select(columns), *parts])
+    weights = selection.filter(of_images(image_ids))["p_correct"].to_numpy().astype(np.float64)
     return image_embeddings(vectors, weights, image_ids)

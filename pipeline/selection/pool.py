@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -81,6 +81,12 @@ class Pool:
         """Which proposals are of one of the images, bool[N], and of which, int[N]."""
         image = numbered(self.selection["image_id"], self.image_ids)
         return image >= 0, image
+
+    def among(self, image_ids: Set[str], budget: int) -> Pool:
+        """Some of its images, in order, with another budget."""
+        pool = replace(self, image_ids=[each for each in self.image_ids if each in image_ids], budget=budget)
+        vars(pool)["shown"] = self.shown  # of the same proposals
+        return pool
 
     @property
     def query_seed(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -35,12 +35,10 @@ class Candidates:
     context: Context = field(default_factory=Context)
     verification: Verification = field(default_factory=Verification)
 
-    def among(self, image_ids: Collection[str], budget: int) -> Candidates:
+    def among(self, image_ids: Set[str], budget: int) -> Candidates:
         """Some of them, in order, with another budget."""
-        wanted = set(image_ids)
-        rows = np.flatnonzero([image_id in wanted for image_id in self.pool.image_ids])
-        pool = replace(self.pool, image_ids=[self.pool.image_ids[row] for row in rows], budget=budget)
-        return replace(self, pool=pool, worth=self.worth.take(rows))
+        rows = np.flatnonzero([image_id in image_ids for image_id in self.pool.image_ids])
+        return replace(self, pool=self.pool.among(image_ids, budget), worth=self.worth.take(rows))
 
 
 @dataclass(frozen=True)

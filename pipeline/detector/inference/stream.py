@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +14,7 @@ from torch import Tensor
 from pipeline.boxes import scale
 from pipeline.dataset.images import read_image
 from pipeline.errors import ImageFault
+from pipeline.in_order import in_order
 from pipeline.records import ImageRef
 
 FILL = 114
@@ -140,26 +139,18 @@ class ImageStream:
             yield _batch(ready)
 
     def _read_ahead(self) -> Iterator[tuple[ImageRef, NDArray[np.uint8]]]:
-        waiting: deque[tuple[ImageRef, Future[NDArray[np.uint8]]]] = deque()
-        with ThreadPoolExecutor(self._threads) as pool:
-            for ref in self._refs:
-                waiting.append((ref, pool.submit(self._read, ref)))
-                if len(waiting) >= 2 * self._batch_size:
-                    yield from self._next_ready(waiting)
-            while waiting:
-                yield from self._next_ready(waiting)
+        for ref, read in in_order(self._read, self._refs, self._threads, 2 * self._batch_size):
+            if isinstance(read, Fault):
+                self.faults.append(read)
+            else:
+                yield ref, read
 
-    def _read(self, ref: ImageRef) -> NDArray[np.uint8]:
-        return read_image(ref.uri, self._max_pixels, self._size, ref.image_id if self._verify else None).pixels
-
-    def _next_ready(
-        self, waiting: deque[tuple[ImageRef, Future[NDArray[np.uint8]]]]
-    ) -> Iterator[tuple[ImageRef, NDArray[np.uint8]]]:
-        ref, future = waiting.popleft()
+    def _read(self, ref: ImageRef) -> tuple[ImageRef, NDArray[np.uint8] | Fault]:
         try:
-            yield ref, future.result()
+            image = read_image(ref.uri, self._max_pixels, self._size, ref.image_id if self._verify else None)
         except ImageFault as fault:
-            self.faults.append(Fault(ref, fault.reason))
+            return ref, Fault(ref, fault.reason)
+        return ref, image.pixels
 
 
 def _batch(ready: list[tuple[ImageRef, NDArray[np.uint8]]]) -> ImageBatch:
