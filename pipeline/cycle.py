@@ -16,9 +16,10 @@ from pipeline.dataset.code_version import code_version
 from pipeline.dataset.snapshot import Snapshot
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import ArtefactError, PipelineError, SettingsError
+from pipeline.folder import Folder
 from pipeline.lock import alone
 from pipeline.settings import ANYTIME, Settings, changed_keys, lasting, with_anytime
-from pipeline.workspace import Folder, Workspace
+from pipeline.workspace import Workspace
 
 LOG = logging.getLogger(__name__)
 

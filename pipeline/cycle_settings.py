@@ -11,8 +11,8 @@ import yaml
 from pipeline.artefacts import Opening
 from pipeline.dataset.code_version import code_version
 from pipeline.errors import ArtefactError, SettingsError
+from pipeline.folder import Folder
 from pipeline.settings import Settings, dump_settings, migrated, parse_settings
-from pipeline.workspace import Folder
 
 SETTINGS = "settings.yaml"
 

@@ -17,8 +17,9 @@ from pipeline.dataset.verify import verify
 from pipeline.detector.models.champion import champion_of
 from pipeline.detector.models.registry import CHAMPION, WEIGHTS, load_card
 from pipeline.errors import PipelineError
+from pipeline.folder import Folder
 from pipeline.progress import Progress, silent
-from pipeline.workspace import Folder, Workspace
+from pipeline.workspace import Workspace
 
 _KINDS: dict[str, Any] = {
     kind.FILE: kind for kind in vars(records).values() if hasattr(kind, "FILE") and hasattr(kind, "MADE_BY")

@@ -26,13 +26,13 @@ from pydantic import SecretStr
 
 from pipeline.dataset.demo import DEMO_LABELS
 from pipeline.dataset.demo.scene import HEIGHT, WIDTH
+from pipeline.folder import Folder
 from pipeline.labeling.feedback.agreement import same_boxes
 from pipeline.labeling.label_studio import LabelStudioBackend
 from pipeline.labeling.label_studio.client import Client
 from pipeline.records import Task, TaskKind
 from pipeline.settings import DataSettings
 from pipeline.settings.labeling import LabelStudioSettings
-from pipeline.workspace import Folder
 from scripts.label_studio import EMAIL
 from scripts.labeling_page import LabelingPage, centre
 from scripts.session_images import Case, make_cases

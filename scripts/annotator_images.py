@@ -16,12 +16,12 @@ from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
 from pipeline.dataset.demo import DEMO_LABELS
+from pipeline.folder import Folder
 from pipeline.labeling.label_studio import LabelStudioBackend
 from pipeline.labeling.label_studio.client import Client
 from pipeline.records import Task, TaskKind
 from pipeline.settings import DataSettings
 from pipeline.settings.labeling import LabelStudioSettings
-from pipeline.workspace import Folder
 from scripts.annotation_session import CHROMIUM, SIZE, Place, image_id_of, parse_place
 from scripts.label_studio import EMAIL
 from scripts.labeling_page import LabelingPage

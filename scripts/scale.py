@@ -24,8 +24,8 @@ import pyarrow.parquet as pq
 from pipeline.dataset.blame import blame
 from pipeline.dataset.diff import diff_stored
 from pipeline.dataset.store import SampleStore
+from pipeline.folder import Folder
 from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA, ImageRef, State
-from pipeline.workspace import Folder
 from scripts.scale_report import cycles, one_more, reported
 from scripts.scale_tables import BOXES, EMBEDDING, ids_of, proposals_of, samples_of
 

@@ -36,9 +36,10 @@ from pipeline.artefacts import (
 )
 from pipeline.cycle import Cycle, finish_cycle, open_cycle
 from pipeline.detector.models.registry import CARD, ModelCard, promote
+from pipeline.folder import Folder
 from pipeline.records import CHECK_SCHEMA, QUEUE_SCHEMA, SELECTION_SCHEMA, State
 from pipeline.settings import Settings
-from pipeline.workspace import Folder, Workspace
+from pipeline.workspace import Workspace
 
 LABELS = ("bolt", "nut", "gear", "key", "washer", "spring", "pin", "clip", "ring", "cap")
 ANSWERED, FILES, SIZE_PX = 100, 100, (640, 480)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from pipeline.cycle import Cycle, last_cycle
-from pipeline.workspace import Folder
+from pipeline.folder import Folder
 from scripts.scale_tables import proposals_of, samples_of
 
 CYCLES = 100

@@ -20,9 +20,10 @@ from pipeline.detector.models.registry import ModelCard
 from pipeline.detector.models.saved import save_model
 from pipeline.detector.training.fit import TrainingJob, fit
 from pipeline.detector.training.start import starting_point
+from pipeline.folder import Folder
 from pipeline.records import Split
 from pipeline.settings import Settings, lasting_digest, load_settings
-from pipeline.workspace import Folder, Workspace
+from pipeline.workspace import Workspace
 
 CHECKPOINTS = "torchrun"
 

@@ -20,10 +20,10 @@ import yaml
 from PIL import Image
 from pydantic import SecretStr
 
+from pipeline.folder import Folder
 from pipeline.labeling.label_studio import LabelStudioBackend
 from pipeline.settings import DataSettings
 from pipeline.settings.labeling import LabelStudioSettings
-from pipeline.workspace import Folder
 from scripts.label_studio import free_port, logged_in
 from tests.builders import box, task
 

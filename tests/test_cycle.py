@@ -18,8 +18,9 @@ from pipeline.cycle import (
     unfinished_cycle,
 )
 from pipeline.errors import ArtefactError, PipelineError, SettingsError
+from pipeline.folder import Folder
 from pipeline.settings import ANYTIME, lasting_digest, parse_settings
-from pipeline.workspace import Folder, Workspace
+from pipeline.workspace import Workspace
 
 NOW = datetime(2026, 5, 1, 2, 0, tzinfo=UTC)
 

@@ -21,8 +21,8 @@ from flows.listen import HEADER, PATH, receiver
 from pipeline import artefacts
 from pipeline.dataset.formats import read_entries
 from pipeline.errors import ArtefactError, DataError, SettingsError
+from pipeline.folder import Folder
 from pipeline.settings import Settings, load_settings
-from pipeline.workspace import Folder
 
 EXAMPLES = int(os.environ.get("CROSSCHECK_FUZZ", "60"))
 QUIET = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))

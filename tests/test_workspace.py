@@ -12,10 +12,12 @@ from uuid import uuid4
 import fsspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import ArtefactError
-from pipeline.workspace import Folder, Workspace
+from pipeline.folder import Folder
+from pipeline.workspace import Workspace
 
 TABLE = pa.table({"image_id": [f"image {i}" for i in range(1000)], "score": [i / 1000 for i in range(1000)]})
 
@@ -67,6 +69,21 @@ def test_table_round_trip(folder, rows):
     assert folder.read_table("table", ["score"]).column_names == ["score"]
     parts = [TABLE.slice(0, 0), *folder.read_groups("table", ["score"])]
     assert pa.concat_tables([part.select(["score"]) for part in parts]).equals(TABLE.slice(0, rows).select(["score"]))
+
+
+def test_row_groups_without_wanted_rows_are_passed_over(folder, monkeypatch):
+    texts = [["a", "b"], ["c", "d"], [], ["e", "e"], ["f", "g"]]
+    with folder.create_table("table", pa.schema({"text": pa.string(), "number": pa.int64()})) as add:
+        for number, group in enumerate(texts):
+            add(pa.table({"text": pa.array(group, pa.string()), "number": pa.array([number] * len(group), pa.int64())}))
+    read, numbers = pq.ParquetFile.read_row_group, []
+    monkeypatch.setattr(
+        pq.ParquetFile, "read_row_group", lambda file, at, *rest: (numbers.append(at), read(file, at, *rest))[1]
+    )
+    found = pa.concat_tables(folder.read_groups("table", ["text", "number"], ("text", ["d", "x", "cc", "e"])))
+    assert found.to_pydict() == {"text": ["d", "e", "e"], "number": [1, 3, 3]}
+    assert not {0, 4} & set(numbers)
+    assert sum(map(len, folder.read_groups("table", ["text"], ("text", [])))) == 0
 
 
 def test_the_same_table_gives_the_same_bytes(folder):
@@ -186,7 +203,7 @@ def test_places_of_a_workspace(tmp_path):
 
 WRITER = """
     import itertools, sys
-    from pipeline.workspace import Folder
+    from pipeline.folder import Folder
 
     folder = Folder(sys.argv[1])
     for letter in itertools.cycle(b"abcdefg"):

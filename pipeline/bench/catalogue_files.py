@@ -13,7 +13,7 @@ from pipeline.bench.catalogue import CatalogueRow
 from pipeline.bench.catalogue_entries import ENTRIES
 from pipeline.bench.catalogue_page import catalogue_page
 from pipeline.errors import ArtefactError
-from pipeline.workspace import Folder
+from pipeline.folder import Folder
 
 _ROWS = TypeAdapter(list[CatalogueRow])
 

@@ -12,8 +12,8 @@ from typing import Generic, Protocol, TypeVar
 from filelock import FileLock, Timeout
 
 from pipeline.errors import PipelineError
+from pipeline.folder import Folder
 from pipeline.progress import Progress, silent
-from pipeline.workspace import Folder
 
 POLL_S = 2.0
 """Pause before the next attempt at cells that other processes are measuring."""

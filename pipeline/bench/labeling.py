@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from pipeline.bench.generated_tasks import LABELS, generated_task, served_image
 from pipeline.bench.measures import Stopwatch
 from pipeline.errors import RemoteError
+from pipeline.folder import Folder
 from pipeline.labeling.label_studio import LabelStudioBackend
 from pipeline.labeling.label_studio.client import Client
 from pipeline.labeling.label_studio.project import find_project
@@ -20,7 +21,6 @@ from pipeline.progress import Progress, silent
 from pipeline.records import Box, Task
 from pipeline.settings import DataSettings
 from pipeline.settings.labeling import LabelStudioSettings
-from pipeline.workspace import Folder
 
 STEPS = ("push", "push again", "renew", "leave alike", "answer", "harvest", "harvest again")
 """`renew` pushes all tasks once more after some got other boxes, `leave alike` pushes those after a newer model that

@@ -17,11 +17,11 @@ from pipeline.detector.evaluation.metrics import measure
 from pipeline.detector.models.detector import Detector
 from pipeline.detector.models.saved import load_model
 from pipeline.detector.training.fit import TrainingJob, fit, labeled_predictor
+from pipeline.folder import Folder
 from pipeline.progress import Progress
 from pipeline.records import Sample, Split
 from pipeline.seeds import cycle_seed
 from pipeline.settings import Settings
-from pipeline.workspace import Folder
 
 _OF_BASE = ("arms", "lock", Opening.FILE, SETTINGS)
 """What a branch does not take over."""

@@ -62,7 +62,7 @@ def demo(
 
 
 def _drop(settings: Settings) -> None:
-    from pipeline.workspace import Folder
+    from pipeline.folder import Folder
 
     workspace = Folder(settings.workspace)
     for name in workspace.names():

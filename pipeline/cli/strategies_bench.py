@@ -64,7 +64,7 @@ def strategies(
     from pipeline.bench.grid import Grid
     from pipeline.bench.strategies import STRATEGIES, Plan, RoundResult, strategy_scenarios
     from pipeline.bench.work_saved import WorkSaved, ceilings, draw, summarize
-    from pipeline.workspace import Folder
+    from pipeline.folder import Folder
 
     folder = results or root / "strategies"
     if not table:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pipeline.errors import ArtefactError
+from pipeline.folder import Folder
 from pipeline.json_text import parse_json
-from pipeline.workspace import Folder
 
 LOG, SUMS, HINT = "_delta_log", "_checksums", "_last_checkpoint"
 _DIGITS = 20

@@ -13,8 +13,8 @@ from pipeline.dataset.formats import write_samples
 from pipeline.dataset.formats.files import read_bytes
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import DataError
+from pipeline.folder import Folder
 from pipeline.records import Region, Sample, Source, Split, State
-from pipeline.workspace import Folder
 
 LEARNING_AND_EVALUATION = (Split.TRAIN, Split.VAL, Split.TEST)
 

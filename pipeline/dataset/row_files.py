@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from pipeline.dataset.delta import Range, RowFile
 from pipeline.dataset.reading import CHANGED_IN, STORED_SCHEMA, rebatched
-from pipeline.workspace import Folder
+from pipeline.folder import Folder
 
 _ROWS_A_GROUP = 4096
 _RANGED = [field.name for field in STORED_SCHEMA if not pa.types.is_list(field.type)]

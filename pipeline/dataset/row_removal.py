@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from pipeline.dataset.stored_table import StoredTable
-from pipeline.workspace import Folder
+from pipeline.folder import Folder
 
 
 @dataclass(frozen=True, slots=True)

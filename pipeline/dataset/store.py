@@ -14,6 +14,7 @@ from pipeline.dataset.stored_table import StoredTable, create_table
 from pipeline.dataset.validity import valid_pieces
 from pipeline.dataset.versions import Version, common_version, standing_versions
 from pipeline.errors import DataError, RowsGoneError
+from pipeline.folder import Folder
 from pipeline.records import (
     SAMPLE_SCHEMA,
     Sample,
@@ -23,7 +24,6 @@ from pipeline.records import (
     samples_from_table,
     samples_to_table,
 )
-from pipeline.workspace import Folder
 
 MINED_STATES = (State.POOL, State.PSEUDO, State.QUEUED)
 """Images of the pool that nobody has answered or declined."""

@@ -26,8 +26,8 @@ from pipeline.dataset.checksums import RowSums, require_whole_log, seal
 from pipeline.dataset.reading import CHANGED_IN, STORED_SCHEMA, Wanted, pieces
 from pipeline.dataset.row_files import write_rows
 from pipeline.dataset.versions import Counting, Counts, Version, counts_after
+from pipeline.folder import Folder
 from pipeline.records import SAMPLE_SCHEMA, of_images
-from pipeline.workspace import Folder
 
 _MOST_FILES = 32
 _MOST_REPLACED = 0.5

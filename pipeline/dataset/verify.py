@@ -9,8 +9,8 @@ from pipeline.dataset.checksums import damaged_files
 from pipeline.dataset.images import file_id
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import ImageFault
+from pipeline.folder import Folder
 from pipeline.progress import Progress, silent
-from pipeline.workspace import Folder
 
 _THREADS = 8
 _TOGETHER = 1024

@@ -15,8 +15,9 @@ from pipeline.artefacts import ClassExamples
 from pipeline.cycle import Cycle
 from pipeline.dataset.images import read_image
 from pipeline.errors import ImageFault, RemoteError
+from pipeline.folder import Folder
 from pipeline.records import Box, Sample, Split
-from pipeline.workspace import Folder, Workspace
+from pipeline.workspace import Workspace
 
 LOG = logging.getLogger(__name__)
 PICTURES = "examples"

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pipeline.dataset.checks import check_entries
 from pipeline.dataset.formats import read_entries
 from pipeline.dataset.formats.entry import Entry, ImportResult
+from pipeline.folder import Folder
 from pipeline.records import Sample, Split, State
 from pipeline.settings import DataSettings, SimulatedSettings
-from pipeline.workspace import Folder
 
 _IMAGES = "simulated_images.json"
 _NO_TIME = datetime.min.replace(tzinfo=UTC)

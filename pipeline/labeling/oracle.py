@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 
 from pipeline.dataset.formats.entry import ImportResult
 from pipeline.errors import LeakError
+from pipeline.folder import Folder
 from pipeline.labeling.annotator_noise import claim, deleted, draw, verdicts
 from pipeline.labeling.backend import Harvest, PushResult
 from pipeline.labeling.feedback.prices import seconds_of
@@ -27,7 +28,6 @@ from pipeline.progress import Progress, silent
 from pipeline.records import Answer, Box, Sample, Split, State, Task, TaskKind, make_box_id
 from pipeline.seeds import numpy_generator
 from pipeline.settings import DataSettings, SecondsSettings, SimulatedSettings
-from pipeline.workspace import Folder
 
 ANNOTATOR = "simulated"
 

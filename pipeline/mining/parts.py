@@ -9,6 +9,7 @@ from functools import partial
 import pyarrow as pa
 
 from pipeline.artefacts import MiningCost, MiningPart, UnreadableImage
+from pipeline.folder import Folder
 from pipeline.mining.checker import CheckPolicy
 from pipeline.mining.miner import Mined, Miner
 from pipeline.mining.tables import SCHEMAS, Pair, write_mined
@@ -16,7 +17,6 @@ from pipeline.progress import Progress
 from pipeline.records import PROPOSAL_SCHEMA, ImageRef, among, of_images
 from pipeline.runners import ALONE, Runner, Work
 from pipeline.runners.work import Prepare
-from pipeline.workspace import Folder
 
 Share = tuple[list[ImageRef], CheckPolicy]
 """What one miner mines, and which of the proposals it checks."""

@@ -9,11 +9,11 @@ from pipeline.cycle import Cycle
 from pipeline.detector.inference.engine import predictor_with_engine
 from pipeline.detector.inference.predictor import PredictionSettings
 from pipeline.detector.models.saved import load_model
+from pipeline.folder import Folder
 from pipeline.mining.hosts import choose_hosts, load_hosts
 from pipeline.mining.miner import Miner
 from pipeline.records import Sample, Split
 from pipeline.seeds import derive_seed
-from pipeline.workspace import Folder
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import pyarrow as pa
 
 from pipeline.errors import ArtefactError
+from pipeline.folder import Folder
 from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA
-from pipeline.workspace import Folder
 
 SCHEMAS = {"proposals": PROPOSAL_SCHEMA, "checks": CHECK_SCHEMA}
 AGAIN = "Run `crosscheck cycle --discard`, which drops the cycle, and start it again."

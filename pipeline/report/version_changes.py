@@ -8,8 +8,8 @@ from pipeline.cycle import Cycle
 from pipeline.dataset.diff import ChangeCounts, diff_versions
 from pipeline.dataset.versions import Version
 from pipeline.errors import RowsGoneError
+from pipeline.folder import Folder
 from pipeline.report.compared_versions import Comparison
-from pipeline.workspace import Folder
 
 
 def changes_of(cycle: Cycle, versions: Sequence[Version]) -> dict[int, ChangeCounts]:

@@ -125,6 +125,7 @@ def changed_rows(
     Yields:
         Columns of `SAMPLE_SCHEMA`, in the order of `image_id`.
     """
+
     def change(batch: pa.RecordBatch) -> pa.Table:
         return _changed(pa.Table.from_batches([batch]), outcome, verdicts, settings)
 

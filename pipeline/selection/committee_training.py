@@ -15,6 +15,7 @@ from pipeline.detector.models.saved import save_model
 from pipeline.detector.training.fit import TrainingJob, fit, labeled_predictor
 from pipeline.detector.training.length import settings_of_member
 from pipeline.detector.training.start import goes_on, starting_point
+from pipeline.folder import Folder
 from pipeline.progress import Progress, silent
 from pipeline.records import Split
 from pipeline.runners import Work
@@ -23,7 +24,6 @@ from pipeline.seeds import cycle_seed, derive_seed
 from pipeline.selection.commit import written_by
 from pipeline.selection.cross_fitting import Committee, Lesson, committee_of, deal, lessons
 from pipeline.settings import Settings, lasting_digest
-from pipeline.workspace import Folder
 
 KEPT = "members"
 """Folder of the cycle where members that are done wait for the others."""

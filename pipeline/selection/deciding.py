@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.artefacts import Certificate
+from pipeline.folder import Folder
 from pipeline.in_order import in_order
 from pipeline.mining.consistency import SUMMED, gather_evidence
 from pipeline.mining.tables import read_mined
@@ -18,7 +19,6 @@ from pipeline.selection.calibration import CalibratedModel
 from pipeline.selection.class_affinity import MEMBER
 from pipeline.selection.fates import decide
 from pipeline.settings import SelectionSettings
-from pipeline.workspace import Folder
 
 _THREADS = 2
 """Stretches of the pool that are decided at once, beside reading and writing: what takes longest needs no lock."""

@@ -7,6 +7,7 @@ import pyarrow as pa
 from pipeline.artefacts import MiningRun
 from pipeline.cycle import Cycle, load_cycle
 from pipeline.dataset.images import unchanged_images
+from pipeline.folder import Folder
 from pipeline.mining.miner import Miner
 from pipeline.mining.parts import PartedMining
 from pipeline.mining.preparation import Proposer, miner_of, prepare_miner
@@ -14,7 +15,6 @@ from pipeline.records import ImageRef, Split, refs_from_table
 from pipeline.selection.class_affinity import MEMBER
 from pipeline.selection.commit import HELD_BACK_SELECTION
 from pipeline.selection.cross_fitting import Committee, Folds, judges
-from pipeline.workspace import Folder
 
 PARTS = "parts"
 

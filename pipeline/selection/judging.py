@@ -17,12 +17,12 @@ from pipeline.detector.inference.stream import Fault
 from pipeline.detector.models.registry import load_card
 from pipeline.detector.models.saved import load_model
 from pipeline.detector.training.fit import labeled_predictor
+from pipeline.folder import Folder
 from pipeline.progress import Progress, silent
 from pipeline.records import Sample
 from pipeline.runners import ALONE, Runner, Work
 from pipeline.runners.work import Prepare
 from pipeline.settings import Settings
-from pipeline.workspace import Folder
 
 BATCHES = 4
 """So many are one item of work: always the same, so that who works does not decide what shares a batch."""

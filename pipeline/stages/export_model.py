@@ -14,10 +14,11 @@ from pipeline.detector.models.pruning import prune
 from pipeline.detector.models.registry import CARD, WEIGHTS, load_card
 from pipeline.detector.models.saved import load_model
 from pipeline.errors import ArtefactError
+from pipeline.folder import Folder
 from pipeline.records import Split
 from pipeline.settings import Settings
 from pipeline.settings.mining import Engine
-from pipeline.workspace import Folder, Workspace
+from pipeline.workspace import Workspace
 
 
 def export_model(

@@ -19,7 +19,7 @@ from pipeline import artefacts
 from pipeline.artefacts import HarvestSummary, StageRecord
 from pipeline.cycle import Cycle
 from pipeline.errors import ArtefactError
-from pipeline.workspace import Folder
+from pipeline.folder import Folder
 from tests.selection.projects import project
 
 KINDS = [

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.bench.grid import Grid, Taken, claim
 from pipeline.errors import ArtefactError
-from pipeline.workspace import Folder
+from pipeline.folder import Folder
 
 SPAWN = multiprocessing.get_context("spawn")
 

@@ -8,7 +8,7 @@ from pipeline.bench.second_half import GateVerdict
 from pipeline.bench.training import ArmResult
 from pipeline.bench.training_table import GATED, draw, read_results, summarize
 from pipeline.errors import ArtefactError
-from pipeline.workspace import Folder
+from pipeline.folder import Folder
 
 
 def result(arm, seed, level, *, promoted=True, pseudo=None, name="bccd"):

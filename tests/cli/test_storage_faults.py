@@ -12,8 +12,8 @@ import torch
 
 from pipeline.dataset.formats import read_entries
 from pipeline.errors import ArtefactError, DataError, SettingsError
+from pipeline.folder import Folder
 from pipeline.settings import load_settings
-from pipeline.workspace import Folder
 from tests.end_to_end.project import write_config
 
 CROSSCHECK = Path(sys.executable).with_name("crosscheck")

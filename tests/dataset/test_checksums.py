@@ -16,7 +16,7 @@ from pipeline.dataset.row_removal import remove_rows
 from pipeline.dataset.store import SampleStore
 from pipeline.dataset.verify import verify
 from pipeline.errors import ArtefactError
-from pipeline.workspace import Folder
+from pipeline.folder import Folder
 from tests.builders import box, sample
 
 FLIPS = 54

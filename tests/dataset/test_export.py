@@ -9,8 +9,8 @@ from pipeline.dataset.export import ExportResult, export
 from pipeline.dataset.formats import read_entries
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import ArtefactError, DataError
+from pipeline.folder import Folder
 from pipeline.records import Region, Source, Split, State
-from pipeline.workspace import Folder
 from tests.builders import box, sample
 from tests.dataset.images import save, scene
 

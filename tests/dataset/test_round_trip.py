@@ -14,9 +14,9 @@ from pipeline.dataset.export import export
 from pipeline.dataset.images import file_id
 from pipeline.dataset.importing import read_source
 from pipeline.dataset.store import SampleStore
+from pipeline.folder import Folder
 from pipeline.records import Box, Region, Sample, Source, Split, State
 from pipeline.settings import DataSettings, SourceSettings
-from pipeline.workspace import Folder
 from tests.builders import MOMENT
 from tests.dataset.images import save, scene
 

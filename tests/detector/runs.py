@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pipeline.detector.training.loop import fine_tune
 from pipeline.detector.training.run import RunSpec
+from pipeline.folder import Folder
 from pipeline.progress import silent
-from pipeline.workspace import Folder
 from tests.detector.small import detector, plan, weights_of
 
 

@@ -9,8 +9,8 @@ from PIL import Image
 
 from pipeline.artefacts import ClassExamples
 from pipeline.dataset.images import file_id
+from pipeline.folder import Folder
 from pipeline.labeling.examples import HEIGHT_PX, PER_CLASS, PICTURES, WIDEST_PX, typical_boxes, write_examples
-from pipeline.workspace import Folder
 from tests.builders import box, sample
 
 LABELS = ("bolt", "nut", "a/b: ü")

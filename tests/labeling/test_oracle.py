@@ -8,10 +8,10 @@ from PIL import Image
 
 from pipeline.dataset.images import inspect_image
 from pipeline.errors import LeakError
+from pipeline.folder import Folder
 from pipeline.labeling.oracle import SimulatedAnnotator, Ways
 from pipeline.records import Source, Split, State, Task, TaskKind
 from pipeline.settings import DataSettings, SimulatedSettings
-from pipeline.workspace import Folder
 from tests.builders import MOMENT, box
 
 LABELS = ("bolt", "nut", "gear")

@@ -11,11 +11,11 @@ import pytest
 
 from pipeline.artefacts import MiningCost, MiningPart, UnreadableImage
 from pipeline.errors import ArtefactError
+from pipeline.folder import Folder
 from pipeline.mining.checker import CheckEverything
 from pipeline.mining.parts import PartedMining, known_before
 from pipeline.progress import silent
 from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA, ImageRef
-from pipeline.workspace import Folder
 from tests.mining.miners import Only, by_id, miner, pool
 from tests.mining.squares import SquareFinder
 

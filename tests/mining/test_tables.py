@@ -7,10 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import ArtefactError
+from pipeline.folder import Folder
 from pipeline.mining import tables
 from pipeline.mining.tables import read_mined, write_mined
 from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA
-from pipeline.workspace import Folder
 
 
 def part(*names, pastes=2):

@@ -14,7 +14,7 @@ from pipeline.artefacts import (
 )
 from pipeline.dataset.versions import Version
 from pipeline.errors import ArtefactError
-from pipeline.workspace import Folder
+from pipeline.folder import Folder
 from tests.report.builders import (
     MOMENT,
     NOT_MEASURED,

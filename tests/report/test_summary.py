@@ -1,8 +1,8 @@
 from dataclasses import replace
 
+from pipeline.folder import Folder
 from pipeline.report.figures import ap_by_cycle
 from pipeline.report.summary import summary_line, summary_of
-from pipeline.workspace import Folder
 from tests.report.builders import certificate, certificates, cycle_contents, first_cycle, opening
 from tests.report.scenes import scenes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.workspace import Folder
+from pipeline.folder import Folder
 
 
 def written_and_read(record, path):

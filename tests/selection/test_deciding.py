@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.artefacts import Certificate
+from pipeline.folder import Folder
 from pipeline.mining import tables
 from pipeline.mining.tables import write_mined
 from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA, SELECTION_SCHEMA
@@ -20,7 +21,6 @@ from pipeline.selection.deciding import Criteria, decide_pool
 from pipeline.selection.localisation_bias import LocalisationBias
 from pipeline.selection.missed_objects import MissedObjectsModel
 from pipeline.settings import SelectionSettings
-from pipeline.workspace import Folder
 from tests.selection.evidence import ORDINARY
 
 IMAGES = 23

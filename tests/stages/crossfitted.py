@@ -11,9 +11,9 @@ from pipeline.cycle import Cycle, finish_cycle, open_cycle
 from pipeline.detector.models.detector import build_detector
 from pipeline.detector.models.registry import ModelCard
 from pipeline.detector.models.saved import save_model
+from pipeline.folder import Folder
 from pipeline.settings import load_settings
 from pipeline.stages.importing import import_new
-from pipeline.workspace import Folder
 from tests.end_to_end.project import LABELS, labeled_sources, write_config
 
 MOMENT = datetime(2026, 1, 2, tzinfo=UTC)

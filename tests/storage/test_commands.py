@@ -13,8 +13,8 @@ import pytest
 from s3fs import S3FileSystem
 
 from pipeline.errors import SettingsError
+from pipeline.folder import Folder
 from pipeline.object_storage import OBJECT_STORES
-from pipeline.workspace import Folder
 from tests.cli.conftest import crosscheck
 from tests.end_to_end.project import write_config
 from tests.s3_server import s3_server

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.errors import ArtefactError, RemoteError
-from pipeline.workspace import Folder
+from pipeline.folder import Folder
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import pytest
 from pipeline.dataset.checksums import damaged_files
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import ArtefactError
-from pipeline.workspace import Folder, Workspace
+from pipeline.folder import Folder
+from pipeline.workspace import Workspace
 from tests.builders import sample
 
 LONG_S = 120.0

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pipeline.cli.console import absolute_place
 from pipeline.dataset.store import SampleStore
+from pipeline.folder import Folder
 from pipeline.report.album import pixel_reader
 from pipeline.report.diff_page import Compared, render_diff
 from pipeline.settings import Settings
-from pipeline.workspace import Folder, Workspace
+from pipeline.workspace import Workspace
 
 
 def write_page(settings: Settings, versions: tuple[int, int], file: str, images: int) -> None:

@@ -42,7 +42,7 @@ def export(
     """Write a version's labels in another tool's format."""
     from pipeline.dataset.export import LEARNING_AND_EVALUATION
     from pipeline.dataset.export import export as write
-    from pipeline.workspace import Folder
+    from pipeline.folder import Folder
 
     settings = settings_from(config, overrides)
     written = write(

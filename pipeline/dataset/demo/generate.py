@@ -22,8 +22,8 @@ from pipeline.dataset.demo.catalog import PARTS
 from pipeline.dataset.demo.pile import Part
 from pipeline.dataset.demo.scene import HEIGHT, WIDTH, draw_scene
 from pipeline.errors import ArtefactError
+from pipeline.folder import Folder
 from pipeline.progress import Progress, silent
-from pipeline.workspace import Folder
 
 DEMO_LABELS = tuple(kind.label for kind in PARTS)
 """Class names, most common first."""

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pipeline.dataset.formats import coco, image_folder, voc, yolo
 from pipeline.dataset.formats.entry import Entry
+from pipeline.folder import Folder
 from pipeline.records import Sample
-from pipeline.workspace import Folder
 
 
 def read_entries(format_name: str, annotations: str | None, images: str, labels: Sequence[str] = ()) -> Iterator[Entry]:

@@ -8,8 +8,8 @@ from typing import Any
 from pipeline.dataset.formats.coco_file import CocoAnnotation, CocoFile
 from pipeline.dataset.formats.entry import Entry, EntryBox
 from pipeline.dataset.formats.files import image_uri
+from pipeline.folder import Folder
 from pipeline.records import Box, Region, Sample
-from pipeline.workspace import Folder
 
 
 def read(annotations: str, images: str) -> Iterator[Entry]:

@@ -12,8 +12,8 @@ from typing import cast
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.errors import DataError
+from pipeline.folder import Folder
 from pipeline.object_storage import files_at, reaching
-from pipeline.workspace import Folder
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
 """Suffixes, in lower case, by which an image is known in a folder."""

@@ -16,8 +16,8 @@ from defusedxml import DefusedXmlException
 from pipeline.dataset.formats.entry import Entry, EntryBox
 from pipeline.dataset.formats.files import image_uri, label_names, list_files, read_bytes, write_below
 from pipeline.errors import DataError
+from pipeline.folder import Folder
 from pipeline.records import Box, Region, Sample
-from pipeline.workspace import Folder
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 

@@ -24,8 +24,8 @@ from pipeline.dataset.formats.files import (
     write_below,
 )
 from pipeline.errors import DataError
+from pipeline.folder import Folder
 from pipeline.records import Box, Sample
-from pipeline.workspace import Folder
 
 _PARTS = ("train", "val", "test")
 _CLASS_FILES = ("data.yaml", "data.yml", "classes.txt")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from pipeline.errors import DataError
+from pipeline.folder import Folder
 from pipeline.records import Split
-from pipeline.workspace import Folder
 
 SPLITS = (Split.TRAIN, Split.VAL, Split.TEST)
 _PARTS = {"coco": "{split}.json", "yolo": "labels/{split}", "voc": "annotations/{split}"}

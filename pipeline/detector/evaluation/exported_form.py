@@ -10,8 +10,8 @@ import torch
 
 from pipeline.detector.evaluation.metrics import map_on
 from pipeline.detector.inference.predictor import Predictor
+from pipeline.folder import Folder
 from pipeline.records import Sample
-from pipeline.workspace import Folder
 
 _PASSES = 7
 """Of which the fastest counts: other work on the machine only ever makes one slower."""

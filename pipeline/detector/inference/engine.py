@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pipeline.detector.inference.onnx_engine import export_onnx, is_installed, quantize_onnx, use_onnx
 from pipeline.detector.inference.predictor import PredictionSettings, Predictor
 from pipeline.detector.models.detector import Detector
+from pipeline.folder import Folder
 from pipeline.records import ImageRef
 from pipeline.settings.mining import Engine
-from pipeline.workspace import Folder
 
 LOG = logging.getLogger(__name__)
 

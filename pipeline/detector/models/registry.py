@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from pipeline.artefacts import Metrics
 from pipeline.errors import ArtefactError
+from pipeline.folder import Folder
 from pipeline.settings import DetectorSettings, Settings, TrainingSettings
-from pipeline.workspace import Folder
 
 CARD, WEIGHTS, CHAMPION = "model.json", "weights.safetensors", "champion.json"
 

@@ -15,8 +15,8 @@ from safetensors.torch import save as save_tensors
 from pipeline.detector.models.detector import Detector
 from pipeline.detector.models.registry import CARD, WEIGHTS, ModelCard, load_card
 from pipeline.errors import ArtefactError
+from pipeline.folder import Folder
 from pipeline.settings import TrainingSettings
-from pipeline.workspace import Folder
 
 
 def save_model(models: Folder, detector: Detector, card: ModelCard) -> str:

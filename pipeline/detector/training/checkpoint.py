@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from pipeline.errors import ArtefactError
-from pipeline.workspace import Folder
+from pipeline.folder import Folder
 
 CHECKPOINT = "checkpoint.pt"
 

@@ -16,11 +16,11 @@ from pipeline.detector.training.data.batches import BatchPlan, TrainingImages
 from pipeline.detector.training.loop import fine_tune
 from pipeline.detector.training.result import TrainingResult
 from pipeline.detector.training.run import RunSpec
+from pipeline.folder import Folder
 from pipeline.progress import Progress, silent
 from pipeline.records import Sample, State
 from pipeline.seeds import draw
 from pipeline.settings import Settings, TrainingSettings
-from pipeline.workspace import Folder
 
 LOG = logging.getLogger(__name__)
 

@@ -26,9 +26,9 @@ from pipeline.detector.training.processes import student_in_processes, without_s
 from pipeline.detector.training.result import TrainingResult
 from pipeline.detector.training.teacher import build_teacher, with_teacher_labels
 from pipeline.errors import PipelineError
+from pipeline.folder import Folder
 from pipeline.seeds import derive_seed
 from pipeline.settings import TrainingSettings
-from pipeline.workspace import Folder
 
 LOG_EVERY = 10
 T = TypeVar("T")

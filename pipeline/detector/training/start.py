@@ -5,8 +5,8 @@ from __future__ import annotations
 from pipeline.detector.models.detector import Detector, build_detector
 from pipeline.detector.models.registry import load_card
 from pipeline.detector.models.saved import load_model
+from pipeline.folder import Folder
 from pipeline.settings import Settings
-from pipeline.workspace import Folder
 
 
 def goes_on(models: Folder, parent: str | None, settings: Settings) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipeline.folder import Folder
 from pipeline.records import Answer, TaskKind, of_images
-from pipeline.workspace import Folder
 
 
 def kinds_of(folder: Folder, answers: Sequence[Answer]) -> dict[str, TaskKind]:

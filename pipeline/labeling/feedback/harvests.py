@@ -9,9 +9,10 @@ from pydantic import TypeAdapter
 
 from pipeline.artefacts import HarvestSummary
 from pipeline.dataset.versions import Version
+from pipeline.folder import Folder
 from pipeline.labeling.backend import Harvest
 from pipeline.records import Answer
-from pipeline.workspace import Folder, Workspace
+from pipeline.workspace import Workspace
 
 COMMITTED_AS = "harvest "
 """The key of the version that a harvest makes, before the harvest's name."""

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from pydantic import SecretStr
 
 from pipeline.errors import RemoteError
+from pipeline.folder import Folder
 from pipeline.labeling.backend import Harvest, PushResult
 from pipeline.labeling.label_studio.client import Client
 from pipeline.labeling.label_studio.disagreement import mark_disputed
@@ -23,7 +24,6 @@ from pipeline.progress import Progress, silent
 from pipeline.records import Task
 from pipeline.settings import DataSettings
 from pipeline.settings.labeling import LabelStudioSettings
-from pipeline.workspace import Folder
 
 _REVIEWS = "label_studio_reviews"
 _LONGEST_TITLE = 50

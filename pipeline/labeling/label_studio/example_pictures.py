@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from pipeline.artefacts import ClassExamples
 from pipeline.errors import ArtefactError, RemoteError
+from pipeline.folder import Folder
 from pipeline.labeling.examples import PICTURES
 from pipeline.labeling.label_studio.client import Client
-from pipeline.workspace import Folder
 
 LOG = logging.getLogger(__name__)
 PREFIX = "crosscheck-example-"

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import RemoteError
+from pipeline.folder import Folder
 from pipeline.labeling.label_studio.client import Client
 from pipeline.labeling.label_studio.example_pictures import example_addresses
 from pipeline.labeling.label_studio.page import instructions, label_config
 from pipeline.labeling.label_studio.tabs import ensure_tabs
 from pipeline.settings import DataSettings
 from pipeline.settings.labeling import LabelStudioSettings
-from pipeline.workspace import Folder
 
 MODEL_VERSION = "crosscheck"
 """All predictions carry this one name: the queue serves only tasks whose prediction has the project's model version,

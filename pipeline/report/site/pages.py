@@ -14,8 +14,8 @@ import pyarrow as pa
 from pydantic_core import to_json
 
 from pipeline.dataset.code_version import code_version
+from pipeline.folder import Folder
 from pipeline.report.names import DATA_FOLDER, data_name
-from pipeline.workspace import Folder
 
 _AT_ONCE = 5
 """Most pages that a killed run makes twice."""

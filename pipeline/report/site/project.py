@@ -13,8 +13,8 @@ from pipeline.dataset.tags import Tags, read_tags
 from pipeline.dataset.versions import Version
 from pipeline.detector.models.registry import CARD, CHAMPION, ModelCard, champions, load_card
 from pipeline.errors import ArtefactError
+from pipeline.folder import Folder
 from pipeline.report.contents import IndexContents, Turn
-from pipeline.workspace import Folder
 
 LOG = logging.getLogger(__name__)
 

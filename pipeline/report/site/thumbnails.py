@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 import pyarrow as pa
 
 from pipeline.errors import ImageFault
+from pipeline.folder import Folder
 from pipeline.report.album import Album, ReadPixels
 from pipeline.report.comparison import AlbumOf
 from pipeline.report.names import IMAGES_FOLDER, up
 from pipeline.report.rows import Corners
 from pipeline.report.tiles import Mark, Tile, framed, jpeg, place, unreadable
 from pipeline.report.wording import file_name
-from pipeline.workspace import Folder
 
 
 class Thumbnails:

@@ -8,8 +8,8 @@ import pytest
 from pipeline.dataset.formats import coco
 from pipeline.dataset.formats.entry import Entry, EntryBox
 from pipeline.errors import DataError
+from pipeline.folder import Folder
 from pipeline.records import Region, Source
-from pipeline.workspace import Folder
 from tests.builders import box, image_id, sample
 
 IMAGE = {"id": 7, "file_name": "a.jpg", "width": 64, "height": 48}

@@ -2,7 +2,7 @@ import pytest
 
 from pipeline.dataset.formats.files import image_uri, label_names, list_files, nearest_file, read_text, write_below
 from pipeline.errors import DataError
-from pipeline.workspace import Folder
+from pipeline.folder import Folder
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from pipeline.dataset.checks import check_entries
 from pipeline.dataset.formats import read_entries, write_samples
+from pipeline.folder import Folder
 from pipeline.records import Region, Split
 from pipeline.settings import DataSettings
-from pipeline.workspace import Folder
 from tests.builders import box, sample
 from tests.dataset.images import save, scene
 

@@ -4,8 +4,8 @@ from defusedxml import ElementTree
 from pipeline.dataset.formats import voc
 from pipeline.dataset.formats.entry import Entry, EntryBox
 from pipeline.errors import DataError
+from pipeline.folder import Folder
 from pipeline.records import Region
-from pipeline.workspace import Folder
 from tests.builders import box, image_id, sample
 
 BOX = "<bndbox><xmin>2</xmin><ymin>3</ymin><xmax>10</xmax><ymax>20.5</ymax></bndbox>"

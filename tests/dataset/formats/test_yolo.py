@@ -6,8 +6,8 @@ import yaml
 from pipeline.dataset.formats import yolo
 from pipeline.dataset.formats.entry import Entry
 from pipeline.errors import DataError
+from pipeline.folder import Folder
 from pipeline.records import Region
-from pipeline.workspace import Folder
 from tests.builders import box, image_id, sample
 
 NAMES = "names: [bolt, nut]"

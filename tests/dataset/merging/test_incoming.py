@@ -16,9 +16,9 @@ from pipeline.dataset.merging.plan import merge_plan
 from pipeline.dataset.merging.settling import Conflicts, Outcome
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import DataError
+from pipeline.folder import Folder
 from pipeline.records import Box, Sample, Source, Split, State
 from pipeline.settings import DataSettings
-from pipeline.workspace import Folder
 from tests.builders import MOMENT
 from tests.dataset.images import save, scene
 

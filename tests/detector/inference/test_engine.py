@@ -12,8 +12,8 @@ from pipeline.detector.inference.engine import fastest_engine, predictor_with_en
 from pipeline.detector.inference.predictor import PredictionSettings
 from pipeline.detector.training.loop import fine_tune
 from pipeline.detector.training.run import RunSpec
+from pipeline.folder import Folder
 from pipeline.records import ImageRef
-from pipeline.workspace import Folder
 from tests.detector.small import ARCHITECTURES, detector, paint, plan, scenes, training
 
 pytest.importorskip("onnxruntime")

@@ -11,8 +11,8 @@ from pipeline.detector.inference.predictor import Detections, PredictionSettings
 from pipeline.detector.training.loop import fine_tune
 from pipeline.detector.training.run import RunSpec
 from pipeline.errors import PipelineError
+from pipeline.folder import Folder
 from pipeline.records import ImageRef
-from pipeline.workspace import Folder
 from tests.builders import box
 from tests.dataset.images import torn
 from tests.detector.small import (

@@ -9,8 +9,8 @@ from pipeline.detector.models.cascade_heads import STAGES, matched, refined
 from pipeline.detector.models.saved import load_model, save_model
 from pipeline.detector.models.two_stage import WeightedRoIHeads
 from pipeline.detector.models.unused_settings import unused_settings
+from pipeline.folder import Folder
 from pipeline.settings import TripletSettings
-from pipeline.workspace import Folder
 from tests.detector.small import LEFT, RIGHT, TARGETS, card, detector, network, noise, target, training
 
 

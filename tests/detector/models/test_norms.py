@@ -9,8 +9,8 @@ from pipeline.detector.models.backbones import build_backbone
 from pipeline.detector.models.norms import set_normalisation, synchronise_batch_norm
 from pipeline.detector.models.saved import load_model, save_model
 from pipeline.errors import PipelineError
+from pipeline.folder import Folder
 from pipeline.records import State
-from pipeline.workspace import Folder
 from tests.detector.runs import Run
 from tests.detector.small import ALL_ON, card, detector, differing, network, noise, scenes, training, weights_of
 

@@ -21,7 +21,7 @@ from pipeline.detector.models.registry import (
     reinstate,
 )
 from pipeline.errors import ArtefactError
-from pipeline.workspace import Folder
+from pipeline.folder import Folder
 from tests.detector.small import LABELS, card, network, training
 
 FIRST, SECOND, THIRD, NOWHERE = "a" * 12, "b" * 12, "c" * 12, "0123456789ab"

@@ -26,8 +26,8 @@ from pipeline.detector.models.registry import (
 )
 from pipeline.detector.models.saved import load_model, save_model
 from pipeline.errors import ArtefactError
+from pipeline.folder import Folder
 from pipeline.settings import FocalSettings
-from pipeline.workspace import Folder
 from tests.detector.small import ARCHITECTURES, LABELS, card, detector, network, noise, training, weights_of
 
 

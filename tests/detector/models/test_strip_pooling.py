@@ -4,7 +4,7 @@ import torch
 
 from pipeline.detector.models.saved import load_model, save_model
 from pipeline.detector.models.strip_pooling import StripPooling
-from pipeline.workspace import Folder
+from pipeline.folder import Folder
 from tests.detector.small import RIGHT, card, detector, network, noise, target
 
 

@@ -9,9 +9,9 @@ import pytest
 from pipeline.artefacts import Look
 from pipeline.detector.training.fit import TrainingJob, fit
 from pipeline.errors import DataError
+from pipeline.folder import Folder
 from pipeline.records import State
 from pipeline.settings import DataSettings, PlateauSettings, Settings
-from pipeline.workspace import Folder
 from tests.detector.small import LABELS, detector, network, painted, scenes, training
 
 SOON = PlateauSettings(every_steps=2, smoothing=1, patience=0.5, min_steps=4, fallback_steps=6)

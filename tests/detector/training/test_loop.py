@@ -10,9 +10,9 @@ from pipeline.detector.training.loop import fine_tune
 from pipeline.detector.training.optimizer import learning_rate_factor, stable_steps, steps_with
 from pipeline.detector.training.run import RunSpec
 from pipeline.errors import ArtefactError, PipelineError
+from pipeline.folder import Folder
 from pipeline.records import State
 from pipeline.settings import MixupSettings, PlateauSettings
-from pipeline.workspace import Folder
 from tests.dataset.images import torn
 from tests.detector.runs import Killed, Run, kill_at
 from tests.detector.small import ALL_ON, detector, differing, noise, plan, scenes, training, weights_of

@@ -8,8 +8,8 @@ import torch
 from pipeline.detector.training.data.batches import BatchPlan
 from pipeline.detector.training.loop import fine_tune
 from pipeline.detector.training.run import RunSpec
+from pipeline.folder import Folder
 from pipeline.records import Region, State
-from pipeline.workspace import Folder
 from tests.builders import box
 from tests.detector.small import (
     ALL_ON,

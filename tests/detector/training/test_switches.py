@@ -11,6 +11,7 @@ import torch
 from pipeline.detector.models import detector as detectors
 from pipeline.detector.training.loop import fine_tune
 from pipeline.detector.training.run import RunSpec
+from pipeline.folder import Folder
 from pipeline.settings import (
     AugmentSettings,
     CopyPasteSettings,
@@ -21,7 +22,6 @@ from pipeline.settings import (
     StrongViewSettings,
     TripletSettings,
 )
-from pipeline.workspace import Folder
 from tests.detector.small import ARCHITECTURES, detector, differing, plan, scenes, training, weights_of
 
 ONE_STAGE = ("retinanet", "fcos")

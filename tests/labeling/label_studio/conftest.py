@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 from pydantic import SecretStr
 
+from pipeline.folder import Folder
 from pipeline.labeling.label_studio import LabelStudioBackend
 from pipeline.settings import DataSettings
 from pipeline.settings.labeling import LabelStudioSettings
-from pipeline.workspace import Folder
 from scripts.label_studio import Server, free_port, logged_in, running
 from tests.builders import task
 from tests.end_to_end.project import labeled_sources, pool_source, write_config

@@ -9,10 +9,10 @@ from PIL import Image
 
 from pipeline.bench.generated_tasks import served_image
 from pipeline.dataset.images import file_id
+from pipeline.folder import Folder
 from pipeline.labeling.examples import write_examples
 from pipeline.labeling.label_studio.page import instructions
 from pipeline.settings import DataSettings
-from pipeline.workspace import Folder
 from tests.builders import box, sample
 from tests.labeling.label_studio.conftest import LABELS
 

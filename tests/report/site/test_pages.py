@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from pipeline.errors import ArtefactError
+from pipeline.folder import Folder
 from pipeline.report.site.pages import Made, Pages, Rendered, digest, table_digest
-from pipeline.workspace import Folder
 
 
 @dataclass(frozen=True)
