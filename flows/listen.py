@@ -10,9 +10,11 @@ import hmac
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Annotated, Any
 
 import uvicorn
-from fastapi import FastAPI, Request, Response, status
+from fastapi import FastAPI, Header, Response, status
+from fastapi.responses import PlainTextResponse
 from prefect.events import emit_event
 from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL
@@ -91,10 +93,13 @@ def receiver(secret: SecretStr, quiet_s: float, tell: Callable[[], None]) -> Fas
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
 
-    @app.post(PATH)
-    async def webhook(request: Request) -> Response:
-        if not hmac.compare_digest(request.headers.get(HEADER, "").encode(), expected):
-            return Response(f"expected the shared secret in the header {HEADER}\n", status.HTTP_401_UNAUTHORIZED)
+    refused: dict[int | str, dict[str, Any]] = {401: {"content": {"text/plain": {}}}}
+
+    @app.post(PATH, status_code=status.HTTP_202_ACCEPTED, response_class=Response, responses=refused)
+    async def webhook(secret: Annotated[str, Header(alias=HEADER)] = "") -> Response:
+        if not hmac.compare_digest(secret.encode(), expected):
+            refusal = f"expected the shared secret in the header {HEADER}\n"
+            return PlainTextResponse(refusal, status.HTTP_401_UNAUTHORIZED)
         heard.set()
         return Response(status_code=status.HTTP_202_ACCEPTED)
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import schemathesis
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -24,8 +25,10 @@ from pipeline.errors import ArtefactError, DataError, SettingsError
 from pipeline.folder import Folder
 from pipeline.settings import Settings, load_settings
 
-EXAMPLES = int(os.environ.get("CROSSCHECK_FUZZ", "60"))
-QUIET = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+FURTHER = int(os.environ.get("CROSSCHECK_FUZZ", "0"))
+QUIET = settings(
+    max_examples=FURTHER or 60, derandomize=not FURTHER, deadline=None, suppress_health_check=list(HealthCheck)
+)
 PROJECT = Path(__file__).parents[1]
 
 COCO = b"""{"images": [{"id": 1, "file_name": "a.png", "width": 64, "height": 48}],
@@ -143,9 +146,22 @@ def test_requests_to_the_webhook(method, path, headers, body):
     assert status != 202 or (HEADER.encode().lower(), SECRET) in headers
 
 
+WEBHOOK = receiver(SecretStr(SECRET.decode()), 0.0, lambda: None)
+DESCRIBED = schemathesis.openapi.from_dict(WEBHOOK.openapi())
+DESCRIBED.app = WEBHOOK
+
+
+@DESCRIBED.parametrize()
+@QUIET
+def test_the_webhook_answers_as_it_describes_itself(case):
+    """Statuses, types and headers of every answer are those of its description, and no other method is served."""
+    case.call_and_validate(headers={HEADER: SECRET.decode()})
+    case.call_and_validate()
+
+
 async def answer(request: dict[str, object], body: bytes) -> int:
     """Of the service to one request, as its server hands it over: the status."""
-    app, sent = receiver(SecretStr(SECRET.decode()), 0.0, lambda: None), []
+    sent = []
 
     async def receive():
         return {"type": "http.request", "body": body}
@@ -153,5 +169,7 @@ async def answer(request: dict[str, object], body: bytes) -> int:
     async def send(message):
         sent.append(message)
 
-    await app({"type": "http", "http_version": "1.1", "query_string": b"", "scheme": "http", **request}, receive, send)
+    await WEBHOOK(
+        {"type": "http", "http_version": "1.1", "query_string": b"", "scheme": "http", **request}, receive, send
+    )
     return sent[0]["status"]
