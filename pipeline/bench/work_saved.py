@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import IO, ClassVar, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -181,13 +181,13 @@ def work_to_reach(rounds: Sequence[RoundResult], level: float) -> HumanWork | No
     return None
 
 
-def draw(results: Sequence[RoundResult], levels: Mapping[str, float], path: Path) -> None:
+def draw(results: Sequence[RoundResult], levels: Mapping[str, float], to: Path | IO[str]) -> None:
     """Draw mAP on test against hours of work, one panel per set: mean over seeds, and the range of the seeds.
 
     Args:
         results: Rounds of any strategies.
-        levels: Of `ceilings`; a dashed line each.
-        path: An SVG or PNG file, replaced.
+        levels: Of `ceilings`; a dotted line each.
+        to: An SVG or PNG file, replaced, or what gets the SVG's text.
     """
     curves = _curves(results)
     sets = sorted({way.set for way in curves})
@@ -198,7 +198,10 @@ def draw(results: Sequence[RoundResult], levels: Mapping[str, float], path: Path
         axes.set_title(name, fontsize=9)
     # Without a date and random ids, the same results give the same bytes.
     with mpl.rc_context({"svg.hashsalt": "strategies", "svg.fonttype": "none"}):
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+        if isinstance(to, Path) and to.suffix != ".svg":
+            figure.savefig(to)
+        else:
+            figure.savefig(to, format="svg", metadata={"Date": None})
 
 
 def _draw_panel(axes: Axes, curves: Mapping[Way, Curves], ceiling: float | None) -> None:

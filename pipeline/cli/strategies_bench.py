@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from pipeline.cli.bench_options import Root, Seeds, Sets, measure, sets_of
-from pipeline.cli.console import Overrides, explained, number, show_table
-
-if TYPE_CHECKING:
-    from pipeline.bench.work_saved import Lead, WayResult, WorkSaved
+from pipeline.cli.console import Overrides, explained, show_table
 
 
 @explained
@@ -47,6 +44,7 @@ def strategies(
     ] = None,
     table: Annotated[bool, typer.Option("--table", help="Train nothing: show what the results so far say.")] = False,
     figure: Annotated[Path | None, typer.Option(help="Draw the learning curves into this SVG or PNG file.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Write curves and tables as this HTML page.")] = None,
     overrides: Overrides = None,
     root: Root = Path("runs/bench"),
 ) -> None:
@@ -64,6 +62,7 @@ def strategies(
     from pipeline.bench.grid import Grid
     from pipeline.bench.strategies import STRATEGIES, Plan, RoundResult, strategy_scenarios
     from pipeline.bench.work_saved import WorkSaved, ceilings, draw, summarize
+    from pipeline.bench.work_saved_table import CAPTION, COLUMNS, rows_of
     from pipeline.folder import Folder
 
     folder = results or root / "strategies"
@@ -79,52 +78,8 @@ def strategies(
     Folder(folder.resolve()).write_record(WorkSaved.FILE, summary)
     if figure is not None:
         draw(measured, levels, figure)
-    _show(summary)
+    if page is not None:
+        from pipeline.bench.work_saved_page import render_work_saved
 
-
-def _show(summary: WorkSaved) -> None:
-    show_table(
-        "Human work by strategy",
-        ["set", "strategy", "pseudo", "rounds", "mAP at the end", "mean mAP", *_LEAD_COLUMNS, *_WORK_COLUMNS],
-        [
-            (
-                own.set,
-                own.strategy,
-                "yes" if own.pseudo else "no",
-                own.rounds,
-                number(own.last),
-                number(own.area),
-                *_lead(own.lead),
-                *_work(own),
-            )
-            for own in summary.ways
-        ],
-    )
-
-
-_LEAD_COLUMNS = ("saved to where random ends", "of what was asked")
-
-
-def _lead(lead: Lead | None) -> tuple[str, str]:
-    if lead is None or lead.saved is None or lead.saved_asked is None:
-        return "-", "-" if lead is None else f"0 of {lead.of} seeds"
-    interval = "" if lead.interval is None else f" ({lead.interval[0]:+.0%} to {lead.interval[1]:+.0%})"
-    return f"{lead.saved:+.0%}", f"{lead.saved_asked:+.0%}{interval}"
-
-
-_WORK_COLUMNS = ("images to 90 %", "boxes", "hours", "saved", "interval", "seeds")
-
-
-def _work(way: WayResult) -> tuple[str, ...]:
-    reached = way.reached.get("0.9")
-    if reached is None or reached.work is None:
-        return ("-",) * (len(_WORK_COLUMNS) - 1) + (f"0 of {reached.of}" if reached else "no ceiling",)
-    interval = "-" if reached.interval is None else f"{reached.interval[0]:+.0%} to {reached.interval[1]:+.0%}"
-    return (
-        str(reached.work.images),
-        str(reached.work.boxes),
-        f"{reached.work.seconds / 3600:.2f}",
-        "-" if reached.saved is None else f"{reached.saved:+.0%}",
-        interval,
-        f"{reached.seeds} of {reached.of}",
-    )
+        Folder(page.resolve().parent).write_bytes(page.name, render_work_saved(summary, measured, levels).encode())
+    show_table(CAPTION, COLUMNS, rows_of(summary))

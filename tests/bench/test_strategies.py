@@ -117,13 +117,17 @@ def test_as_many_images_are_asked_as_the_set_wants(config, scenario, tmp_path):
 
 
 def test_the_command_shows_what_was_measured(measured, root, tmp_path):
-    figure = tmp_path / "curves.svg"
+    figure, page = tmp_path / "curves.svg", tmp_path / "strategies.html"
     given = ["--table", "--root", root / "strategies", "--json", root / "strategies", "--figure", figure]
+    given += ["--page", page]
     shown = CliRunner().invoke(app, ["bench", "strategies", *map(str, given)], env={"COLUMNS": "220", "TERM": "dumb"})
     assert shown.exit_code == 0, shown.output
     assert "Human work by strategy" in shown.stdout
     assert f"{measured[1][-1].map:.3f}" in shown.stdout
     assert "<svg" in figure.read_text()
+    html = page.read_text()
+    assert "<svg" in html
+    assert html.count(f"{measured[1][-1].map:.3f}") >= 2, "in what is summed up, and of its round"
     summary = json.loads((root / "strategies" / "summary.json").read_text())
     assert [way["strategy"] for way in summary["ways"]] == ["crosscheck", "random"]
 

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.artefacts import AnswerPace, ClassStanding, CycleHarvest, People
+from pipeline.bench.strategies import RoundResult
+from pipeline.bench.work_saved import summarize
+from pipeline.bench.work_saved_page import render_work_saved
 from pipeline.report import IndexContents, render_cycle, render_index, render_lead
 from pipeline.settings import ReportSettings
 from tests.browser import chromium, needs_chromium
@@ -17,6 +20,14 @@ from tests.report.small_site import HOSTILE_LABEL, KINDS, write_site
 
 pytestmark = needs_chromium
 
+RESULTS = [
+    RoundResult(name, 10, seed, strategy, False, number, 10, 50, 900.0 + 100 * number, 0.2 + 0.1 * number, 0.4, 0.2)
+    for name in ("cells", "cards")
+    for strategy in ("crosscheck", "random")
+    for seed in (0, 1)
+    for number in range(4)
+]
+LEVELS = {"cells": 0.45}
 SCREENSHOTS = Path(__file__).parents[2] / "build/screenshots"
 
 
@@ -49,6 +60,7 @@ def files(tmp_path_factory):
         "cycle-0002.html": render_cycle(contents, reader(images), ReportSettings(gallery_images=4)),
         "lead.html": render_lead(contents, reader(images)),
         "index.html": render_index(IndexContents.of(contents, ["cycle-0002.html"])),
+        "strategies.html": render_work_saved(summarize(RESULTS, LEVELS), RESULTS, LEVELS),
     }
     for name, html in pages.items():
         (folder / name).write_text(html)
@@ -61,7 +73,7 @@ def site(tmp_path_factory):
     return write_site(tmp_path_factory.mktemp("site"))
 
 
-@pytest.mark.parametrize("name", ["cycle-0002.html", "index.html", "lead.html"])
+@pytest.mark.parametrize("name", ["cycle-0002.html", "index.html", "lead.html", "strategies.html"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_pages_are_quiet_offline_and_fit(browser, files, name, scheme, width):
@@ -210,7 +222,7 @@ def test_a_long_table_is_searched_and_a_short_one_has_no_field(browser, files):
     page.close()
 
 
-@pytest.mark.parametrize("name", ["cycle-0002.html", "index.html", "lead.html"])
+@pytest.mark.parametrize("name", ["cycle-0002.html", "index.html", "lead.html", "strategies.html"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_violation(browser, files, axe, name, scheme):
     page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
