@@ -169,7 +169,6 @@ def test_cycles_whose_services_are_killed_make_the_same_versions(site, undisturb
                 time.sleep(chance.uniform(0, 5))
                 service.start()
                 deaths += 1
-                print(victim, number, deaths, time.strftime("%X"), flush=True)
             wait_for(lambda run=run: site.ended(run), site.prefect)
             answer(desk)
         assert_equal(load_settings(config), whole)
