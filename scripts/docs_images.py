@@ -14,7 +14,7 @@ from pipeline.report.figures import reliability
 
 FOLDER = Path("docs/images")
 CYCLE = 0
-PASTES = (0, 1, 3)
+PASTES = (0, 2, 5)
 """Cards of the gallery that the page speaks of."""
 INKS = "--page:#fff;--ink:#16191d;--quiet:#545b64;--line:#d5d9de;--first:#0072b2;--second:#b8480a;background:#fff"
 

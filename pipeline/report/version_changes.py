@@ -50,7 +50,7 @@ def _compared(cycle: Cycle, version: Version) -> Comparison:
     changes = diff_versions(before, after)
     found = Comparison.of(before, after, changes, cycle.settings.report.gallery_images)
     kept = _kept(cycle)
-    kept.write_record(_images_file(version), found)
+    kept.write_record(_images_file(version), found, indent=None)
     kept.write_record(_counts_file(version), changes.counts())
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from pipeline.cycle import Cycle
@@ -117,7 +117,8 @@ def render_version(contents: VersionContents, cycle: Cycle, album: AlbumOf) -> R
         )
     )
     differences = frames.differences(compared.numbers if compared else DiffNumbers())
-    return Rendered(html, {**asdict(contents), "differences": json.loads(differences.to_json(orient="records"))})
+    shown = {each.name: getattr(contents, each.name) for each in fields(contents)}
+    return Rendered(html, {**shown, "differences": json.loads(differences.to_json(orient="records"))})
 
 
 def held(now: Counts, before: Counts) -> tuple[Table, ...]:
