@@ -21,7 +21,10 @@ from pipeline.workspace import Workspace
 from tests.end_to_end.project import write_config
 from tests.flows.conftest import PROJECT
 
+pytestmark = pytest.mark.timeout(1800)
 CROSSCHECK = Path(sys.executable).with_name("crosscheck")
+LOST_EVENT_S = 15 * 60
+"""Where SQLite was locked as Prefect handled an event, it handles those that follow it so much later."""
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +200,7 @@ def logged(prefect, flow_run, text):
 
 
 def wait_for(condition, prefect):
-    deadline = time.monotonic() + 400
+    deadline = time.monotonic() + LOST_EVENT_S + 300
     while not condition():
         assert time.monotonic() < deadline, (prefect.logs / "worker.log").read_text()[-4000:]
         time.sleep(0.3)
