@@ -139,7 +139,7 @@ class Folder:
             raise _missing(self.path(name)) from fault
 
     def write_json(self, name: str, value: Any, indent: int | None = 2) -> None:
-        """Write JSON atomically, keys in the order given; without indentation it takes a tenth of the time."""
+        """Write JSON atomically, keys in the order given; without indentation it takes a quarter of the time."""
         self.write_bytes(name, (json.dumps(value, indent=indent, allow_nan=False) + "\n").encode())
 
     def read_json(self, name: str) -> Any:
