@@ -31,6 +31,8 @@ PROJECT = Path(__file__).parents[1]
 NOTICES = "crosscheck-notices"
 COMPUTES = "computes"
 """The tag of deployments that train or mine."""
+FORMER_AUTOMATIONS = ("crosscheck crashed runs go on", "crosscheck runs that never began go on")
+"""Of earlier releases, which `flows/recover.py` replaced."""
 DEPLOYMENTS, AUTOMATIONS = PROJECT / "prefect.yaml", PROJECT / "automations.yaml"
 
 
@@ -77,6 +79,8 @@ def deploy(config: Path, pool: str, gpu_pool: str = "", notify: str = "") -> Dep
         )
     block = _webhook(notify) if notify else None
     automations = [_calling(each, block) for each in yaml.safe_load(AUTOMATIONS.read_text(encoding="utf-8"))]
+    for former in FORMER_AUTOMATIONS:
+        _forget(former)
     return Deployed(names, tuple(_automate(each) for each in automations if each is not None), pools)
 
 
@@ -91,13 +95,15 @@ def _ready_pool(client: SyncPrefectClient, pool: str) -> None:
 
 
 def _deploy(client: SyncPrefectClient, description: dict[str, Any], config: Path, pool: str) -> str:
-    flow = _flow(description["entrypoint"])
+    flow, parameters = _flow(description["entrypoint"]), description["parameters"]
+    if "config" in parameters:
+        parameters = {**parameters, "config": str(config.resolve())}
     triggers: list[Any] = TypeAdapter(list[DeploymentTriggerTypes]).validate_python(description.get("triggers", []))
     deployment: RunnerDeployment = flow.to_deployment(  # type: ignore[assignment]
         name=description["name"],
         description=description["description"],
         tags=description["tags"],
-        parameters={**description["parameters"], "config": str(config.resolve())},
+        parameters=parameters,
         schedules=[_schedule(schedule) for schedule in description.get("schedules", [])],
         triggers=triggers,
         work_pool_name=pool,
@@ -137,11 +143,24 @@ def _calling(description: dict[str, Any], block: str | None) -> dict[str, Any] |
 
 def _automate(description: dict[str, Any]) -> str:
     wanted = Automation.model_validate(description)
-    try:
-        known: Any = Automation.read(name=wanted.name)
-        wanted.id = known.id
-    except ValueError:  # no automation of this name
+    known = _automation(wanted.name)
+    if known is None:
         wanted.create()
     else:
+        wanted.id = known.id
         wanted.update()
     return wanted.name
+
+
+def _forget(name: str) -> None:
+    known = _automation(name)
+    if known is not None:
+        known.delete()
+
+
+def _automation(name: str) -> Automation | None:
+    try:
+        known: Any = Automation.read(name=name)
+    except ValueError:  # no automation of this name
+        return None
+    return known  # type: ignore[no-any-return]

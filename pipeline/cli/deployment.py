@@ -29,7 +29,8 @@ def deploy(
     """Set up the Prefect server of PREFECT_API_URL: deployments with their schedules, a work pool, automations.
 
     Run it again after changing anything; what is there is brought up to date. A cycle runs every night, a harvest every
-    hour of the working day, a report every Monday. A crashed run is started again, three times at most.
+    hour of the working day, a report every Monday. A run that crashed or fell silent is started
+    again, three times at most.
     """
     from flows.deploy import deploy as set_up
 

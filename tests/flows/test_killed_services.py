@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
@@ -23,14 +22,12 @@ from scripts.label_studio import EMAIL, Server, free_port, logged_in, running
 from tests.end_to_end.project import labeled_sources, pool_source, selected, versions, write_config
 from tests.flows.conftest import Prefect, server_in
 from tests.flows.test_deployments import deploy, start, wait_for
-from tests.flows.test_outages import SILENCE, act_after
+from tests.flows.test_outages import SILENCE, act_after, recover_every_minute
 from tests.labeling.label_studio.conftest import EXECUTABLE, Desk, Person
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200), pytest.mark.label_studio]
 KILLS = 20
 CYCLES = 2
-UNBEGUN = timedelta(seconds=30)
-"""Instead of ten minutes."""
 REGION = {
     "id": "drawn", "type": "rectanglelabels", "from_name": "label", "to_name": "image",
     "value": {"x": 12.5, "y": 25.0, "width": 50.0, "height": 25.0, "rotation": 0, "rectanglelabels": ["blue"]},
@@ -118,7 +115,7 @@ def site(tmp_path_factory, tiny_data) -> Iterator[Site]:
     services["Prefect server"].start()
     deploy(prefect)
     act_after(SILENCE, prefect)
-    act_after(UNBEGUN, prefect, "crosscheck runs that never began go on")
+    recover_every_minute(prefect)
     services["worker"].start()
     yield Site(prefect, server, services, images, tiny_data)
     for service in reversed(services.values()):

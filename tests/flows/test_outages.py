@@ -43,12 +43,19 @@ def kill(process: int) -> None:
     psutil.wait_procs(family)
 
 
-def act_after(silence: timedelta, prefect, automation: str = "crosscheck silent runs are crashed") -> None:
-    """Let an automation act sooner."""
+def act_after(silence: timedelta, prefect) -> None:
+    """Let silent runs be marked Crashed sooner."""
     with temporary_settings({PREFECT_API_URL: prefect.url}):
-        found = Automation.read(name=automation)
+        found = Automation.read(name="crosscheck silent runs are crashed")
         found.trigger.within = silence
         found.update()
+
+
+def recover_every_minute(prefect) -> None:
+    """Look for lost runs every minute, and hold one lost sooner."""
+    deployment = prefect.get("/deployments/name/recover/hourly")["id"]
+    every_minute = {"schedule": {"cron": "* * * * *"}, "parameters": {"silent_s": SILENCE.total_seconds()}}
+    prefect.post(f"/deployments/{deployment}/schedules", [every_minute])
 
 
 def ended(prefect, number) -> bool:
@@ -68,6 +75,34 @@ def test_a_run_goes_on_when_its_server_is_killed_and_started_again(prefect, cycl
         with prefect.serving():
             wait_for(lambda: folder.exists("done.json"), prefect)
             wait_for(lambda: ended(prefect, number), prefect)
+
+
+def test_a_run_whose_server_is_killed_as_its_process_begins_ends(prefect, cycle):
+    config, folder = cycle
+    prefect.logs.mkdir()
+    with ExitStack() as stack:
+        with prefect.serving() as server:
+            deploy(prefect)
+            recover_every_minute(prefect)
+            worker = psutil.Process(
+                stack.enter_context(prefect.background("worker", "worker", "start", "--pool", "local")).pid
+            )
+            number = start(prefect, "cycle/nightly", config)
+            wait_for(lambda: any(number in began(each) for each in worker.children(recursive=True)), prefect)
+            kill(server.pid)
+        assert not folder.exists("import.json")
+        wait_for(lambda: not worker.children(), prefect)
+        with prefect.serving():
+            wait_for(lambda: ended(prefect, number), prefect)
+    assert Workspace(load_settings(config).workspace).cycles() == [0]
+
+
+def began(process: psutil.Process) -> str:
+    """The arguments and variables with which a process began; empty once it has ended."""
+    try:
+        return f"{process.cmdline()} {process.environ()}"
+    except psutil.Error:
+        return ""
 
 
 def test_a_run_whose_machine_dies_is_ended_by_the_next_worker(prefect, cycle):
