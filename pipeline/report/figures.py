@@ -56,6 +56,8 @@ _ROOM_IN = {"left": 0.68, "bottom": 0.46, "right": 0.1, "top": 0.1}
 """Around the axes, for labels. To have matplotlib measure what they need takes as long as to draw them, twice."""
 _LINE_IN, _LEGEND_IN = 0.15, 0.24
 """What a second line of labels needs, and a legend."""
+_STEPS = 5
+"""Between ticks, at most. Most of the time that a figure takes goes to its ticks."""
 _TICKS = 8
 _FEW_CYCLES = 40
 _ASIDE = {"val": -0.006, HELD_BACK: -0.006, "test": 0.006}
@@ -269,7 +271,9 @@ def _canvas(size: tuple[float, float] = _SIZE_IN, *, legend: bool = True, lines:
     top = _ROOM_IN["top"] + _LEGEND_IN * legend
     figure = Figure(figsize=size)
     inside = (left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height)
-    return figure, figure.add_axes(inside)
+    axes = figure.add_axes(inside)
+    axes.locator_params(nbins=_STEPS)
+    return figure, axes
 
 
 def _svg(figure: Figure, name: str, label: str) -> Markup:

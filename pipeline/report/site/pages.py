@@ -62,22 +62,23 @@ class Pages:
             shown: Records from which everything on the page follows.
             render: Makes the page.
         """
-        data = data_name(page)
-        if self._is_made(page, digest(shown), data):
+        data, of = data_name(page), digest(shown)
+        if self._is_made(page, of, data):
             return
         rendered = render()
         self._put(data, to_json(rendered.data, indent=1, inf_nan_mode="null"))
         self._put(page, rendered.html.encode())
-        self._remember(page, digest(shown))
+        self._remember(page, of)
 
     def table(self, name: str, frame: pd.DataFrame) -> None:
         """Write a table of numbers as Parquet, unless it is there and the same: `cycles` as `data/cycles.parquet`."""
         table, file = pa.Table.from_pandas(frame, preserve_index=False), f"{DATA_FOLDER}/{name}.parquet"
-        if self._is_made(file, table_digest(table)):
+        of = table_digest(table)
+        if self._is_made(file, of):
             return
         self._data.write_table(f"{name}.parquet", table)
         self._note(file)
-        self._remember(file, table_digest(table))
+        self._remember(file, of)
 
     def names(self, folder: str) -> set[str]:
         """What lies in a folder of the pages; their own for an empty name."""
