@@ -173,7 +173,7 @@ def imported(folder: Folder, ids: list[str]) -> Callable[[], object]:
 
     new = ids_of(len(ids) + CHANGED)[:1000]
     samples = tuple(samples_from_table(samples_of([f"{image_id[1:]}0" for image_id in new])))
-    return lambda: separate(ImportResult(samples, ()), 10, store_in(folder).table())
+    return lambda: separate(ImportResult(samples, ()), 10, store_in(folder))
 
 
 STEPS: dict[str, tuple[Prepare, Step]] = {

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from pipeline.dataset.checks import check_entries
 from pipeline.dataset.formats import read_entries
 from pipeline.dataset.formats.entry import ImportResult
 from pipeline.dataset.splits import separate
+from pipeline.dataset.store import SampleStore
 from pipeline.progress import Progress, silent
 from pipeline.records import State
 from pipeline.settings import DataSettings, SourceSettings
@@ -48,7 +46,7 @@ def read_source(
 def read_sources(
     data: DataSettings,
     now: datetime,
-    existing: pa.Table | None = None,
+    store: SampleStore | None = None,
     progress: Progress = silent,
     also: Iterable[ImportResult] = (),
 ) -> ImportResult:
@@ -60,7 +58,7 @@ def read_sources(
     Args:
         data: Sources, read in order, class names and bounds.
         now: Creation time of the boxes, UTC.
-        existing: All rows of the table, with `SAMPLE_SCHEMA`; None for the first import.
+        store: The table; none, or one without a version, for the first import.
         progress: Called after each image of a source.
         also: What was found elsewhere, joined after the sources.
 
@@ -72,13 +70,12 @@ def read_sources(
         DataError: As `read_source`.
         RemoteError: As `read_source`.
     """
-    known = _readable_uris(existing) if existing is not None else frozenset()
+    known = _readable_uris(store) if store is not None and store.exists() else frozenset()
     found = (
         read_source(source, data, now, progress, known if source.format == "images" else ()) for source in data.sources
     )
-    return separate(ImportResult.join([*found, *also]), data.near_duplicate_bits, existing)
+    return separate(ImportResult.join([*found, *also]), data.near_duplicate_bits, store)
 
 
-def _readable_uris(table: pa.Table) -> frozenset[str]:
-    readable = table.filter(pc.field("state") != str(State.QUARANTINED))
-    return frozenset(readable["uri"].to_pylist())
+def _readable_uris(store: SampleStore) -> frozenset[str]:
+    return frozenset(store.table(columns=["uri"], states=set(State) - {State.QUARANTINED})["uri"].to_pylist())

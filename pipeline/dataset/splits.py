@@ -6,7 +6,7 @@ that it touches; its images on the others are quarantined, with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from pipeline.dataset.formats.entry import ImportResult
 from pipeline.dataset.near_duplicates import FINGERPRINT_BITS, distances, join_near, pack_fingerprints
 from pipeline.dataset.repeated_files import SIDES, is_repeat, settle_with_table
-from pipeline.records import SAMPLE_SCHEMA, ImportIssue, Sample, Split, State, samples_from_table
+from pipeline.dataset.store import SampleStore
+from pipeline.records import ImportIssue, Sample, Split, State
 
 
 class _Row(NamedTuple):
@@ -42,7 +43,7 @@ class _Verdict(NamedTuple):
     issue: ImportIssue | None
 
 
-def separate(result: ImportResult, bits: int, existing: pa.Table | None = None) -> ImportResult:
+def separate(result: ImportResult, bits: int, store: SampleStore | None = None) -> ImportResult:
     """Settle exact and near duplicates among new images and those in the table, and keep the sides apart.
 
     Of files with the same bytes one row is kept, see `settle_with_table`; so an import can be repeated. Near-duplicates
@@ -52,39 +53,38 @@ def separate(result: ImportResult, bits: int, existing: pa.Table | None = None) 
     Args:
         result: What an import found; an `image_id` may repeat.
         bits: Images whose fingerprints differ in at most so many of 256 bits are near-duplicates, transitively.
-        existing: All rows of the table, with `SAMPLE_SCHEMA`.
+        store: The table; none, or one without a version, for the first import.
 
     Returns:
         The samples to commit, each `image_id` once: new ones, and rows of the table that change; and all issues.
     """
-    table = SAMPLE_SCHEMA.empty_table() if existing is None else existing
-    rows = _rows_by_id(table, [sample.image_id for sample in result.samples])
+    rows = _rows_by_id(store, [sample.image_id for sample in result.samples])
     settled = settle_with_table([_in_group(sample, rows) for sample in result.samples], rows)
-    apart = keep_apart(settled.samples, table, bits)
+    apart = keep_apart(settled.samples, store, bits)
     fresh, moved = apart.samples[: len(settled.samples)], apart.samples[len(settled.samples) :]
     news = (sample for sample in fresh if not is_repeat(sample, rows.get(sample.image_id)))
     return ImportResult((*news, *moved), (*result.issues, *settled.issues, *apart.issues))
 
 
-def keep_apart(fresh: Sequence[Sample], table: pa.Table, bits: int) -> ImportResult:
+def keep_apart(fresh: Sequence[Sample], store: SampleStore | None, bits: int) -> ImportResult:
     """Give near-duplicates one group, and quarantine those of a group that lie on a later side than it.
 
     Args:
         fresh: New rows and rows that replace those of the table, each `image_id` once.
-        table: All rows of the table, with `SAMPLE_SCHEMA`.
+        store: The table, see `separate`.
         bits: Images whose fingerprints differ in at most so many of 256 bits are near-duplicates, transitively.
 
     Returns:
         The fresh rows, then rows of the table that change; and an issue for each one that is quarantined.
     """
-    replaced = pa.array([sample.image_id for sample in fresh], pa.string())
     new = _comparable(pa.Table.from_pylist([_row(sample)._asdict() for sample in fresh], schema=_ROW_SCHEMA))
+    replaced = pa.array([sample.image_id for sample in fresh], pa.string())
     verdicts: dict[str, _Verdict] = {}
     if new.num_rows:
-        others = table.select(_Row._fields).filter(~pc.field("image_id").isin(replaced))
-        verdicts = _judge(_comparable(others.cast(_ROW_SCHEMA)), new, bits)
-    moved = _changed(table.filter(~pc.field("image_id").isin(replaced)), verdicts) if verdicts else {}
-    judged = (_apply(sample, verdicts.get(sample.image_id)) for sample in (*fresh, *moved.values()))
+        others = _comparable(_every_row(store)).filter(~pc.field("image_id").isin(replaced))
+        verdicts = _judge(others, new, bits)
+    moved = _changed(store, {image_id: verdicts[image_id] for image_id in verdicts.keys() - set(replaced.to_pylist())})
+    judged = (_apply(sample, verdicts.get(sample.image_id)) for sample in (*fresh, *moved))
     return ImportResult(tuple(judged), tuple(verdict.issue for verdict in verdicts.values() if verdict.issue))
 
 
@@ -94,9 +94,17 @@ def _in_group(sample: Sample, rows: Mapping[str, Sample]) -> Sample:
     return replace(sample, group_id=row.group_id) if row else sample
 
 
-def _rows_by_id(table: pa.Table, image_ids: Sequence[str]) -> dict[str, Sample]:
-    wanted = table.filter(pc.field("image_id").isin(pa.array(image_ids, pa.string())))
-    return {sample.image_id: sample for sample in samples_from_table(wanted)}
+def _rows_by_id(store: SampleStore | None, image_ids: Collection[str]) -> dict[str, Sample]:
+    if store is None or not image_ids or not store.exists():
+        return {}
+    return {sample.image_id: sample for sample in store.by_ids(image_ids)}
+
+
+def _every_row(store: SampleStore | None) -> pa.Table:
+    """What the comparison needs of all rows: boxes are most of a table."""
+    if store is None or not store.exists():
+        return _ROW_SCHEMA.empty_table()
+    return store.table(columns=_Row._fields).cast(_ROW_SCHEMA)
 
 
 def _row(sample: Sample) -> _Row:
@@ -146,14 +154,13 @@ def _judge_group(rows: Sequence[_Row], packed: NDArray[np.uint64]) -> Iterator[I
         yield ImportIssue(row.uri, "near_duplicate", detail, "quarantined")
 
 
-def _changed(table: pa.Table, verdicts: Mapping[str, _Verdict]) -> dict[str, Sample]:
+def _changed(store: SampleStore | None, verdicts: Mapping[str, _Verdict]) -> list[Sample]:
     """Rows of the table that a verdict changes."""
-    rows = _rows_by_id(table, list(verdicts))
-    return {
-        image_id: row
-        for image_id, row in rows.items()
+    return [
+        row
+        for image_id, row in _rows_by_id(store, verdicts).items()
         if verdicts[image_id].issue is not None or verdicts[image_id].group_id != row.group_id
-    }
+    ]
 
 
 def _apply(sample: Sample, verdict: _Verdict | None) -> Sample:

@@ -48,16 +48,16 @@ def import_sources(settings: Settings, now: datetime, progress: Progress = silen
     """
     workspace = Workspace(settings.workspace)
     store = SampleStore(workspace.samples_uri)
-    existing = store.table() if store.exists() else None
-    simulated = existing is None and settings.labeling.backend == "simulated"
+    first = not store.exists()
+    simulated = first and settings.labeling.backend == "simulated"
     result = read_sources(
         settings.data,
         now,
-        existing,
+        store,
         progress,
         also=[simulated_annotator(settings).opening(now)] if simulated else [],
     )
-    if existing is None and not result.samples:
+    if first and not result.samples:
         raise DataError("Expected images to import, found none. Name them in data.sources.")
     refused = [f"{issue.uri}: {issue.detail}" for issue in result.issues if issue.problem == "refused"]
     if refused:

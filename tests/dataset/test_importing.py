@@ -79,9 +79,9 @@ def test_sources_together(sources):
 def test_an_import_can_be_repeated_and_extended(sources, tmp_path):
     store = SampleStore(str(tmp_path / "samples"))
     store.commit(read_sources(data(sources), NOW).samples, reason="import", key="1")
-    assert read_sources(data(sources), LATER, store.table()).samples == ()
+    assert read_sources(data(sources), LATER, store).samples == ()
     save(tmp_path / "pool" / "later.png", scene(30))
-    (found,) = read_sources(data(sources), LATER, store.table()).samples
+    (found,) = read_sources(data(sources), LATER, store).samples
     assert found.uri.endswith("pool/later.png")
 
 
@@ -90,7 +90,7 @@ def test_corrected_labels_replace_imported_ones(sources, tmp_path):
     store.commit(read_sources(data(sources), NOW).samples, reason="import", key="1")
     file = tmp_path / "train.json"
     file.write_text(file.read_text().replace("[4, 5, 10, 10]", "[4, 5, 10, 11]", 1))
-    (found,) = read_sources(data(sources), LATER, store.table()).samples
+    (found,) = read_sources(data(sources), LATER, store).samples
     assert found.boxes[0].xyxy == (4, 5, 14, 16)
 
 

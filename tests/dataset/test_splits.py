@@ -1,5 +1,6 @@
 from collections import defaultdict
 from dataclasses import replace
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from pipeline.dataset.formats.entry import ImportResult
 from pipeline.dataset.repeated_files import SIDES
 from pipeline.dataset.splits import separate
+from pipeline.dataset.store import SampleStore
 from pipeline.records import ImportIssue, Source, Split, State, samples_from_table, samples_to_table
 from tests.builders import box, image_id, sample
 from tests.dataset.fingerprints import ZERO, flipped
@@ -22,7 +24,11 @@ def image(name, split=Split.TRAIN, fingerprint=ZERO, **fields):
 
 
 def run(*new, table=(), bits=10, issues=()):
-    return separate(ImportResult(tuple(new), tuple(issues)), bits, samples_to_table(table))
+    with TemporaryDirectory() as folder:
+        store = SampleStore(folder)
+        if table:
+            store.commit(table, reason="import", key="import")
+        return separate(ImportResult(tuple(new), tuple(issues)), bits, store)
 
 
 def by_name(result):

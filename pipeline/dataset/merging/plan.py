@@ -82,11 +82,10 @@ def merge_plan(store: SampleStore, incoming: Incoming, conflicts: Conflicts, nea
     Raises:
         ArtefactError: There is no table.
     """
-    table = store.table()
     known = {row.image_id: row for row in store.by_ids(sample.image_id for sample in incoming.samples)}
     settled = [_settled(known.get(sample.image_id), sample, conflicts) for sample in _in_groups(incoming, known)]
     changed = [each.row for each in settled if each.row != known.get(each.row.image_id)]
-    apart = keep_apart(changed, table, near_duplicate_bits)
+    apart = keep_apart(changed, store, near_duplicate_bits)
     changes = _named(settled, known, {row.image_id: row for row in apart.samples})
     rows = tuple(replace(row, cycle=None) for row in apart.samples)
     return MergePlan(incoming.name, rows, tuple(changes), incoming.issues, frozenset(disputed_images(store)))
