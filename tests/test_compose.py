@@ -65,6 +65,7 @@ def test_versions_are_pinned_to_those_that_are_tested():
     )
     assert SERVICES["label-studio"]["image"] == f"heartexlabs/label-studio:{label_studio}"
     assert SERVICES["prefect"]["image"] == f"prefecthq/prefect:{prefect}-python3.11"
+    assert f'"{SERVICES["prefect"]["environment"]["EXTRA_PIP_PACKAGES"]}"' in (PROJECT / "pyproject.toml").read_text()
     assert re.fullmatch(r"postgres:\d+\.\d+-bookworm", SERVICES["database"]["image"])
 
 
