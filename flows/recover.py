@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from time import sleep
 
 from prefect import flow
@@ -26,7 +27,7 @@ from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFi
 from prefect.states import AwaitingRetry, Cancelled, Failed
 
 MOST_STARTS = 4
-"""Of one flow run: the first, and those after it was lost."""
+"""Of the process of one run: the first, and those after it was lost."""
 LONGEST_AGO = timedelta(days=2)
 """Runs that were due before are history: a later one has gone on where they were."""
 TWO_HEARTBEATS_S = 120.0
@@ -88,14 +89,21 @@ def _verdict(client: SyncPrefectClient, run: FlowRun) -> tuple[str, State[object
         if run.state_type == StateType.CRASHED:
             return "has a successor", None
         return "has a successor", Cancelled(message="Its process is gone, and a later run took its place.")
-    starts = sum(state.type == StateType.PENDING for state in client.read_flow_run_states(run.id))
+    starts = _starts(client, run)
     if starts >= MOST_STARTS:
         message = (
-            f"This run was lost {starts} times and is not tried again. See the worker's log and the machine's "
-            "(memory, disk); then start a new run, which goes on where this one was."
+            f"This run was started {starts} times and lost, and is not tried again. See the worker's log and the "
+            "machine's (memory, disk); then start a new run, which goes on where this one was."
         )
         return "failed", Failed(message=message)
     return "begins again", AwaitingRetry(message="Its process is gone; goes on where it was.")
+
+
+def _starts(client: SyncPrefectClient, run: FlowRun) -> int:
+    """How often its process was started: a worker that dies before it starts one is no fault of the run."""
+    states = sorted(client.read_flow_run_states(run.id), key=lambda state: state.timestamp)
+    began = {StateType.RUNNING, StateType.CRASHED}
+    return sum(one.type == StateType.PENDING and next_.type in began for one, next_ in pairwise(states))
 
 
 def _has_successor(client: SyncPrefectClient, run: FlowRun) -> bool:

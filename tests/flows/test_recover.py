@@ -125,13 +125,16 @@ def test_a_run_whose_successor_has_begun_does_not_begin_again(server, monkeypatc
 
 
 def test_a_run_that_is_lost_again_and_again_fails(server):
-    run = server.run("again.yaml", *[Pending(), Crashed()] * (MOST_STARTS - 1))
+    ran, never_ran, never_began = (Pending(), Running(), Crashed()), (Pending(), Crashed()), (Pending(), Scheduled())
+    run = server.run("again.yaml", *ran * (MOST_STARTS - 2), *never_began * MOST_STARTS, *never_ran)
     assert server.outcomes() == {"begins again": {run}}
-    for state in (Pending(), Crashed()):
+    for state in ran:
         server.client.set_flow_run_state(run, state, force=True)
     assert server.outcomes() == {"failed": {run}}
     assert server.state(run).type == StateType.FAILED
-    assert server.state(run).message.startswith(f"This run was lost {MOST_STARTS} times and is not tried again.")
+    assert server.state(run).message.startswith(
+        f"This run was started {MOST_STARTS} times and lost, and is not tried again."
+    )
 
 
 def test_automations_of_earlier_releases_are_removed(prefect):
