@@ -66,6 +66,13 @@ BACKBONES = (
     _backbone("ShuffleNet v1", "own:shufflenet_v1_x1_0", "arXiv 1707.01083", _SCRATCH),
     _backbone("HetConv ResNet-18", "own:hetconv_resnet18", "arXiv 1903.04120", _SCRATCH),
     _backbone("SCNet-50", "own:scnet50", "Liu et al., CVPR 2020", _SCRATCH),
+    _backbone(
+        "binary ResNet-18",
+        "own:binary_resnet18",
+        "BiDet, arXiv 2003.03961",
+        "the far end of compression, for study: torch computes it in float, so that it is not faster; binary weights "
+        "would take a thirty-second of the memory",
+    ),
     Entry(
         "backbone",
         "dilated, output stride 16",

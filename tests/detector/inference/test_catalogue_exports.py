@@ -19,6 +19,7 @@ pytest.importorskip("onnxruntime")
         *({"batch_norm": kind} for kind in ("layer", "instance", "moving_average")),
         {"backbone": "own:shufflenet_v1_x0_5"},
         {"backbone": "own:hetconv_resnet18"},
+        {"backbone": "own:binary_resnet18"},
         {"backbone": "torchvision:squeezenet1_1"},
         {"backbone": "torchvision:shufflenet_v2_x0_5"},
     ],

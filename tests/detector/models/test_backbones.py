@@ -134,6 +134,7 @@ def test_weights_of_its_own_are_loaded_next():
         ("own:shufflenet_v1_x0_5", 2, ["conv1", "stage2"], ["stage3"]),
         ("own:hetconv_resnet18", 2, ["conv1", "layer1"], ["layer2.0.conv1.spatial", "layer2.0.conv1.pointwise"]),
         ("own:scnet26", 1, ["conv1"], ["layer1", "layer2.0.calibrated"]),
+        ("own:binary_resnet18", 2, ["conv1", "layer1"], ["layer2.0.conv1", "layer2.0.downsample"]),
         ("hrnet_w18_small", 1, ["conv1", "conv2"], ["layer1", "stage2"]),
         ("hrnet_w18_small", 2, ["conv1", "conv2", "layer1"], ["transition1", "stage2"]),
         ("xception41", 1, ["stem_0", "blocks_0.stack.conv1"], ["blocks_0.stack.conv3", "blocks_1"]),

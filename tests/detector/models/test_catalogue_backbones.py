@@ -30,6 +30,7 @@ LIGHT = [
     "own:shufflenet_v1_x0_5",
     "own:hetconv_resnet18",
     "own:scnet26",
+    "own:binary_resnet18",
 ]
 DEEP = ["resnext50_32x4d", "seresnet50", "res2net50_26w_4s", "torchvision:squeezenet1_0", "own:scnet50"]
 
@@ -69,7 +70,7 @@ def test_a_training_step(name, architecture):
 
 
 @pytest.mark.parametrize(("stride", "sides"), [(32, (16, 8, 4)), (16, (16, 8, 8)), (8, (16, 16, 16))])
-@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "own:scnet26"])
+@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "own:scnet26", "own:binary_resnet18"])
 def test_dilation_keeps_maps_fine(name, stride, sides):
     backbone, _ = build_backbone(settings(name, output_stride=stride), frozen_stages=1)
     with torch.no_grad():

@@ -32,7 +32,9 @@ def test_nothing_is_dropped_outside_training():
     assert torch.equal(layer(torch.ones(100, 3)), torch.ones(100, 3))
 
 
-@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "own:scnet26", "own:hetconv_resnet18"])
+@pytest.mark.parametrize(
+    "name", ["test_resnet", "test_efficientnet", "own:scnet26", "own:hetconv_resnet18", "own:binary_resnet18"]
+)
 def test_later_paths_are_dropped_more_often(name):
     backbone, _ = build_backbone(network(backbone=name, drop_path=0.4), frozen_stages=1)
     finals = [each.final for each in dropping(backbone)]

@@ -18,6 +18,7 @@ OWN = {
     "shufflenet_v1_x1_0": "shufflenet_v1",
     "hetconv_resnet18": "hetconv",
     "hetconv_resnet34": "hetconv",
+    "binary_resnet18": "binary",
     "scnet26": "scnet",
     "scnet50": "scnet",
 }
