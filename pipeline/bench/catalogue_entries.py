@@ -139,6 +139,13 @@ LOSSES = (
     _training("loss", "DIoU loss", "training.box_loss=diou", "arXiv 1911.08287", "a comparison to GIoU"),
     _training("loss", "CIoU loss", "training.box_loss=ciou", "arXiv 1911.08287", "boxes whose shape matters"),
     _training("loss", "repulsion loss", "training.repulsion.enabled=true", "arXiv 1711.07752", "crowds of one class"),
+    _training(
+        "loss",
+        "sparse object prior",
+        "training.bottleneck.enabled=true",
+        "BiDet, arXiv 2003.03961",
+        "false positives of a binary body; with several objects of a class in an image it may cost some of them",
+    ),
     _training("loss", "label smoothing off", "training.label_smoothing=0", "arXiv 1512.00567", "a single class"),
     _training("loss", "triplet batch-hard", "training.triplet.mining=batch_hard", "arXiv 1703.07737", "the default"),
     _training(

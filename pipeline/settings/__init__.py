@@ -6,6 +6,7 @@ from pipeline.settings.detector import DetectorSettings
 from pipeline.settings.labeling import LabelingSettings, LabelStudioSettings, SecondsSettings, SimulatedSettings
 from pipeline.settings.losses import (
     Assigner,
+    BottleneckSettings,
     BoxIouLoss,
     FocalSettings,
     OhemSettings,
@@ -40,6 +41,7 @@ __all__ = [
     "ANYTIME",
     "Assigner",
     "AugmentSettings",
+    "BottleneckSettings",
     "BoxIouLoss",
     "CopyPasteSettings",
     "DataSettings",

@@ -35,6 +35,13 @@ class RepulsionSettings(Section):
     sigma_boxes: float = Field(default=0.0, ge=0.0, lt=1.0, description="the same for boxes")
 
 
+class BottleneckSettings(Section):
+    """Sparse object prior of the one-stage detectors against false positives (BiDet, arXiv 2003.03961)."""
+
+    enabled: bool = False
+    weight: float = Field(default=0.2, ge=0.0, le=100.0)
+
+
 class TripletSettings(Section):
     """Triplet loss on box embeddings."""
 

@@ -9,6 +9,7 @@ from pipeline.settings.base import Section, Share
 from pipeline.settings.detector import Precision
 from pipeline.settings.losses import (
     Assigner,
+    BottleneckSettings,
     BoxLoss,
     Classification,
     FocalSettings,
@@ -160,6 +161,7 @@ class TrainingSettings(Section):
     focal: FocalSettings = FocalSettings()
     ohem: OhemSettings = OhemSettings()
     repulsion: RepulsionSettings = RepulsionSettings()
+    bottleneck: BottleneckSettings = BottleneckSettings()
     triplet: TripletSettings = TripletSettings()
     augment: AugmentSettings = AugmentSettings()
     mixup: MixupSettings = MixupSettings()

@@ -10,6 +10,7 @@ from torchvision.models.detection.fcos import FCOSHead
 from pipeline.detector.models.hard_negatives import likeliest_background, wanted_background
 from pipeline.detector.models.losses import sigmoid_loss, smooth_one_hot, weighted_iou
 from pipeline.detector.models.repulsion import predicted_boxes, repulsion_loss
+from pipeline.detector.models.sparse_prior import sparse_prior
 from pipeline.detector.models.targets import AnchorTargets, Target, anchor_targets
 from pipeline.settings import DetectorSettings, TrainingSettings
 
@@ -89,6 +90,19 @@ class OneStageHead:
         predicted = predicted_boxes(matches, expected.labels > 0, expected.weights, boxes)
         return {"repulsion": repulsion_loss(predicted, targets, self.settings.repulsion)}
 
+    def _bottleneck(
+        self, targets: list[Target], outputs: dict[str, Tensor], anchors: list[Tensor], expected: AnchorTargets
+    ) -> dict[str, Tensor]:
+        """The sparse object prior by its name, where it is switched on."""
+        if not self.settings.bottleneck.enabled:
+            return {}
+
+        def boxes(image: int, which: Tensor) -> Tensor:
+            return self.decode(outputs["bbox_regression"][image][which], anchors[image][which])
+
+        prior = sparse_prior(outputs["cls_logits"].sigmoid(), expected.labels >= 0, targets, boxes)
+        return {"bottleneck": self.settings.bottleneck.weight * prior}
+
 
 class WeightedFCOSHead(OneStageHead, FCOSHead):  # type: ignore[misc]
     """FCOS's head (arXiv 1904.01355) with weighted, ignorable targets.
@@ -125,7 +139,9 @@ class WeightedFCOSHead(OneStageHead, FCOSHead):  # type: ignore[misc]
         distance = F.binary_cross_entropy_with_logits(
             centerness, _centerness(self.box_coder.encode(points, boxes)), reduction="none"
         )
-        return self._repulsion(targets, head_outputs, anchors, matched_idxs, expected) | {
+        extra = self._repulsion(targets, head_outputs, anchors, matched_idxs, expected)
+        extra |= self._bottleneck(targets, head_outputs, anchors, expected)
+        return extra | {
             "classification": classification / total,
             "box": weighted_iou("giou", predicted, boxes, weights) / total,
             "centerness": (distance * weights).sum() / total,

@@ -51,6 +51,8 @@ def _not_of_two_stages(detector: DetectorSettings, training: TrainingSettings) -
         yield f"training.classification {training.classification!r}", detector.architecture, softmax
     if training.repulsion.enabled:
         yield "training.repulsion", detector.architecture, "it is of the one-stage detectors"
+    if training.bottleneck.enabled:
+        yield "training.bottleneck", detector.architecture, "it is of the one-stage detectors"
     if training.focal != FocalSettings():
         yield "training.focal", detector.architecture, softmax
     if _is_changed(detector, "head_convs"):
