@@ -72,7 +72,7 @@ class OneStageHead:
             for i in range(len(anchors) if count else 0)
         )
 
-    def _repulsion(
+    def _switched_on(
         self,
         targets: list[Target],
         outputs: dict[str, Tensor],
@@ -80,28 +80,19 @@ class OneStageHead:
         matches: list[Tensor],
         expected: AnchorTargets,
     ) -> dict[str, Tensor]:
-        """The repulsion loss by its name, where it is switched on."""
-        if not self.settings.repulsion.enabled:
-            return {}
+        """Losses that have a switch of their own, by name."""
 
         def boxes(image: int, which: Tensor) -> Tensor:
             return self.decode(outputs["bbox_regression"][image][which], anchors[image][which])
 
-        predicted = predicted_boxes(matches, expected.labels > 0, expected.weights, boxes)
-        return {"repulsion": repulsion_loss(predicted, targets, self.settings.repulsion)}
-
-    def _bottleneck(
-        self, targets: list[Target], outputs: dict[str, Tensor], anchors: list[Tensor], expected: AnchorTargets
-    ) -> dict[str, Tensor]:
-        """The sparse object prior by its name, where it is switched on."""
-        if not self.settings.bottleneck.enabled:
-            return {}
-
-        def boxes(image: int, which: Tensor) -> Tensor:
-            return self.decode(outputs["bbox_regression"][image][which], anchors[image][which])
-
-        prior = sparse_prior(outputs["cls_logits"].sigmoid(), expected.labels >= 0, targets, boxes)
-        return {"bottleneck": self.settings.bottleneck.weight * prior}
+        losses: dict[str, Tensor] = {}
+        if self.settings.repulsion.enabled:
+            predicted = predicted_boxes(matches, expected.labels > 0, expected.weights, boxes)
+            losses["repulsion"] = repulsion_loss(predicted, targets, self.settings.repulsion)
+        if self.settings.bottleneck.enabled:
+            prior = sparse_prior(outputs["cls_logits"].sigmoid(), expected.labels >= 0, targets, boxes)
+            losses["bottleneck"] = self.settings.bottleneck.weight * prior
+        return losses
 
 
 class WeightedFCOSHead(OneStageHead, FCOSHead):  # type: ignore[misc]
@@ -139,9 +130,7 @@ class WeightedFCOSHead(OneStageHead, FCOSHead):  # type: ignore[misc]
         distance = F.binary_cross_entropy_with_logits(
             centerness, _centerness(self.box_coder.encode(points, boxes)), reduction="none"
         )
-        extra = self._repulsion(targets, head_outputs, anchors, matched_idxs, expected)
-        extra |= self._bottleneck(targets, head_outputs, anchors, expected)
-        return extra | {
+        return self._switched_on(targets, head_outputs, anchors, matched_idxs, expected) | {
             "classification": classification / total,
             "box": weighted_iou("giou", predicted, boxes, weights) / total,
             "centerness": (distance * weights).sum() / total,

@@ -58,9 +58,7 @@ class WeightedRetinaNetHead(OneStageHead, RetinaNetHead):  # type: ignore[misc]
             weights = weights * quality[is_object]
         total = weights.sum().clamp(min=1)
         offsets, places = outputs["bbox_regression"][is_object], torch.stack(anchors)[is_object]
-        extra = self._repulsion(targets, outputs, anchors, [one.index for one in assigned], expected)
-        extra |= self._bottleneck(targets, outputs, anchors, expected)
-        return extra | {
+        return self._switched_on(targets, outputs, anchors, [one.index for one in assigned], expected) | {
             "classification": classification_loss(outputs["cls_logits"], expected, self.settings, quality) / total,
             "box": self.settings.box_weight
             * self._box_loss(offsets, places, expected.boxes[is_object], weights)
