@@ -1,4 +1,4 @@
-"""`crosscheck bench shifted` and `crosscheck bench tiles`."""
+"""`crosscheck bench shifted`, `crosscheck bench tiles` and `crosscheck bench frames`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.bench_options import Labelled, Root, Seeds, Sets, measure, present, sets_of
-from pipeline.cli.console import AsJson, Overrides, explained, level, show_table
+from pipeline.cli.console import AsJson, Overrides, ends, explained, level, show_table
 
 if TYPE_CHECKING:
+    from pipeline.bench.frames import FramesResult
     from pipeline.bench.shifted import ShiftedResult
     from pipeline.bench.tiles import TilesResult
 
@@ -57,6 +58,41 @@ def tiles(
     start = scenarios(sets_of(config), [labelled], seed or [0, 1, 2], root, overrides or ())
     cells = [TilesCell(scenario, images) for scenario in start]
     present(measure(root / "tiles", TilesResult, cells), _show_tiles, as_json)
+
+
+@explained
+def frames(
+    config: Sets = None,
+    overrides: Overrides = None,
+    labelled: Labelled = 48,
+    count: Annotated[int, typer.Option("--frames", help="Frames of a sequence.", min=2)] = 12,
+    seed: Seeds = None,
+    root: Root = Path("runs/bench"),
+    as_json: AsJson = False,
+) -> None:
+    """Measure what the frames around a box add to its p(correct): a moving average, and a small GRU.
+
+    A window pans and zooms over every image of val and test, so that the truth of each frame is known; blur,
+    brightness and noise change from frame to frame. The GRU is fitted on val, everything is measured on test.
+    """
+    from pipeline.bench.frames import FramesCell, FramesResult
+    from pipeline.bench.scenario import scenarios
+
+    start = scenarios(sets_of(config), [labelled], seed or [0, 1, 2], root, overrides or ())
+    cells = [FramesCell(scenario, count) for scenario in start]
+    present(measure(root / "frames", FramesResult, cells), _show_frames, as_json)
+
+
+def _show_frames(results: Sequence[FramesResult]) -> None:
+    rows = [
+        (own.set, own.seed, way.by, *map(level, (way.auroc, way.ap, way.log_loss)), ends(way.behind))
+        for own in results
+        for way in own.judged
+    ]
+    columns = ["set", "seed", "by", "AUROC", "AP", "log loss", "AUROC of the GRU less this, 95 %"]
+    show_table("p(correct) of boxes in frames", columns, rows)
+    counts = [(own.set, own.seed, each.kind, each.count, each.right) for own in results for each in own.flicker]
+    show_table("Flicker", ["set", "seed", "frames", "count", "right"], counts)
 
 
 def _show_shifted(results: Sequence[ShiftedResult]) -> None:

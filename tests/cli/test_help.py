@@ -51,6 +51,7 @@ def test_the_commands():
         "asking",
         "calibration",
         "evidence",
+        "frames",
         "labeling",
         "labels",
         "mining",
