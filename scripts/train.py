@@ -22,6 +22,7 @@ from pipeline.detector.training.fit import TrainingJob, fit
 from pipeline.detector.training.start import starting_point
 from pipeline.folder import Folder
 from pipeline.records import Split
+from pipeline.selection.boosting import errors_of_champion
 from pipeline.settings import Settings, lasting_digest, load_settings
 from pipeline.workspace import Workspace
 
@@ -53,7 +54,9 @@ class Start:
         settings, store = self.settings, SampleStore(Workspace(self.settings.workspace).samples_uri)
         identity = f"{lasting_digest(settings)} {settings.seed} {self.version} {self.parent}"
         val = store.labeled(Split.VAL)
-        return TrainingJob(settings, store.training(), val, settings.seed, self.checkpoints, identity)
+        samples = store.training()
+        errors = errors_of_champion(settings, Workspace(settings.workspace), self.parent, samples)
+        return TrainingJob(settings, samples, val, settings.seed, self.checkpoints, identity, errors=errors)
 
 
 def train(settings: Settings) -> str | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 LABELLED, OURS, ALL = "labelled", "ours", "all"
 NAIVE = {"naive-0.5": 0.5, "naive-0.9": 0.9}
 """Least confidence of the pseudo-labels of each naive arm."""
+BOOSTED = {"boosting-1": ("training.boosting=1",), "boosting-3": ("training.boosting=3",)}
+"""Each is `labelled`, its second half with these overrides."""
 ARMS = (LABELLED, *NAIVE, OURS, ALL)
 SECOND_HALF = ("training.pseudo_share=0.75", "training.burn_in_steps=0")
 """How `ours` and the naive arms go on: the detector has learnt the labelled images before, so that all images come at

@@ -21,6 +21,7 @@ from pipeline.folder import Folder
 from pipeline.progress import Progress
 from pipeline.records import Sample, Split
 from pipeline.seeds import cycle_seed
+from pipeline.selection.boosting import errors_of_champion
 from pipeline.settings import Settings
 
 _OF_BASE = ("arms", "lock", Opening.FILE, SETTINGS)
@@ -52,13 +53,15 @@ class SecondHalf:
     def fit(self, pseudo: Sequence[Sample], progress: Progress) -> tuple[Detector, TrainingSummary]:
         """Train on from the detector of the first half, with its labels and pseudo-labels of the pool."""
         store, detector = self.base.store, self._first_half()
+        samples, champion = [*store.labeled(Split.TRAIN), *pseudo], self.base.read(GateOutcome).candidate
         job = TrainingJob(
             self.settings,
-            [*store.labeled(Split.TRAIN), *pseudo],
+            samples,
             store.labeled(Split.VAL),
             seed=cycle_seed(self.settings.seed, self.base.number + 1),
             checkpoints=self.checkpoints,
             identity=self.settings.digest(),
+            errors=errors_of_champion(self.settings, self.base.workspace, champion, samples, progress),
         )
         return detector, fit(detector, job, progress)
 

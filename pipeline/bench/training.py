@@ -3,8 +3,8 @@
 Every arm trains twice, as the first two cycles of a project do, and is measured on the test split. Each half is as long
 as `val` finds, at most `training.steps`. The first starts from pretrained weights and new layers drawn from the same
 seed, and learns the labelled images (`all`: every label); its detector makes the pseudo-labels. The second goes on from
-there: the arm `labelled` with the labelled images alone, the others with their pseudo-labels as well. `val` calibrates,
-certifies and gates as well; no arm learns from it.
+there: `labelled` with the labelled images alone, `boosting-1` and `boosting-3` likewise with `training.boosting`, the
+others with their pseudo-labels as well. `val` calibrates, certifies and gates as well; no arm learns from it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from pipeline.artefacts import ClassMetrics, GateOutcome, TrainingRun
-from pipeline.bench.arms import ABLATIONS, ALL, ARMS, LABELLED, NAIVE, RECIPE, SECOND_HALF
+from pipeline.bench.arms import ABLATIONS, ALL, ARMS, BOOSTED, LABELLED, NAIVE, RECIPE, SECOND_HALF
 from pipeline.bench.pool_labels import PseudoLabelTruth, compare_with_truth, naive_labels, our_labels
 from pipeline.bench.scenario import EVERY_IMAGE, ScenarioCell, ScenarioResult, labelled_images, short_hash, train
 from pipeline.bench.second_half import GateVerdict, SecondHalf, branch
@@ -28,6 +28,8 @@ from pipeline.settings import Settings, load_settings
 
 BUDGETS = {"bccd": 5, "deeppcb": 10, "cards": 10}
 """Labelled images by set: so few that labels of the pool still teach something."""
+_PLAIN = {LABELLED, ALL, *BOOSTED}
+"""Arms without pseudo-labels by design."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class ArmResult(ScenarioResult):
     """One arm in one scenario.
 
     Attributes:
-        arm: Among `ARMS` and `ABLATIONS`.
+        arm: Among `ARMS`, `BOOSTED` and `ABLATIONS`.
         map: mAP on test.
         map50: AP50 on test.
         per_class: The same by class.
@@ -66,7 +68,7 @@ class ArmCell(ScenarioCell):
     """A scenario and an arm; arms with the same detector or the same labels of the pool share them.
 
     Attributes:
-        arm: Among `ARMS` and `ABLATIONS`.
+        arm: Among `ARMS`, `BOOSTED` and `ABLATIONS`.
 
     Raises:
         SettingsError: There is no such arm.
@@ -75,8 +77,9 @@ class ArmCell(ScenarioCell):
     arm: str
 
     def __post_init__(self) -> None:
-        if self.arm not in {*ARMS, *ABLATIONS}:
-            raise SettingsError(f"Expected arms among {', '.join([*ARMS, *ABLATIONS])}, got {self.arm!r}")
+        arms = (*ARMS, *BOOSTED, *ABLATIONS)
+        if self.arm not in arms:
+            raise SettingsError(f"Expected arms among {', '.join(arms)}, got {self.arm!r}")
 
     @property
     def start(self) -> Settings:
@@ -93,8 +96,9 @@ class ArmCell(ScenarioCell):
         start = self.start
         if self.arm in {LABELLED, ALL}:
             return start
-        if self.arm in NAIVE:
-            return self.scenario.settings(*SECOND_HALF).model_copy(update={"workspace": start.workspace})
+        if self.arm in {*NAIVE, *BOOSTED}:
+            changes = BOOSTED.get(self.arm, SECOND_HALF)
+            return self.scenario.settings(*changes).model_copy(update={"workspace": start.workspace})
         own = self.scenario.settings(*RECIPE, *ABLATIONS.get(self.arm, ()))
         labelled_by = own.model_dump(mode="json", include={"mining", "selection"})
         return own.model_copy(update={"workspace": f"{start.workspace}-{short_hash(labelled_by)}"})
@@ -108,8 +112,7 @@ class ArmCell(ScenarioCell):
     def name(self) -> str:
         """Name of its file; without pseudo-labels it depends only on what names the workspace."""
         settings, own = self.settings, self.identity
-        plain = self.arm in {LABELLED, ALL}
-        digest = Path(settings.workspace).name.rpartition("-")[2] if plain else settings.digest()
+        digest = Path(settings.workspace).name.rpartition("-")[2] if self.arm in _PLAIN else settings.digest()
         return f"{own.set}-{own.labelled}-{own.seed}-{self.arm}-{digest}"
 
     def measure(self, progress: Progress) -> ArmResult:
@@ -137,7 +140,7 @@ class ArmCell(ScenarioCell):
 
     def _pseudo_labels(self, base: Cycle, settings: Settings, progress: Progress) -> list[Sample] | None:
         """The arm's labels of the pool; None where it has none by design."""
-        if self.arm in {LABELLED, ALL}:
+        if self.arm in _PLAIN:
             return None
         if self.arm in NAIVE:
             return naive_labels(base, NAIVE[self.arm])

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.bench.arms import ABLATIONS, ALL, ARMS, LABELLED, OURS
+from pipeline.bench.arms import ABLATIONS, ALL, ARMS, BOOSTED, LABELLED, OURS
 from pipeline.bench.grid import Grid
 from pipeline.bench.measures import mean
 from pipeline.bench.training import ArmResult
@@ -20,7 +20,7 @@ from pipeline.errors import ArtefactError
 
 GATED = "ours, gated"
 """`ours` as the gate leaves it: the model from before stays where that of `ours` is refused on val."""
-ORDER = (*(arm for arm in ARMS if arm != ALL), GATED, ALL, *ABLATIONS)
+ORDER = (*(arm for arm in ARMS if arm != ALL), GATED, ALL, *BOOSTED, *ABLATIONS)
 """Of arms in the table."""
 
 Maps = Mapping[int, float]

@@ -28,8 +28,8 @@ def training(
         list[str] | None,
         typer.Option(
             "--arms",
-            help="labelled, naive-0.5, naive-0.9, ours, all, or an ablation named above; as often as needed. Default: "
-            "the first five.",
+            help="labelled, naive-0.5, naive-0.9, ours, all, boosting-1, boosting-3, or an ablation named above; as "
+            "often as needed. Default: the first five.",
         ),
     ] = None,
     steps: Annotated[
@@ -59,10 +59,10 @@ def training(
     Every arm trains from the same start, goes on with its labels of the pool, each time for as long as val finds, and
     is measured on the test split. `labelled` has none, `naive-0.5` and `naive-0.9` take every detection of that
     confidence, `ours` is what the pipeline makes of the pool when nobody is asked, and `all` has the labels of every
-    image. Ablations, each `ours` with one change: no-mixup, mosaic, label-smoothing, no-label-smoothing, ohem,
-    smoothed-ohem, no-triplet, no-ema, ignore, certified-only, no-soft-weights, teacher, strong-view, copy-paste,
-    burn-in, half-pseudo, natural-share, no-fusion, no-localisation-bias. What is finished is kept, and
-    a killed run goes on.
+    image. `boosting-1` and `boosting-3` are `labelled` with `training.boosting` in the second half. Ablations, each
+    `ours` with one change: no-mixup, mosaic, label-smoothing, no-label-smoothing, ohem, smoothed-ohem, no-triplet,
+    no-ema, ignore, certified-only, no-soft-weights, teacher, strong-view, copy-paste, burn-in, half-pseudo,
+    natural-share, no-fusion, no-localisation-bias. What is finished is kept, and a killed run goes on.
     """
     from pipeline.bench.arms import ARMS
     from pipeline.bench.curve import curve_cells

@@ -21,6 +21,7 @@ from pipeline.records import Split
 from pipeline.runners import Work
 from pipeline.runners.work import Prepare
 from pipeline.seeds import cycle_seed, derive_seed
+from pipeline.selection.boosting import errors_of_member
 from pipeline.selection.commit import written_by
 from pipeline.selection.cross_fitting import Committee, Lesson, committee_of, deal, lessons
 from pipeline.settings import Settings, lasting_digest
@@ -34,7 +35,7 @@ def committee_training(cycle: Cycle, progress: Progress = silent) -> CommitteeTr
 
     Args:
         cycle: The cycle.
-        progress: Called after every step that is trained here.
+        progress: Called after every step that is trained here, and as images are looked at before.
 
     Raises:
         DataError: A member would have nothing to learn.
@@ -104,7 +105,15 @@ class CommitteeTraining(Work[int, Member]):
         """Train its member."""
         lesson, identity = self.lessons[fold], self._identity(fold)
         job = TrainingJob(
-            self._settings, lesson.samples, lesson.held_back, self._seed(fold), self._kept(fold), identity
+            self._settings,
+            lesson.samples,
+            lesson.held_back,
+            self._seed(fold),
+            self._kept(fold),
+            identity,
+            errors=errors_of_member(
+                self._settings, self.cycle.workspace, self._parents[fold], lesson.samples, self.progress
+            ),
         )
         return self._fit(job, self._parents[fold])
 

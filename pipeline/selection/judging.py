@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
@@ -22,7 +22,9 @@ from pipeline.progress import Progress, silent
 from pipeline.records import Sample
 from pipeline.runners import ALONE, Runner, Work
 from pipeline.runners.work import Prepare
+from pipeline.selection.cross_fitting import Committee
 from pipeline.settings import Settings
+from pipeline.workspace import Workspace
 
 BATCHES = 4
 """So many are one item of work: always the same, so that who works does not decide what shares a batch."""
@@ -49,6 +51,18 @@ class Helpers:
 
     runner: Runner = ALONE
     progress: Progress = silent
+
+
+def judges_out_of_fold(workspace: Workspace, committee: Committee, samples: Iterable[Sample]) -> list[Judge]:
+    """The members of a committee, each with the images that it has not learnt from people.
+
+    Args:
+        workspace: Where they are saved.
+        committee: The members.
+        samples: Labelled images.
+    """
+    shares = zip(committee.run.members, committee.folds.shares(samples), strict=True)
+    return [Judge(workspace.members, member.model_id, own) for member, own in shares]
 
 
 def detect_saved(settings: Settings, judges: Sequence[Judge], helpers: Helpers | None = None) -> LabeledDetections:

@@ -21,7 +21,7 @@ from pipeline.detector.evaluation.metrics import measure
 from pipeline.errors import ArtefactError
 from pipeline.records import Split
 from pipeline.selection.cross_fitting import committee_of, held_back_images
-from pipeline.selection.judging import Helpers, Judge, detect_saved
+from pipeline.selection.judging import Helpers, Judge, detect_saved, judges_out_of_fold
 from pipeline.settings import Settings
 from pipeline.workspace import Workspace
 
@@ -117,12 +117,8 @@ def _out_of_fold(cycle: Cycle, model_id: str | None, helpers: Helpers) -> Labele
     committee = committee_of(cycle.workspace, model_id)
     if committee is None:
         return None
-    held_back = committee.folds.shares(held_back_images(cycle.store, cycle.settings.selection))
-    judges = [
-        Judge(cycle.workspace.members, member.model_id, own)
-        for member, own in zip(committee.run.members, held_back, strict=True)
-    ]
-    return detect_saved(cycle.settings, judges, helpers)
+    held_back = held_back_images(cycle.store, cycle.settings.selection)
+    return detect_saved(cycle.settings, judges_out_of_fold(cycle.workspace, committee, held_back), helpers)
 
 
 def _by_heart(cycle: Cycle, candidate: str, helpers: Helpers) -> LabeledDetections:

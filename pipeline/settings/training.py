@@ -169,6 +169,10 @@ class TrainingSettings(Section):
     multiscale: MultiscaleSettings = MultiscaleSettings()
     copy_paste: CopyPasteSettings = CopyPasteSettings()
     repeat_factor: RepeatFactorSettings = RepeatFactorSettings()
+    boosting: float = Field(
+        default=0.0, ge=0.0, le=100.0, description="labelled images that the champion gets wrong are drawn more often: "
+        "1 + boosting times their error, 1 - F1 at IoU 0.5; 0: all equally often"
+    )  # fmt: skip
     plateau: PlateauSettings = PlateauSettings()
     recovery: RecoverySettings = RecoverySettings()
 

@@ -14,6 +14,7 @@ from pipeline.detector.training.start import starting_point
 from pipeline.progress import Progress, silent
 from pipeline.records import Split
 from pipeline.seeds import cycle_seed
+from pipeline.selection.boosting import errors_of_champion
 from pipeline.settings import lasting_digest
 
 
@@ -24,7 +25,7 @@ def finetune(cycle: Cycle, progress: Progress = silent) -> TrainingRun:
 
     Args:
         cycle: The cycle.
-        progress: Called after every step.
+        progress: Called after every step, and as images are looked at before.
 
     Raises:
         DataError: No image to learn from.
@@ -49,6 +50,7 @@ def _train(cycle: Cycle, progress: Progress) -> TrainingRun:
         cycle.folder,
         identity=f"{lasting_digest(settings)} {seed} {version} {parent}",
         steps=steps,
+        errors=errors_of_champion(settings, cycle.workspace, parent, samples, progress),
     )
     run = fit(detector, job, progress)
     candidate = save_model(models, detector, ModelCard.of(settings, version, parent, cycle.number))

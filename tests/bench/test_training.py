@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.artefacts import GateOutcome
-from pipeline.bench.arms import ABLATIONS, ARMS, NAIVE
+from pipeline.bench.arms import ABLATIONS, ARMS, BOOSTED, NAIVE
 from pipeline.bench.grid import Grid
 from pipeline.bench.pool_labels import our_labels
 from pipeline.bench.scenario import Scenario, train
@@ -21,6 +21,7 @@ from pipeline.records import Split
 from pipeline.settings import load_settings
 from tests.end_to_end.project import write_config
 
+MEASURED = [*ARMS, "boosting-1", "no-triplet"]
 OVERRIDES = ("training.steps=20", "selection.soft_from=0.3")
 
 
@@ -42,7 +43,7 @@ def measure(scenario, arms, folder):
 def results(scenario, folder):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(NAIVE, "naive-0.5", 0.02)  # so little has been learnt that nothing is surer
-        measured = measure(scenario, [*ARMS, "no-triplet"], folder)
+        measured = measure(scenario, MEASURED, folder)
     return {result.arm: result for result in measured}
 
 
@@ -50,7 +51,7 @@ def results(scenario, folder):
 
 
 def test_every_arm_has_a_result(results, folder):
-    assert list(results) == [*ARMS, "no-triplet"]
+    assert list(results) == MEASURED
     for result in results.values():
         assert (result.set, result.labelled, result.seed, result.steps) == ("tiny", 2, 0, 40)
         assert 0 < result.map < result.map50 < 1
@@ -85,15 +86,15 @@ def test_arms_go_on_from_one_detector(results, scenario):
 
 def test_what_is_finished_is_read_not_trained_again(results, scenario, folder, never):
     never("pipeline.bench.training.ArmCell.measure")
-    again = measure(scenario, [*ARMS, "no-triplet"], folder)
+    again = measure(scenario, MEASURED, folder)
     assert {result.arm: result for result in again} == results
     with pytest.raises(AssertionError, match="was called"):
         measure(replace(scenario, seed=1), ["labelled"], folder)
 
 
 def test_arms_share_what_does_not_depend_on_them(scenario):
-    workspaces = {arm: ArmCell(scenario, arm).settings.workspace for arm in (*ARMS, *ABLATIONS)}
-    assert workspaces["labelled"] == workspaces["naive-0.5"] == workspaces["naive-0.9"]
+    workspaces = {arm: ArmCell(scenario, arm).settings.workspace for arm in (*ARMS, *BOOSTED, *ABLATIONS)}
+    assert workspaces["labelled"] == workspaces["naive-0.5"] == workspaces["naive-0.9"] == workspaces["boosting-1"]
     assert workspaces["ours"] == workspaces["ohem"] == workspaces["no-triplet"]
     own = {workspaces[arm] for arm in ("labelled", "all", "ours", "no-fusion", "no-localisation-bias")}
     assert len(own) == 5
@@ -101,7 +102,7 @@ def test_arms_share_what_does_not_depend_on_them(scenario):
 
 
 def test_every_arm_is_a_cell_of_its_own(scenario):
-    arms = (*ARMS, *ABLATIONS)
+    arms = (*ARMS, *BOOSTED, *ABLATIONS)
     assert len({ArmCell(scenario, arm).name for arm in arms}) == len(arms)
     longer = replace(scenario, overrides=(*OVERRIDES, "training.steps=21"))
     assert not {ArmCell(scenario, arm).name for arm in arms} & {ArmCell(longer, arm).name for arm in arms}
@@ -171,9 +172,9 @@ def test_the_command_shows_the_table_and_draws_it(results, scenario, folder, tmp
 
 def test_help_names_every_arm(results):
     text = " ".join(run("--help").stdout.split())
-    assert [arm for arm in (*ARMS, *ABLATIONS) if arm not in text] == []
+    assert [arm for arm in (*ARMS, *BOOSTED, *ABLATIONS) if arm not in text] == []
 
 
 def test_overrides_of_every_arm_are_settings(scenario):
-    for changes in ABLATIONS.values():
+    for changes in (*BOOSTED.values(), *ABLATIONS.values()):
         load_settings(scenario.config, changes)

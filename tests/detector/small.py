@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -170,8 +171,14 @@ def images_of(samples: list[Sample], cache_mb: int = 64, labels=LABELS) -> Train
     return TrainingImages(samples, labels, SIZE, 10_000_000, cache_mb)
 
 
-def plan(samples: list[Sample], settings: TrainingSettings, seed: int = 0, cache_mb: int = 64) -> BatchPlan:
-    return BatchPlan(images_of(samples, cache_mb), settings, seed)
+def plan(
+    samples: list[Sample],
+    settings: TrainingSettings,
+    seed: int = 0,
+    cache_mb: int = 64,
+    errors: Mapping[str, float] | None = None,
+) -> BatchPlan:
+    return BatchPlan(images_of(samples, cache_mb), settings, seed, errors)
 
 
 def weights_of(model: Detector) -> dict[str, torch.Tensor]:

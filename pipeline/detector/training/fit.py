@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 from pipeline.artefacts import EndOfRun, TrainingSummary
@@ -37,6 +37,7 @@ class TrainingJob:
         checkpoints: Where its checkpoint lies.
         identity: What the run is made of; a checkpoint with another identity is not continued.
         steps: How long the run is where a committee has found that out; None: held-back images tell.
+        errors: How wrong the model that it starts from is about images, 0 to 1 by their id, see `training.boosting`.
     """
 
     settings: Settings
@@ -46,6 +47,7 @@ class TrainingJob:
     checkpoints: Folder
     identity: str
     steps: int | None = None
+    errors: Mapping[str, float] = field(default_factory=dict)
 
 
 def fit(detector: Detector, job: TrainingJob, progress: Progress = silent) -> TrainingSummary:
@@ -71,7 +73,7 @@ def fit(detector: Detector, job: TrainingJob, progress: Progress = silent) -> Tr
     )
     seen = [] if job.steps else _looked_at(job)
     training = _of_known_length(settings.training, job.steps) if job.steps else _of_unknown_length(settings, seen)
-    plan = BatchPlan(images, training, job.seed)
+    plan = BatchPlan(images, training, job.seed, job.errors)
     spec = RunSpec(training, job.seed, job.checkpoints, job.identity)
     result = fine_tune(detector, plan, spec, partial(_map_on, settings, seen) if seen else None, progress)
     return _summary(result, job, plan)

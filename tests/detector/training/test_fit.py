@@ -12,12 +12,13 @@ from pipeline.errors import DataError
 from pipeline.folder import Folder
 from pipeline.records import State
 from pipeline.settings import DataSettings, PlateauSettings, Settings
+from tests.builders import image_id
 from tests.detector.small import LABELS, detector, network, painted, scenes, training
 
 SOON = PlateauSettings(every_steps=2, smoothing=1, patience=0.5, min_steps=4, fallback_steps=6)
 
 
-def run_of(tmp_path, held_back, count=4, **values):
+def run_of(tmp_path, held_back, count=4, errors=None, **values):
     settings = Settings(
         name="parts",
         workspace=str(tmp_path),
@@ -26,7 +27,7 @@ def run_of(tmp_path, held_back, count=4, **values):
         training=training(**{"plateau": SOON, "decay": 0.5, "learning_rate": 1e-6, **values}),
     )
     samples = scenes(tmp_path / "train", count)
-    job = TrainingJob(settings, samples, held_back, 0, Folder(tmp_path / "run"), "run")
+    job = TrainingJob(settings, samples, held_back, 0, Folder(tmp_path / "run"), "run", errors=errors or {})
     return fit(detector(settings=settings.training), job)
 
 
@@ -78,6 +79,16 @@ def test_no_more_images_are_looked_at_than_are_set(tmp_path, held_back, monkeypa
     assert len(seen[0]) == 2
     assert seen[0] == seen[1]
     assert set(seen[0]) < {sample.image_id for sample in held_back}
+
+
+def test_a_run_draws_by_errors(tmp_path):
+    errors = {image_id("scene0"): 1.0}
+    plain, wrong, unweighted = (
+        run_of(tmp_path / name, [], steps=10, errors=given, boosting=boosting).curve
+        for name, given, boosting in (("plain", {}, 50.0), ("wrong", errors, 50.0), ("unweighted", errors, 0.0))
+    )
+    assert unweighted == plain
+    assert wrong != plain
 
 
 def test_nothing_to_learn_from_is_refused(tmp_path, held_back):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 
@@ -24,7 +24,7 @@ from pipeline.detector.training.data.labeled_image import LabeledPixels
 from pipeline.detector.training.data.mixup import is_on, mixup
 from pipeline.detector.training.data.multiscale import rescale, scale_of
 from pipeline.detector.training.data.pseudo_labels import bound_pseudo_labels
-from pipeline.detector.training.data.sampling import Epochs, repeat_factors
+from pipeline.detector.training.data.sampling import Epochs, boosted, repeat_factors
 from pipeline.detector.training.data.views import Slot, WeakStrongViews
 from pipeline.errors import DataError, ImageFault
 from pipeline.records import Sample, State
@@ -124,6 +124,7 @@ class BatchPlan(Dataset[Batch]):
         images: Where images come from.
         settings: Batch size, the views of an image, mixup and the share of pseudo-labelled images.
         seed: The settings' seed.
+        errors: How wrong a model is about images, 0 to 1 by their id; about others it is not. See `boosted`.
 
     Attributes:
         pseudo_labels: What of the pseudo-labels is learnt.
@@ -132,7 +133,9 @@ class BatchPlan(Dataset[Batch]):
         DataError: There is nothing to learn from.
     """
 
-    def __init__(self, images: TrainingImages, settings: TrainingSettings, seed: int) -> None:
+    def __init__(
+        self, images: TrainingImages, settings: TrainingSettings, seed: int, errors: Mapping[str, float] | None = None
+    ) -> None:
         if not images.samples:
             raise DataError("Expected labelled images to train on, got none; import some with split train")
         self.pseudo_labels = bound_pseudo_labels(images.samples, settings)
@@ -144,7 +147,7 @@ class BatchPlan(Dataset[Batch]):
         self._labeled, self._pseudo = (
             [index for index, is_pseudo in enumerate(self._is_pseudo) if is_pseudo == kind] for kind in (False, True)
         )
-        self._epochs = {kind: self._order(kind) for kind in (False, True)}
+        self._epochs = {kind: self._order(kind, errors or {}) for kind in (False, True)}
         self._rank, self._world = 0, 1
         self._burn_in = settings.burn_in_steps if self._labeled else 0
 
@@ -209,10 +212,12 @@ class BatchPlan(Dataset[Batch]):
         natural = shown * len(self._pseudo) // len(self._images.samples)
         return min(natural, math.floor(shown * self._settings.pseudo_share))
 
-    def _order(self, kind: bool) -> Epochs:
+    def _order(self, kind: bool, errors: Mapping[str, float]) -> Epochs:
         members = np.array(self._pseudo if kind else self._labeled, dtype=np.int64)
         repeated, samples = self._settings.repeat_factor, [self._images.samples[index] for index in members]
         factors = repeat_factors(samples, repeated.threshold) if repeated.enabled else np.ones(len(members))
+        wrong = np.array([errors.get(sample.image_id, 0.0) for sample in samples], dtype=np.float64)
+        factors = boosted(factors, wrong, self._settings.boosting)
         return Epochs(members, factors, self._seed, "pseudo" if kind else "labeled")
 
     def _readable(self, index: int, faults: list[tuple[str, str]]) -> tuple[int, LabeledPixels]:

@@ -1,4 +1,4 @@
-"""In which order images are shown: epochs as pure functions of the seed, rare classes more often where set so."""
+"""In which order images are shown: epochs as pure functions of the seed, some images more often where set so."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Epochs:
 
     Args:
         members: Numbers of the images; may be empty.
-        factors: How often each is shown an epoch, at least 1; a fraction is shown in so many of the epochs.
+        factors: How often each is shown an epoch, above 0; a fraction is shown in so many of the epochs.
         seed: The settings' seed.
         stream: What the order is for.
     """
@@ -62,3 +62,21 @@ def repeat_factors(samples: Sequence[Sample], threshold: float) -> NDArray[np.fl
     images = Counter(label for own in classes for label in own)
     factor = {label: max(1.0, (threshold * len(samples) / count) ** 0.5) for label, count in images.items()}
     return np.array([max((factor[label] for label in own), default=1.0) for own in classes], dtype=np.float64)
+
+
+def boosted(factors: NDArray[np.float64], errors: NDArray[np.float64], boosting: float) -> NDArray[np.float64]:
+    """Show images more often that a model gets wrong, and the others more seldom; see `pipeline.selection.boosting`.
+
+    Args:
+        factors: float[N], how often each image is shown an epoch; may be empty.
+        errors: float[N], 0 to 1, 1 = all wrong.
+        boosting: An image that is all wrong is drawn `1 + boosting` times as often as one that is all right.
+
+    Returns:
+        float[N], above 0, with the sum of `factors`; `factors` to the bit where `boosting` or all errors are 0.
+    """
+    if not len(factors):
+        return factors
+    weighed: NDArray[np.float64] = factors * (1.0 + boosting * errors)
+    weighed *= factors.sum() / weighed.sum()
+    return weighed

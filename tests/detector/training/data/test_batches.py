@@ -11,6 +11,7 @@ from PIL import Image
 from pipeline.detector.inference.stream import FILL
 from pipeline.detector.training.data.batches import batches, collate
 from pipeline.detector.training.data.mixup import mixup
+from pipeline.detector.training.data.sampling import Epochs
 from pipeline.errors import DataError
 from pipeline.records import Region, Source, State
 from pipeline.settings import (
@@ -303,6 +304,43 @@ def test_rare_classes_are_shown_more_often(tmp_path):
         made = plan(samples, training(steps=200, **more))
         counts.append(Counter(index for step in range(200) for index in made.indices(step))[7])
     assert counts == [50, pytest.approx(400 * 2 / 9, abs=3)]
+
+
+def wrong(samples):
+    """Errors of a model that gets the later images wrong, pseudo-labelled ones too."""
+    return {one.image_id: index / len(samples) for index, one in enumerate(samples)}
+
+
+def test_without_boosting_errors_change_nothing(tmp_path):
+    samples = scenes(tmp_path, 5)
+    made = plan(samples, training(steps=20), errors=wrong(samples))
+    shown = [index for step in range(20) for index in made.indices(step)]
+    assert shown == Epochs(np.arange(5), np.ones(5), 0, "labeled").between(0, 40)
+    assert all(same(made[step], plan(samples, training(steps=20))[step]) for step in range(3))
+
+
+def test_images_that_a_model_gets_wrong_are_shown_more_often(tmp_path):
+    """Pseudo-labelled images keep their share and their order."""
+    samples = of_both_kinds(tmp_path)
+    plain, made = (
+        plan(samples, training(steps=200, batch_size=4, boosting=boosting), errors=wrong(samples[:4]))
+        for boosting in (0.0, 4.0)
+    )
+    shown = Counter(index for step in range(200) for index in made.indices(step))
+    weights = [1 + 4 * index / 4 for index in range(4)]
+    for index, weight in enumerate(weights):
+        assert shown[index] == pytest.approx(400 * weight / sum(weights), abs=4 * 0.5 * 100**0.5)
+    for step in range(200):
+        assert [i for i in made.indices(step) if i >= 4] == [i for i in plain.indices(step) if i >= 4]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_that_goes_on_draws_what_it_would_have_drawn(tmp_path, workers):
+    samples, settings = scenes(tmp_path, 5), training(steps=6, boosting=2.0)
+    whole = plan(samples, settings, errors=wrong(samples))
+    rest = list(batches(plan(samples, settings, errors=wrong(samples)), 3, workers))
+    assert all(same(one, whole[step]) for step, one in enumerate(rest, 3))
+    assert [one.image_ids for one in rest] != [plan(samples, settings)[step].image_ids for step in range(3, 6)]
 
 
 def test_a_mosaic_is_of_one_kind(tmp_path):

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pipeline.detector.training.data.sampling import Epochs, repeat_factors
+from pipeline.detector.training.data.sampling import Epochs, boosted, repeat_factors
 from tests.builders import box, sample
 
 
@@ -69,3 +69,39 @@ def test_repeat_factors_written_out(classes, threshold, expected):
 def test_many_boxes_of_a_class_in_one_image_count_once():
     samples = [sample("a", *(box(k, 0, k + 2, 2, "a") for k in range(9))), sample("b", box(0, 0, 2, 2, "b"))]
     assert repeat_factors(samples, 1.0).tolist() == pytest.approx([2**0.5] * 2)
+
+
+@pytest.mark.parametrize(
+    ("factors", "errors", "boosting", "expected"),
+    [
+        ([], [], 1.0, []),
+        ([1, 1], [0, 0], 3.0, [1, 1]),
+        ([1, 1, 1], [1, 1, 1], 3.0, [1, 1, 1]),  # wrong about all alike
+        ([1, 1], [0, 1], 1.0, [2 / 3, 4 / 3]),
+        ([1, 1], [0, 1], 2.0, [1 / 2, 3 / 2]),
+        ([1, 1], [0, 0.5], 2.0, [2 / 3, 4 / 3]),
+        ([1, 2], [1, 0], 1.0, [3 / 2, 3 / 2]),  # beside a rare class
+    ],
+)
+def test_boosted_factors_written_out(factors, errors, boosting, expected):
+    made = boosted(np.array(factors, dtype=np.float64), np.array(errors, dtype=np.float64), boosting)
+    assert made.tolist() == pytest.approx(expected)
+    assert made.sum() == pytest.approx(sum(factors)), "as many images an epoch"
+
+
+def test_without_boosting_factors_are_the_same_to_the_bit():
+    random = np.random.default_rng(0)
+    factors, errors = 1 + random.random(50), random.random(50)
+    np.testing.assert_array_equal(boosted(factors, errors, 0.0), factors)
+    np.testing.assert_array_equal(boosted(factors, np.zeros(50), 3.0), factors)
+
+
+@pytest.mark.parametrize("boosting", [0.5, 2.0, 50.0])
+def test_images_are_drawn_by_their_errors_in_the_long_run(boosting):
+    """Each epoch shows an image as often as its factor says, rounded at random: a deviation of at most a half."""
+    errors = np.random.default_rng(1).random(9)
+    factors, rounds = boosted(np.ones(9), errors, boosting), 400
+    shown = Counter(epochs(range(9), factors).between(0, 9 * rounds))
+    assert sum(shown.values()) == 9 * rounds
+    for image, factor in enumerate(factors):
+        assert abs(shown[image] - factor * rounds) <= 4 * 0.5 * rounds**0.5
