@@ -61,7 +61,7 @@ def recover(silent_s: float = 600.0) -> dict[str, list[str]]:
 def _lost(client: SyncPrefectClient, silent_s: float) -> list[FlowRun]:
     now = datetime.now(UTC)
     silent_since = now - timedelta(seconds=silent_s)
-    found = client.read_flow_runs(
+    candidates = client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
             tags=FlowRunFilterTags(all_=["crosscheck"]),
             deployment_id=FlowRunFilterDeploymentId(is_null_=False),
@@ -69,7 +69,7 @@ def _lost(client: SyncPrefectClient, silent_s: float) -> list[FlowRun]:
             expected_start_time=FlowRunFilterExpectedStartTime(after_=now - LONGEST_AGO),
         )
     )
-    return [run for run in found if run.state_type == StateType.CRASHED or not _heard(client, run, silent_since)]
+    return [run for run in candidates if run.state_type == StateType.CRASHED or not _heard(client, run, silent_since)]
 
 
 def _heard(client: SyncPrefectClient, run: FlowRun, since: datetime) -> bool:
@@ -103,7 +103,7 @@ def _starts(client: SyncPrefectClient, run: FlowRun) -> int:
     """How often its process was started: a worker that dies before it starts one is no fault of the run."""
     states = sorted(client.read_flow_run_states(run.id), key=lambda state: state.timestamp)
     began = {StateType.RUNNING, StateType.CRASHED}
-    return sum(one.type == StateType.PENDING and next_.type in began for one, next_ in pairwise(states))
+    return sum(before.type == StateType.PENDING and after.type in began for before, after in pairwise(states))
 
 
 def _has_successor(client: SyncPrefectClient, run: FlowRun) -> bool:
