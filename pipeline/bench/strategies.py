@@ -39,10 +39,12 @@ from pipeline.settings import Settings, load_settings
 
 OURS = "crosscheck"
 PUBLISHED = "published"
+BY_HAND = "by_hand"
 _NO_PASTES = ("mining.budget=0", "mining.look_budget=0")
 _ALL_ASKED = ("selection.query.blind_share=0", "selection.audit_share=0")
 """Rivals spend every question on what they choose."""
 STRATEGIES: Mapping[str, tuple[str, ...]] = {
+    BY_HAND: ("selection.query.strategy=random", "selection.query.blind_share=1", "selection.audit_share=0"),
     "random": _ALL_ASKED,
     "entropy": _ALL_ASKED,
     "margin": _ALL_ASKED,
@@ -67,7 +69,8 @@ STRATEGIES: Mapping[str, tuple[str, ...]] = {
     ),
     OURS: (),
 }
-"""Changes to the settings by strategy: one of `selection.query.strategy`, or the published rule whole."""
+"""Changes to the settings by strategy: one of `selection.query.strategy`, the published rule whole, or random images whose
+boxes are all drawn, as without any machine."""
 _NEEDS_PASTES = {"ssm", PUBLISHED}
 PER_ROUND = {"deeppcb": 20}
 OTHER_PER_ROUND = 10
@@ -136,7 +139,7 @@ class RoundCell(ScenarioCell):
         spared = _NO_PASTES if not self.pseudo and self.strategy not in {*_NEEDS_PASTES, OURS} else ()
         return (
             f"selection.query.images={self._asked}",
-            *([] if self.strategy == PUBLISHED else [f"selection.query.strategy={self.strategy}"]),
+            *([] if self.strategy in {PUBLISHED, BY_HAND} else [f"selection.query.strategy={self.strategy}"]),
             *STRATEGIES[self.strategy],
             *spared,
             *([] if self.pseudo else ["selection.max_pseudo_images=0"]),
