@@ -213,6 +213,13 @@ def export(
     pruned: Annotated[
         float, typer.Option("--prune", help="Share of the channels inside blocks that is taken out.", min=0, max=0.9)
     ] = 0.0,
+    groups: Annotated[
+        int, typer.Option(help="Groups of pointwise convolutions, see training.groupable; 1: dense.", min=1)
+    ] = 1,
+    most_dropped: Annotated[
+        float,
+        typer.Option(help="Share of a layer's squared norm that may lie outside; else it stays dense.", min=0, max=1),
+    ] = 0.1,
     out: Annotated[str, typer.Option(help="Folder or URI that gets a folder for the model.")] = "exports",
     as_json: AsJson = False,
 ) -> None:
@@ -220,16 +227,21 @@ def export(
 
     The file holds backbone, pyramid and, of a one-stage detector, the head; int8 takes its ranges from labelled images.
     """
-    from pipeline.stages.export_model import export_model
+    from pipeline.stages.export_model import Compression, export_model
 
     engines = form or list(ExportForm)
     names = ["onnx_int8" if one is ExportForm.INT8 else "onnx" for one in engines]
     settings, folder = settings_from(config, overrides), absolute_place(out)
-    done = export_model(settings, model, names, pruned, folder)  # type: ignore[arg-type]
+    compression = Compression(pruned, groups, most_dropped)
+    done = export_model(settings, model, names, compression, folder)  # type: ignore[arg-type]
     if not as_json:
-        rows = [(each.form, each.megabytes, each.latency_ms, level(each.map)) for each in done.forms]
-        show_table(f"Model {done.model}", ["form", "MB", "ms per image", "mAP on val"], rows)
-    output(done, as_json, f"{done.folder}; {done.pruned_channels} channels were taken out.")
+        rows = [(one.form, one.megabytes, one.latency_ms, one.latency_ratio, level(one.map)) for one in done.forms]
+        show_table(f"Model {done.model}", ["form", "MB", "ms per image", "of the whole model's", "mAP on val"], rows)
+    output(
+        done,
+        as_json,
+        f"{done.folder}; {done.pruned_channels} channels were taken out, {done.grouped_layers} layers grouped.",
+    )
 
 
 @app.command()

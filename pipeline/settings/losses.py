@@ -42,6 +42,16 @@ class BottleneckSettings(Section):
     weight: float = Field(default=0.2, ge=0.0, le=100.0)
 
 
+class GroupableSettings(Section):
+    """Weights of pointwise convolutions of the backbone that fit `crosscheck models export --groups` (2002.08127)."""
+
+    weight: float = Field(
+        default=0.0, ge=0.0, le=10_000.0, description="how fast what lies outside the groups shrinks: each step by "
+        "learning rate x weight of the layer's root mean square; 0: off"
+    )  # fmt: skip
+    groups: int = Field(default=2, ge=2, le=64, description="that channels are dealt out to")
+
+
 class TripletSettings(Section):
     """Triplet loss on box embeddings."""
 

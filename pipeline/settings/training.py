@@ -13,6 +13,7 @@ from pipeline.settings.losses import (
     BoxLoss,
     Classification,
     FocalSettings,
+    GroupableSettings,
     OhemSettings,
     RepulsionSettings,
     TripletSettings,
@@ -163,6 +164,7 @@ class TrainingSettings(Section):
     repulsion: RepulsionSettings = RepulsionSettings()
     bottleneck: BottleneckSettings = BottleneckSettings()
     triplet: TripletSettings = TripletSettings()
+    groupable: GroupableSettings = GroupableSettings()
     augment: AugmentSettings = AugmentSettings()
     mixup: MixupSettings = MixupSettings()
     mosaic: MosaicSettings = MosaicSettings()

@@ -296,13 +296,17 @@ def test_a_model_is_adapted_to_the_pool(printed, crosscheck, project):
 
 def test_a_model_is_exported_and_compared(printed, crosscheck, project, tmp_path):
     pytest.importorskip("onnxruntime")
-    done = printed("models", "export", "--prune", 0.3, "--out", tmp_path)
+    done = printed("models", "export", "--prune", 0.3, "--groups", 2, "--most-dropped", 1, "--out", tmp_path)
     assert [form["form"] for form in done["forms"]] == ["torch", "onnx", "onnx_int8"]
     whole, pruned, int8 = done["forms"]
     assert done["pruned_channels"] > 0
+    assert done["grouped_layers"] > 0
+    assert done["dense_layers"] == 0
     assert all(Path(form["file"]).stat().st_size > 1000 for form in (pruned, int8))
     assert all(form["latency_ms"] > 0 for form in done["forms"])
     assert whole["map"] is not None
+    assert whole["latency_ratio"] is None
+    assert all(form["latency_ratio"] > 0 for form in (pruned, int8))
     refused = crosscheck("models", "export", "nothing", "--out", tmp_path, config=project)
     assert refused.exit_code == 1
     assert "Expected model nothing" in refused.stderr

@@ -6,7 +6,7 @@ kept in the bias of that convolution.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -57,7 +57,7 @@ def prune(detector: Detector, share: float, labelled: Iterable[Tensor]) -> int:
             "Expected a body of inverted residuals or of ResNet's blocks with detector.batch_norm 'frozen' to prune, "
             f"got {detector.settings.backbone!r} with {detector.settings.batch_norm!r}"
         )
-    means = _mean_inputs(detector, [chain.last for chain in chains], labelled)
+    means = mean_inputs(detector, [chain.last for chain in chains], labelled)
     return sum(_prune_chain(chain, share, means[chain.last]) for chain in chains)
 
 
@@ -75,7 +75,12 @@ def _is_plain(block: Any) -> bool:
     return not grouped and all(isinstance(getattr(block, name, None), nn.Identity | None) for name in ("se", "aa"))
 
 
-def _mean_inputs(detector: Detector, layers: list[nn.Module], batches: Iterable[Tensor]) -> dict[nn.Module, Tensor]:
+def mean_inputs(detector: Detector, layers: Sequence[nn.Module], batches: Iterable[Tensor]) -> dict[nn.Module, Tensor]:
+    """Tensor[C] for each layer of a body: the channels of its input on average, over places and images.
+
+    Raises:
+        ValueError: No images were given.
+    """
     sums: dict[nn.Module, Tensor] = {}
 
     def add(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -89,7 +94,7 @@ def _mean_inputs(detector: Detector, layers: list[nn.Module], batches: Iterable[
             detector.body(detector.network.transform(batch)[0].tensors)
             count += 1
     if not count:
-        raise ValueError("Expected labelled images to prune by, found none")
+        raise ValueError("Expected labelled images to measure the backbone on, found none")
     return {layer: total / count for layer, total in sums.items()}
 
 

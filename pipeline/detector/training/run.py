@@ -14,12 +14,14 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils._pytree import tree_map_only
 
 from pipeline.artefacts import Look, Rollback, TrainingStep
+from pipeline.detector.models.channel_groups import ChannelGroups
 from pipeline.detector.models.detector import Detector
 from pipeline.detector.models.targets import Target
 from pipeline.detector.training.checkpoint import CHECKPOINT, no_checkpoint, read_checkpoint
 from pipeline.detector.training.data.batches import Batch
 from pipeline.detector.training.data.mixup import mixup
 from pipeline.detector.training.divergence import Divergence, DivergenceWatch
+from pipeline.detector.training.groupable import Groupable
 from pipeline.detector.training.optimizer import build_optimizer, learning_rate_factor, stable_steps, steps_with
 from pipeline.detector.training.plateau import Plateau
 from pipeline.detector.training.processes import student_in_processes, without_sync
@@ -72,6 +74,7 @@ class Run:
         self.optimizer: Any = self.fabric.setup_optimizers(optimizer)
         self._slower = 1.0
         self.schedule = LambdaLR(optimizer, lambda step: self._slower * learning_rate_factor(step, self.settings))
+        self._groupable = Groupable(detector, settings.groupable)
         self.teacher = build_teacher(detector, settings.ema_decay)
         self.teacher.module.eval()
         self._student = student_in_processes(detector, fabric, settings)
@@ -95,6 +98,7 @@ class Run:
             self.detector, self.optimizer, max_norm=self.settings.clip_norm, error_if_nonfinite=False
         )
         self.optimizer.step()
+        self._groupable.shrink(step, self.optimizer.param_groups[0]["lr"])  # the body comes first
         self.schedule.step()
         self.teacher.update_parameters(self.detector)
         # The scaler of fp16 meets infinite gradients as a matter of course and skips such steps itself.
@@ -230,6 +234,7 @@ class Run:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
+            "groups": {name: tuple(sides) for name, sides in self._groupable.groups.items()},
             "slower": self._slower,
             "steps": self.settings.steps,
             "means": list(self._watch.means),
@@ -243,6 +248,7 @@ class Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
+        self._groupable.groups = {name: ChannelGroups(*sides) for name, sides in state["groups"].items()}
         self._slower = state["slower"]
         self._end_after(state["steps"])
         self._watch.means = list(state["means"])

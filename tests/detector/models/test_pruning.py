@@ -76,5 +76,5 @@ def test_bodies_that_cannot_be_pruned(values, message):
 
 
 def test_without_images_nothing_is_pruned():
-    with pytest.raises(ValueError, match="Expected labelled images to prune by"):
+    with pytest.raises(ValueError, match="Expected labelled images to measure the backbone on"):
         prune(detector().eval(), 0.5, [])

@@ -12,7 +12,7 @@ from pipeline.detector.training.run import RunSpec
 from pipeline.errors import ArtefactError, PipelineError
 from pipeline.folder import Folder
 from pipeline.records import State
-from pipeline.settings import MixupSettings, PlateauSettings
+from pipeline.settings import GroupableSettings, MixupSettings, PlateauSettings
 from tests.dataset.images import torn
 from tests.detector.runs import Killed, Run, kill_at
 from tests.detector.small import ALL_ON, detector, differing, noise, plan, scenes, training, weights_of
@@ -69,6 +69,7 @@ KINDS = {
     "hard examples": ("retinanet", {**ALL_ON, "classification": "ohem"}, None),
     "everything on, fcos": ("fcos", ALL_ON, None),
     "everything on, faster_rcnn": ("faster_rcnn", ALL_ON, None),
+    "groupable": ("retinanet", {**ALL_ON, "groupable": GroupableSettings(weight=50.0)}, None),
     "found length": ("retinanet", {**ALL_ON, "plateau": STOPPING, "learning_rate": 5e-3}, score_of),
     "bf16": ("retinanet", {**ALL_ON, "precision": "bf16"}, None),
 }
