@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
+from pyarrow import NativeFile
 from pyarrow.fs import FileSystem
 
 from pipeline.errors import ArtefactError
@@ -249,12 +250,13 @@ class Folder:
                 yield parquet.read_row_group(number, columns).filter(among(column, wanted))
 
     @contextmanager
-    def _opened(self, name: str) -> Iterator[BinaryIO]:
-        """Open a parquet file."""
+    def _opened(self, name: str) -> Iterator[NativeFile]:
+        """Open a parquet file as Arrow opens it: its threads may outlive Python, and must not hold a file of Python."""
         place = self.path(name)
+        files, folder = self.arrow()
         try:
             with reaching(place):
-                opened = self._files.open(place, "rb")
+                opened = files.open_input_file(f"{folder}/{name}")
         except FileNotFoundError as fault:
             raise _missing(place) from fault
         with reaching(place), opened as file:
