@@ -15,8 +15,8 @@ from flows.waiting import unattended
 from pipeline.errors import PipelineError
 
 Benchmark = Literal[
-    "ablation", "asking", "calibration", "evidence", "frames", "labels", "mining", "misses", "shifted", "speed",
-    "strategies", "tiles", "training",
+    "ablation", "asking", "calibration", "engines", "evidence", "frames", "labels", "mining", "misses", "shifted",
+    "speed", "strategies", "tiles", "training",
 ]  # fmt: skip
 _COMMAND = (sys.executable, "-c", "from pipeline.cli import main; main()", "bench")
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from pipeline.cli.catalogue_bench import frames, shifted, tiles
+from pipeline.cli.catalogue_bench import engines, frames, shifted, tiles
 from pipeline.cli.evidence_bench import evidence
 from pipeline.cli.mining_bench import ablation, calibration, mining, misses
 from pipeline.cli.people_bench import asking, labeling
@@ -24,6 +24,7 @@ _COMMANDS = (
     strategies,
     shifted,
     tiles,
+    engines,
     frames,
     mining,
     calibration,

@@ -1,4 +1,4 @@
-"""`crosscheck bench shifted`, `crosscheck bench tiles` and `crosscheck bench frames`."""
+"""`crosscheck bench engines`, `frames`, `shifted` and `tiles`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.bench_options import Labelled, Root, Seeds, Sets, measure, present, sets_of
-from pipeline.cli.console import AsJson, Overrides, ends, explained, level, show_table
+from pipeline.cli.console import AsJson, Overrides, ends, explained, level, number, show_table
 
 if TYPE_CHECKING:
+    from pipeline.bench.engines import EnginesResult
     from pipeline.bench.frames import FramesResult
     from pipeline.bench.shifted import ShiftedResult
     from pipeline.bench.tiles import TilesResult
@@ -81,6 +82,40 @@ def frames(
     start = scenarios(sets_of(config), [labelled], seed or [0, 1, 2], root, overrides or ())
     cells = [FramesCell(scenario, count) for scenario in start]
     present(measure(root / "frames", FramesResult, cells), _show_frames, as_json)
+
+
+@explained
+def engines(
+    config: Sets = None,
+    overrides: Overrides = None,
+    labelled: Labelled = 48,
+    seed: Seeds = None,
+    root: Root = Path("runs/bench"),
+    as_json: AsJson = False,
+) -> None:
+    """Measure what torch, ONNX Runtime, int8, and int8 with float32 for doubtful images find, and how fast.
+
+    On processors, on the test split. Of two precisions, three values of `mining.float32_share`.
+    """
+    from pipeline.bench.engines import EnginesCell, EnginesResult
+    from pipeline.bench.scenario import scenarios
+
+    start = scenarios(sets_of(config), [labelled], seed or [0, 1, 2], root, overrides or ())
+    present(measure(root / "engines", EnginesResult, list(map(EnginesCell, start))), _show_engines, as_json)
+
+
+def _show_engines(results: Sequence[EnginesResult]) -> None:
+    rows = [
+        (
+            *(own.set, own.seed, one.engine),
+            *map(level, (one.share, one.twice, one.map, one.differing)),
+            number(one.images_per_second),
+        )
+        for own in results
+        for one in own.engines
+    ]
+    columns = ["set", "seed", "engine", "share", "looked at twice", "mAP", "proposals apart", "images per second"]
+    show_table("Engines", columns, rows)
 
 
 def _show_frames(results: Sequence[FramesResult]) -> None:

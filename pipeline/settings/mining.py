@@ -7,7 +7,7 @@ from pydantic import Field
 from pipeline.settings.base import Section, Share
 from pipeline.settings.detector import Precision
 
-Engine = Literal["auto", "torch", "onnx", "onnx_int8"]
+Engine = Literal["auto", "torch", "onnx", "onnx_int8", "onnx_two_precision"]
 
 
 FIRST_PASTES = 2
@@ -121,7 +121,13 @@ class MiningSettings(Section):
     engine: Engine = Field(
         default="auto",
         description="what computes the detector: torch, ONNX Runtime, or that in int8, which is calibrated on labelled "
-        "images; auto: ONNX Runtime on processors without units for half precision",
+        "images, or int8 and for doubtful images float32 as well (arXiv 2002.07136); auto: ONNX Runtime on processors "
+        "without units for half precision",
+    )
+    float32_share: Share = Field(
+        default=0.25,
+        description="of onnx_two_precision: about this share of the images is looked at in float32 as well, those with "
+        "most detections near `proposal_score`; the threshold is taken from labelled images",
     )
     compile_images: int | None = Field(
         default=None,

@@ -50,6 +50,7 @@ def test_the_commands():
         "ablation",
         "asking",
         "calibration",
+        "engines",
         "evidence",
         "frames",
         "labeling",

@@ -187,6 +187,7 @@ def changed(**sections):
         ("mining", "paste_px", 32),
         ("mining", "look_budget", 0.5),
         ("mining", "engine", "torch"),
+        ("mining", "float32_share", 0.5),
         ("selection", "rule", "consistency"),
         ("selection", "drop_below", 0.2),
         ("selection", "match_iou", 0.6),

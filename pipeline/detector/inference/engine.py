@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.detector.inference.onnx_engine import export_onnx, is_installed, quantize_onnx, use_onnx
 from pipeline.detector.inference.predictor import PredictionSettings, Predictor
+from pipeline.detector.inference.two_precision import TwoPrecision, labelled_doubts
 from pipeline.detector.models.detector import Detector
 from pipeline.folder import Folder
 from pipeline.records import ImageRef
@@ -19,7 +21,7 @@ from pipeline.settings.mining import Engine
 LOG = logging.getLogger(__name__)
 
 CALIBRATION_IMAGES = 32
-"""int8 takes its ranges from so many labelled images."""
+"""int8 takes its ranges from so many labelled images, and two precisions their threshold on doubt."""
 
 
 def fastest_engine(wanted: Engine, settings: PredictionSettings) -> Engine:
@@ -45,22 +47,40 @@ def predictor_with_engine(
     Args:
         detector: As it was trained.
         settings: How it is applied.
-        engine: `auto`, `torch`, `onnx` or `onnx_int8`.
+        engine: `auto`, `torch`, `onnx`, `onnx_int8`, or `onnx_two_precision`, which keeps both exports.
         kept: The model's folder.
-        labelled: Images that int8 takes its ranges from.
+        labelled: Images that int8 takes its ranges from, and two precisions their threshold.
     """
     wanted, engine = engine, fastest_engine(engine, settings)
     if engine == "torch":
         if wanted == "auto" and not is_installed():
             LOG.info("Torch computes; `pip install 'crosscheck[onnx]'` makes detection faster on processors")
         return Predictor(detector, settings)
-    name = f"{engine}.onnx"
     try:
-        if not kept.exists(name):
-            kept.write_bytes(name, _export(detector, settings, engine, labelled))
+        if engine == "onnx_two_precision":
+            return _in_two_precisions(detector, settings, kept, labelled)
+        return _by_onnx(detector, settings, engine, kept, labelled)
     except (ImportError, ValueError) as fault:
         LOG.warning("Torch computes what ONNX Runtime should: %s", fault)
         return Predictor(detector, settings)
+
+
+def _in_two_precisions(
+    detector: Detector, settings: PredictionSettings, kept: Folder, labelled: Sequence[ImageRef]
+) -> TwoPrecision:
+    engines: tuple[Engine, Engine] = "onnx_int8", "onnx"
+    int8, float32 = (_by_onnx(copy.deepcopy(detector), settings, one, kept, labelled) for one in engines)
+    doubts = labelled_doubts(int8, kept, labelled[:CALIBRATION_IMAGES])
+    return TwoPrecision(int8, float32, doubts.threshold(settings.float32_share))
+
+
+def _by_onnx(
+    detector: Detector, settings: PredictionSettings, engine: Engine, kept: Folder, labelled: Sequence[ImageRef]
+) -> Predictor:
+    """As `predictor_with_engine`; where it raises, the detector stays torch's."""
+    name = f"{engine}.onnx"
+    if not kept.exists(name):
+        kept.write_bytes(name, _export(detector, settings, engine, labelled))
     use_onnx(detector, kept.read_bytes(name), torch.get_num_threads())
     return Predictor(detector, settings)
 

@@ -54,6 +54,8 @@ class PredictionSettings:
         verify: Refuse an image whose file was replaced since it was imported.
         compiled: Compile the backbone's body for the first shapes that come, which takes about a minute and needs a
             C++ compiler.
+        float32_share: In two precisions, about this share of the images is looked at in float32 as well.
+        decision_score: Likewise, those where most detections are near this score.
     """
 
     precision: Precision = "fp32"
@@ -63,6 +65,8 @@ class PredictionSettings:
     max_pixels: int = 178_000_000
     verify: bool = False
     compiled: bool = False
+    float32_share: float = 0.25
+    decision_score: float = 0.1
 
     @staticmethod
     def of(settings: Settings, precision: Precision | None = None, *, compiled: bool = False) -> PredictionSettings:
@@ -77,6 +81,8 @@ class PredictionSettings:
             max_pixels=settings.data.max_image_pixels,
             verify=True,
             compiled=compiled,
+            float32_share=settings.mining.float32_share,
+            decision_score=settings.mining.proposal_score,
         )
 
 
