@@ -63,8 +63,9 @@ def train(settings: Settings) -> str | None:
     """Train; returns the model's id in the first process, which saves it."""
     workspace = Workspace(settings.workspace)
     start = Start(settings, SampleStore(workspace.samples_uri).version(), champion_of(workspace))
-    detector = starting_point(workspace.models, start.parent, settings, settings.seed)
-    fit(detector, start.job)
+    job = start.job
+    detector = starting_point(workspace.models, start.parent, settings, settings.seed, job.samples)
+    fit(detector, job)
     if torch.distributed.is_initialized() and torch.distributed.get_rank() > 0:
         return None
     return _saved(start, detector)

@@ -149,7 +149,7 @@ class CommitteeTraining(Work[int, Member]):
 
     def _fit(self, job: TrainingJob, parent: str | None) -> Member:
         settings, members = job.settings, self.cycle.workspace.members
-        detector = starting_point(members, parent, settings, job.seed)
+        detector = starting_point(members, parent, settings, job.seed, job.samples)
         run = fit(detector, job, self.progress)
         card = ModelCard.of(settings, self._version, parent, self.cycle.number)
         level = map_on(labeled_predictor(settings, detector), job.held_back)

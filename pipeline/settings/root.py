@@ -27,7 +27,7 @@ from pipeline.settings.runner import RunnerSettings
 from pipeline.settings.selection import SelectionSettings
 from pipeline.settings.training import TrainingSettings
 
-_PATH_KEYS = frozenset({"workspace", "images", "annotations", "document_root"})
+_PATH_KEYS = frozenset({"workspace", "images", "annotations", "document_root", "start_from"})
 
 
 WITHOUT_VAL = 2

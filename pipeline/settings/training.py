@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.settings.base import Section, Share
+from pipeline.settings.base import Name, Section, Share
 from pipeline.settings.detector import Precision
 from pipeline.settings.losses import (
     Assigner,
@@ -175,6 +175,13 @@ class TrainingSettings(Section):
         default=0.0, ge=0.0, le=100.0, description="labelled images that the champion gets wrong are drawn more often: "
         "1 + boosting times their error, 1 - F1 at IoU 0.5; 0: all equally often"
     )  # fmt: skip
+    start_from: Name | None = Field(
+        default=None, description="folder or URI of a model of another project, `WORKSPACE/models/ID`, that a first "
+        "training starts from in place of pretrained weights, whatever its classes; its detector must be the same"
+    )  # fmt: skip
+    label_map: dict[Name, Name] = Field(
+        default={}, description="which class of that model is which class here, where names differ: `there: here`"
+    )
     plateau: PlateauSettings = PlateauSettings()
     recovery: RecoverySettings = RecoverySettings()
 

@@ -40,7 +40,7 @@ def _train(cycle: Cycle, progress: Progress) -> TrainingRun:
     parent, version = champion_of(cycle.workspace), cycle.store.version()
     samples = cycle.store.training()
     seed = cycle_seed(settings.seed, cycle.number)
-    detector, committee = starting_point(models, parent, settings, seed), cycle.find(CommitteeRun)
+    detector, committee = starting_point(models, parent, settings, seed, samples), cycle.find(CommitteeRun)
     steps = steps_of_champion(settings.training, [member.run for member in committee.members]) if committee else None
     job = TrainingJob(
         settings,

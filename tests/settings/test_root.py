@@ -187,10 +187,12 @@ def test_a_file_that_is_not_there(tmp_path, name):
 def test_relative_paths_are_taken_from_the_files_folder(tmp_path, monkeypatch):
     (tmp_path / "configs").mkdir()
     values = having("labeling.simulated", {"annotations": "../hidden.json", "images": "s3://bucket/images"})
-    path = write(tmp_path / "configs", {**values, "workspace": "../space"})
+    training = {"start_from": "../other/models/0123456789ab"}
+    path = write(tmp_path / "configs", {**values, "workspace": "../space", "training": training})
     monkeypatch.chdir("/")
     settings = load_settings(path)
     assert settings.workspace == f"{tmp_path}/space"
+    assert settings.training.start_from == f"{tmp_path}/other/models/0123456789ab"
     assert settings.data.sources[0].images == f"{tmp_path}/configs/images"
     assert settings.data.sources[0].annotations == f"{tmp_path}/configs/train.json"
     assert settings.labeling.simulated is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.errors import DataError
@@ -18,10 +18,12 @@ class LabelMap:
     Attributes:
         labels: Class names here.
         renamed: Names here by names there; a class that is not named keeps its own.
+        said_by: The option or setting that `renamed` comes from, for messages.
     """
 
     labels: Sequence[str]
     renamed: Mapping[str, str] = field(default_factory=dict)
+    said_by: str = "--map"
 
     def __post_init__(self) -> None:
         """Hold the map to the classes here.
@@ -31,7 +33,7 @@ class LabelMap:
         """
         wrong = sorted(set(self.renamed.values()) - set(self.labels))
         if wrong:
-            raise DataError(f"--map: expected classes among {', '.join(self.labels)}, got {', '.join(wrong)}.")
+            raise DataError(f"{self.said_by}: expected classes among {', '.join(self.labels)}, got {', '.join(wrong)}.")
 
     def of(self, label: str) -> str:
         """The name of a class here."""
@@ -55,10 +57,21 @@ class LabelMap:
                 f"Expected classes among {', '.join(self.labels)}, the source also has {named}{more}. Say which is "
                 f"which with --map {unknown[0]}={self.labels[0]}, or add them to data.labels."
             )
-        unused = sorted(set(self.renamed) - there)
+        self.require_renamed(there)
+
+    def require_renamed(self, there: Collection[str]) -> None:
+        """Refuse renamings of classes that the source has not.
+
+        Args:
+            there: Classes of the source, by their names there.
+
+        Raises:
+            DataError: Names each such class.
+        """
+        unused = sorted(set(self.renamed) - set(there))
         if unused:
             raise DataError(
-                f"--map: expected classes of the source ({', '.join(sorted(there)) or 'it has none'}), got "
+                f"{self.said_by}: expected classes of the source ({', '.join(sorted(there)) or 'it has none'}), got "
                 f"{', '.join(unused)}."
             )
 

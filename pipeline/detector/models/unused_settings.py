@@ -26,6 +26,8 @@ def _unused(detector: DetectorSettings, training: TrainingSettings) -> Iterator[
         yield from _only_of_retinanet(detector, training)
     if detector.architecture == "faster_rcnn":
         yield from _not_of_two_stages(detector, training)
+    if training.label_map and training.start_from is None:
+        yield "training.label_map", detector.architecture, "training.start_from names no model"
     if detector.architecture != "faster_rcnn" and _is_changed(detector, "box_stages"):
         yield "detector.box_stages", detector.architecture, "it has no second stage"
     if detector.architecture == "fcos" and _is_changed(detector, "anchor_scale"):

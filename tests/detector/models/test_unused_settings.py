@@ -19,6 +19,8 @@ TORCHVISION = {"backbone": "torchvision:resnet50", "weights": "none"}
         ({}, {}, []),
         ({"head_convs": 4, "anchor_scale": 2.0, "fpn_channels": 64}, {"focal": FocalSettings(gamma=1.0)}, []),
         ({"architecture": "fcos"}, {}, []),
+        ({}, {"label_map": {"bolt": "nut"}}, ["training.label_map"]),
+        ({}, {"label_map": {"bolt": "nut"}, "start_from": "models/0"}, []),
         ({"architecture": "fcos", "anchor_scale": 2.0}, {}, ["detector.anchor_scale"]),
         (
             {"architecture": "fcos", "head_norm": OTHER["head_norm"], "anchors_per_place": OTHER["anchors_per_place"]},
