@@ -40,6 +40,7 @@ class CommitteeRun(StageRecord):
         members: By fold.
         dealt: The fold of each group of near-duplicates that was labelled when images were first dealt; others follow
             from their id alone.
+        stacked: Whether members come in pairs, none of which learnt a fold of its pair: `selection.stacking`.
     """
 
     FILE: ClassVar[str] = "committee.json"
@@ -48,3 +49,4 @@ class CommitteeRun(StageRecord):
     dataset_version: int
     members: tuple[Member, ...]
     dealt: Mapping[str, int] = field(default_factory=dict)
+    stacked: bool = False

@@ -40,19 +40,19 @@ OTHERS = tuple(f"other_{name}" for name in PASTED)
 WORD = ("other_score", "other_overlap")
 """What another detector says of the same image: its surest box of the class at the same place."""
 SAME_PLACE_IOU = 0.5
-_LOOKS = (*LOOKED, *CLOSER)
+LOOKS = (*LOOKED, *CLOSER)
 KINDS: Mapping[str, tuple[str, ...]] = {
     "detection": (),
     "pastes": PASTED,
     "pastes seen by another": OTHERS,
     "pastes seen by both": (*PASTED, *OTHERS),
     "another's word": WORD,
-    "looks": _LOOKS,
-    "looks and pastes": (*_LOOKS, *PASTED),
-    "looks, and pastes seen by another": (*_LOOKS, *OTHERS),
-    "looks, and pastes seen by both": (*_LOOKS, *PASTED, *OTHERS),
-    "looks and another's word": (*_LOOKS, *WORD),
-    "everything": (*_LOOKS, *PASTED, *OTHERS, *WORD),
+    "looks": LOOKS,
+    "looks and pastes": (*LOOKS, *PASTED),
+    "looks, and pastes seen by another": (*LOOKS, *OTHERS),
+    "looks, and pastes seen by both": (*LOOKS, *PASTED, *OTHERS),
+    "looks and another's word": (*LOOKS, *WORD),
+    "everything": (*LOOKS, *PASTED, *OTHERS, *WORD),
 }
 """What is known beside the detection itself, by the name of each kind of evidence."""
 
@@ -113,7 +113,7 @@ class EvidenceCell(ScenarioCell):
         for name in seen.column_names:
             own = own.append_column(name, seen[name])
         known = replace(known, evidence=own)
-        p_correct = _out_of_fold(known, self.settings.selection, mining.model_id)
+        p_correct = out_of_fold(known, self.settings.selection, mining.model_id, KINDS)
         objects = sum(len(sample.boxes) for sample in samples)
         consistency = {"self": "consistency", "other": "other_consistency"}
         return EvidenceResult(
@@ -163,16 +163,28 @@ def _word(predictor: Predictor, samples: list[Sample], proposals: pa.Table) -> t
     return score, overlap
 
 
-def _out_of_fold(known: KnownBoxes, settings: SelectionSettings, model_id: str) -> Mapping[str, Floats]:
-    """p(correct) of each box by models that have not seen its image, for every kind of evidence."""
-    p_correct: dict[str, Floats] = {kind: np.zeros(len(known.right)) for kind in KINDS}
+def out_of_fold(
+    known: KnownBoxes, settings: SelectionSettings, model_id: str, kinds: Mapping[str, tuple[str, ...]]
+) -> Mapping[str, Floats]:
+    """p(correct) of each box by models that have not seen its image.
+
+    Args:
+        known: Proposals of one detector whose truth is known.
+        settings: How it is fitted.
+        model_id: The detector.
+        kinds: What is known beside the detection, by name.
+
+    Returns:
+        float[N] for each kind.
+    """
+    p_correct: dict[str, Floats] = {kind: np.zeros(len(known.right)) for kind in kinds}
     for fitted, left_out in folds_of(known.evidence, settings.folds):
         seen, unseen = known.take(fitted), known.take(left_out)
         inner = affinity_out_of_fold(seen.evidence, seen.objects, folds_of(seen.evidence, settings.folds))
         table = with_affinity(seen.evidence, inner)
         affinities = fit_affinities(seen.evidence, seen.objects, 1)
         asked = with_affinity(unseen.evidence, measure_affinity(unseen.evidence, affinities))
-        for kind, names in KINDS.items():
+        for kind, names in kinds.items():
             model = fit_calibrator(
                 table,
                 seen.right,

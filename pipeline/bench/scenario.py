@@ -74,6 +74,8 @@ class Scenario:
         values = settings.model_dump(mode="json", include=_TRAINED_BY)
         if settings.selection.committee > 1:
             values["committee"] = settings.selection.committee
+        if settings.selection.stacking:
+            values["stacking"] = True
         values["labeling"] = settings.model_dump(mode="json", include={"labeling": {"simulated"}})["labeling"]
         name = f"{settings.name}-{labelled_images(settings)}-{self.seed}-{short_hash(values)}"
         return settings.model_copy(update={"workspace": str(self.root.resolve() / name)})

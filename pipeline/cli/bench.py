@@ -3,7 +3,7 @@
 import typer
 
 from pipeline.cli.catalogue_bench import engines, frames, shifted, tiles
-from pipeline.cli.evidence_bench import evidence
+from pipeline.cli.evidence_bench import evidence, stacking
 from pipeline.cli.mining_bench import ablation, calibration, mining, misses
 from pipeline.cli.people_bench import asking, labeling
 from pipeline.cli.strategies_bench import strategies
@@ -29,6 +29,7 @@ _COMMANDS = (
     mining,
     calibration,
     evidence,
+    stacking,
     ablation,
     misses,
     asking,

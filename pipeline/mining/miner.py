@@ -25,6 +25,7 @@ from pipeline.mining.consistency import gather_evidence
 from pipeline.mining.cost import CostMeter
 from pipeline.mining.crops import Crops, crop_proposals
 from pipeline.mining.hosts import Hosts
+from pipeline.mining.partner import PARTNER_NAMES, PartnerEvidence, compare_partner
 from pipeline.mining.proposals import Neighbours, class_scores, compare_neighbours
 from pipeline.mining.redetection import Redetector, prices
 from pipeline.records import CHECK_SCHEMA, NEIGHBOUR_FIELDS, PROPOSAL_SCHEMA, TTA_FIELDS, ImageRef, of_images
@@ -67,6 +68,7 @@ class Miner:
         settings: How proposals are chosen and checked.
         model_id: Written to every proposal.
         seed: What is drawn for an image depends on it, on the image's id and on which of its proposals are checked.
+        partner: A second detector, which is asked about every proposal; None where nobody is.
     """
 
     predictor: Predictor
@@ -74,6 +76,7 @@ class Miner:
     settings: MiningSettings
     model_id: str
     seed: int
+    partner: Predictor | None = None
 
     def mine(self, refs: Iterable[ImageRef], policy: CheckPolicy | None = None, known: Mined | None = None) -> Mined:
         """Propose and check.
@@ -137,6 +140,7 @@ class _Mining:
             with self._meter.time("propose"):
                 kept = [self._best(found) for found in detections]
                 table = self._proposal_table(batch, kept)
+            table = self._ask_partner(batch, kept, table)
             yield self._pending(batch, kept, table, CHECK_SCHEMA.empty_table())
 
     def _taken_up(self, refs: list[ImageRef]) -> Iterator[PendingChecks]:
@@ -212,6 +216,15 @@ class _Mining:
         rows = np.repeat(augmented, [len(found) for found in kept])
         return fill_in(proposals, rows, AugmentedViewEvidence.join(seen).columns())
 
+    def _ask_partner(self, batch: ImageBatch, kept: list[Detections], proposals: pa.Table) -> pa.Table:
+        """Fill in what a second detector says of the proposals of a batch."""
+        if self._miner.partner is None:
+            return proposals
+        with self._meter.time("detect"):
+            seen = detect_batch(self._miner.partner, batch)
+        said = PartnerEvidence.join([compare_partner(*pair) for pair in zip(kept, seen, strict=True)])
+        return fill_in(proposals, np.ones(len(said), dtype=np.bool_), said.columns())
+
     def _batches(self, refs: list[ImageRef]) -> Iterator[ImageBatch]:
         stream = self._miner.predictor.stream(refs)
         batches = iter(stream)
@@ -269,6 +282,7 @@ class _Mining:
             **dict.fromkeys((name for name, _ in TTA_FIELDS)),
             "closeup_score": None,
             "closeup_iou": None,
+            **dict.fromkeys(PARTNER_NAMES),
             "embedding": pa.FixedSizeListArray.from_arrays(embeddings.numpy().ravel(), embeddings.shape[1]),
             "model_id": [self._miner.model_id] * len(boxes),
         }

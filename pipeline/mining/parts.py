@@ -11,7 +11,9 @@ import pyarrow as pa
 from pipeline.artefacts import MiningCost, MiningPart, UnreadableImage
 from pipeline.folder import Folder
 from pipeline.mining.checker import CheckPolicy
+from pipeline.mining.columns import table_of
 from pipeline.mining.miner import Mined, Miner
+from pipeline.mining.partner import PARTNER_NAMES
 from pipeline.mining.tables import SCHEMAS, Pair, write_mined
 from pipeline.progress import Progress
 from pipeline.records import PROPOSAL_SCHEMA, ImageRef, among, of_images
@@ -183,8 +185,16 @@ def known_before(before: Folder, refs: list[ImageRef], prefix: str) -> Mined | N
         Proposals and checks; None where an older release wrote them, with less evidence.
     """
     rows = of_images(ref.image_id for ref in refs)
-    proposals: pa.Table = before.read_table(f"{prefix}proposals.parquet", None, rows)
+    proposals = _with_partner(before.read_table(f"{prefix}proposals.parquet", None, rows))
     if proposals.schema.names != PROPOSAL_SCHEMA.names:
         return None
     of_proposals = among("proposal_id", proposals["proposal_id"].to_pylist())
     return Mined(proposals, before.read_table(f"{prefix}checks.parquet", None, of_proposals))
+
+
+def _with_partner(proposals: pa.Table) -> pa.Table:
+    """Proposals of a release in which no partner was asked, in the columns of today; others as they are."""
+    if proposals.schema.names != [name for name in PROPOSAL_SCHEMA.names if name not in PARTNER_NAMES]:
+        return proposals
+    given = {**{name: proposals[name] for name in proposals.schema.names}, **dict.fromkeys(PARTNER_NAMES)}
+    return table_of(given, PROPOSAL_SCHEMA, len(proposals))

@@ -72,6 +72,10 @@ TTA_FIELDS = _of_type(pa.float32(), "tta_score", "tta_iou", "tta_near", "tta_con
 """Evidence from an augmented view of the image, see `pipeline.mining.augmented_view.AugmentedViewEvidence`; null where
 none was taken."""
 
+PARTNER_FIELDS = _of_type(pa.float32(), "partner_score", "partner_iou")
+"""What the other member of a pair says of a proposal, see `pipeline.mining.partner.PartnerEvidence`; null without
+`selection.stacking`."""
+
 PROPOSAL_SCHEMA = pa.schema(
     [
         *_of_type(pa.string(), "proposal_id", "image_id"),
@@ -81,6 +85,7 @@ PROPOSAL_SCHEMA = pa.schema(
         *NEIGHBOUR_FIELDS,
         *TTA_FIELDS,
         *_of_type(pa.float32(), "closeup_score", "closeup_iou"),
+        *PARTNER_FIELDS,
         ("embedding", pa.list_(pa.float32())),
         ("model_id", pa.string()),
     ]
@@ -115,9 +120,10 @@ EVIDENCE_FIELDS = [
 ]
 """Evidence from the pastes of a proposal."""
 
+_NOT_DECIDED = {"embedding", *(name for name, _ in PARTNER_FIELDS)}
 SELECTION_SCHEMA = pa.schema(
     [
-        *[field for field in PROPOSAL_SCHEMA if field.name != "embedding"],
+        *[field for field in PROPOSAL_SCHEMA if field.name not in _NOT_DECIDED],
         *EVIDENCE_FIELDS,
         *_of_type(pa.float32(), "p_correct", "threshold"),
         *_of_type(pa.string(), "fate", "reason"),

@@ -36,7 +36,7 @@ _RESTED_ON = {
     "correct_localisation",
     "drop_below",
 }
-"""Settings of selection that certificates depend on."""
+"""Settings of selection that certificates depend on; and stacking, where it is on."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,7 @@ def calibration_set(samples: Sequence[Sample], settings: Settings) -> str:
     Returns:
         12 hex digits; the order of images and of their boxes has no part in it.
     """
+    stacking = {"stacking"} if settings.selection.stacking else set()
     rested_on = {
         "images": sorted(
             [
@@ -156,7 +157,7 @@ def calibration_set(samples: Sequence[Sample], settings: Settings) -> str:
         ),
         "labels": settings.data.labels,
         "mining": settings.mining.model_dump(mode="json", exclude=_COST_ONLY),
-        "selection": settings.selection.model_dump(mode="json", include=_RESTED_ON),
+        "selection": settings.selection.model_dump(mode="json", include=_RESTED_ON | stacking),
     }
     return hashlib.sha256(json.dumps(rested_on, sort_keys=True).encode()).hexdigest()[:12]
 

@@ -14,7 +14,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GroupKFold
 
 from pipeline.errors import ArtefactError
-from pipeline.records import NEIGHBOUR_FIELDS, TTA_FIELDS, looked_up
+from pipeline.records import NEIGHBOUR_FIELDS, PARTNER_FIELDS, TTA_FIELDS, looked_up
 
 CHEAP = (
     "score_logit",
@@ -29,6 +29,8 @@ LOOKED = tuple(name for name, _ in TTA_FIELDS)
 """Features of a proposal whose image was looked at again."""
 CLOSER = ("closeup_score", "closeup_iou")
 """Features of a proposal that was shown closer."""
+STACKED = tuple(name for name, _ in PARTNER_FIELDS)
+"""Features of a proposal that a second member of the committee was asked about: every one with `selection.stacking`."""
 PASTED = ("consistency", "hit_fraction", "mean_iou", "spread")
 """Features of a proposal that was pasted."""
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.selection.calibrator import PASTED, Calibrator, Flags, Floats, fit_calibrator, folds_of
+from pipeline.selection.calibrator import PASTED, STACKED, Calibrator, Flags, Floats, fit_calibrator, folds_of
 from pipeline.selection.cascade import LOOKS, Cascade, stage_of
 from pipeline.selection.class_affinity import Names, affinity_out_of_fold, fit_affinities, with_affinity
 from pipeline.selection.escalation import LOOK, Moves, Ranges, choose_ranges, turning_points, who_advances
@@ -85,10 +85,9 @@ def fit_cascade(known: KnownBoxes, plan: CascadePlan) -> Cascade:
     settings, right, every = plan.settings, known.right, known.evidence
     affinity = affinity_out_of_fold(every, known.objects, folds_of(every, settings.folds), known.members)
     table = with_affinity(every, affinity)
-    looks = CONSISTENCY_ALONE if settings.rule == "consistency" else EVERYTHING
     stages = tuple(
         fit_calibrator(table, right, min_class_boxes=settings.min_class_boxes, features=names, model_id=plan.model_id)
-        for pair in looks
+        for pair in _features(settings)
         for names in pair
     )
     plan = replace(plan, look_budget=_left_for_looks(stages[0], table, known, plan))
@@ -100,6 +99,14 @@ def fit_cascade(known: KnownBoxes, plan: CascadePlan) -> Cascade:
         plan.budget,
         plan.look_budget,
     )
+
+
+def _features(settings: SelectionSettings) -> tuple[tuple[tuple[str, ...], ...], ...]:
+    """What calibrators know before and after pastes, by look; with stacking, what a second member says as well."""
+    if settings.rule == "consistency":
+        return CONSISTENCY_ALONE
+    beside = STACKED if settings.stacking else ()
+    return tuple(tuple((*names, *beside) for names in pair) for pair in EVERYTHING)
 
 
 def _left_for_looks(bare: Calibrator, table: pa.Table, known: KnownBoxes, plan: CascadePlan) -> float | None:

@@ -48,6 +48,7 @@ def committee_training(cycle: Cycle, progress: Progress = silent) -> CommitteeTr
     store.training()  # which says what a project without any label needs
     labeled, val = store.labeled(Split.TRAIN), store.labeled(Split.VAL)
     folds = replace(before.folds, groups={}) if before else deal([*labeled, *val], count)
+    folds = replace(folds, stacked=settings.selection.stacking)
     pseudo = written_by(cycle, champion, labeled + val) if before else []
     return CommitteeTraining(cycle, before, lessons(folds, before, labeled, val, pseudo), folds.dealt, progress)
 

@@ -8,6 +8,11 @@ member, which would hear of its own fold by way of it.
 
 What all folds share is the calibration: a few dozen numbers that tell which boxes become pseudo-labels at all. Those of
 a held-back image follow from a calibration without that image.
+
+Stacking (`selection.stacking`) asks a second member about every box. It must not have learnt the fold either, so that
+members come in pairs: both leave out the folds of both, and each judges its own with the other beside it. Pairs are
+closed. Were the second member one that shares but this fold with the first, the pseudo-labels that it helps to choose
+would tell the first of a fold that only the second has learnt.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import pyarrow as pa
 
@@ -36,11 +42,21 @@ class Folds:
         dealt: The fold of some groups of near-duplicates, dealt so that folds have equally many labelled images; the
             others follow from their id.
         groups: The group of images when a committee was trained, where that counts: later images may have joined two.
+        stacked: Whether members come in pairs, of which neither learns a fold of the pair: `selection.stacking`.
     """
 
     count: int = 1
     dealt: Mapping[str, int] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
+    stacked: bool = False
+
+    def partner(self, fold: int) -> int:
+        """The fold of the other member of a pair: 0 and 1, 2 and 3, ..."""
+        return fold ^ 1
+
+    def withheld(self, fold: int) -> frozenset[int]:
+        """The folds of which a member learns no label of people: its own, and that of its partner."""
+        return frozenset({fold, self.partner(fold)} if self.stacked else {fold})
 
     def of(self, image_id: str, group_id: str) -> int:
         """The fold of an image by its id and its group."""
@@ -115,8 +131,8 @@ class Committee:
     def may_judge(self, fold: int, held_back: Iterable[Sample]) -> bool:
         """Tell whether a member has learnt none of some images from people: groups that have joined move images."""
         ids = (sample.image_id for sample in held_back)
-        then = self.folds.groups
-        return all(name not in self.learnt or self.folds.of(name, then[name]) == fold for name in ids)
+        then, withheld = self.folds.groups, self.folds.withheld(fold)
+        return all(name not in self.learnt or self.folds.of(name, then[name]) in withheld for name in ids)
 
 
 def committee_of(workspace: Workspace, champion: str | None) -> Committee | None:
@@ -129,14 +145,14 @@ def committee_of(workspace: Workspace, champion: str | None) -> Committee | None
     learnt = frozenset(
         row["image_id"] for row in rows.to_pylist() if (row["split"], row["state"]) == (Split.TRAIN, State.LABELED)
     )
-    return Committee(run, Folds(len(run.members), run.dealt, groups), learnt)
+    return Committee(run, Folds(len(run.members), run.dealt, groups, run.stacked), learnt)
 
 
 def judges(workspace: Workspace, champion: str, settings: SelectionSettings) -> Committee | None:
     """Who judges the pool for a champion: its committee, or with `committee: 1` the champion itself.
 
     Raises:
-        ArtefactError: The settings want a committee and the champion has none.
+        ArtefactError: The settings want a committee and the champion has none, or want pairs and it has none.
     """
     if settings.committee == 1:
         return None
@@ -146,6 +162,12 @@ def judges(workspace: Workspace, champion: str, settings: SelectionSettings) -> 
             f"Expected champion {champion} to have a committee, found none: it was trained with selection.committee 1. "
             "A new cycle trains one: drop this one with `crosscheck cycle --discard`, or set selection.committee: 1."
         )
+    if settings.stacking and not committee.folds.stacked:
+        raise ArtefactError(
+            f"Expected champion {champion} to have a committee in pairs, found one trained without selection.stacking, "
+            "in which only one member has not learnt a fold. A new cycle trains one: drop this one with "
+            "`crosscheck cycle --discard`, or set selection.stacking: false."
+        )
     return committee
 
 
@@ -154,10 +176,10 @@ class Lesson:
     """What one member learns.
 
     Attributes:
-        fold: Which it must not learn from people.
+        fold: Which it must not learn from people, nor that of its partner where members come in pairs.
         samples: What it learns.
         held_back: Labelled images of its fold.
-        goes_on: Whether its model of before has learnt none of them, so that it may go on.
+        goes_on: Whether its model of before has learnt nothing that it must not learn, so that it may go on.
     """
 
     fold: int
@@ -184,13 +206,14 @@ def lessons(
     held_back, own = folds.shares([*labeled, *val]), before.folds.shares(pseudo) if before else []
     found = []
     for fold, unseen in enumerate(held_back):
-        outside = [sample for sample in labeled if folds.of_sample(sample) != fold]
+        withheld = folds.withheld(fold)
+        outside = [sample for sample in labeled if folds.of_sample(sample) not in withheld]
         if not outside:
             raise DataError(
                 f"Expected labelled training images in every fold of selection.committee {folds.count}, found "
                 f"{len(labeled)} that leave none to learn without fold {fold}. Label more images that are no "
                 "near-duplicates, or set selection.committee: 1."
             )
-        goes_on = before is not None and before.may_judge(fold, unseen)
+        goes_on = before is not None and before.may_judge(fold, chain.from_iterable(held_back[k] for k in withheld))
         found.append(Lesson(fold, [*outside, *(own[fold] if goes_on else [])], unseen, goes_on))
     return found

@@ -75,7 +75,8 @@ class HeldBack:
 def cascade_plan(settings: Settings, model_id: str) -> CascadePlan:
     """How the cascade of a project is fitted for one detector."""
     mining = settings.mining
-    passes = None if mining.passes is None else mining.passes - mining.proposal_passes
+    proposing = mining.proposal_passes + settings.selection.stacking  # the partner looks once
+    passes = None if mining.passes is None else mining.passes - proposing
     return CascadePlan(settings.selection, model_id, mining.budget, mining.look_budget, passes)
 
 

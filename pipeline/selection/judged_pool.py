@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow as pa
 
 from pipeline.artefacts import MiningRun
@@ -59,7 +61,7 @@ def parted_mining(cycle: Cycle, model_id: str) -> PartedMining:
         model_id: The champion.
 
     Raises:
-        ArtefactError: It has no committee and the settings want one.
+        ArtefactError: It has no committee, or none in pairs, and the settings want one.
         DataError: There is no labelled image to paste into.
     """
     committee = judges(cycle.workspace, model_id, cycle.settings.selection)
@@ -83,12 +85,20 @@ def _miners(cycle: Cycle, model_id: str, committee: Committee | None, images: li
     """Who mines: the champion, or each member of its committee with hosts that it may learn from."""
     if committee is None:
         return [prepare_miner(cycle, model_id, *images)]
-    labeled, folder = cycle.store.labeled(Split.TRAIN), cycle.workspace.members
+    labeled, folder, folds = cycle.store.labeled(Split.TRAIN), cycle.workspace.members, committee.folds
     proposers = (
-        Proposer(folder, member.model_id, [s for s in labeled if committee.folds.of_sample(s) != fold], images[fold])
+        Proposer(
+            folder,
+            member.model_id,
+            [sample for sample in labeled if folds.of_sample(sample) not in folds.withheld(fold)],
+            images[fold],
+        )
         for fold, member in enumerate(committee.run.members)
     )
-    return [miner_of(cycle, proposer, model_id) for proposer in proposers]
+    miners = [miner_of(cycle, proposer, model_id) for proposer in proposers]
+    if not cycle.settings.selection.stacking:
+        return miners
+    return [replace(miner, partner=miners[folds.partner(fold)].predictor) for fold, miner in enumerate(miners)]
 
 
 def _same_before(cycle: Cycle, model_id: str) -> Folder | None:
@@ -100,5 +110,6 @@ def _same_before(cycle: Cycle, model_id: str) -> Folder | None:
     same = then.mining == now.mining and then.data.labels == now.data.labels
     by_committee = before.folder.exists(HELD_BACK_SELECTION)
     same = same and by_committee == (now.selection.committee > 1)
+    same = same and then.selection.stacking == now.selection.stacking
     run = before.find(MiningRun)
     return before.folder if same and run is not None and run.model_id == model_id else None

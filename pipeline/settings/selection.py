@@ -2,9 +2,12 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.settings.base import Section, Share
+
+SMALLEST_STACKED = 4
+"""Members of two pairs: with one pair there would be no fold that a member may learn."""
 
 
 class QuerySettings(Section):
@@ -49,6 +52,12 @@ class SelectionSettings(Section):
         "part, and their part of the pool; 1: the champion judges, and only images of split val calibrate it. 2 is "
         "the default where no source has split val",
     )
+    stacking: bool = Field(
+        default=False,
+        description="p(correct) also hears what a second member of the committee says of a box: members come in pairs, "
+        "of which both leave out the folds of both. Needs an even committee of 4 or more, whose members learn from all "
+        "folds but two, and costs one more detection pass over the pool",
+    )
     rule: Literal["calibrated", "consistency"] = Field(
         default="calibrated",
         description="what p(correct) is read off: all evidence, or consistency over pastes alone, as published",
@@ -90,3 +99,16 @@ class SelectionSettings(Section):
         "over to the next cycle",
     )
     query: QuerySettings = QuerySettings()
+
+    @model_validator(mode="after")
+    def _stack_members(self) -> "SelectionSettings":
+        """A second member that has not learnt a fold either is there only in a committee of pairs."""
+        if self.stacking and (self.committee < SMALLEST_STACKED or self.committee % 2):
+            raise ValueError(
+                f"stacking expects an even committee of {SMALLEST_STACKED} or more, got {self.committee}: only members "
+                "that did not learn the fold of a box may judge it, and there are two such members where both of a "
+                "pair leave out the folds of both; set selection.committee: 4"
+            )
+        if self.stacking and self.rule == "consistency":
+            raise ValueError("stacking expects rule 'calibrated', got 'consistency', which looks at pastes alone")
+        return self

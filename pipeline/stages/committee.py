@@ -37,4 +37,9 @@ def _train(cycle: Cycle, progress: Progress, runner: Runner) -> CommitteeRun:
     training = committee_training(cycle, progress)
     runner.run(training, progress)
     members = tuple(map(training.member, training.items))
-    return CommitteeRun(dataset_version=cycle.store.version(), members=members, dealt=training.dealt)
+    return CommitteeRun(
+        dataset_version=cycle.store.version(),
+        members=members,
+        dealt=training.dealt,
+        stacked=cycle.settings.selection.stacking,
+    )

@@ -13,6 +13,7 @@ from pipeline.artefacts import MiningCost, MiningPart, UnreadableImage
 from pipeline.errors import ArtefactError
 from pipeline.folder import Folder
 from pipeline.mining.checker import CheckEverything
+from pipeline.mining.partner import PARTNER_NAMES
 from pipeline.mining.parts import PartedMining, known_before
 from pipeline.progress import silent
 from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA, ImageRef
@@ -215,3 +216,14 @@ def test_tables_of_an_older_release_are_not_taken_up(tmp_path):
     after = Mining(tmp_path / "after", refs, before=before.folder)
     after.start()
     assert after.tables() == fresh.tables()
+
+
+def test_tables_of_the_release_before_partners_are_taken_up(tmp_path):
+    refs = pool(tmp_path, 4)
+    before = Mining(tmp_path / "before", refs)
+    before.start()
+    proposals = before.folder.read_table("proposals.parquet")
+    before.folder.write_table("proposals.parquet", proposals.drop_columns(list(PARTNER_NAMES)))
+    taken = known_before(before.folder, refs, "")
+    assert taken is not None
+    assert taken.proposals.equals(proposals)

@@ -37,6 +37,8 @@ ORDINARY = {
     "tta_mass": 3.0,
     "closeup_score": 0.4,
     "closeup_iou": 0.75,
+    "partner_score": 0.4,
+    "partner_iou": 0.7,
     "embedding": [1.0, 0.0],
     "model_id": "m1",
     "consistency": 0.5,
