@@ -25,7 +25,7 @@ from pipeline.mining.consistency import gather_evidence
 from pipeline.mining.hosts import load_hosts
 from pipeline.mining.miner import Mined
 from pipeline.progress import Progress
-from pipeline.records import Sample, Split
+from pipeline.records import VISIBLE_SHARE, Sample, Split
 from pipeline.selection.calibrator import CLOSER, LOOKED, PASTED, Floats, fit_calibrator, folds_of
 from pipeline.selection.cascade import BARE
 from pipeline.selection.cascade_fitting import KnownBoxes
@@ -55,6 +55,12 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "everything": (*LOOKS, *PASTED, *OTHERS, *WORD),
 }
 """What is known beside the detection itself, by the name of each kind of evidence."""
+WITH_SHARE: Mapping[str, tuple[str, ...]] = {
+    "visible share": (VISIBLE_SHARE,),
+    "looks and visible share": (*LOOKS, VISIBLE_SHARE),
+    "looks, pastes and visible share": (*LOOKS, *PASTED, VISIBLE_SHARE),
+}
+"""Kinds that need a detector with `detector.visible_box`."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class EvidenceResult(ScenarioResult):
         boxes: Proposals.
         right: How many of them are right.
         consistency: AUROC of consistency alone, by who looks: `self` or `other`.
-        auroc: Of p(correct), by a name in `KINDS`.
+        auroc: Of p(correct), by a name in `KINDS`, or `WITH_SHARE`.
         recall_at_p95: Likewise, share of the true boxes above the threshold at which 95 % are right.
     """
 
@@ -113,7 +119,8 @@ class EvidenceCell(ScenarioCell):
         for name in seen.column_names:
             own = own.append_column(name, seen[name])
         known = replace(known, evidence=own)
-        p_correct = out_of_fold(known, self.settings.selection, mining.model_id, KINDS)
+        kinds = {**KINDS, **WITH_SHARE} if VISIBLE_SHARE in own.column_names else KINDS
+        p_correct = out_of_fold(known, self.settings.selection, mining.model_id, kinds)
         objects = sum(len(sample.boxes) for sample in samples)
         consistency = {"self": "consistency", "other": "other_consistency"}
         return EvidenceResult(

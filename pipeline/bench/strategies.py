@@ -69,8 +69,8 @@ STRATEGIES: Mapping[str, tuple[str, ...]] = {
     ),
     OURS: (),
 }
-"""Changes to the settings by strategy: one of `selection.query.strategy`, the published rule whole, or random images whose
-boxes are all drawn, as without any machine."""
+"""Changes to the settings by strategy: one of `selection.query.strategy`, the published rule whole, or random images on
+which every box is drawn, as without any machine."""
 _NEEDS_PASTES = {"ssm", PUBLISHED}
 PER_ROUND = {"deeppcb": 20}
 OTHER_PER_ROUND = 10

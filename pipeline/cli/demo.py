@@ -49,7 +49,7 @@ def demo(
 
     settings = settings_from(config, overrides)
     with progress_bars() as progress:
-        generate_demo(data.resolve(), settings.seed, progress=progress)
+        generate_demo(data.resolve(), settings.seed, visible_boxes=settings.detector.visible_box, progress=progress)
     if fresh:
         _drop(settings)
     while (number := _next_cycle(settings)) <= cycles:

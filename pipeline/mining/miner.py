@@ -28,7 +28,16 @@ from pipeline.mining.hosts import Hosts
 from pipeline.mining.partner import PARTNER_NAMES, PartnerEvidence, compare_partner
 from pipeline.mining.proposals import Neighbours, class_scores, compare_neighbours
 from pipeline.mining.redetection import Redetector, prices
-from pipeline.records import CHECK_SCHEMA, NEIGHBOUR_FIELDS, PROPOSAL_SCHEMA, TTA_FIELDS, ImageRef, of_images
+from pipeline.records import (
+    CHECK_SCHEMA,
+    NEIGHBOUR_FIELDS,
+    PROPOSAL_SCHEMA,
+    TTA_FIELDS,
+    VISIBLE_SHARE,
+    ImageRef,
+    of_images,
+    proposal_schema,
+)
 from pipeline.settings import MiningSettings
 
 FULL_BATCHES = 16
@@ -40,7 +49,7 @@ class Mined:
     """What was found in some images.
 
     Attributes:
-        proposals: Columns of `PROPOSAL_SCHEMA`.
+        proposals: Columns of `PROPOSAL_SCHEMA`, or of `Miner.schema`.
         checks: Columns of `CHECK_SCHEMA`.
         faults: Images that could not be read.
         cost: Windows, canvases and passes of the checks, and where time went.
@@ -78,6 +87,11 @@ class Miner:
     seed: int
     partner: Predictor | None = None
 
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns of its proposals."""
+        return proposal_schema(visible_share=self.predictor.tells_visible_share)
+
     def mine(self, refs: Iterable[ImageRef], policy: CheckPolicy | None = None, known: Mined | None = None) -> Mined:
         """Propose and check.
 
@@ -91,7 +105,7 @@ class Miner:
         Returns:
             Proposals and checks; an image without proposals has no row.
         """
-        return _Mining(self, policy or CheckEverything(), known or Mined()).run(refs)
+        return _Mining(self, policy or CheckEverything(), known or Mined(self.schema.empty_table())).run(refs)
 
 
 class _Mining:
@@ -122,7 +136,7 @@ class _Mining:
         found = self._found([ref for ref in ordered if ref.image_id not in before])
         redetector = Redetector(self._miner.predictor, self._settings, self._meter)
         checker = Checker(redetector, self._miner.hosts, self._settings, self._miner.seed)
-        proposals, checks = [PROPOSAL_SCHEMA.empty_table()], [CHECK_SCHEMA.empty_table()]
+        proposals, checks = [self._miner.schema.empty_table()], [CHECK_SCHEMA.empty_table()]
         for pending in self._in_loads(part for parts in (ready, found) for part in parts):
             checked = checker.check(pending, self._policy, self._budgets)
             self._count_pasted(*checked)
@@ -267,7 +281,7 @@ class _Mining:
         scores = [class_scores(detected, len(labels)) for detected in found]
         neighbours = Neighbours.join([compare_neighbours(detected) for detected in found])
         boxes = torch.cat([batch.to_original(index, detected.boxes) for index, detected in enumerate(found)])
-        embeddings = torch.cat([detected.embeddings for detected in found])
+        every = Detections.join(found)
         columns = {
             "proposal_id": _proposal_ids(batch, found),
             "image_id": [
@@ -275,7 +289,7 @@ class _Mining:
             ],
             **corner_columns(boxes),
             "label": [labels[number - 1] for detected in found for number in detected.labels.tolist()],
-            "score": torch.cat([detected.scores for detected in found]).numpy(),
+            "score": every.scores.numpy(),
             "entropy": torch.cat([detected.entropy for detected in scores]).numpy(),
             "runner_up": torch.cat([detected.runner_up for detected in scores]).numpy(),
             **{name: getattr(neighbours, name).numpy() for name, _ in NEIGHBOUR_FIELDS},
@@ -283,10 +297,11 @@ class _Mining:
             "closeup_score": None,
             "closeup_iou": None,
             **dict.fromkeys(PARTNER_NAMES),
-            "embedding": pa.FixedSizeListArray.from_arrays(embeddings.numpy().ravel(), embeddings.shape[1]),
+            "embedding": pa.FixedSizeListArray.from_arrays(every.embeddings.numpy().ravel(), every.embeddings.shape[1]),
             "model_id": [self._miner.model_id] * len(boxes),
+            VISIBLE_SHARE: None if every.visible_share is None else every.visible_share.numpy(),
         }
-        return table_of(columns, PROPOSAL_SCHEMA, len(boxes))
+        return table_of(columns, self._miner.schema, len(boxes))
 
 
 def _split(rows: Flags, sizes: list[int]) -> tuple[torch.Tensor, ...]:

@@ -79,11 +79,15 @@ class PartedMining:
         parts = self._parts(shares, prefix)
         self.runner.run(PartsOfPool(parts, prefix, self), progress)
         names = [part.name for part in parts]
-        write_mined(self.folder, prefix, (self._read(name) for name in names))
+        write_mined(self.folder, prefix, (self._read(name) for name in names), self._schema)
         mined = [self.parts.read_record(f"{name}.json", MiningPart) for name in names]
         return MiningPart(
             MiningCost.total(part.cost for part in mined), tuple(fault for part in mined for fault in part.faults)
         )
+
+    @property
+    def _schema(self) -> pa.Schema:
+        return self.miners[0].schema
 
     def _read(self, name: str) -> Pair:
         proposals, checks = (self.parts.read_table(f"{name}.{table}.parquet") for table in SCHEMAS)
@@ -95,7 +99,7 @@ class PartedMining:
 
     def mined(self, part: Part, prefix: str) -> Mined:
         """Mine one part, and write nothing."""
-        known = known_before(self.before, self.unchanged(part.refs), prefix) if self.before else None
+        known = known_before(self.before, self.unchanged(part.refs), prefix, self._schema) if self.before else None
         return self.miners[part.miner].mine(part.refs, part.policy, known)
 
     def keep(self, part: Part, mined: Mined) -> None:
@@ -173,20 +177,23 @@ def _mines(again: Again, prefix: str) -> Callable[[Part], Mined]:
     return partial(again().mined, prefix=prefix)
 
 
-def known_before(before: Folder, refs: list[ImageRef], prefix: str) -> Mined | None:
+def known_before(
+    before: Folder, refs: list[ImageRef], prefix: str, schema: pa.Schema = PROPOSAL_SCHEMA
+) -> Mined | None:
     """What was found in some images in the cycle before.
 
     Args:
         before: Its tables.
         refs: The images.
         prefix: Before the names of the tables.
+        schema: Columns that proposals have now.
 
     Returns:
         Proposals and checks; None where an older release wrote them, with less evidence.
     """
     rows = of_images(ref.image_id for ref in refs)
-    proposals = _with_partner(before.read_table(f"{prefix}proposals.parquet", None, rows))
-    if proposals.schema.names != PROPOSAL_SCHEMA.names:
+    proposals: pa.Table = _with_partner(before.read_table(f"{prefix}proposals.parquet", None, rows))
+    if proposals.schema.names != schema.names:
         return None
     of_proposals = among("proposal_id", proposals["proposal_id"].to_pylist())
     return Mined(proposals, before.read_table(f"{prefix}checks.parquet", None, of_proposals))

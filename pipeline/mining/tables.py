@@ -24,17 +24,18 @@ Pair = tuple[pa.Table, pa.Table]
 """Proposals, and the checks of these proposals."""
 
 
-def write_mined(folder: Folder, prefix: str, parts: Iterable[Pair]) -> None:
+def write_mined(folder: Folder, prefix: str, parts: Iterable[Pair], schema: pa.Schema = PROPOSAL_SCHEMA) -> None:
     """Write both tables.
 
     Args:
         folder: Gets them.
         prefix: Before their names.
         parts: What was mined, in order.
+        schema: Columns of proposals.
     """
     names = [f"{prefix}{table}.parquet" for table in SCHEMAS]
     with (
-        folder.create_table(names[0], PROPOSAL_SCHEMA) as add_proposals,
+        folder.create_table(names[0], schema) as add_proposals,
         folder.create_table(names[1], CHECK_SCHEMA) as add_checks,
     ):
         for proposals, checks in _joined(parts):

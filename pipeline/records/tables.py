@@ -96,6 +96,15 @@ PROPOSAL_SCHEMA = pa.schema(
 another class at the same place. `closeup_score`: score in the mirrored close-up, 0 for a miss; `closeup_iou`: overlap
 there; both null where not measured. `embedding`: unit length."""
 
+VISIBLE_SHARE = "visible_share"
+"""One more column of proposals, float32: area that is seen of a box, 0 to 1, see `detector.visible_box`."""
+
+
+def proposal_schema(*, visible_share: bool) -> pa.Schema:
+    """`PROPOSAL_SCHEMA`, with the visible share at its end where the detector tells it."""
+    return PROPOSAL_SCHEMA.append(pa.field(VISIBLE_SHARE, pa.float32())) if visible_share else PROPOSAL_SCHEMA
+
+
 CHECK_SCHEMA = pa.schema(
     [
         ("proposal_id", pa.string()),

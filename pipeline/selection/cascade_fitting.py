@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.records import VISIBLE_SHARE
 from pipeline.selection.calibrator import PASTED, STACKED, Calibrator, Flags, Floats, fit_calibrator, folds_of
 from pipeline.selection.cascade import LOOKS, Cascade, stage_of
 from pipeline.selection.class_affinity import Names, affinity_out_of_fold, fit_affinities, with_affinity
@@ -87,8 +89,7 @@ def fit_cascade(known: KnownBoxes, plan: CascadePlan) -> Cascade:
     table = with_affinity(every, affinity)
     stages = tuple(
         fit_calibrator(table, right, min_class_boxes=settings.min_class_boxes, features=names, model_id=plan.model_id)
-        for pair in _features(settings)
-        for names in pair
+        for names in _features(table, settings)
     )
     plan = replace(plan, look_budget=_left_for_looks(stages[0], table, known, plan))
     return Cascade(
@@ -101,12 +102,13 @@ def fit_cascade(known: KnownBoxes, plan: CascadePlan) -> Cascade:
     )
 
 
-def _features(settings: SelectionSettings) -> tuple[tuple[tuple[str, ...], ...], ...]:
-    """What calibrators know before and after pastes, by look; with stacking, what a second member says as well."""
+def _features(table: pa.Table, settings: SelectionSettings) -> list[tuple[str, ...]]:
+    """What the calibrator of each stage looks at: with stacking what a second member says, and the visible share."""
     if settings.rule == "consistency":
-        return CONSISTENCY_ALONE
+        return list(chain.from_iterable(CONSISTENCY_ALONE))
     beside = STACKED if settings.stacking else ()
-    return tuple(tuple((*names, *beside) for names in pair) for pair in EVERYTHING)
+    share = (VISIBLE_SHARE,) if VISIBLE_SHARE in table.column_names else ()
+    return [(*names, *beside, *share) for names in chain.from_iterable(EVERYTHING)]
 
 
 def _left_for_looks(bare: Calibrator, table: pa.Table, known: KnownBoxes, plan: CascadePlan) -> float | None:

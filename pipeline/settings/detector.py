@@ -39,6 +39,11 @@ class DetectorSettings(Section):
     head_convs: int = Field(default=2, ge=1, le=4, description="convolutions of a one-stage head; torchvision's have 4")
     head_norm: Literal["none", "group"] = Field(default="group", description="normalisation in RetinaNet's head")
     head_shared: bool = Field(default=True, description="RetinaNet's head answers class and place from one tower")
+    visible_box: bool = Field(
+        default=False,
+        description="a second branch learns which part of a box is seen, where the COCO files of data.sources have "
+        "visible boxes; p(correct) then knows the visible share",
+    )
     box_stages: Literal[1, 3] = Field(
         default=1, description="of Faster R-CNN; 3: a cascade of box heads, each for boxes that fit more closely"
     )

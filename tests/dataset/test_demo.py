@@ -226,7 +226,7 @@ def test_box_bounds_the_pixels_that_a_part_changes(kind):
         grid = Grid(Pose(30, rng.uniform(0, 6.3)))
         pile = Pile(np.zeros((HEIGHT, WIDTH, 3), np.float32), LIGHT)
         pile.put(render(kind.draw(grid, rng), grid.pixel, LIGHT, rng), 100, 90, kind.label, lift_px=3)
-        changed = Part(kind.label, pile.canvas.max(axis=2) > 0)
+        changed = Part(kind.label, pile.canvas.max(axis=2) > 0, (0, 0, 1, 1))
         assert np.abs(np.subtract(pile.parts()[0].box, changed.box)).max() <= 1
 
 
@@ -289,3 +289,30 @@ def test_specks_beyond_a_cover_do_not_widen_a_box(peeping, seen):
     pile.put(bar, 0, 20, "bolt", lift_px=2)
     pile.put(cover, 70, 20, "", lift_px=2)
     assert pile.parts()[0].box == seen
+
+
+def test_a_set_with_visible_boxes_has_both_of_each_part(tmp_path):
+    made = generate_demo(tmp_path, counts=DemoCounts(labeled=12, pool=0, val=0, test=0), visible_boxes=True)
+    shares = []
+    for annotation in coco(made, "labeled")["annotations"]:
+        (x, y, width, height), (u, v, seen_width, seen_height) = annotation["bbox"], annotation["visible_bbox"]
+        assert 0 <= x <= u < u + seen_width <= x + width <= WIDTH
+        assert 0 <= y <= v < v + seen_height <= y + height <= HEIGHT
+        shares.append(seen_width * seen_height / annotation["area"])
+    assert 0.1 < np.mean(np.array(shares) < 0.95) < 0.6
+    assert json.loads((tmp_path / "demo.json").read_text())["parameters"]["visible_boxes"] is True
+
+
+def test_visible_boxes_are_asked_for(tmp_path):
+    made = generate_demo(tmp_path, counts=FEW)
+    assert all("visible_bbox" not in annotation for annotation in coco(made, "labeled")["annotations"])
+    with pytest.raises(ArtefactError, match=r"expected a demo set made with .*'visible_boxes': True"):
+        generate_demo(tmp_path, counts=FEW, visible_boxes=True)
+
+
+def test_a_full_box_is_round_what_is_covered_too():
+    pile = Pile(np.zeros((HEIGHT, WIDTH, 3), np.float32), LIGHT)
+    pile.put(rectangle(90, 70), -10, 20, "bolt", lift_px=2)
+    pile.put(rectangle(30, 70), 60, 20, "", lift_px=2)
+    assert pile.parts()[0].box == (0, 20, 60, 90)
+    assert pile.parts()[0].full_box == (0, 20, 80, 90)

@@ -8,6 +8,8 @@ from pipeline.detector.inference.stream import ImageStream
 class StandIn:
     """Has a predictor's input size, class names and stream of images; detecting is left to subclasses."""
 
+    tells_visible_share = False
+
     def __init__(self, labels, image_size_px=64, batch_size=4, threads=2):
         self.labels, self.image_size_px, self.batch_size = tuple(labels), image_size_px, batch_size
         self._threads = threads

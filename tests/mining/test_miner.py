@@ -1,6 +1,7 @@
 import threading
 import weakref
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from pipeline.detector.inference.predictor import PredictionSettings, Predictor
 from pipeline.detector.models.detector import build_detector
 from pipeline.mining.checker import CLASS_FREE_IMAGE, CLASS_FREE_REGION
 from pipeline.mining.consistency import gather_evidence
-from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA
+from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA, VISIBLE_SHARE, proposal_schema
 from pipeline.settings import DetectorSettings
 from tests.builders import image_id
 from tests.mining.miners import PLACES, Only, by_id, miner, pool, squares_of
@@ -312,3 +313,22 @@ def test_few_decoded_images_live_at_once(tmp_path, monkeypatch):
     assert most["image"] <= 4 * 4, "two batches read ahead, one being put together, one in the detector's hands"
     assert most["batch"] <= 3
     assert alive == Counter(image=0, batch=0)
+
+
+class Guessing(SquareFinder):
+    """Says of every square that half of it is seen."""
+
+    tells_visible_share = True
+
+    def __call__(self, images):
+        return [replace(found, visible_share=torch.full_like(found.scores, 0.5)) for found in super().__call__(images)]
+
+
+def test_proposals_have_a_visible_share_where_the_detector_tells_it(tmp_path):
+    refs = pool(tmp_path)
+    plain, guessed = miner().mine(refs), miner(finder=Guessing()).mine(refs)
+    assert guessed.proposals.schema == proposal_schema(visible_share=True)
+    assert set(guessed.proposals[VISIBLE_SHARE].to_pylist()) == {0.5}
+    assert guessed.proposals.drop_columns([VISIBLE_SHARE]).equals(plain.proposals)
+    assert miner(finder=Guessing()).mine([]).proposals.schema == guessed.proposals.schema
+    assert miner(finder=Guessing()).mine(refs, known=guessed).proposals.num_rows == guessed.proposals.num_rows

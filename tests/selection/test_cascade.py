@@ -5,6 +5,7 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from pipeline.errors import ArtefactError
+from pipeline.records import VISIBLE_SHARE
 from pipeline.selection.calibrator import CLOSER, LOOKED, PASTED, Calibrator
 from pipeline.selection.cascade import Cascade, stage_of
 from pipeline.selection.cascade_fitting import BESIDE_PIXELS, SPENT, CascadePlan, KnownBoxes, fit_cascade, out_of_fold
@@ -347,3 +348,19 @@ def test_another_models_proposals_are_refused():
 def test_fitting_repeats_itself():
     evidence, right = drawn(300)
     assert fitted(evidence, right, 0.2) == fitted(evidence, right, 0.2)
+
+
+# What is seen of a box
+
+
+def test_the_visible_share_counts_where_the_detector_tells_it():
+    evidence, right = drawn(600)
+    assert all(VISIBLE_SHARE not in stage.features for stage in fitted(evidence, right).stages)
+    share = np.where(right, 0.9, 0.3) + np.random.default_rng(0).normal(0, 0.1, len(right))
+    told = evidence.append_column(VISIBLE_SHARE, pa.array(share.astype(np.float32)))
+    made = fitted(told, right)
+    assert all(stage.features[-1] == VISIBLE_SHARE for stage in made.stages)
+    with_share, without = made.predict_on(0, told), fitted(evidence, right).predict_on(0, evidence)
+    assert roc_auc_score(right, with_share) > roc_auc_score(right, without) + 0.1
+    by_rule = fitted(told, right, settings=SETTINGS.model_copy(update={"rule": "consistency"}))
+    assert all(VISIBLE_SHARE not in stage.features for stage in by_rule.stages)

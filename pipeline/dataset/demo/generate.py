@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ import numpy as np
 
 from pipeline.dataset.demo.camera import compress
 from pipeline.dataset.demo.catalog import PARTS
-from pipeline.dataset.demo.pile import Part
+from pipeline.dataset.demo.pile import Corners, Part
 from pipeline.dataset.demo.scene import HEIGHT, WIDTH, draw_scene
 from pipeline.errors import ArtefactError
 from pipeline.folder import Folder
@@ -95,6 +95,7 @@ def generate_demo(
     seed: int = 0,
     counts: DemoCounts | None = None,
     difficulty: float = 0.5,
+    visible_boxes: bool = False,
     progress: Progress = silent,
 ) -> DemoSet:
     """Draw the demo set, or find it where it was drawn before.
@@ -107,6 +108,8 @@ def generate_demo(
         seed: 0 or more.
         counts: Images a portion; 24 labeled, 240 pool, 40 val and 80 test by default.
         difficulty: Scales clutter, overlap, light and noise, 0 to 1.
+        visible_boxes: Lay clutter over the ends of parts, and label two boxes: `bbox` is round all of a part, hidden or
+            not, and `visible_bbox` round what is seen of it, which is `bbox` without this.
         progress: Called after each image; not called for a set that is there already.
 
     Returns:
@@ -123,11 +126,13 @@ def generate_demo(
     folder = folder if isinstance(folder, Folder) else Folder(folder)
     counts = counts or DemoCounts()
     parameters = {"recipe": _RECIPE, "seed": seed, "difficulty": difficulty, "counts": asdict(counts)}
+    # Notes of sets that were drawn before visible boxes existed do not have the key.
+    parameters |= {"visible_boxes": True} if visible_boxes else {}
     finished = _find_finished(folder, parameters)
     if finished is None:
         _clear(folder)
         folder.write_json(_NOTE, {"parameters": parameters, "labels": DEMO_LABELS, "digest": None})
-        for done, _ in enumerate(_draw_all(folder, seed, counts, difficulty), start=1):
+        for done, _ in enumerate(_draw_all(folder, parameters), start=1):
             progress("drawing images", done, counts.total)
         finished = _digest(folder)
         folder.write_json(_NOTE, {"parameters": parameters, "labels": DEMO_LABELS, "digest": finished})
@@ -167,44 +172,59 @@ def _clear(folder: Folder) -> None:
         folder.remove(name)
 
 
-def _draw_all(folder: Folder, seed: int, counts: DemoCounts, difficulty: float) -> Iterator[None]:
+def _draw_all(folder: Folder, parameters: Mapping[str, Any]) -> Iterator[None]:
     """Write every image, then the COCO file of its portion; yields after each image."""
-    number = 0
+    number, difficulty = 0, parameters["difficulty"]
+    visible_boxes = "visible_boxes" in parameters
+    annotation = _annotation_of_both if visible_boxes else _annotation
     for position, (portion, file) in enumerate(_ANNOTATIONS.items()):
         truth: dict[str, tuple[Part, ...]] = {}
-        for index in range(getattr(counts, portion)):
-            rng = np.random.default_rng([seed, position, index])
-            scene = draw_scene(difficulty, rng)
+        for index in range(parameters["counts"][portion]):
+            rng = np.random.default_rng([parameters["seed"], position, index])
+            scene = draw_scene(difficulty, rng, cover=visible_boxes)
             quality = int(rng.integers(90 - round(50 * difficulty), 96))
             name = f"part_{number:05d}.jpg"
             folder.folder(portion).write_bytes(name, compress(scene.pixels, quality))
             truth[name] = scene.parts
             number += 1
             yield
-        folder.write_json(file, _coco(truth))
+        folder.write_json(file, _coco(truth, annotation))
 
 
-def _coco(truth: dict[str, tuple[Part, ...]]) -> dict[str, Any]:
+def _coco(truth: dict[str, tuple[Part, ...]], annotation: Callable[[Part], dict[str, Any]]) -> dict[str, Any]:
     images = [
         {"id": number, "file_name": name, "width": WIDTH, "height": HEIGHT}
         for number, name in enumerate(truth, start=1)
     ]
     labeled = [(number, part) for number, parts in enumerate(truth.values(), start=1) for part in parts]
-    annotations = [_annotation(number, image, part) for number, (image, part) in enumerate(labeled, start=1)]
+    annotations = [
+        {"id": number, "image_id": image, **annotation(part)} for number, (image, part) in enumerate(labeled, start=1)
+    ]
     categories = [{"id": number, "name": label} for number, label in enumerate(DEMO_LABELS, start=1)]
     return {"images": images, "annotations": annotations, "categories": categories}
 
 
-def _annotation(number: int, image: int, part: Part) -> dict[str, Any]:
-    x1, y1, x2, y2 = part.box
+def _annotation(part: Part) -> dict[str, Any]:
+    return _keys(part.label, part.box)
+
+
+def _annotation_of_both(part: Part) -> dict[str, Any]:
+    return {**_keys(part.label, part.full_box), "visible_bbox": _sides(part.box)}
+
+
+def _keys(label: str, corners: Corners) -> dict[str, Any]:
+    x, y, width, height = _sides(corners)
     return {
-        "id": number,
-        "image_id": image,
-        "category_id": DEMO_LABELS.index(part.label) + 1,
-        "bbox": [x1, y1, x2 - x1, y2 - y1],
-        "area": (x2 - x1) * (y2 - y1),
+        "category_id": DEMO_LABELS.index(label) + 1,
+        "bbox": [x, y, width, height],
+        "area": width * height,
         "iscrowd": 0,
     }
+
+
+def _sides(corners: Corners) -> list[int]:
+    x1, y1, x2, y2 = corners
+    return [x1, y1, x2 - x1, y2 - y1]
 
 
 def _digest(folder: Folder) -> str:

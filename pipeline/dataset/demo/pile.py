@@ -18,6 +18,8 @@ MIN_VISIBLE = 0.4
 MIN_INSIDE = 0.5
 """Least share of a part, and of what tells its class, that lies inside the image."""
 
+Corners = tuple[int, int, int, int]
+
 _NOBODY = -1
 _SPECK_SHARE = 0.1
 
@@ -30,16 +32,17 @@ class Part:
         label: Its class.
         mask: Its visible pixels, the image's height and width, at least one of them True; without the specks
             that peep out beyond a thing that covers it, which nobody would take for the part.
+        full_box: `(x1, y1, x2, y2)` round all of it that lies inside the image, covered or not.
     """
 
     label: str
     mask: NDArray[np.bool_]
+    full_box: Corners
 
     @property
-    def box(self) -> tuple[int, int, int, int]:
+    def box(self) -> Corners:
         """Tight `(x1, y1, x2, y2)` round the visible pixels."""
-        rows, columns = np.flatnonzero(self.mask.any(1)), np.flatnonzero(self.mask.any(0))
-        return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+        return _bounds(self.mask, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class Pile:
         self._telling = np.zeros(canvas.shape[:2], np.bool_)
         self._labels: list[str] = []
         self._areas: list[tuple[int, int]] = []
+        self._full_boxes: list[Corners] = []
 
     def overlap(self, patch: Patch, left: int, top: int) -> float:
         """Share of a thing that would lie on labeled parts."""
@@ -114,10 +118,14 @@ class Pile:
         if label:
             self._labels.append(label)
             self._areas.append((int(patch.mask.sum()), int(patch.telling.sum())))
+            self._full_boxes.append(_bounds(seen, spot.image[1].start, spot.image[0].start))
 
     def parts(self) -> tuple[Part, ...]:
         """The labeled parts with their visible pixels, lowest first."""
-        return tuple(Part(label, _without_specks(self._owner == number)) for number, label in enumerate(self._labels))
+        return tuple(
+            Part(label, _without_specks(self._owner == number), full_box)
+            for number, (label, full_box) in enumerate(zip(self._labels, self._full_boxes, strict=True))
+        )
 
     def _whole(self) -> NDArray[np.int64]:
         return np.array(self._areas, np.int64).reshape(-1, 2).T
@@ -142,6 +150,12 @@ class Pile:
         dark = np.maximum(contact, thrown * np.float32(1 - light.ambient))
         spot = Spot.of(self._owner.shape, dark.shape, left - margin, top - margin)
         self.canvas[spot.image] *= 1 - dark[spot.patch][..., None]
+
+
+def _bounds(mask: NDArray[np.bool_], left: int, top: int) -> Corners:
+    """Tight box round what is True in a mask whose first pixel is at column `left`, row `top`."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return left + int(columns[0]), top + int(rows[0]), left + int(columns[-1]) + 1, top + int(rows[-1]) + 1
 
 
 def _without_specks(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

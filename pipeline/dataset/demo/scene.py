@@ -9,8 +9,8 @@ from numpy.random import Generator
 
 from pipeline.dataset.demo.bench import draw_bench
 from pipeline.dataset.demo.camera import Pixels, photograph
-from pipeline.dataset.demo.catalog import choose_things
-from pipeline.dataset.demo.pile import Part, Pile
+from pipeline.dataset.demo.catalog import CLUTTER, Kind, choose_things
+from pipeline.dataset.demo.pile import Corners, Part, Pile
 from pipeline.dataset.demo.relief import Grid, Pose
 from pipeline.dataset.demo.shading import Light, Patch, render
 
@@ -33,12 +33,13 @@ class Scene:
     parts: tuple[Part, ...]
 
 
-def draw_scene(difficulty: float, rng: Generator) -> Scene:
+def draw_scene(difficulty: float, rng: Generator, *, cover: bool = False) -> Scene:
     """Compose and photograph one bench.
 
     Args:
         difficulty: Scales clutter, overlap, light and noise, 0 to 1.
         rng: Drives everything; the same state gives the same image.
+        cover: Lay clutter over one end of each part where that hides no part too much.
 
     Returns:
         The image and its parts; no parts at all in about one image of 25.
@@ -52,13 +53,22 @@ def draw_scene(difficulty: float, rng: Generator) -> Scene:
     )
     pile = Pile(draw_bench(WIDTH, HEIGHT, difficulty, rng), light)
     zoom, tilt, tilt_axis = rng.uniform(0.95, 1.6), rng.uniform(0.84, 1.0), rng.uniform(0, np.pi)
-    for kind in choose_things(difficulty, rng):
+
+    def make(kind: Kind) -> Patch:
         view = Pose(rng.uniform(*kind.half_length_px) * zoom, rng.uniform(0, 2 * np.pi), tilt, tilt_axis)
         grid = Grid(view)
-        patch = render(kind.draw(grid, rng), grid.pixel, light, rng)
+        return render(kind.draw(grid, rng), grid.pixel, light, rng)
+
+    for kind in choose_things(difficulty, rng):
+        patch = make(kind)
         place = _find_place(pile, patch, difficulty, rng)
         if place:
             pile.put(patch, *place, kind.label, lift_px=rng.uniform(1.5, 4.0) * zoom)
+    for part in pile.parts() if cover else ():
+        patch = make(CLUTTER[rng.integers(len(CLUTTER))])
+        place = _find_end(pile, patch, part.box, rng)
+        if place:
+            pile.put(patch, *place, "", lift_px=rng.uniform(1.5, 4.0) * zoom)
     return Scene(photograph(pile.canvas, light, difficulty, rng), pile.parts())
 
 
@@ -70,5 +80,18 @@ def _find_place(pile: Pile, patch: Patch, difficulty: float, rng: Generator) -> 
         left = int(rng.integers(-width // 2, WIDTH - width // 2))
         top = int(rng.integers(-height // 2, HEIGHT - height // 2))
         if pile.overlap(patch, left, top) <= most and pile.fits(patch, left, top):
+            return left, top
+    return None
+
+
+def _find_end(pile: Pile, patch: Patch, box: Corners, rng: Generator) -> tuple[int, int] | None:
+    """Left and top of what lies over the middle of one side of a box; None where that hides too much."""
+    height, width = patch.alpha.shape
+    x1, y1, x2, y2 = box
+    x, y = (x1 + x2) // 2, (y1 + y2) // 2
+    ends = [(x1, y), (x2, y), (x, y1), (x, y2)]
+    for end in rng.permutation(4).tolist():
+        left, top = ends[end][0] - width // 2, ends[end][1] - height // 2
+        if pile.fits(patch, left, top):
             return left, top
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, TypeAdapter, ValidationError
 
 from pipeline.dataset.formats.files import stream_text
 from pipeline.dataset.formats.json_stream import NoObjectError, Part, read_parts
@@ -35,16 +36,31 @@ class _Annotation(BaseModel):
     iscrowd: int = 0
 
 
+class _TwoBoxAnnotation(_Annotation):
+    """With the box of what is seen of an object; `vis_bbox` and `vbox` are what CityPersons and CrowdHuman call it."""
+
+    visible_bbox: tuple[float, float, float, float] | None = Field(
+        default=None, validation_alias=AliasChoices("visible_bbox", "vis_bbox", "vbox")
+    )
+
+    @property
+    def visible(self) -> tuple[float, float, float, float]:
+        """The box, NaN where there is none."""
+        return self.visible_bbox or (math.nan,) * 4
+
+
 class _Category(BaseModel):
     id: Id
     name: str
 
 
-_IMAGES, _ANNOTATIONS, _CATEGORIES = (
+_IMAGES, _ANNOTATIONS, _TWO_BOX_ANNOTATIONS, _CATEGORIES = (
     TypeAdapter(list[_Image]),
     TypeAdapter(list[_Annotation]),
+    TypeAdapter(list[_TwoBoxAnnotation]),
     TypeAdapter(list[_Category]),
 )
+_KEPT = ("id", "image_id", "category_id", "bbox", "iscrowd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +76,13 @@ class CocoImage:
 
 @dataclass(frozen=True, slots=True)
 class CocoAnnotation:
-    """An annotation as the file states it; `bbox` is `[x, y, width, height]`."""
+    """An annotation as the file states it; boxes are `[x, y, width, height]`, `visible` is NaN unless it was read."""
 
     id: Id
     label: str
     bbox: tuple[float, float, float, float]
     is_crowd: bool
+    visible: tuple[float, float, float, float] = (math.nan,) * 4
 
 
 class _Section:
@@ -124,15 +141,17 @@ class CocoFile:
 
     Args:
         place: The JSON file, path or fsspec URI.
+        visible: Read visible boxes too.
 
     Raises:
         DataError: The file is missing or no COCO; the message names the file and the id.
     """
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, *, visible: bool = False) -> None:
+        kind, kept = (_TWO_BOX_ANNOTATIONS, (*_KEPT, "visible")) if visible else (_ANNOTATIONS, _KEPT)
         sections = (
             _Section("images", _IMAGES, ("id", "file_name", "width", "height")),
-            _Section("annotations", _ANNOTATIONS, ("id", "image_id", "category_id", "bbox", "iscrowd")),
+            _Section("annotations", kind, kept),
             _Section("categories", _CATEGORIES, ("id", "name")),
         )
         try:
@@ -157,10 +176,10 @@ class CocoFile:
 
     def _of_images(self, start: int, end: int) -> list[CocoAnnotation]:
         rows = self._order[self._starts[start] : self._starts[end]]
-        ids, _, categories, boxes, crowds = (column[rows].tolist() for column in self._annotations)
+        ids, _, categories, boxes, crowds, *visible = (column[rows].tolist() for column in self._annotations)
         return [
-            CocoAnnotation(each, self._names[category], tuple(box), bool(crowd))
-            for each, category, box, crowd in zip(ids, categories, boxes, crowds, strict=True)
+            CocoAnnotation(each, self._names[category], tuple(box), bool(crowd), *map(tuple, seen))
+            for each, category, box, crowd, *seen in zip(ids, categories, boxes, crowds, *visible, strict=True)
         ]
 
     def _by_image(self, place: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -7,6 +7,7 @@ teach a detector that sees one (data distillation, arXiv 1712.04440).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -45,12 +46,10 @@ def fuse(seen: Sequence[Detections], same_iou: float) -> Detections:
         same_iou: Detections of a class that overlap so much are one object.
 
     Returns:
-        Fused detections, best first, with the embeddings of those that lead.
+        Fused detections, best first, with the embeddings and visible shares of those that lead.
     """
-    boxes, scores, labels, embeddings = (
-        torch.cat([getattr(view_detections, name) for view_detections in seen])
-        for name in ("boxes", "scores", "labels", "embeddings")
-    )
+    every = Detections.join(seen)
+    boxes, scores, labels = every.boxes, every.scores, every.labels
     view = torch.repeat_interleave(torch.tensor([len(view_detections) for view_detections in seen]))
     leads = batched_nms(boxes, scores, labels, same_iou)
     if len(leads) == 0:
@@ -62,4 +61,4 @@ def fuse(seen: Sequence[Detections], same_iou: float) -> Detections:
     best = torch.zeros(len(leads) * len(seen)).scatter_reduce_(0, leader * len(seen) + view, scores, "amax")
     fused = best.reshape(-1, len(seen)).mean(1)
     order = fused.argsort(descending=True, stable=True)
-    return Detections(places[order], fused[order], labels[leads][order], embeddings[leads][order])
+    return replace(every[leads][order], boxes=places[order], scores=fused[order])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -33,12 +33,14 @@ class Detections(TensorColumns):
         scores: Tensor[N] float32, 0 to 1, descending, higher = more likely right.
         labels: Tensor[N] int64, from 1.
         embeddings: Tensor[N, D] float32, unit length.
+        visible_share: Tensor[N] float32, 0 to 1, area that is seen of each box; None where the detector does not tell.
     """
 
     boxes: Tensor
     scores: Tensor
     labels: Tensor
     embeddings: Tensor
+    visible_share: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,11 @@ class Predictor:
         return labels
 
     @property
+    def tells_visible_share(self) -> bool:
+        """Whether its detections have a visible share."""
+        return self.detector.visible_box is not None
+
+    @property
     def batch_size(self) -> int:
         """Images per forward pass."""
         return self.settings.batch_size
@@ -176,12 +183,13 @@ class Predictor:
         counts = [len(outputs["boxes"]) for outputs in found]
         columns = [
             torch.split(torch.cat([outputs[name] for outputs in found]).cpu(), counts)
-            for name in ("boxes", "scores", "labels", "embeddings")
+            for name in ("boxes", "scores", "labels", "embeddings", "visible_share")
+            if name in found[0]
         ]
         rows = zip(*columns, strict=True)
         return [
-            Detections(boxes.float(), scores.float(), labels, vectors.float())
-            for boxes, scores, labels, vectors in rows
+            Detections(boxes.float(), scores.float(), labels, vectors.float(), *shares)
+            for boxes, scores, labels, vectors, *shares in rows
         ]
 
     def detect_canvases(self, images: Tensor) -> list[Detections]:
@@ -225,4 +233,4 @@ def _inside(found: Detections, height: int, width: int) -> Detections:
     """Without what lies in the padding."""
     boxes = clip(found.boxes, width, height)
     kept = (boxes[:, 2:] - boxes[:, :2] >= 1).all(1)
-    return Detections(boxes, found.scores, found.labels, found.embeddings)[kept]
+    return replace(found, boxes=boxes)[kept]

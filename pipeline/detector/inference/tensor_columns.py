@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class TensorColumns:
-    """A dataclass whose fields are tensors of equally many rows."""
+    """A dataclass whose fields are tensors of equally many rows, the first of them always, others or None."""
 
     def __len__(self) -> int:
         """How many rows."""
@@ -21,10 +21,12 @@ class TensorColumns:
     def __getitem__(self, which: Tensor | slice) -> Self:
         """Some of the rows, by mask, index or slice."""
         record: Any = self
-        return type(self)(*(getattr(self, field.name)[which] for field in fields(record)))
+        columns = (getattr(self, field.name) for field in fields(record))
+        return type(self)(*(None if column is None else column[which] for column in columns))
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
         """The rows of several records, at least one, in order."""
         kind: Any = cls
-        return cls(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(kind)))
+        columns = ([getattr(part, field.name) for part in parts] for field in fields(kind))
+        return cls(*(None if any(part is None for part in column) else torch.cat(column) for column in columns))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -53,4 +53,4 @@ def _back(seen: Detections, view: AugmentedView, width: int, x_factor: float, y_
     if view.mirrored:
         x1, x2 = width - x2, width - x1
     boxes = scale(torch.stack([x1, y1, x2, y2], dim=1), x_factor, y_factor)
-    return Detections(boxes, seen.scores, seen.labels, seen.embeddings)
+    return replace(seen, boxes=boxes)

@@ -18,6 +18,7 @@ from pipeline.detector.models.drop_path import set_progress
 from pipeline.detector.models.networks import build_network
 from pipeline.detector.models.targets import Target
 from pipeline.detector.models.triplet import sample_boxes, triplet_loss
+from pipeline.detector.models.visible_box import VisibleBoxBranch, examples_of, visible_share
 from pipeline.seeds import derive_seed
 from pipeline.settings import DetectorSettings, TrainingSettings
 
@@ -85,6 +86,7 @@ class Detector(nn.Module):
             freeze_depthwise(backbone.body)
         self.network = build_network(settings, backbone, normalization, len(self.labels) + 1, self.training_settings)
         self.embedder = BoxEmbedder(backbone.out_channels, settings.embedding_dim)
+        self.visible_box = VisibleBoxBranch(backbone.out_channels) if settings.visible_box else None
         backbone.register_forward_hook(self._keep_features)
         self._features: dict[str, Tensor] = {}
         self._embeds = True
@@ -125,14 +127,19 @@ class Detector(nn.Module):
 
         Args:
             images (Tensor[B, 3, H, W]): uint8 RGB.
-            targets: `boxes`, `labels`, `weights` and `ignore` of each image.
+            targets: `boxes`, `labels`, `weights` and `ignore` of each image, and with a visible box branch `visible`.
 
         Returns:
             Named scalars whose sum is minimised.
         """
         losses: dict[str, Tensor] = self.network(images, targets)
+        size = (images.shape[-2], images.shape[-1])
         if self.training_settings.triplet.enabled:
-            losses = {**losses, "triplet": self._triplet_loss(targets, (images.shape[-2], images.shape[-1]))}
+            losses = {**losses, "triplet": self._triplet_loss(targets, size)}
+        if self.visible_box is not None:
+            background = self.network.hard_background or [target["boxes"][:0] for target in targets]
+            examples = [examples_of(*pair, size) for pair in zip(targets, background, strict=True)]
+            losses = {**losses, "visible_box": self.visible_box.loss(self._features, examples, size)}
         self._features = {}
         return losses
 
@@ -162,18 +169,24 @@ class Detector(nn.Module):
 
         Returns:
             In evaluation a dict per image: `boxes` Tensor[N, 4] in input pixels, `scores` Tensor[N] descending,
-            `labels` Tensor[N] int64 from 1, `embeddings` Tensor[N, D], or Tensor[N, 0] for canvases.
+            `labels` Tensor[N] int64 from 1, `embeddings` Tensor[N, D], or Tensor[N, 0] for canvases; with a visible box
+            branch also `visible_share` Tensor[N], not for canvases.
         """
         if self.training:
             return self.losses(images, targets or [])
         detections: list[Target] = self.network(images)
         boxes = [of_image["boxes"] for of_image in detections]
+        counts = list(map(len, boxes))
+        if self._embeds and self.visible_box is not None:
+            shares = visible_share(self.visible_box(self._features, boxes, images.shape[-2:]))
+            for of_image, share in zip(detections, torch.split(shares, counts), strict=True):
+                of_image["visible_share"] = share
         if self._embeds:
             embeddings = self.embedder(self._features, boxes, images.shape[-2:])
         else:
-            embeddings = torch.zeros(sum(map(len, boxes)), 0)
+            embeddings = torch.zeros(sum(counts), 0)
         self._features = {}
-        for of_image, vectors in zip(detections, embeddings.split(list(map(len, boxes))), strict=True):
+        for of_image, vectors in zip(detections, embeddings.split(counts), strict=True):
             of_image["embeddings"] = vectors
         return detections
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from pipeline.artefacts import EndOfRun, TrainingSummary
+from pipeline.dataset.visible_boxes import read_visible_boxes
 from pipeline.detector.evaluation.metrics import map_on
 from pipeline.detector.inference.predictor import PredictionSettings, Predictor
 from pipeline.detector.models.detector import Detector
@@ -71,6 +72,10 @@ def fit(detector: Detector, job: TrainingJob, progress: Progress = silent) -> Tr
         settings.data.max_image_pixels,
         settings.training.cache_mb,
     )
+    if settings.detector.visible_box:
+        images.visible_boxes = read_visible_boxes(settings.data.sources)
+        if not images.visible_boxes.by_uri:
+            LOG.warning("detector.visible_box has nothing to learn: no COCO file of a train source has visible boxes")
     seen = [] if job.steps else _looked_at(job)
     training = _of_known_length(settings.training, job.steps) if job.steps else _of_unknown_length(settings, seen)
     plan = BatchPlan(images, training, job.seed, job.errors)

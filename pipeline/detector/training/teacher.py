@@ -59,9 +59,12 @@ def with_teacher_labels(target: Target, found: Target, settings: TeacherSettings
     if len(target["boxes"]):
         is_new &= box_iou(boxes, target["boxes"]).amax(1) < SAME_OBJECT_IOU
     is_box = is_new & (scores >= settings.box_score) & (settings.box_score < 1)
-    return {
+    new = {
         "boxes": torch.cat([target["boxes"], boxes[is_box]]),
         "labels": torch.cat([target["labels"], found["labels"][is_box]]),
         "weights": torch.cat([target["weights"], scores[is_box]]),
         "ignore": torch.cat([target["ignore"], boxes[is_new & ~is_box]]),
     }
+    if "visible" in target:
+        new["visible"] = torch.cat([target["visible"], torch.full_like(boxes[is_box], torch.nan)])
+    return new

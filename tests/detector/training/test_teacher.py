@@ -98,3 +98,10 @@ def test_no_score_makes_a_box_unless_that_is_set():
     looked = with_teacher_labels(target(), found((HERE, 1.0, 1)), TeacherSettings(enabled=True))
     assert len(looked["boxes"]) == 0
     assert looked["ignore"].tolist() == [list(map(float, HERE))]
+
+
+def test_what_is_seen_of_the_boxes_of_a_teacher_is_not_known():
+    known = {**target([HERE]), "visible": as_boxes([NEAR])}
+    looked = with_teacher_labels(known, found((THERE, 0.95, 1)), TeacherSettings(enabled=True, box_score=0.9))
+    assert looked["visible"][0].tolist() == list(map(float, NEAR))
+    assert looked["visible"][1].isnan().all()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -83,11 +84,10 @@ class Augmenter:
             `MIN_VISIBLE` of their area are ignore regions.
         """
         self._geometry.set_random_seed(seed % 2**32)
-        corners = torch.cat([_corners(item.boxes), _corners(item.ignore)]).numpy()
+        corners = _corners(item.places()).numpy()
         changed: Mapping[str, NDArray[Any]] = self._geometry(image=item.pixels, keypoints=corners - HALF_PIXEL)
         whole = _hulls(torch.as_tensor(np.asarray(changed["keypoints"]), dtype=torch.float32) + HALF_PIXEL)
-        boxes, ignore = torch.split(whole, [len(item.boxes), len(item.ignore)])
-        return cut_to(np.ascontiguousarray(changed["image"]), item, boxes, ignore)
+        return cut_to(np.ascontiguousarray(changed["image"]), item.moved(whole))
 
     def strong(self, item: LabeledPixels, seed: int, is_pseudo: bool) -> LabeledPixels:
         """Change what an image looks like, strongly where that is set for it.
@@ -105,7 +105,7 @@ class Augmenter:
         looks = self._strong_looks if strongly else self._looks
         looks.set_random_seed(derive_seed(seed, "looks") % 2**32)
         pixels = np.ascontiguousarray(looks(image=item.pixels)["image"])
-        changed = LabeledPixels(pixels, item.boxes, item.labels, item.weights, item.ignore)
+        changed = replace(item, pixels=pixels)
         return _with_holes(changed, self._strong, seed) if strongly else changed
 
     def __call__(self, item: LabeledPixels, seed: int, is_pseudo: bool = False) -> LabeledPixels:

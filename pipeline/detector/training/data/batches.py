@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from pipeline.boxes import as_boxes
 from pipeline.boxes import scale as scale_boxes
 from pipeline.dataset.images import read_image
+from pipeline.dataset.visible_boxes import VisibleBoxes
 from pipeline.detector.inference.stream import FILL, stack_images
 from pipeline.detector.models.targets import Target
 from pipeline.detector.training.data.copy_paste import Load
@@ -37,7 +38,7 @@ class Batch:
 
     Attributes:
         images: Tensor[B, 3, H, W] uint8 RGB.
-        targets: `boxes`, `labels`, `weights`, `ignore` an image, in pixels of the batch.
+        targets: One per image, see `models.targets`, in pixels of the batch.
         faults: Images that could not be read and were replaced by others: (uri, reason).
         image_ids: Which images they are.
         pseudo: Which of them the machine labelled.
@@ -69,9 +70,14 @@ class TrainingImages:
         max_image_pixels: A larger image is refused.
         cache_mb: Memory for decoded images.
 
+    Attributes:
+        visible_boxes: What is seen of the boxes; None where nobody asks.
+
     Raises:
         DataError: A box has a label that is not among the class names.
     """
+
+    visible_boxes: VisibleBoxes | None = None
 
     def __init__(
         self, samples: Sequence[Sample], labels: Sequence[str], image_size_px: int, max_image_pixels: int, cache_mb: int
@@ -90,7 +96,9 @@ class TrainingImages:
 
     def with_samples(self, samples: Sequence[Sample]) -> TrainingImages:
         """The same images with other targets, none of them decoded yet."""
-        return TrainingImages(samples, self._labels, self._size, self._max_pixels, self._cache_mb)
+        images = TrainingImages(samples, self._labels, self._size, self._max_pixels, self._cache_mb)
+        images.visible_boxes = self.visible_boxes
+        return images
 
     def load(self, index: int) -> LabeledPixels:
         """Read one image with its target.
@@ -110,6 +118,7 @@ class TrainingImages:
             torch.tensor([self._number[box.label] for box in sample.boxes], dtype=torch.int64),
             torch.tensor([box.certainty for box in sample.boxes]),
             scale_boxes(as_boxes([region.xyxy for region in sample.ignore]), *factors),
+            None if self.visible_boxes is None else scale_boxes(self.visible_boxes.of(sample), *factors),
         )
         if image.pixels.nbytes <= self._room:
             self._room -= image.pixels.nbytes
@@ -261,10 +270,7 @@ def collate(items: Sequence[LabeledPixels]) -> tuple[Tensor, list[Target]]:
     Returns:
         Tensor[B, 3, H, W] uint8, padded at the right and below, and the targets.
     """
-    targets = [
-        {"boxes": item.boxes, "labels": item.labels, "weights": item.weights, "ignore": item.ignore} for item in items
-    ]
-    return stack_images([item.pixels for item in items]), targets
+    return stack_images([item.pixels for item in items]), [item.target() for item in items]
 
 
 def batches(plan: BatchPlan, first_part: int, workers: int) -> Iterator[Batch]:

@@ -97,7 +97,13 @@ class CopyPaste:
             torch.cat([left.labels, source.labels[number : number + 1]]),
             torch.cat([left.weights, source.weights[number : number + 1]]),
             left.ignore,
+            None if left.visible is None else torch.cat([left.visible, _moved(_seen_of(source, number), crop, target)]),
         )
+
+
+def _seen_of(source: LabeledPixels, number: int) -> Tensor:
+    """Tensor[1, 4]: what is seen of an object, NaN where that is not known."""
+    return torch.full((1, 4), torch.nan) if source.visible is None else source.visible[number : number + 1]
 
 
 def _moved(box: Tensor, crop: Tensor, target: Tensor) -> Tensor:

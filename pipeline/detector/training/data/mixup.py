@@ -40,7 +40,7 @@ def mix_pair(first: tuple[Tensor, Target], second: tuple[Tensor, Target], share:
     (pixels_a, target_a), (pixels_b, target_b) = first, second
     pixels = (pixels_a.float() * share + pixels_b.float() * (1 - share)).round().to(torch.uint8)
     weights = torch.cat([target_a["weights"] * share, target_b["weights"] * (1 - share)])
-    joined = {key: torch.cat([target_a[key], target_b[key]]) for key in ("boxes", "labels", "ignore")}
+    joined = {key: torch.cat([target_a[key], target_b[key]]) for key in target_a if key != "weights"}
     return pixels, {**joined, "weights": weights}
 
 

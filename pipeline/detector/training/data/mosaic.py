@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.boxes import scale
 from pipeline.detector.inference.stream import FILL
-from pipeline.detector.training.data.labeled_image import LabeledPixels, cut_to
+from pipeline.detector.training.data.labeled_image import LabeledPixels, cut_to, join_visible
 from pipeline.settings import MosaicSettings
 
 CENTRE = (0.3, 0.7)
@@ -38,14 +38,14 @@ def mosaic(items: Sequence[LabeledPixels], settings: MosaicSettings, random: np.
     for item, (left, top, right, bottom) in zip(items, spans, strict=True):
         tile = _piece(item, right - left, bottom - top, settings, random)
         canvas[top:bottom, left:right] = tile.pixels
-        offset = torch.tensor([left, top, left, top])
-        tiles.append((tile, tile.boxes + offset, tile.ignore + offset))
+        tiles.append(tile.moved(tile.places() + torch.tensor([left, top, left, top])))
     return LabeledPixels(
         canvas,
-        torch.cat([boxes for _, boxes, _ in tiles]),
-        torch.cat([tile.labels for tile, _, _ in tiles]),
-        torch.cat([tile.weights for tile, _, _ in tiles]),
-        torch.cat([ignore for _, _, ignore in tiles]),
+        torch.cat([tile.boxes for tile in tiles]),
+        torch.cat([tile.labels for tile in tiles]),
+        torch.cat([tile.weights for tile in tiles]),
+        torch.cat([tile.ignore for tile in tiles]),
+        join_visible([tile.visible for tile in tiles]),
     )
 
 
@@ -67,4 +67,4 @@ def _piece(
     pixels = np.full((height, width, 3), FILL, dtype=np.uint8)
     pixels[: window.shape[0], : window.shape[1]] = window
     factors = sides[0] / before[0], sides[1] / before[1]
-    return cut_to(pixels, item, scale(item.boxes, *factors), scale(item.ignore, *factors), (x, y))
+    return cut_to(pixels, item.moved(scale(item.places(), *factors)), (x, y))

@@ -7,7 +7,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from pipeline.detector.inference.stream import STRIDE
-from pipeline.detector.models.targets import Target
+from pipeline.detector.models.targets import IN_PIXELS, Target
 from pipeline.detector.training.data.mixup import is_on
 from pipeline.seeds import numpy_generator
 from pipeline.settings import MultiscaleSettings
@@ -47,5 +47,5 @@ def rescale(images: Tensor, targets: list[Target], scale: float) -> tuple[Tensor
         return images, targets
     smaller = F.interpolate(images.float(), (rows, columns), mode="bilinear", antialias=True)
     factors = torch.tensor([columns / width, rows / height] * 2)
-    scaled = [{**one, "boxes": one["boxes"] * factors, "ignore": one["ignore"] * factors} for one in targets]
+    scaled = [{**one, **{key: one[key] * factors for key in IN_PIXELS & one.keys()}} for one in targets]
     return smaller.round().clamp(0, 255).to(torch.uint8), scaled

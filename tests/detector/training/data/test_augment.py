@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -56,6 +58,20 @@ def test_boxes_move_and_flip_with_their_pixels_to_the_pixel(flips):
         assert changed.boxes.tolist() == [white(changed.pixels)]
         places.add(tuple(changed.boxes[0].tolist()))
     assert len(places) > 10
+
+
+@pytest.mark.parametrize("flips", [{}, {"horizontal_flip": 1.0}, {"vertical_flip": 1.0}])
+def test_visible_boxes_flip_with_what_is_seen(flips):
+    """The white part is what is seen of the first object; nobody knows it of the second."""
+    full, change = (30, 12, 54, 34), augmenter(**flips)
+    unknown = (float("nan"),) * 4
+    before = replace(item([CORNERS]), boxes=as_boxes([full, full]), labels=torch.ones(2), weights=torch.ones(2))
+    before = replace(before, visible=as_boxes([CORNERS, unknown]))
+    for seed in range(30):
+        changed = change(before, seed)
+        assert changed.visible[0].tolist() == white(changed.pixels)
+        assert changed.visible[1].isnan().all()
+        assert torch.equal(change(replace(before, visible=None), seed).boxes, changed.boxes)
 
 
 @pytest.mark.parametrize(

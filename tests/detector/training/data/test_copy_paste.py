@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from pipeline.boxes import is_valid
+from pipeline.dataset.visible_boxes import VisibleBoxes
 from pipeline.detector.training.data.copy_paste import CopyPaste
 from pipeline.detector.training.data.labeled_image import LabeledPixels
 from pipeline.records import Region, State
@@ -132,3 +135,17 @@ def test_the_item_stays_as_it_is_and_the_same_seed_draws_the_same(tmp_path):
 def test_a_sample_without_boxes_has_nothing_to_copy():
     assert CopyPaste([sample("one")], EXACT)._all == {}
     assert LABELS == ("bolt", "nut")
+
+
+def test_visible_boxes_come_along_and_those_of_covered_objects_are_not_known(tmp_path):
+    samples = [painted(tmp_path, "bolt", BOLT)]
+    images = images_of(samples)
+    images.visible_boxes = VisibleBoxes({samples[0].uri: torch.tensor([[4.0, 6, 20, 18, 4, 6, 12, 18]])})
+    host = replace(empty(), boxes=torch.tensor([[0.0, 0, SIZE, SIZE]]), labels=torch.ones(1), weights=torch.ones(1))
+    host = replace(host, visible=host.boxes)
+    pasted = CopyPaste(samples, EXACT)(host, images.load, np.random.default_rng(0), pseudo=True)
+    x1, y1, x2, y2 = pasted.boxes[1].tolist()
+    assert pasted.visible[0].isnan().all()
+    assert pasted.visible[1].tolist() == [x1, y1, x1 + (x2 - x1) / 2, y2]
+    plain = paste(samples, into=host)
+    assert plain.visible.isnan().all()

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from pipeline.boxes import as_boxes
-from pipeline.detector.training.data.labeled_image import LabeledPixels, cut_to, hide
+from pipeline.detector.training.data.labeled_image import LabeledPixels, cut_to, hide, join_visible
 
 WIDTH, HEIGHT = 40, 30
 PIXELS = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
@@ -32,7 +34,7 @@ def item(boxes=(), ignore=()) -> LabeledPixels:
     ],
 )
 def test_what_is_cut(boxes, ignore, labels, kept, regions):
-    cut = cut_to(PIXELS, item(boxes), as_boxes(boxes), as_boxes(ignore))
+    cut = cut_to(PIXELS, item(boxes, ignore))
     assert cut.boxes.tolist() == [list(map(float, box)) for box in kept]
     assert cut.ignore.tolist() == [list(map(float, region)) for region in regions]
     assert cut.labels.tolist() == labels
@@ -40,7 +42,7 @@ def test_what_is_cut(boxes, ignore, labels, kept, regions):
 
 
 def test_boxes_are_counted_from_the_new_corner():
-    cut = cut_to(PIXELS, item([(0, 0, 1, 1)]), as_boxes([(25, 17, 35, 27)]), as_boxes([(20, 10, 22, 12)]), (20, 10))
+    cut = cut_to(PIXELS, item([(25, 17, 35, 27)], [(20, 10, 22, 12)]), (20, 10))
     assert cut.boxes.tolist() == [[5, 7, 15, 17]]
     assert cut.ignore.tolist() == [[0, 0, 2, 2]]
 
@@ -65,3 +67,49 @@ def test_what_is_hidden(boxes, covers, labels, regions):
     assert left.labels.tolist() == labels
     assert len(left.boxes) == len(left.weights) == len(labels)
     assert len(left.ignore) == regions
+
+
+UNKNOWN = (float("nan"),) * 4
+
+
+def with_visible(boxes, visible, ignore=()) -> LabeledPixels:
+    return replace(item(boxes, ignore), visible=as_boxes(visible))
+
+
+def known(visible) -> list[list[float] | None]:
+    return [None if row[0] != row[0] else row for row in visible.tolist()]
+
+
+def test_boxes_regions_and_known_visible_boxes_move_together():
+    before = with_visible([(0, 0, 10, 10), (5, 5, 9, 9)], [UNKNOWN, (5, 5, 9, 7)], [(20, 20, 30, 30)])
+    assert len(before.places()) == 4
+    after = before.moved(before.places() + 1)
+    assert after.boxes.tolist() == [[1, 1, 11, 11], [6, 6, 10, 10]]
+    assert after.ignore.tolist() == [[21, 21, 31, 31]]
+    assert known(after.visible) == [None, [6, 6, 10, 8]]
+    assert known(before.visible) == [None, [5, 5, 9, 7]]
+    assert item([(0, 0, 1, 1)]).moved(torch.ones(1, 4)).visible is None
+
+
+@pytest.mark.parametrize(
+    ("box", "visible", "expected"),
+    [
+        ((-5, 5, 5, 15), (-2, 5, 5, 10), [[0, 5, 5, 10]]),
+        ((-5, 5, 5, 15), (-5, 5, 0, 15), [None]),  # what is seen of it has left the image
+        ((-5, 5, 5, 15), UNKNOWN, [None]),
+        ((-8, 5, 2, 15), (-8, 5, 2, 15), []),  # no object any more
+    ],
+)
+def test_visible_boxes_are_cut_with_their_objects(box, visible, expected):
+    cut = cut_to(PIXELS, with_visible([box], [visible]))
+    assert known(cut.visible) == expected
+    assert cut_to(PIXELS, item([box])).visible is None
+
+
+def test_what_is_seen_of_a_covered_object_is_not_known():
+    boxes = [(0, 0, 10, 10), (20, 20, 30, 30), (10, 0, 18, 8)]
+    left = hide(with_visible(boxes, boxes), PIXELS, as_boxes([(0, 0, 10, 9), (20, 20, 22, 30)]).long())
+    assert left.labels.tolist() == [2, 3]
+    assert known(left.visible) == [None, list(map(float, boxes[2]))]
+    assert join_visible([None, None]) is None
+    assert len(join_visible([left.visible, left.visible])) == 4

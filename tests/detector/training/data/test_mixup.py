@@ -124,3 +124,9 @@ def test_what_is_blended_with_what(values, pseudo, partners):
     _, joined = mixup(images, targets, MixupSettings(probability=1.0, **values), seed=0, step=0, pseudo=pseudo)
     expected = [[i + 1] if partner is None else [i + 1, partner + 1] for i, partner in enumerate(partners)]
     assert [one["labels"].tolist() for one in joined] == expected
+
+
+def test_visible_boxes_are_joined():
+    first, second = ((pixels, {**one, "visible": one["boxes"] / 2}) for pixels, one in (ONE, TWO))
+    joined = mix_pair(first, second, 0.5)[1]
+    assert torch.equal(joined["visible"], joined["boxes"] / 2)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -42,6 +44,14 @@ def test_the_four_meet_in_the_middle_part():
         assert 18 <= y <= 42
         assert (made[:y, :x] == 10).all()
         assert (made[y:, x:] == 40).all()
+
+
+def test_visible_boxes_come_along():
+    items = [replace(one, visible=one.boxes.clone()) for one in four([(20, 20, 60, 40)])]
+    for seed in range(20):
+        made = mosaic(items, MosaicSettings(enabled=True), np.random.default_rng(seed))
+        assert torch.equal(made.visible, made.boxes)
+    assert mosaic(four([(20, 20, 60, 40)]), SCALE_1, np.random.default_rng(0)).visible is None
 
 
 @pytest.mark.parametrize("scales", [(1.0, 1.0), (0.5, 0.5), (1.0, 2.0), (0.4, 1.6)])

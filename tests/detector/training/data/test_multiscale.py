@@ -38,3 +38,8 @@ def test_every_step_draws_a_scale_of_its_own_until_the_end():
     assert len(set(drawn[:50])) == 50
     assert set(drawn[50:]) == {1.0}
     assert scale_of(MultiscaleSettings(enabled=False), 0, 0, 0.0) == 1.0
+
+
+def test_visible_boxes_are_scaled_along():
+    shown = {**target([(32, 16, 64, 32)]), "visible": torch.tensor([[32.0, 16, 48, 32]])}
+    assert rescale(noise(1), [shown], 0.5)[1][0]["visible"].tolist() == [[16, 8, 24, 16]]

@@ -1,0 +1,88 @@
+"""Visible boxes of labelled images: what is seen of an object that something else covers in part.
+
+They stay in the COCO files of `data.sources`, under `visible_bbox`, `vis_bbox` or `vbox`, and are looked up by image
+and box when a detector learns. So a box that a person moved or drew has none, and neither export nor Label Studio knows
+of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from pipeline.boxes import as_boxes, clip
+from pipeline.dataset.formats.coco_file import CocoAnnotation, CocoFile
+from pipeline.dataset.formats.files import image_uri
+from pipeline.records import Sample, Split
+from pipeline.settings import SourceSettings
+
+MOVED_PX = 0.5
+"""A box of which a corner lies further from where the file has it was moved, and has no visible box."""
+
+
+@dataclass(frozen=True)
+class VisibleBoxes:
+    """Pairs of a box and what is seen of it.
+
+    Attributes:
+        by_uri: Tensor[N, 8] of each image: the box and its visible box in `(x1, y1, x2, y2)`, pixels as the file states
+            them.
+    """
+
+    by_uri: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def of(self, sample: Sample) -> Tensor:
+        """Look up the boxes of an image.
+
+        Args:
+            sample: The image and its N boxes.
+
+        Returns:
+            Tensor[N, 4] in `(x1, y1, x2, y2)`, pixels, inside each box; NaN where it has no visible box.
+        """
+        boxes = as_boxes([box.xyxy for box in sample.boxes])
+        unknown = torch.full_like(boxes, torch.nan)
+        pairs = self.by_uri.get(sample.uri)
+        if pairs is None or not len(boxes):
+            return unknown
+        stated, seen = (clip(part, sample.width, sample.height) for part in (pairs[:, :4], pairs[:, 4:]))
+        distance, which = torch.cdist(boxes, stated, p=torch.inf).min(1)
+        seen = torch.cat([seen[which, :2].maximum(boxes[:, :2]), seen[which, 2:].minimum(boxes[:, 2:])], dim=1)
+        known = (distance <= MOVED_PX) & (seen[:, 2:] > seen[:, :2]).all(1)
+        return torch.where(known[:, None], seen, unknown)
+
+
+def read_visible_boxes(sources: Iterable[SourceSettings], split: Split = Split.TRAIN) -> VisibleBoxes:
+    """Read the visible boxes of images to train on, or of another split.
+
+    Args:
+        sources: Those of the project; only COCO files of the split are read.
+        split: Which.
+
+    Returns:
+        What they hold; images without a visible box are left out.
+
+    Raises:
+        DataError: A file is missing or no COCO, see `CocoFile`.
+    """
+    found: dict[str, Tensor] = {}
+    for source in sources:
+        if source.format != "coco" or source.split is not split or source.annotations is None:
+            continue
+        for image in CocoFile(source.annotations, visible=True).images():
+            pairs = _pairs(image.annotations)
+            if len(pairs):
+                found[image_uri(source.images, image.file_name, f"{source.annotations}: image {image.id}")] = pairs
+    return VisibleBoxes(found)
+
+
+def _pairs(annotations: Iterable[CocoAnnotation]) -> Tensor:
+    stated = [(*each.bbox, *each.visible) for each in annotations if not each.is_crowd]
+    rows = torch.tensor(stated, dtype=torch.float32).reshape(-1, 8)
+    rows = rows[rows.isfinite().all(1)]
+    rows[:, 2:4] += rows[:, :2]
+    rows[:, 6:] += rows[:, 4:6]
+    return rows
