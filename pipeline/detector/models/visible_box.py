@@ -106,7 +106,8 @@ def examples_of(target: Target, background: Tensor, size: tuple[int, int]) -> Ex
     visible = target.get("visible", torch.full_like(target["boxes"], torch.nan))
     known = ~visible[:, 0].isnan()
     moved = misplaced(target["boxes"][known], size)
-    insets = insets_of(moved, visible[known].repeat(COPIES, 1))
+    # Of the true box, or a box that is too large would look hidden in part.
+    insets = insets_of(target["boxes"][known], visible[known]).repeat(COPIES, 1)
     weights = target["weights"][known].repeat(COPIES)
     return Examples(
         torch.cat([moved, background]),
