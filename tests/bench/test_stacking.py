@@ -23,7 +23,6 @@ def test_every_way_is_judged_in_the_same_images(measured):
     assert set(measured.ways) == {MEMBER, *KINDS, FUSED}
     assert len({measured.ways[name].boxes for name in (MEMBER, *KINDS)}) == 1, "they rank the boxes of one member"
     assert all(0.0 <= way.recall_at_p95 <= 1.0 for way in measured.ways.values())
-    assert len({way.auroc for way in measured.ways.values()}) > 2
 
 
 def test_precision_of_ranked_boxes_is_that_of_the_detector(measured, tiny, never):
