@@ -8,6 +8,7 @@
 - `labeling/`: the state of the labelling backend
 - `reports/`: `index.html` and pages of cycles, versions, classes and models; `data/`: the same as JSON and Parquet
 - `workspace.json`: which release wrote the newest cycle, and its format
+- `search/`: checkpoints of a search for a backbone that is under way
 - `runs/`: at which cycle each run of Prefect works
 - `lease/`: on an object store, which run is under way
 """

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.body_search import search
 from pipeline.cli.console import (
     DEFAULT_CONFIG,
     AsJson,
@@ -34,6 +35,7 @@ class ExportForm(StrEnum):
 
 
 app = typer.Typer()
+app.command()(search)
 
 
 @app.callback(invoke_without_command=True)

@@ -2,7 +2,7 @@
 
 from pipeline.settings.anytime import ANYTIME, changed_keys, lasting, lasting_digest, with_anytime
 from pipeline.settings.data import DataSettings, SourceSettings
-from pipeline.settings.detector import DetectorSettings
+from pipeline.settings.detector import DetectorSettings, PathSettings
 from pipeline.settings.labeling import LabelingSettings, LabelStudioSettings, SecondsSettings, SimulatedSettings
 from pipeline.settings.losses import (
     Assigner,
@@ -57,6 +57,7 @@ __all__ = [
     "MosaicSettings",
     "MultiscaleSettings",
     "OhemSettings",
+    "PathSettings",
     "PlateauSettings",
     "PseudoBoxSettings",
     "QuerySettings",

@@ -1,6 +1,6 @@
 """Settings of `detector/`: the network. How it is trained is in `training.py`, `losses.py` and `views.py`."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -8,6 +8,31 @@ from pipeline.settings.base import Section, Share
 
 Precision = Literal["fp32", "bf16", "fp16"]
 BatchNormKind = Literal["frozen", "synchronised", "group", "layer", "instance", "switchable", "moving_average"]
+
+STAGE_BLOCKS = (2, 2, 3, 3, 4, 1)
+"""Inverted residuals of the stages of EfficientNet-Lite0."""
+Depth = Annotated[int, Field(ge=1, le=max(STAGE_BLOCKS))]
+Width = Annotated[float, Field(ge=0.25, le=1.0)]
+
+
+class PathSettings(Section):
+    """A part of the default backbone, by its six stages of inverted residuals."""
+
+    depths: tuple[Depth, ...] = Field(
+        default=STAGE_BLOCKS, description="blocks of each stage that stay, the first ones; 1 to 2, 2, 3, 3, 4 and 1"
+    )
+    widths: tuple[Width, ...] = Field(
+        default=(1.0,) * len(STAGE_BLOCKS), description="share of the channels inside the blocks of each stage"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> "PathSettings":
+        stages = len(STAGE_BLOCKS)
+        if len(self.depths) != stages or any(map(int.__gt__, self.depths, STAGE_BLOCKS)):
+            raise ValueError(f"expected depths of at most {list(STAGE_BLOCKS)}, got {list(self.depths)}")
+        if len(self.widths) != stages:
+            raise ValueError(f"expected {stages} widths, got {list(self.widths)}")
+        return self
 
 
 class DetectorSettings(Section):
@@ -25,6 +50,10 @@ class DetectorSettings(Section):
         "faster_rcnn with torchvision:mobilenet_v3_large, which is small)",
     )
     image_size_px: int = Field(default=320, ge=64, le=4096, description="longest side of the network's input")
+    path: PathSettings | None = Field(
+        default=None,
+        description="a narrower and shallower part of the default backbone, such as `crosscheck models search` finds",
+    )
     output_stride: Literal[8, 16, 32] = Field(
         default=32, description="below 32 the last maps of the backbone are dilated and lie closer; dearer"
     )
@@ -63,6 +92,15 @@ class DetectorSettings(Section):
     score_floor: Share = Field(default=0.05, description="detections below are not reported")
     nms_iou: Share = Field(default=0.5, description="of two boxes of one class that overlap more, the better stays")
     max_detections: int = Field(default=100, ge=1, le=1000, description="most detections an image")
+
+    @model_validator(mode="after")
+    def _path_of_the_default_body(self) -> "DetectorSettings":
+        if self.path and (self.backbone, self.batch_norm) != ("tf_efficientnet_lite0", "frozen"):
+            raise ValueError(
+                "path expects backbone 'tf_efficientnet_lite0' with batch_norm 'frozen', "
+                f"got {self.backbone!r} with {self.batch_norm!r}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _coco_has_a_shape(self) -> "DetectorSettings":

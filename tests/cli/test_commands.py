@@ -312,6 +312,23 @@ def test_a_model_is_exported_and_compared(printed, crosscheck, project, tmp_path
     assert "Expected model nothing" in refused.stderr
 
 
+def test_a_path_of_the_default_body_is_searched_and_taken(printed, crosscheck, project, tmp_path):
+    out, plan = tmp_path / "path.json", ("--steps", 2, "--population", 2, "--generations", 1, "--compare", 1)
+    body = [f"detector.{each}" for each in ("backbone=tf_efficientnet_lite0", "weights=packaged", "batch_norm=frozen")]
+    overrides = [part for each in body for part in ("--set", each)]
+    done = printed("models", "search", *plan, "--out", out, *overrides)
+    assert [each["origin"] for each in done["paths"]] == ["whole", "found", "random"]
+    assert done["judged"] == 2
+    assert all(0 <= each["trained_map"] <= 1 for each in done["paths"])
+    assert json.loads(out.read_text()) == done["paths"][1]["path"]
+    settings = load_settings(project, [*body, f"detector.path={out.read_text()}"])
+    assert settings.detector.path.model_dump(mode="json") == done["paths"][1]["path"]
+    assert not (Path(settings.workspace) / "search").exists()
+    refused = crosscheck("models", "search", "--set", "detector.backbone=resnet18", config=project)
+    assert refused.exit_code == 1
+    assert "expects the default body" in refused.stderr
+
+
 def test_objects_are_found_in_image_files_of_any_size(printed, crosscheck, project, tmp_path):
     large = tmp_path / "large.png"
     Image.new("RGB", (700, 500), (120, 120, 120)).save(large)

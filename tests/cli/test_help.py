@@ -63,7 +63,16 @@ def test_the_commands():
         "tiles",
         "training",
     ]
-    assert sorted(ALL["models",].commands) == ["adapt", "detect", "export", "list", "promote", "rollback", "show"]
+    assert sorted(ALL["models",].commands) == [
+        "adapt",
+        "detect",
+        "export",
+        "list",
+        "promote",
+        "rollback",
+        "search",
+        "show",
+    ]
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)

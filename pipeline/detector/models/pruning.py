@@ -16,6 +16,7 @@ from timm.models._efficientnet_blocks import EdgeResidual, InvertedResidual
 from timm.models.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
 
+from pipeline.detector.models.channels import channel_worth, keep_channels
 from pipeline.detector.models.detector import Detector
 
 MULTIPLE = 8
@@ -103,20 +104,9 @@ def _prune_chain(chain: _Chain, share: float, means: Tensor) -> int:
     stay: int = max(MULTIPLE, round(channels * (1 - share) / MULTIPLE) * MULTIPLE)
     if stay >= channels:
         return 0
-    worth = chain.first.weight.flatten(1).norm(dim=1) * chain.last.weight.transpose(0, 1).flatten(1).norm(dim=1)
+    worth = channel_worth(chain.first, chain.last)
     kept = worth.argsort(descending=True, stable=True)[:stay].sort().values
     gone = torch.ones(channels, dtype=torch.bool).index_fill_(0, kept, False)
     chain.last.bias += chain.last.weight[:, gone].sum((2, 3)) @ means[gone]
-    _keep_outputs(chain.first, kept)
-    for layer in chain.between:
-        _keep_outputs(layer, kept)
-        layer.in_channels = layer.groups = stay
-    chain.last.weight = nn.Parameter(chain.last.weight[:, kept].contiguous())
-    chain.last.in_channels = stay
+    keep_channels(chain.first, chain.between, chain.last, kept)
     return channels - stay
-
-
-def _keep_outputs(layer: Any, kept: Tensor) -> None:
-    layer.weight = nn.Parameter(layer.weight[kept].contiguous())
-    layer.bias = nn.Parameter(layer.bias[kept])
-    layer.out_channels = len(kept)

@@ -6,7 +6,7 @@ brought to the mean and deviation that they have on labelled images, which is th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -19,6 +19,8 @@ from pipeline.detector.models.detector import Detector
 
 TINY = 1e-5
 Observe = Callable[[nn.Module, Tensor], Tensor | None]
+Moments = tuple[Tensor, Tensor]
+"""Mean and standard deviation of each channel of a layer's outputs, Tensor[C] each."""
 
 
 @torch.no_grad()
@@ -63,21 +65,57 @@ def _measure_anew(detector: Detector, pool: Iterable[Tensor]) -> None:
 
 
 def _align(detector: Detector, layers: list[Any], labelled: Iterable[Tensor], pool: Iterable[Tensor]) -> None:
-    source, target = _Moments(), _Moments()
-    _observe(detector, layers, labelled, lambda layer, out: source.add(layer, out))
+    source = _Moments()
+    _observe(detector, layers, labelled, source.add)
+    _bring_to(detector, {layer: source.of(layer) for layer in source.rows}, pool)
 
-    def to_source(layer: nn.Module, out: Tensor) -> Tensor | None:
-        target.add(layer, out)
+
+@torch.no_grad()
+def folded_moments(detector: Detector, images: Iterable[Tensor]) -> dict[str, Moments]:
+    """Mean and deviation of the outputs of each convolution that normalisation is folded into, by its name.
+
+    Args:
+        detector: In evaluation mode.
+        images: Batches, Tensor[B, 3, H, W] uint8.
+
+    Raises:
+        ValueError: There are no images.
+    """
+    seen, folded = _Moments(), {each: name for name, each in detector.body.named_modules() if _is_folded(each)}
+    _observe(detector, list(folded), images, seen.add)
+    return {name: seen.of(layer) for layer, name in folded.items() if layer in seen.rows}
+
+
+@torch.no_grad()
+def bring_to(detector: Detector, wanted: Mapping[str, Moments], images: Iterable[Tensor]) -> None:
+    """Give the outputs of a detector's convolutions other means and deviations, in place.
+
+    Args:
+        detector: In evaluation mode.
+        wanted: As `folded_moments` gives them, for convolutions of the detector's body.
+        images: Batches, Tensor[B, 3, H, W] uint8, on which they are to hold.
+
+    Raises:
+        ValueError: There are no images.
+    """
+    _bring_to(detector, {detector.body.get_submodule(name): moments for name, moments in wanted.items()}, images)
+
+
+def _bring_to(detector: Detector, wanted: Mapping[Any, Moments], images: Iterable[Tensor]) -> None:
+    before = _Moments()
+
+    def to_wanted(layer: nn.Module, out: Tensor) -> Tensor | None:
+        before.add(layer, out)
         # What comes next sees what it will see once all layers are changed, as in batch normalisation.
         own = _Moments()
         own.add(layer, out)
-        scale, shift = _correction(source, own, layer)
+        scale, shift = _correction(wanted[layer], own.of(layer))
         return out * scale[:, None, None] + shift[:, None, None]
 
-    _observe(detector, layers, pool, to_source)
-    for layer in layers:
-        if layer in source.rows and layer in target.rows:
-            scale, shift = _correction(source, target, layer)
+    _observe(detector, list(wanted), images, to_wanted)
+    for layer, moments in wanted.items():
+        if layer in before.rows:
+            scale, shift = _correction(moments, before.of(layer))
             layer.weight.mul_(scale[:, None, None, None])
             layer.bias.mul_(scale).add_(shift)
 
@@ -96,15 +134,15 @@ class _Moments:
         before = self.rows.get(layer, [torch.zeros_like(count)] * 3)
         self.rows[layer] = [old + new for old, new in zip(before, sums, strict=True)]
 
-    def of(self, layer: nn.Module) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation, Tensor[C] each."""
+    def of(self, layer: nn.Module) -> Moments:
+        """Mean and standard deviation of what was counted."""
         total, squares, count = self.rows[layer]
         mean = total / count
         return mean, (squares / count - mean.square()).clamp(min=0).sqrt()
 
 
-def _correction(source: _Moments, target: _Moments, layer: nn.Module) -> tuple[Tensor, Tensor]:
-    (mean, deviation), (own_mean, own_deviation) = source.of(layer), target.of(layer)
+def _correction(wanted: Moments, own: Moments) -> tuple[Tensor, Tensor]:
+    (mean, deviation), (own_mean, own_deviation) = wanted, own
     scale = (deviation + TINY) / (own_deviation + TINY)
     return scale.float(), (mean - own_mean * scale).float()
 

@@ -10,6 +10,7 @@ import timm
 from pipeline.detector.models.bodies.finishing import finish
 from pipeline.detector.models.bodies.inputs import IMAGENET, Normalization
 from pipeline.detector.models.bodies.packaged import PACKAGED_BACKBONE, load_packaged
+from pipeline.detector.models.bodies.paths import take_path
 from pipeline.detector.models.bodies.strides import BODY_STRIDES
 from pipeline.detector.models.pyramid import PyramidBackbone
 from pipeline.settings import DetectorSettings
@@ -27,6 +28,8 @@ def build(settings: DetectorSettings, frozen_stages: int, pretrained: bool) -> t
     if pretrained and settings.weights == "packaged":
         load_packaged(body)
     finish(body, [stage["module"] for stage in body.feature_info.info], settings, frozen_stages)
+    if settings.path:
+        take_path(body, settings.path)
     config = timm.get_pretrained_cfg(name)
     normalization = Normalization(tuple(config.mean), tuple(config.std)) if config else IMAGENET
     return PyramidBackbone(body, body.feature_info.channels(), settings.fpn_channels), normalization
