@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -33,7 +33,8 @@ class CatalogueRow:
         parameters: Of the whole detector.
         multiply_adds: Of one image of `detector.image_size_px` squared, at inference.
         latency_ms: Of that image, on this machine, by torch.
-        map: On split test after the short training; None where it was not trained.
+        map: On split test after the short training, mean over seeds; None where it was not trained.
+        map_by_seed: Each of them.
     """
 
     kind: str
@@ -43,6 +44,7 @@ class CatalogueRow:
     multiply_adds: int
     latency_ms: float
     map: float | None = None
+    map_by_seed: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -139,31 +141,36 @@ def chosen_entries(names: Sequence[str]) -> list[Entry]:
 
 
 def bench_catalogue(
-    config: Path, entries: Sequence[Entry], trained: Sequence[Entry], scenario: Scenario, progress: Progress = silent
+    entries: Sequence[Entry], trained: Sequence[Entry], starts: Sequence[Scenario], progress: Progress = silent
 ) -> list[CatalogueRow]:
-    """Measure methods; what is finished in the scenario's root is not done again.
+    """Measure methods; what is finished in the scenarios' root is not done again.
 
     Args:
-        config: Settings that those of each method are laid over.
         entries: Built, counted and timed.
         trained: Trained as well.
-        scenario: What the training starts from.
+        starts: What the training starts from, one project with several seeds; at least one.
         progress: Called after every cell.
 
     Returns:
-        A row per entry, with `map` for every one that was trained now or before.
+        A row per entry, with mAP for every seed with which it was trained now or before.
     """
-    rows = Grid(scenario.root / "catalogue" / "structure", CatalogueRow).run(
-        [StructureCell(entry, config) for entry in entries], progress
+    folder = starts[0].root / "catalogue"
+    rows = Grid(folder / "structure", CatalogueRow).run(
+        [StructureCell(entry, starts[0].config) for entry in entries], progress
     )
-    maps = Grid(scenario.root / "catalogue" / "map", MapResult)
-    maps.run([TrainedCell(entry, scenario) for entry in trained], progress)
+    maps = Grid(folder / "map", MapResult)
+    maps.run([TrainedCell(entry, start) for start in starts for entry in trained], progress)
     known = maps.results()
-    names = [TrainedCell(entry, scenario).name for entry in entries]
-    return [
-        replace(row, map=round(known[name].map, 4) if name in known else None)
-        for row, name in zip(rows, names, strict=True)
-    ]
+    return [_with_maps(row, entry, starts, known) for row, entry in zip(rows, entries, strict=True)]
+
+
+def _with_maps(
+    row: CatalogueRow, entry: Entry, starts: Sequence[Scenario], known: Mapping[str, MapResult]
+) -> CatalogueRow:
+    names = {start.seed: TrainedCell(entry, start).name for start in starts}
+    by_seed = {seed: round(known[name].map, 4) for seed, name in names.items() if name in known}
+    mean = round(sum(by_seed.values()) / len(by_seed), 4) if by_seed else None
+    return replace(row, map=mean, map_by_seed=by_seed)
 
 
 def _file_name(entry: Entry, start: str) -> str:

@@ -49,7 +49,7 @@ def _row(entry: Entry, row: CatalogueRow | None) -> str:
 def _figures(row: CatalogueRow | None) -> tuple[str, ...]:
     if row is None:
         return ("–",) * 4
-    found = "–" if row.map is None else f"{row.map:.3f}"
+    found = ", ".join(f"{row.map_by_seed[seed]:.3f}" for seed in sorted(row.map_by_seed)) or "–"
     return f"{row.parameters / 1e6:.1f}", f"{row.multiply_adds / 1e9:.2f}", f"{row.latency_ms:.0f}", found
 
 

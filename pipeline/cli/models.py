@@ -53,6 +53,9 @@ def models(
     config: Annotated[Path, typer.Option(help="A simulated project.")] = Path("configs/bccd.yaml"),
     overrides: Overrides = None,
     labelled: Annotated[int, typer.Option(help="Images that start labelled.", min=1)] = 48,
+    seeds: Annotated[
+        list[int] | None, typer.Option("--seed", help="Of the training, as often as needed.", show_default="0")
+    ] = None,
     root: Annotated[Path, typer.Option(help="Where finished measurements lie; nothing is done twice.")] = Path(
         "runs/bench"
     ),
@@ -74,10 +77,10 @@ def models(
     from pipeline.bench.catalogue_files import write_catalogue
     from pipeline.bench.scenario import Scenario
 
-    scenario = Scenario(config, labelled, 0, root, tuple(overrides or ()))
+    starts = [Scenario(config, labelled, seed, root, tuple(overrides or ())) for seed in sorted(set(seeds or [0]))]
     trained = chosen_entries(train) if train else []
     with progress_bars() as progress:
-        rows = bench_catalogue(config, chosen_entries(only or []), trained, scenario, progress)
+        rows = bench_catalogue(chosen_entries(only or []), trained, starts, progress)
     write_catalogue(rows, out, page)
     if not as_json:
         show_table(

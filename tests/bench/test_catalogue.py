@@ -11,13 +11,22 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from pipeline.bench.catalogue import CatalogueRow, StructureCell, bench_catalogue, chosen_entries, multiply_adds
+from pipeline.bench.catalogue import (
+    CatalogueRow,
+    MapResult,
+    StructureCell,
+    TrainedCell,
+    bench_catalogue,
+    chosen_entries,
+    multiply_adds,
+)
 from pipeline.bench.catalogue_entries import ENTRIES
 from pipeline.bench.catalogue_files import read_catalogue, write_catalogue
 from pipeline.bench.catalogue_page import TITLES, catalogue_page
 from pipeline.cli.app import app
 from pipeline.detector.models.bodies.own_family import OWN
 from pipeline.errors import ArtefactError, SettingsError
+from pipeline.folder import Folder
 from pipeline.settings import TripletSettings, load_settings
 from pipeline.settings.detector import BatchNormKind, DetectorSettings
 from pipeline.settings.losses import Assigner, BoxIouLoss, Classification
@@ -57,14 +66,14 @@ def test_multiply_adds_of_a_convolution():
 def test_a_method_is_measured_once(config, tiny, root, never):
     entries = chosen_entries(["synchronised", "neck"])
     scenario = replace(tiny[0], root=root / "catalogue", overrides=("training.steps=2",))
-    rows = bench_catalogue(config, entries, [], scenario)
+    rows = bench_catalogue(entries, [], [scenario])
     plain, pooled, norm = rows
     assert [row.name for row in rows] == ["feature pyramid", "strip pooling", "synchronised"]
     assert pooled.parameters > plain.parameters
     assert norm.multiply_adds >= plain.multiply_adds > 1e6
     assert all(row.latency_ms > 0 and row.map is None for row in rows)
     never("pipeline.bench.catalogue.build_detector")
-    assert bench_catalogue(config, entries, [], scenario) == rows
+    assert bench_catalogue(entries, [], [scenario]) == rows
 
 
 def test_a_method_is_trained_and_the_command_writes_both_files(config, root, tmp_path):
@@ -74,8 +83,10 @@ def test_a_method_is_trained_and_the_command_writes_both_files(config, root, tmp
     result = CliRunner().invoke(app, ["models", *map(str, arguments)])
     assert result.exit_code == 0, result.output
     (row,) = json.loads(out.read_text())
-    assert list(row) == ["kind", "name", "setting", "parameters", "multiply_adds", "latency_ms", "map"]
+    figures = ["parameters", "multiply_adds", "latency_ms", "map", "map_by_seed"]
+    assert list(row) == ["kind", "name", "setting", *figures]
     assert 0 <= row["map"] <= 1
+    assert row["map_by_seed"] == {"0": row["map"]}
     assert f"| {row['map']:.3f} |" in page.read_text()
     refused = CliRunner().invoke(app, ["models", "--bench", "--only", "frosen"])
     assert refused.exit_code == 1
@@ -87,9 +98,9 @@ def test_without_bench_help_is_shown():
 
 
 def test_a_page_has_a_row_for_every_method():
-    page = catalogue_page([replace(FROZEN, map=0.25)])
+    page = catalogue_page([replace(FROZEN, map=0.25, map_by_seed={0: 0.2, 1: 0.3})])
     assert all(f"| {each.name} |" in page for each in ENTRIES)
-    assert "| 3.7 | 1.31 | 184 | 0.250 |" in page
+    assert "| 3.7 | 1.31 | 184 | 0.200, 0.300 |" in page
     assert page.count("| – | – | – | – |") == len(ENTRIES) - 1
 
 
@@ -102,6 +113,18 @@ def test_rows_are_kept_over_runs(tmp_path):
     out.write_text("[{}]")
     with pytest.raises(ArtefactError, match=r"catalogue\.json: expected the rows of a catalogue, got .*Remove it"):
         write_catalogue([group], out, page)
+
+
+def test_a_row_has_the_mean_of_the_seeds_that_were_trained(tiny, root):
+    starts = [replace(tiny[0], seed=seed, root=root / "seeds") for seed in (0, 1, 2)]
+    entries = chosen_entries(["frozen"])
+    for start, found in zip(starts[:2], (0.5, 0.25), strict=True):
+        Folder(root / "seeds/catalogue/map").write_record(
+            f"{TrainedCell(entries[0], start).name}.json", MapResult(found)
+        )
+    (row,) = bench_catalogue(entries, [], starts)
+    assert row.map_by_seed == {0: 0.5, 1: 0.25}
+    assert row.map == 0.375
 
 
 def test_what_is_in_no_catalogue_is_refused():
