@@ -205,7 +205,9 @@ class Folder:
             ArtefactError: The file is missing or damaged.
         """
         with self._opened(name) as file:
-            return pq.read_table(file, columns=columns, filters=rows, page_checksum_verification=True)
+            return pq.read_table(
+                file, columns=columns, filters=rows, use_threads=self._local, page_checksum_verification=True
+            )
 
     def read_coded(self, name: str, columns: list[str]) -> pa.Table:
         """Read columns of a parquet file with each text once and its number in every row.
@@ -220,7 +222,13 @@ class Folder:
             ArtefactError: The file is missing or damaged.
         """
         with self._opened(name) as file:
-            table = pq.read_table(file, columns=columns, read_dictionary=columns, page_checksum_verification=True)
+            table = pq.read_table(
+                file,
+                columns=columns,
+                read_dictionary=columns,
+                use_threads=self._local,
+                page_checksum_verification=True,
+            )
         return table.unify_dictionaries()
 
     def read_groups(
@@ -251,7 +259,10 @@ class Folder:
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[NativeFile]:
-        """Open a parquet file as Arrow opens it: its threads may outlive Python, and must not hold a file of Python."""
+        """Open a parquet file so that no thread of Arrow holds a file of Python, which aborts or hangs as Python ends.
+
+        Arrow opens local files by itself; remote ones are Python's, and are read without threads (arrow issue 50482).
+        """
         place = self.path(name)
         files, folder = self.arrow()
         try:
