@@ -59,6 +59,7 @@ def test_the_commands():
         "misses",
         "shifted",
         "speed",
+        "stacking",
         "strategies",
         "tiles",
         "training",
