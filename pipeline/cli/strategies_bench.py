@@ -17,8 +17,8 @@ def strategies(
     strategy: Annotated[
         list[str] | None,
         typer.Option(
-            help="random, entropy, margin, least_confidence, core_set, ssm, cald, ppal, published or crosscheck; as "
-            "often as needed. Default: all."
+            help="by_hand, random, entropy, margin, least_confidence, core_set, ssm, cald, ppal, published or "
+            "crosscheck; as often as needed. Default: all."
         ),
     ] = None,
     pseudo: Annotated[
@@ -54,9 +54,10 @@ def strategies(
     answers, and charges what each action takes (`labeling.seconds`). All human labels count, those of `val` too.
     `saved` is the share of the seconds of random selection without pseudo-labels that a strategy saves on the way to
     90 % of the mAP that the labels of every image give, with a 95 % interval over seeds; `saved to where random ends`
-    needs no such ceiling, and is given of all seconds and of those after the start. `published` is the published
-    rule whole: its pastes, its pseudo-labels and its questions. What is finished is kept, a killed run goes on, and
-    the same command in several terminals shares the work.
+    needs no such ceiling, and is given of all seconds and of those after the start. `by_hand` is random images on
+    which every box is drawn, and `published` the published rule whole: its pastes, its pseudo-labels and its
+    questions. What is finished is kept, a killed run goes on, and the same command in several terminals shares the
+    work.
     """
     from pipeline.bench.curve import CurvePoint
     from pipeline.bench.grid import Grid
