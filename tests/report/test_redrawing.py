@@ -41,6 +41,7 @@ class Finder:
     """A predictor that sees boxes anywhere, and keeps whatever it is shown."""
 
     labels, image_size_px, batch_size = LABELS, INPUT_PX, 4
+    tells_visible_share = False
 
     def __init__(self):
         self.detector = SimpleNamespace(settings=SimpleNamespace(image_size_px=INPUT_PX), labels=LABELS)
