@@ -115,7 +115,11 @@ class LabelingSettings(Section):
         description="images whose boxes are mostly right, as far as seconds.verify over seconds.draw asks for, and in "
         "which nothing is expected to be missed are verified box by box; false: all are corrected",
     )
-    accepted_iou: Share = Field(default=0.9, description="a machine box changed less than this counts as accepted")
+    accepted_iou: Share = Field(
+        default=0.9,
+        description="a machine box that overlaps by this IoU or more with what a person made of it counts as accepted; "
+        "the instructions say how far off an edge may be left by this",
+    )
     several_answers: Literal["latest", "consensus", "ask_again"] = Field(
         default="latest",
         description="what counts where several people answered an image: the latest answer; the boxes that most of "

@@ -65,8 +65,7 @@ class LabelStudioBackend:
     ) -> None:
         self._client = Client(settings.url, token, settings.timeout_s, transport)
         self._settings = settings
-        self._guide = Guide(data, folder)
-        self._accepted_iou = accepted_iou
+        self._guide = Guide(data, accepted_iou, folder)
         self._folder = folder
 
     def __repr__(self) -> str:
@@ -101,7 +100,7 @@ class LabelStudioBackend:
             ValueError: The watermark is not from Label Studio.
         """
         return harvest_answers(
-            self._client, self._settings, self._guide.data.labels, self._accepted_iou, watermark, progress
+            self._client, self._settings, self._guide.data.labels, self._guide.accepted_iou, watermark, progress
         )
 
     def for_reviews(self) -> LabelStudioBackend:

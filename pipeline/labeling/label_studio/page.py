@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from xml.etree import ElementTree as Xml
@@ -22,8 +23,8 @@ _HOW_TO = """\
 <p>Draw one tight, upright box round every object of a listed class, also round objects that are cut by the edge of the
 image or partly hidden. The line on top says why the image was chosen.</p><br>
 <p>• Boxes that are there already are a <b>proposal of the model</b>, not an answer: delete wrong ones, drag inexact
-ones, correct wrong labels, add what is missing. The most doubtful ones come first in the list of regions, and a line on
-yellow says what may be wrong with an <b>unsure</b> one. What you leave as it is counts as your own.</p>
+ones, correct wrong labels, add what is missing.{exactness} The most doubtful ones come first in the list of regions,
+and a line on yellow says what may be wrong with an <b>unsure</b> one. What you leave as it is counts as your own.</p>
 <p>• Some images say <b>to verify</b>: answer one box after another by a key. Alt+. shows the next box, and it counts
 as right unless you press <b>x</b> (no object), <b>i</b> (inexact; or drag it into place at once), <b>a digit</b> (it is
 of that class) or <b>c</b> (of another class, left open). At the end press <b>n</b> if nothing is missing; or draw what
@@ -45,6 +46,9 @@ with the first. <b>Backspace</b>: delete the selected region.</p>
 <p>• <b>Ctrl+H</b>: hide all boxes, or show them again.</p>"""
 """The page keeps paragraphs, line breaks, bold text and images of this, one below the other; no lists, no styles and no
 `data:` addresses."""
+
+_ROUND = 5
+"""A share that people read is one of a multiple of this, the next smaller one."""
 
 _STYLE = """
 .lsf-outliner-item .lsf-textarea-tag__form { display: none; }
@@ -68,11 +72,17 @@ _HOTKEYS = "1234567890"
 _GOLDEN_TURN = 0.618033988749895
 
 
-def instructions(data: DataSettings, pictures: Mapping[str, str] | None = None, edge_cases: Sequence[str] = ()) -> str:
+def instructions(
+    data: DataSettings,
+    accepted_iou: float,
+    pictures: Mapping[str, str] | None = None,
+    edge_cases: Sequence[str] = (),
+) -> str:
     """Write what people read before they begin.
 
     Args:
         data: Class names, and what is said of them.
+        accepted_iou: With at least this overlap a box counts as unchanged, 0 to 1: less need not be moved.
         pictures: Addresses of example pictures, by class.
         edge_cases: What the lead says beside.
 
@@ -81,7 +91,21 @@ def instructions(data: DataSettings, pictures: Mapping[str, str] | None = None, 
     """
     classes = [_of_class(label, data, pictures or {}) for label in data.labels]
     cases = [f"<p>• {escape(case)}</p>" for case in edge_cases]
-    return _part("Classes", classes) + _part("Edge cases", cases) + _HOW_TO
+    return _part("Classes", classes) + _part("Edge cases", cases) + _HOW_TO.format(exactness=_exactness(accepted_iou))
+
+
+def _exactness(accepted_iou: float) -> str:
+    """How far off an edge may be left; empty where nothing may.
+
+    Of all boxes whose edges are off by a share `s` of the true sides, the one with all edges inside has the least IoU,
+    `(1 - 2s)^2`.
+    """
+    share = (1 - math.sqrt(accepted_iou)) / 2
+    if share <= 0:
+        return ""
+    parts = _ROUND * math.ceil(1 / share / _ROUND)
+    near = f"off by less than about 1/{parts} of the object's width or height"
+    return f"\nAn edge that is {near} need not be moved: 2 pixels on {2 * parts}."
 
 
 def _part(title: str, paragraphs: Sequence[str]) -> str:

@@ -44,14 +44,16 @@ def find_project(client: Client, title: str) -> dict[str, Any] | None:
 
 @dataclass(frozen=True, slots=True)
 class Guide:
-    """What people are told of the classes.
+    """What people are told of the classes and of boxes.
 
     Attributes:
         data: Class names and their descriptions.
+        accepted_iou: A machine box changed less than this counts as accepted, 0 to 1.
         folder: Of the labelling backend; may hold example pictures, see `examples.write_examples`.
     """
 
     data: DataSettings
+    accepted_iou: float
     folder: Folder
 
 
@@ -75,7 +77,7 @@ def ensure_project(client: Client, settings: LabelStudioSettings, guide: Guide) 
     config = label_config(data.labels, (project or {}).get("label_config") or "")
     shape = {
         "label_config": config,
-        "expert_instruction": instructions(data, edge_cases=settings.edge_cases),
+        "expert_instruction": instructions(data, guide.accepted_iou, edge_cases=settings.edge_cases),
         "show_instruction": True,
         "sampling": "Uncertainty sampling",
         "skip_queue": _SKIP_QUEUE[settings.skipped_go_to],
@@ -85,7 +87,7 @@ def ensure_project(client: Client, settings: LabelStudioSettings, guide: Guide) 
         project = client.create_project(title=title, model_version=MODEL_VERSION, **shape)
     number = int(project["id"])
     pictures = example_addresses(client, number, guide.folder)
-    written = instructions(data, pictures, settings.edge_cases)
+    written = instructions(data, guide.accepted_iou, pictures, settings.edge_cases)
     shape |= {"expert_instruction": written, "show_instruction": _pops_up(project, written)}
     changes = {name: value for name, value in shape.items() if project.get(name) != value}
     if "label_config" in changes:

@@ -54,7 +54,7 @@ def test_people_see_pictures_however_the_page_reaches_images(desk, people, label
     written = desk.project(owner)["expert_instruction"]
     ((address, upload),) = uploads(desk, owner).items()
     assert address.endswith(f"-crosscheck-example-{made['bolt']}")
-    assert written == instructions(DataSettings(labels=LABELS), {"bolt": address}), "the server keeps it as it is"
+    assert written == instructions(DataSettings(labels=LABELS), 0.9, {"bolt": address}), "the server keeps it as it is"
     reply = ann.session.get(address)
     assert (reply.status_code, reply.headers["content-type"]) == (200, "image/webp")
     assert reply.content == (place / "examples" / made["bolt"]).read_bytes()
@@ -103,7 +103,7 @@ def test_pictures_that_the_server_cannot_show_hold_nothing_up(desk, people, labe
     transport = Refusing() if fault == "refused" else None
     result = desk.backend(folder=str(place), transport=transport).push([desk.task("asked")])
     assert len(result.created) == 1
-    assert desk.project(people[0])["expert_instruction"] == instructions(DataSettings(labels=LABELS))
+    assert desk.project(people[0])["expert_instruction"] == instructions(DataSettings(labels=LABELS), 0.9)
     (message,) = [record.message for record in caplog.records if "example pictures" in record.message]
     assert ("413" if fault == "refused" else made["bolt"]) in message
 

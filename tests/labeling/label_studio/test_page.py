@@ -1,10 +1,18 @@
+import itertools
+import re
 from xml.etree import ElementTree as Xml
 
 import pytest
 
+from pipeline.labeling.feedback.agreement import sources_of
 from pipeline.labeling.label_studio.page import instructions, label_config
 from pipeline.labeling.label_studio.prediction_check import prediction_checker
+from pipeline.records import Source
 from pipeline.settings import DataSettings
+from pipeline.settings.labeling import LabelingSettings
+from tests.builders import box
+
+ACCEPTED_IOU = LabelingSettings().accepted_iou
 
 
 def tags(labels):
@@ -51,21 +59,21 @@ def test_boxes_have_thin_outlines_and_a_light_fill():
 
 
 def test_the_instructions_name_the_keys_that_matter():
-    text = instructions(DataSettings(labels=("bolt",)))
+    text = instructions(DataSettings(labels=("bolt",)), ACCEPTED_IOU)
     assert all(f"<b>{key}</b>" in text for key in ("Ctrl+Enter", "Alt+.", "Backspace", "Ctrl+drag", "Ctrl+H"))
     assert "Classes" not in text
 
 
 def test_the_instructions_describe_classes_in_their_order():
     data = DataSettings(labels=("bolt", "nut", "a<b"), descriptions={"a<b": "less & less", "bolt": "with a head"})
-    assert instructions(data).startswith(
+    assert instructions(data, ACCEPTED_IOU).startswith(
         "<p><b>Classes</b></p>\n<p>• <b>bolt</b>: with a head</p>\n<p>• <b>a&lt;b</b>: less &amp; less</p><br>\n<p>Draw"
     )
 
 
 def test_the_instructions_show_a_picture_below_its_class():
     data = DataSettings(labels=("bolt", "nut", "key"), descriptions={"bolt": "with a head"})
-    text = instructions(data, {"bolt": "/data/local-files/?d=a%20b.webp", "key": "/k.webp"})
+    text = instructions(data, ACCEPTED_IOU, {"bolt": "/data/local-files/?d=a%20b.webp", "key": "/k.webp"})
     assert text.startswith(
         "<p><b>Classes</b></p>\n<p>• <b>bolt</b>: with a head</p>\n"
         '<p><img src="/data/local-files/?d=a%20b.webp" alt="bolt"></p>\n'
@@ -76,10 +84,35 @@ def test_the_instructions_show_a_picture_below_its_class():
 def test_the_instructions_hold_what_the_lead_says_of_edge_cases():
     cases = ("a bolt cut by the edge: draw what is seen", "rust & dirt: no object")
     data = DataSettings(labels=("bolt",))
-    assert instructions(data, edge_cases=cases) == (
+    assert instructions(data, ACCEPTED_IOU, edge_cases=cases) == (
         "<p><b>Edge cases</b></p>\n<p>• a bolt cut by the edge: draw what is seen</p>\n"
-        f"<p>• rust &amp; dirt: no object</p><br>\n{instructions(data)}"
+        f"<p>• rust &amp; dirt: no object</p><br>\n{instructions(data, ACCEPTED_IOU)}"
     )
+
+
+@pytest.mark.parametrize(
+    ("accepted_iou", "share", "pixels"),
+    [(0.0, "1/5", 10), (0.5, "1/10", 20), (0.8, "1/20", 40), (ACCEPTED_IOU, "1/40", 80), (0.95, "1/80", 160)],
+)
+def test_the_instructions_say_how_far_off_an_edge_may_be_left(accepted_iou, share, pixels):
+    text = instructions(DataSettings(labels=("bolt",)), accepted_iou).replace("\n", " ")
+    near = f"off by less than about {share} of the object's width or height"
+    said = f"add what is missing. An edge that is {near} need not be moved: 2 pixels on {pixels}. The most doubtful"
+    assert said in text
+
+
+def test_the_instructions_leave_no_edge_off_where_only_the_same_box_counts_as_accepted():
+    text = instructions(DataSettings(labels=("bolt",)), 1.0).replace("\n", " ")
+    assert "add what is missing. The most doubtful" in text
+
+
+@pytest.mark.parametrize("accepted_iou", [0.3, 0.5, 0.8, ACCEPTED_IOU, 0.95, 0.99])
+def test_what_the_instructions_say_may_be_left_counts_as_accepted(accepted_iou):
+    text = instructions(DataSettings(labels=("bolt",)), accepted_iou)
+    off = 2 / int(re.search(r"2 pixels on (\d+)\.", text)[1])
+    edges = itertools.product((-off, 0.0, off), repeat=4)
+    left = [box(100 * x1, 50 * y1, 100 * (1 + x2), 50 * (1 + y2)) for x1, y1, x2, y2 in edges]
+    assert set(sources_of([box(0, 0, 100, 50)] * len(left), left, accepted_iou)) == {Source.ACCEPTED}
 
 
 def test_a_description_of_an_unknown_class_is_refused():
