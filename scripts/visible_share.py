@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], dest="overrides", help="section.key=value")
     options = parser.parse_args()
-    generate_demo(options.data, counts=COUNTS, visible_boxes=True)
+    generate_demo(options.data, counts=COUNTS, beside="visible")
     settings = Scenario(options.config, 1, options.seed, options.root, tuple(options.overrides)).settings()
     mining = LabeledMining.trained(settings)
     samples = mining.samples(Split.TEST)

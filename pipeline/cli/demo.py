@@ -49,7 +49,12 @@ def demo(
 
     settings = settings_from(config, overrides)
     with progress_bars() as progress:
-        generate_demo(data.resolve(), settings.seed, visible_boxes=settings.detector.visible_box, progress=progress)
+        generate_demo(
+            data.resolve(),
+            settings.seed,
+            beside="visible" if settings.detector.visible_box else "mask" if settings.detector.masks else None,
+            progress=progress,
+        )
     if fresh:
         _drop(settings)
     while (number := _next_cycle(settings)) <= cycles:

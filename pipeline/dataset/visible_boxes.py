@@ -1,8 +1,6 @@
 """Visible boxes of labelled images: what is seen of an object that something else covers in part.
 
-They stay in the COCO files of `data.sources`, under `visible_bbox`, `vis_bbox` or `vbox`, and are looked up by image
-and box when a detector learns. So a box that a person moved or drew has none, and neither export nor Label Studio knows
-of them.
+COCO files have them under `visible_bbox`, `vis_bbox` or `vbox`; see `beside_boxes`.
 """
 
 from __future__ import annotations
@@ -14,13 +12,10 @@ import torch
 from torch import Tensor
 
 from pipeline.boxes import as_boxes, clip
-from pipeline.dataset.formats.coco_file import CocoAnnotation, CocoFile
-from pipeline.dataset.formats.files import image_uri
+from pipeline.dataset.beside_boxes import annotated_images, find_stated
+from pipeline.dataset.formats.coco_file import CocoAnnotation
 from pipeline.records import Sample, Split
 from pipeline.settings import SourceSettings
-
-MOVED_PX = 0.5
-"""A box of which a corner lies further from where the file has it was moved, and has no visible box."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +43,10 @@ class VisibleBoxes:
         pairs = self.by_uri.get(sample.uri)
         if pairs is None or not len(boxes):
             return unknown
-        stated, seen = (clip(part, sample.width, sample.height) for part in (pairs[:, :4], pairs[:, 4:]))
-        distance, which = torch.cdist(boxes, stated, p=torch.inf).min(1)
+        which, is_stated = find_stated(sample, pairs[:, :4])
+        seen = clip(pairs[:, 4:], sample.width, sample.height)
         seen = torch.cat([seen[which, :2].maximum(boxes[:, :2]), seen[which, 2:].minimum(boxes[:, 2:])], dim=1)
-        known = (distance <= MOVED_PX) & (seen[:, 2:] > seen[:, :2]).all(1)
+        known = is_stated & (seen[:, 2:] > seen[:, :2]).all(1)
         return torch.where(known[:, None], seen, unknown)
 
 
@@ -68,20 +63,12 @@ def read_visible_boxes(sources: Iterable[SourceSettings], split: Split = Split.T
     Raises:
         DataError: A file is missing or no COCO, see `CocoFile`.
     """
-    found: dict[str, Tensor] = {}
-    for source in sources:
-        if source.format != "coco" or source.split is not split or source.annotations is None:
-            continue
-        for image in CocoFile(source.annotations, visible=True).images():
-            pairs = _pairs(image.annotations)
-            if len(pairs):
-                found[image_uri(source.images, image.file_name, f"{source.annotations}: image {image.id}")] = pairs
-    return VisibleBoxes(found)
+    found = {uri: _pairs(annotations) for uri, annotations in annotated_images(sources, split, "visible")}
+    return VisibleBoxes({uri: pairs for uri, pairs in found.items() if len(pairs)})
 
 
 def _pairs(annotations: Iterable[CocoAnnotation]) -> Tensor:
-    stated = [(*each.bbox, *each.visible) for each in annotations if not each.is_crowd]
-    rows = torch.tensor(stated, dtype=torch.float32).reshape(-1, 8)
+    rows = torch.tensor([(*each.bbox, *each.visible) for each in annotations], dtype=torch.float32).reshape(-1, 8)
     rows = rows[rows.isfinite().all(1)]
     rows[:, 2:4] += rows[:, :2]
     rows[:, 6:] += rows[:, 4:6]

@@ -76,6 +76,11 @@ class DetectorSettings(Section):
     box_stages: Literal[1, 3] = Field(
         default=1, description="of Faster R-CNN; 3: a cascade of box heads, each for boxes that fit more closely"
     )
+    masks: bool = Field(
+        default=False,
+        description="of Faster R-CNN: a branch learns masks beside the boxes, where the COCO files of data.sources "
+        "have them; it is at work while training alone",
+    )
     anchors_per_place: Literal[1, 9] = Field(
         default=1, description="of RetinaNet; 9: three sizes by three shapes, for training.assigner iou"
     )

@@ -4,6 +4,7 @@ from pathlib import Path
 import imagehash
 import numpy as np
 import pytest
+from faster_coco_eval.core.mask import decode
 from PIL import Image
 
 from pipeline.dataset.demo import DEMO_LABELS, DemoCounts, generate_demo
@@ -292,7 +293,7 @@ def test_specks_beyond_a_cover_do_not_widen_a_box(peeping, seen):
 
 
 def test_a_set_with_visible_boxes_has_both_of_each_part(tmp_path):
-    made = generate_demo(tmp_path, counts=DemoCounts(labeled=12, pool=0, val=0, test=0), visible_boxes=True)
+    made = generate_demo(tmp_path, counts=DemoCounts(labeled=12, pool=0, val=0, test=0), beside="visible")
     shares = []
     for annotation in coco(made, "labeled")["annotations"]:
         (x, y, width, height), (u, v, seen_width, seen_height) = annotation["bbox"], annotation["visible_bbox"]
@@ -300,14 +301,32 @@ def test_a_set_with_visible_boxes_has_both_of_each_part(tmp_path):
         assert 0 <= y <= v < v + seen_height <= y + height <= HEIGHT
         shares.append(seen_width * seen_height / annotation["area"])
     assert 0.1 < np.mean(np.array(shares) < 0.95) < 0.6
-    assert json.loads((tmp_path / "demo.json").read_text())["parameters"]["visible_boxes"] is True
+    assert json.loads((tmp_path / "demo.json").read_text())["parameters"]["beside"] == "visible"
 
 
 def test_visible_boxes_are_asked_for(tmp_path):
     made = generate_demo(tmp_path, counts=FEW)
-    assert all("visible_bbox" not in annotation for annotation in coco(made, "labeled")["annotations"])
-    with pytest.raises(ArtefactError, match=r"expected a demo set made with .*'visible_boxes': True"):
-        generate_demo(tmp_path, counts=FEW, visible_boxes=True)
+    assert not any(
+        annotation.keys() & {"visible_bbox", "segmentation"} for annotation in coco(made, "labeled")["annotations"]
+    )
+    with pytest.raises(ArtefactError, match=r"expected a demo set made with .*'beside': 'visible'"):
+        generate_demo(tmp_path, counts=FEW, beside="visible")
+
+
+def test_masks_are_the_pixels_that_are_seen_of_each_part(tmp_path):
+    made = generate_demo(tmp_path / "masks", counts=FEW, beside="mask")
+    plain = generate_demo(tmp_path / "plain", counts=FEW)
+    shares = []
+    for annotation, same in zip(
+        coco(made, "labeled")["annotations"], coco(plain, "labeled")["annotations"], strict=True
+    ):
+        mask = decode({**annotation["segmentation"], "counts": annotation["segmentation"]["counts"].encode()})
+        rows, columns = mask.nonzero()
+        assert annotation["bbox"] == same["bbox"]
+        assert annotation["bbox"][:2] == [columns.min(), rows.min()]
+        assert annotation["bbox"][2:] == [np.ptp(columns) + 1, np.ptp(rows) + 1]
+        shares.append(mask.sum() / annotation["area"])
+    assert 0.2 < np.mean(shares) < 0.9
 
 
 def test_a_full_box_is_round_what_is_covered_too():

@@ -21,6 +21,8 @@ from pipeline.dataset.demo.camera import compress
 from pipeline.dataset.demo.catalog import PARTS
 from pipeline.dataset.demo.pile import Corners, Part
 from pipeline.dataset.demo.scene import HEIGHT, WIDTH, draw_scene
+from pipeline.dataset.formats.coco_file import Beside
+from pipeline.dataset.formats.coco_masks import runs_of
 from pipeline.errors import ArtefactError
 from pipeline.folder import Folder
 from pipeline.progress import Progress, silent
@@ -95,7 +97,7 @@ def generate_demo(
     seed: int = 0,
     counts: DemoCounts | None = None,
     difficulty: float = 0.5,
-    visible_boxes: bool = False,
+    beside: Beside | None = None,
     progress: Progress = silent,
 ) -> DemoSet:
     """Draw the demo set, or find it where it was drawn before.
@@ -108,8 +110,9 @@ def generate_demo(
         seed: 0 or more.
         counts: Images a portion; 24 labeled, 240 pool, 40 val and 80 test by default.
         difficulty: Scales clutter, overlap, light and noise, 0 to 1.
-        visible_boxes: Lay clutter over the ends of parts, and label two boxes: `bbox` is round all of a part, hidden or
-            not, and `visible_bbox` round what is seen of it, which is `bbox` without this.
+        beside: What is labeled beside the boxes. `visible`: clutter lies over the ends of parts, `bbox` is round all of
+            a part, hidden or not, and `visible_bbox` round what is seen of it, which is `bbox` without this. `mask`:
+            `segmentation` has the pixels of what is seen.
         progress: Called after each image; not called for a set that is there already.
 
     Returns:
@@ -126,8 +129,8 @@ def generate_demo(
     folder = folder if isinstance(folder, Folder) else Folder(folder)
     counts = counts or DemoCounts()
     parameters = {"recipe": _RECIPE, "seed": seed, "difficulty": difficulty, "counts": asdict(counts)}
-    # Notes of sets that were drawn before visible boxes existed do not have the key.
-    parameters |= {"visible_boxes": True} if visible_boxes else {}
+    # Notes of sets that were drawn before this existed do not have the key.
+    parameters |= {"beside": beside} if beside else {}
     finished = _find_finished(folder, parameters)
     if finished is None:
         _clear(folder)
@@ -175,13 +178,12 @@ def _clear(folder: Folder) -> None:
 def _draw_all(folder: Folder, parameters: Mapping[str, Any]) -> Iterator[None]:
     """Write every image, then the COCO file of its portion; yields after each image."""
     number, difficulty = 0, parameters["difficulty"]
-    visible_boxes = "visible_boxes" in parameters
-    annotation = _annotation_of_both if visible_boxes else _annotation
+    annotation = _ANNOTATE[parameters.get("beside")]
     for position, (portion, file) in enumerate(_ANNOTATIONS.items()):
         truth: dict[str, tuple[Part, ...]] = {}
         for index in range(parameters["counts"][portion]):
             rng = np.random.default_rng([parameters["seed"], position, index])
-            scene = draw_scene(difficulty, rng, cover=visible_boxes)
+            scene = draw_scene(difficulty, rng, cover=annotation is _annotation_of_both)
             quality = int(rng.integers(90 - round(50 * difficulty), 96))
             name = f"part_{number:05d}.jpg"
             folder.folder(portion).write_bytes(name, compress(scene.pixels, quality))
@@ -210,6 +212,17 @@ def _annotation(part: Part) -> dict[str, Any]:
 
 def _annotation_of_both(part: Part) -> dict[str, Any]:
     return {**_keys(part.label, part.full_box), "visible_bbox": _sides(part.box)}
+
+
+def _annotation_with_mask(part: Part) -> dict[str, Any]:
+    return {**_annotation(part), "segmentation": runs_of(part.mask)}
+
+
+_ANNOTATE: dict[Beside | None, Callable[[Part], dict[str, Any]]] = {
+    None: _annotation,
+    "visible": _annotation_of_both,
+    "mask": _annotation_with_mask,
+}
 
 
 def _keys(label: str, corners: Corners) -> dict[str, Any]:

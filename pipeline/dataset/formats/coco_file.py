@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AliasChoices, BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, PrivateAttr, TypeAdapter, ValidationError, model_validator
 
+from pipeline.dataset.formats.coco_masks import Rle, rasterize
 from pipeline.dataset.formats.files import stream_text
 from pipeline.dataset.formats.json_stream import NoObjectError, Part, read_parts
 from pipeline.errors import DataError
 
 Id = int | str
+_SHOWN = 300
+"""Characters of what is wrong in a file."""
 _TOGETHER = 4096
 """Images whose boxes are laid out as records at once."""
 
@@ -49,18 +52,38 @@ class _TwoBoxAnnotation(_Annotation):
         return self.visible_bbox or (math.nan,) * 4
 
 
+class _MaskAnnotation(_Annotation):
+    """With the mask of an object."""
+
+    segmentation: list[list[float]] | Rle | None = None
+    _mask: bytes = PrivateAttr(b"")
+
+    @model_validator(mode="after")
+    def _draw(self) -> _MaskAnnotation:
+        if self.segmentation is not None and not self.iscrowd:
+            self._mask = rasterize(self.segmentation, self.bbox)
+        return self
+
+    @property
+    def mask(self) -> bytes:
+        """Its raster, empty where there is none."""
+        return self._mask
+
+
 class _Category(BaseModel):
     id: Id
     name: str
 
 
-_IMAGES, _ANNOTATIONS, _TWO_BOX_ANNOTATIONS, _CATEGORIES = (
-    TypeAdapter(list[_Image]),
-    TypeAdapter(list[_Annotation]),
-    TypeAdapter(list[_TwoBoxAnnotation]),
-    TypeAdapter(list[_Category]),
-)
+_IMAGES, _CATEGORIES = TypeAdapter(list[_Image]), TypeAdapter(list[_Category])
 _KEPT = ("id", "image_id", "category_id", "bbox", "iscrowd")
+Beside = Literal["visible", "mask"]
+"""What a file may state beside the boxes: visible boxes, or masks."""
+_ANNOTATIONS: dict[Beside | None, TypeAdapter[Any]] = {
+    None: TypeAdapter(list[_Annotation]),
+    "visible": TypeAdapter(list[_TwoBoxAnnotation]),
+    "mask": TypeAdapter(list[_MaskAnnotation]),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +99,17 @@ class CocoImage:
 
 @dataclass(frozen=True, slots=True)
 class CocoAnnotation:
-    """An annotation as the file states it; boxes are `[x, y, width, height]`, `visible` is NaN unless it was read."""
+    """An annotation as the file states it; boxes are `[x, y, width, height]`.
+
+    `visible` is NaN and `mask` empty unless it was read; see `coco_masks.rasterize`.
+    """
 
     id: Id
     label: str
     bbox: tuple[float, float, float, float]
     is_crowd: bool
     visible: tuple[float, float, float, float] = (math.nan,) * 4
+    mask: bytes = b""
 
 
 class _Section:
@@ -109,7 +136,7 @@ class _Section:
         except ValidationError as fault:
             error = fault.errors()[0]
             place = self._place(part, error["loc"])
-            raise ValueError(f"{place}: {error['msg']}, got {error['input']!r}") from fault
+            raise ValueError(f"{place}: {error['msg']}, got {repr(error['input'])[:_SHOWN]}") from fault
         if self._parts is None or not part.first:
             self._parts = {name: [] for name in self._columns}
         for name, pieces in self._parts.items():
@@ -141,17 +168,17 @@ class CocoFile:
 
     Args:
         place: The JSON file, path or fsspec URI.
-        visible: Read visible boxes too.
+        beside: What to read beside the boxes.
 
     Raises:
         DataError: The file is missing or no COCO; the message names the file and the id.
     """
 
-    def __init__(self, place: str, *, visible: bool = False) -> None:
-        kind, kept = (_TWO_BOX_ANNOTATIONS, (*_KEPT, "visible")) if visible else (_ANNOTATIONS, _KEPT)
+    def __init__(self, place: str, beside: Beside | None = None) -> None:
+        self._beside = beside
         sections = (
             _Section("images", _IMAGES, ("id", "file_name", "width", "height")),
-            _Section("annotations", kind, kept),
+            _Section("annotations", _ANNOTATIONS[beside], _KEPT if beside is None else (*_KEPT, beside)),
             _Section("categories", _CATEGORIES, ("id", "name")),
         )
         try:
@@ -176,11 +203,14 @@ class CocoFile:
 
     def _of_images(self, start: int, end: int) -> list[CocoAnnotation]:
         rows = self._order[self._starts[start] : self._starts[end]]
-        ids, _, categories, boxes, crowds, *visible = (column[rows].tolist() for column in self._annotations)
-        return [
-            CocoAnnotation(each, self._names[category], tuple(box), bool(crowd), *map(tuple, seen))
-            for each, category, box, crowd, *seen in zip(ids, categories, boxes, crowds, *visible, strict=True)
+        ids, _, categories, boxes, crowds, *more = (column[rows].tolist() for column in self._annotations)
+        plain = [
+            CocoAnnotation(each, self._names[category], tuple(box), bool(crowd))
+            for each, category, box, crowd in zip(ids, categories, boxes, crowds, strict=True)
         ]
+        if self._beside == "visible":
+            return [replace(each, visible=tuple(seen)) for each, seen in zip(plain, more[0], strict=True)]
+        return [replace(each, mask=mask) for each, mask in zip(plain, more[0], strict=True)] if more else plain
 
     def _by_image(self, place: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows of annotations by image, and where those of each image begin."""

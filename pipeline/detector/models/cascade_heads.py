@@ -1,7 +1,7 @@
 """A cascade of box heads for the two-stage detector (arXiv 1712.00726), the box branch of Hybrid Task Cascade.
 
-Each head begins with the boxes of the one before, and learns from those that overlap an object more. Data here has no
-masks, so the mask branch of arXiv 1901.07518 is left out.
+Each head begins with the boxes of the one before, and learns from those that overlap an object more. With
+`detector.masks` the mask branch of arXiv 1901.07518 learns beside it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torchvision.models.detection._utils import BoxCoder, Matcher
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.ops import box_iou, clip_boxes_to_image
 
+from pipeline.detector.models.mask_branch import positives_of
 from pipeline.detector.models.targets import Target
 from pipeline.detector.models.two_stage import FEATURES, POOLED, WeightedRoIHeads, countable, roi_weights
 from pipeline.settings import DetectorSettings, TrainingSettings
@@ -80,11 +81,15 @@ class CascadeRoIHeads(WeightedRoIHeads):
             logits, predicted = self._answers(number, features, proposals, image_shapes)
             weights = torch.cat([roi_weights(*row) for row in zip(targets, matches, labels, strict=True)])
             deltas = torch.cat(_encoded(stage, proposals, matches, targets))
-            for name, loss in self._losses(logits, predicted, torch.cat(labels), deltas, weights).items():
-                losses[name] = losses.get(name, torch.zeros_like(loss)) + stage.weight * loss
+            of_stage = self._losses(logits, predicted, torch.cat(labels), deltas, weights)
             if number == 0:
                 self.hard_background = self._likeliest(logits, proposals, labels)
             proposals = refined(stage, logits, predicted, proposals, image_shapes)
+            if self.masks is not None:
+                rows = zip(proposals, *matched(proposals, targets, stage.iou), targets, strict=True)
+                of_stage["mask"] = self.masks.loss(number, features, [positives_of(*row) for row in rows], image_shapes)
+            for name, loss in of_stage.items():
+                losses[name] = losses.get(name, torch.zeros_like(loss)) + stage.weight * loss
         return [], losses
 
     def _answers(

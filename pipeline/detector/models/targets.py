@@ -1,7 +1,8 @@
 """What a detection head should answer: labels, weights and boxes of its anchors.
 
 A target holds, beside torchvision's `boxes` and `labels`, `weights` (Tensor[N], 0 to 1) and `ignore` (Tensor[M, 4]);
-with `detector.visible_box` also `visible` (Tensor[N, 4]), what is seen of each box, NaN where that is not known.
+with `detector.visible_box` also `visible` (Tensor[N, 4]), what is seen of each box, and with `detector.masks` `frames`
+(Tensor[N, 6]) and `rasters` (Tensor[N, S, S] uint8), see `dataset.object_masks.Masks`; NaN where that is not known.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from torch import Tensor
 from pipeline.boxes import intersection_over_first
 
 Target = dict[str, Tensor]
-IN_PIXELS = frozenset({"boxes", "ignore", "visible"})
+IN_PIXELS = frozenset({"boxes", "ignore", "visible", "frames"})
 """What a target holds in pixels of its image."""
+BESIDE_BOXES = ("visible", "frames", "rasters")
+"""What a target may hold of its boxes that is not known of all."""
 IGNORED_SHARE = 0.5
 """An anchor of which more lies in an ignore region, and that holds no object, costs nothing."""
 

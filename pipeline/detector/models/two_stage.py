@@ -13,6 +13,7 @@ from torchvision.ops import MultiScaleRoIAlign, box_iou
 
 from pipeline.detector.models.hard_negatives import likeliest_background, wanted_background
 from pipeline.detector.models.losses import softmax_loss
+from pipeline.detector.models.mask_branch import MaskBranch, positives_of
 from pipeline.detector.models.targets import IGNORED_SHARE, Target, in_ignore_region
 from pipeline.settings import DetectorSettings, TrainingSettings
 
@@ -110,6 +111,7 @@ class WeightedRoIHeads(RoIHeads):  # type: ignore[misc]
             detections_per_img=detector.max_detections,
         )
         self.settings = settings
+        self.masks = MaskBranch(levels, channels, classes, detector.box_stages) if detector.masks else None
 
     def forward(
         self,
@@ -127,7 +129,11 @@ class WeightedRoIHeads(RoIHeads):  # type: ignore[misc]
         logits, predicted = self.box_predictor(self.box_head(self.box_roi_pool(features, proposals, image_shapes)))
         weights = torch.cat([roi_weights(*row) for row in zip(targets, matches, labels, strict=True)])
         self.hard_background = self._likeliest(logits, proposals, labels)
-        return [], self._losses(logits, predicted, torch.cat(labels), torch.cat(deltas), weights)
+        losses = self._losses(logits, predicted, torch.cat(labels), torch.cat(deltas), weights)
+        if self.masks is not None:
+            rows = zip(proposals, matches, labels, targets, strict=True)
+            losses["mask"] = self.masks.loss(0, features, [positives_of(*row) for row in rows], image_shapes)
+        return [], losses
 
     def _likeliest(self, logits: Tensor, proposals: list[Tensor], labels: list[Tensor]) -> tuple[Tensor, ...]:
         count = wanted_background(self.settings)

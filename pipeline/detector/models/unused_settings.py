@@ -26,16 +26,22 @@ def _unused(detector: DetectorSettings, training: TrainingSettings) -> Iterator[
         yield from _only_of_retinanet(detector, training)
     if detector.architecture == "faster_rcnn":
         yield from _not_of_two_stages(detector, training)
+    else:
+        yield from _only_of_two_stages(detector)
     if training.label_map and training.start_from is None:
         yield "training.label_map", detector.architecture, "training.start_from names no model"
-    if detector.architecture != "faster_rcnn" and _is_changed(detector, "box_stages"):
-        yield "detector.box_stages", detector.architecture, "it has no second stage"
     if detector.architecture == "fcos" and _is_changed(detector, "anchor_scale"):
         yield "detector.anchor_scale", "fcos", "it has points in place of anchors"
     elif _has_torchvisions_anchors(detector) and _is_changed(detector, "anchor_scale"):
         yield "detector.anchor_scale", detector.backbone, "it has torchvision's anchors"
     if _is_of_torchvision(detector) and _is_changed(detector, "fpn_channels"):
         yield "detector.fpn_channels", detector.backbone, "torchvision's pyramid has 256"
+
+
+def _only_of_two_stages(detector: DetectorSettings) -> Iterator[tuple[str, str, str]]:
+    for name in ("box_stages", "masks"):
+        if _is_changed(detector, name):
+            yield f"detector.{name}", detector.architecture, "it has no second stage"
 
 
 def _only_of_retinanet(detector: DetectorSettings, training: TrainingSettings) -> Iterator[tuple[str, str, str]]:

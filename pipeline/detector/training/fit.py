@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from pipeline.artefacts import EndOfRun, TrainingSummary
+from pipeline.dataset.object_masks import read_masks
 from pipeline.dataset.visible_boxes import read_visible_boxes
 from pipeline.detector.evaluation.metrics import map_on
 from pipeline.detector.inference.predictor import PredictionSettings, Predictor
@@ -76,6 +77,10 @@ def fit(detector: Detector, job: TrainingJob, progress: Progress = silent) -> Tr
         images.visible_boxes = read_visible_boxes(settings.data.sources)
         if not images.visible_boxes.by_uri:
             LOG.warning("detector.visible_box has nothing to learn: no COCO file of a train source has visible boxes")
+    if settings.detector.masks:
+        images.masks = read_masks(settings.data.sources)
+        if not images.masks.by_uri:
+            LOG.warning("detector.masks has nothing to learn: no COCO file of a train source has masks")
     seen = [] if job.steps else _looked_at(job)
     training = _of_known_length(settings.training, job.steps) if job.steps else _of_unknown_length(settings, seen)
     plan = BatchPlan(images, training, job.seed, job.errors)

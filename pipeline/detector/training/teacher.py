@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torchvision.ops import box_iou
 
-from pipeline.detector.models.targets import Target, in_ignore_region
+from pipeline.detector.models.targets import BESIDE_BOXES, Target, in_ignore_region
 from pipeline.settings import TeacherSettings
 
 SAME_OBJECT_IOU = 0.5
@@ -65,6 +65,8 @@ def with_teacher_labels(target: Target, found: Target, settings: TeacherSettings
         "weights": torch.cat([target["weights"], scores[is_box]]),
         "ignore": torch.cat([target["ignore"], boxes[is_new & ~is_box]]),
     }
-    if "visible" in target:
-        new["visible"] = torch.cat([target["visible"], torch.full_like(boxes[is_box], torch.nan)])
+    for key in target.keys() & set(BESIDE_BOXES):
+        known, count = target[key], len(new["boxes"]) - len(target["boxes"])
+        unknown = known.new_full((count, *known.shape[1:]), torch.nan if known.is_floating_point() else 0)
+        new[key] = torch.cat([known, unknown])
     return new

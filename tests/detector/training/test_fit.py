@@ -9,28 +9,30 @@ from pathlib import Path
 import pytest
 
 from pipeline.artefacts import Look
+from pipeline.detector.models.detector import build_detector
 from pipeline.detector.training.fit import TrainingJob, fit
 from pipeline.errors import DataError
 from pipeline.folder import Folder
 from pipeline.records import Split, State
 from pipeline.settings import DataSettings, PlateauSettings, Settings, SourceSettings
 from tests.builders import image_id
-from tests.detector.small import ALL_ON, LABELS, detector, network, painted, scenes, training
+from tests.detector.small import ALL_ON, LABELS, network, painted, scenes, training
 
 SOON = PlateauSettings(every_steps=2, smoothing=1, patience=0.5, min_steps=4, fallback_steps=6)
 
 
-def run_of(tmp_path, held_back, count=4, errors=None, sources=(), visible_box=False, **values):
+def run_of(tmp_path, held_back, count=4, errors=None, sources=(), changed=None, **values):
+    small = network(**(changed or {}))
     settings = Settings(
         name="parts",
         workspace=str(tmp_path),
         data=DataSettings(labels=LABELS, sources=sources),
-        detector=network(visible_box=visible_box),
+        detector=small,
         training=training(**{"plateau": SOON, "decay": 0.5, "learning_rate": 1e-6, **values}),
     )
     samples = scenes(tmp_path / "train", count)
     job = TrainingJob(settings, samples, held_back, 0, Folder(tmp_path / "run"), "run", errors=errors or {})
-    return fit(detector(settings=settings.training, visible_box=visible_box), job)
+    return fit(build_detector(small, LABELS, settings.training), job)
 
 
 @pytest.fixture
@@ -98,20 +100,30 @@ def test_nothing_to_learn_from_is_refused(tmp_path, held_back):
         run_of(tmp_path, held_back, count=0)
 
 
-def test_a_branch_without_visible_boxes_is_warned_of(tmp_path, held_back, caplog):
+BRANCHES = [
+    ({"visible_box": True}, "visible_box", "detector.visible_box"),
+    ({"architecture": "faster_rcnn", "masks": True}, "mask", "detector.masks"),
+]
+"""Settings of a branch that learns what files state beside boxes, its loss, and what a warning calls it."""
+
+
+@pytest.mark.parametrize(("branch", "part", "name"), BRANCHES)
+def test_a_branch_that_has_nothing_to_learn_is_warned_of(tmp_path, held_back, caplog, branch, part, name):
     with caplog.at_level(logging.WARNING):
         run_of(tmp_path, held_back, steps=2)
-        assert "visible_box" not in caplog.text
-        run = run_of(tmp_path, held_back, steps=2, visible_box=True)
-    assert "detector.visible_box has nothing to learn" in caplog.text
-    assert {row.parts["visible_box"] for row in run.curve} == {0.0}
+        assert "nothing to learn" not in caplog.text
+        run = run_of(tmp_path, held_back, steps=2, changed=branch)
+    assert f"{name} has nothing to learn" in caplog.text
+    assert {row.parts[part] for row in run.curve} == {0.0}
 
 
-def test_visible_boxes_of_the_sources_are_learnt(tmp_path, held_back, caplog):
+@pytest.mark.parametrize(("branch", "part", "_name"), BRANCHES)
+def test_what_the_sources_state_beside_boxes_is_learnt(tmp_path, held_back, caplog, branch, part, _name):
     images = scenes(tmp_path / "train", 4)
     annotations = [
         {"id": 10 * i + j, "image_id": i, "category_id": 1, "bbox": [box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1],
-         "visible_bbox": [box.x1, box.y1, 5, box.y2 - box.y1]}
+         "visible_bbox": [box.x1, box.y1, 5, box.y2 - box.y1],
+         "segmentation": [[box.x1, box.y1, box.x2, box.y1, box.x1, box.y2]]}
         for i, sample in enumerate(images) for j, box in enumerate(sample.boxes)
     ]  # fmt: skip
     names = [{"id": i, "file_name": Path(sample.uri).name} for i, sample in enumerate(images)]
@@ -120,6 +132,6 @@ def test_visible_boxes_of_the_sources_are_learnt(tmp_path, held_back, caplog):
     place = {"images": str(tmp_path / "train"), "annotations": str(tmp_path / "train.json")}
     sources = (SourceSettings(split=Split.TRAIN, format="coco", **place),)
     with caplog.at_level(logging.WARNING):
-        run = run_of(tmp_path, held_back, steps=2, sources=sources, visible_box=True, **ALL_ON)
+        run = run_of(tmp_path, held_back, steps=2, sources=sources, changed=branch, **ALL_ON)
     assert "nothing to learn" not in caplog.text
-    assert all(row.parts["visible_box"] > 0 for row in run.curve)
+    assert all(row.parts[part] > 0 for row in run.curve)

@@ -105,3 +105,12 @@ def test_what_is_seen_of_the_boxes_of_a_teacher_is_not_known():
     looked = with_teacher_labels(known, found((THERE, 0.95, 1)), TeacherSettings(enabled=True, box_score=0.9))
     assert looked["visible"][0].tolist() == list(map(float, NEAR))
     assert looked["visible"][1].isnan().all()
+
+
+def test_boxes_of_a_teacher_have_no_masks():
+    known = {**target([HERE]), "frames": torch.ones(1, 6), "rasters": torch.ones(1, 4, 4, dtype=torch.uint8)}
+    looked = with_teacher_labels(known, found((THERE, 0.95, 1)), TeacherSettings(enabled=True, box_score=0.9))
+    assert looked["frames"].isnan().all(1).tolist() == [False, True]
+    assert looked["rasters"].dtype == torch.uint8
+    assert looked["rasters"].sum((1, 2)).tolist() == [16, 0]
+    assert with_teacher_labels(known, found(), TeacherSettings(enabled=True))["frames"].shape == (1, 6)

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from pipeline.detector.inference.stream import FILL
 from pipeline.detector.training.data.labeled_image import LabeledPixels, cut_to, hide
@@ -84,10 +83,10 @@ class Augmenter:
             `MIN_VISIBLE` of their area are ignore regions.
         """
         self._geometry.set_random_seed(seed % 2**32)
-        corners = _corners(item.places()).numpy()
-        changed: Mapping[str, NDArray[Any]] = self._geometry(image=item.pixels, keypoints=corners - HALF_PIXEL)
-        whole = _hulls(torch.as_tensor(np.asarray(changed["keypoints"]), dtype=torch.float32) + HALF_PIXEL)
-        return cut_to(np.ascontiguousarray(changed["image"]), item.moved(whole))
+        points = item.points().numpy()
+        changed: Mapping[str, NDArray[Any]] = self._geometry(image=item.pixels, keypoints=points - HALF_PIXEL)
+        moved = torch.as_tensor(np.asarray(changed["keypoints"]), dtype=torch.float32).reshape(-1, 2) + HALF_PIXEL
+        return cut_to(np.ascontiguousarray(changed["image"]), item.moved(moved))
 
     def strong(self, item: LabeledPixels, seed: int, is_pseudo: bool) -> LabeledPixels:
         """Change what an image looks like, strongly where that is set for it.
@@ -126,14 +125,3 @@ def _with_holes(item: LabeledPixels, settings: StrongViewSettings, seed: int) ->
     for (x, y), (width, height) in zip(origins.tolist(), spans.tolist(), strict=True):
         pixels[y : y + height, x : x + width] = FILL
     return hide(item, pixels, torch.from_numpy(np.concatenate([origins, origins + spans], axis=1)))
-
-
-def _corners(boxes: Tensor) -> Tensor:
-    """Tensor[4 * N, 2]: the four corners of each box."""
-    return boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2)
-
-
-def _hulls(corners: Tensor) -> Tensor:
-    """Tensor[N, 4]: the boxes round each four corners."""
-    quads = corners.reshape(-1, 4, 2)
-    return torch.cat([quads.amin(1), quads.amax(1)], dim=1)

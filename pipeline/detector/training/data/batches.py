@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from pipeline.boxes import as_boxes
 from pipeline.boxes import scale as scale_boxes
 from pipeline.dataset.images import read_image
+from pipeline.dataset.object_masks import ObjectMasks
 from pipeline.dataset.visible_boxes import VisibleBoxes
 from pipeline.detector.inference.stream import FILL, stack_images
 from pipeline.detector.models.targets import Target
@@ -72,12 +73,14 @@ class TrainingImages:
 
     Attributes:
         visible_boxes: What is seen of the boxes; None where nobody asks.
+        masks: Their masks; None where nobody asks.
 
     Raises:
         DataError: A box has a label that is not among the class names.
     """
 
     visible_boxes: VisibleBoxes | None = None
+    masks: ObjectMasks | None = None
 
     def __init__(
         self, samples: Sequence[Sample], labels: Sequence[str], image_size_px: int, max_image_pixels: int, cache_mb: int
@@ -97,7 +100,7 @@ class TrainingImages:
     def with_samples(self, samples: Sequence[Sample]) -> TrainingImages:
         """The same images with other targets, none of them decoded yet."""
         images = TrainingImages(samples, self._labels, self._size, self._max_pixels, self._cache_mb)
-        images.visible_boxes = self.visible_boxes
+        images.visible_boxes, images.masks = self.visible_boxes, self.masks
         return images
 
     def load(self, index: int) -> LabeledPixels:
@@ -119,6 +122,7 @@ class TrainingImages:
             torch.tensor([box.certainty for box in sample.boxes]),
             scale_boxes(as_boxes([region.xyxy for region in sample.ignore]), *factors),
             None if self.visible_boxes is None else scale_boxes(self.visible_boxes.of(sample), *factors),
+            None if self.masks is None else self.masks.of(sample).scaled(*factors),
         )
         if image.pixels.nbytes <= self._room:
             self._room -= image.pixels.nbytes

@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from pipeline.boxes import as_boxes, clip, grow, intersection, intersection_over_first, outward
 from pipeline.detector.inference.rendering import render_window
-from pipeline.detector.training.data.labeled_image import MIN_VISIBLE, LabeledPixels, hide
+from pipeline.detector.training.data.labeled_image import MIN_VISIBLE, LabeledPixels, hide, join
 from pipeline.records import Sample, State
 from pipeline.settings import CopyPasteSettings
 
@@ -90,23 +89,7 @@ class CopyPaste:
         pixels = render_window(
             source.pixels, item.pixels, crop[0].tolist(), target.tolist(), whole, self._settings.feather_px
         )
-        left = hide(item, pixels, target[None])
-        return LabeledPixels(
-            pixels,
-            torch.cat([left.boxes, _moved(box, crop, target)]),
-            torch.cat([left.labels, source.labels[number : number + 1]]),
-            torch.cat([left.weights, source.weights[number : number + 1]]),
-            left.ignore,
-            None if left.visible is None else torch.cat([left.visible, _moved(_seen_of(source, number), crop, target)]),
-        )
-
-
-def _seen_of(source: LabeledPixels, number: int) -> Tensor:
-    """Tensor[1, 4]: what is seen of an object, NaN where that is not known."""
-    return torch.full((1, 4), torch.nan) if source.visible is None else source.visible[number : number + 1]
-
-
-def _moved(box: Tensor, crop: Tensor, target: Tensor) -> Tensor:
-    """Where a box comes to lie when its surroundings `crop` are drawn at `target`."""
-    factors = (target[2:] - target[:2]) / (crop[0, 2:] - crop[0, :2])
-    return (box - crop[:, [0, 1, 0, 1]]) * factors.repeat(2) + target[[0, 1, 0, 1]]
+        factors = (target[2:] - target[:2]) / (crop[0, 2:] - crop[0, :2])
+        pasted = source.only(number)
+        pasted = pasted.moved((pasted.points() - crop[0, :2]) * factors + target[:2])
+        return join(pixels, [hide(item, pixels, target[None]), pasted])

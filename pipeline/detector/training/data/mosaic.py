@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.boxes import scale
 from pipeline.detector.inference.stream import FILL
-from pipeline.detector.training.data.labeled_image import LabeledPixels, cut_to, join_visible
+from pipeline.detector.training.data.labeled_image import LabeledPixels, cut_to, join
 from pipeline.settings import MosaicSettings
 
 CENTRE = (0.3, 0.7)
@@ -38,15 +37,8 @@ def mosaic(items: Sequence[LabeledPixels], settings: MosaicSettings, random: np.
     for item, (left, top, right, bottom) in zip(items, spans, strict=True):
         tile = _piece(item, right - left, bottom - top, settings, random)
         canvas[top:bottom, left:right] = tile.pixels
-        tiles.append(tile.moved(tile.places() + torch.tensor([left, top, left, top])))
-    return LabeledPixels(
-        canvas,
-        torch.cat([tile.boxes for tile in tiles]),
-        torch.cat([tile.labels for tile in tiles]),
-        torch.cat([tile.weights for tile in tiles]),
-        torch.cat([tile.ignore for tile in tiles]),
-        join_visible([tile.visible for tile in tiles]),
-    )
+        tiles.append(tile.moved(tile.points() + torch.tensor([left, top])))
+    return join(canvas, tiles)
 
 
 def _piece(
@@ -66,5 +58,5 @@ def _piece(
     window = resized[y : y + height, x : x + width]
     pixels = np.full((height, width, 3), FILL, dtype=np.uint8)
     pixels[: window.shape[0], : window.shape[1]] = window
-    factors = sides[0] / before[0], sides[1] / before[1]
-    return cut_to(pixels, item.moved(scale(item.places(), *factors)), (x, y))
+    factors = torch.tensor([sides[0] / before[0], sides[1] / before[1]])
+    return cut_to(pixels, item.moved(item.points() * factors), (x, y))

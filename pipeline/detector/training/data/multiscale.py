@@ -46,6 +46,9 @@ def rescale(images: Tensor, targets: list[Target], scale: float) -> tuple[Tensor
     if (rows, columns) == (height, width):
         return images, targets
     smaller = F.interpolate(images.float(), (rows, columns), mode="bilinear", antialias=True)
-    factors = torch.tensor([columns / width, rows / height] * 2)
-    scaled = [{**one, **{key: one[key] * factors for key in IN_PIXELS & one.keys()}} for one in targets]
+    factors = torch.tensor([columns / width, rows / height])
+    scaled = [
+        {**one, **{key: one[key] * factors.repeat(one[key].shape[1] // 2) for key in IN_PIXELS & one.keys()}}
+        for one in targets
+    ]
     return smaller.round().clamp(0, 255).to(torch.uint8), scaled

@@ -5,8 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812
 
 from pipeline.boxes import as_boxes, is_valid
+from pipeline.dataset.formats.coco_masks import MASK_SIDE
+from pipeline.dataset.object_masks import Masks
+from pipeline.detector.models.mask_branch import seen_from
 from pipeline.detector.training.data.augment import Augmenter
 from pipeline.detector.training.data.labeled_image import MIN_VISIBLE, LabeledPixels
 from pipeline.settings import AugmentSettings, StrongViewSettings
@@ -72,6 +76,25 @@ def test_visible_boxes_flip_with_what_is_seen(flips):
         assert changed.visible[0].tolist() == white(changed.pixels)
         assert changed.visible[1].isnan().all()
         assert torch.equal(change(replace(before, visible=None), seed).boxes, changed.boxes)
+
+
+@pytest.mark.parametrize("flips", [{}, {"horizontal_flip": 1.0}, {"vertical_flip": 1.0}])
+def test_masks_flip_and_turn_with_their_objects(flips):
+    """The white part is the upper left of the first object; the second has no mask."""
+    full, change = (12, 8, 68, 40), augmenter(**flips, rotate_deg=20)
+    rasters = torch.zeros(2, MASK_SIDE, MASK_SIDE, dtype=torch.uint8)
+    rasters[0, : MASK_SIDE // 2, : MASK_SIDE // 2] = 1
+    frames = torch.tensor([[[12.0, 8], [68, 8], [12, 40]], [[float("nan")] * 2] * 3])
+    before = item([(12, 8, 40, 24)])
+    before = replace(before, boxes=as_boxes([full, full]), labels=torch.ones(2), weights=torch.ones(2))
+    before = replace(before, masks=Masks(frames, rasters))
+    for seed in range(30):
+        changed = change(before, seed)
+        assert changed.masks.known.tolist() == [True, False]
+        drawn = seen_from(as_boxes([(0, 0, WIDTH, HEIGHT)]), changed.masks.frames[:1], changed.masks.rasters[:1])
+        told = F.interpolate(drawn[None], (HEIGHT, WIDTH), mode="bilinear")[0, 0] > 0.5
+        shown = torch.from_numpy(changed.pixels[..., 0] > 200)
+        assert (told & shown).sum() > 0.75 * (told | shown).sum()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from pipeline.boxes import is_valid
+from pipeline.dataset.formats.coco_masks import MASK_SIDE
+from pipeline.dataset.object_masks import Masks, ObjectMasks
 from pipeline.dataset.visible_boxes import VisibleBoxes
 from pipeline.detector.training.data.copy_paste import CopyPaste
 from pipeline.detector.training.data.labeled_image import LabeledPixels
@@ -149,3 +151,16 @@ def test_visible_boxes_come_along_and_those_of_covered_objects_are_not_known(tmp
     assert pasted.visible[1].tolist() == [x1, y1, x1 + (x2 - x1) / 2, y2]
     plain = paste(samples, into=host)
     assert plain.visible.isnan().all()
+
+
+def test_masks_come_along(tmp_path):
+    samples = [painted(tmp_path, "bolt", BOLT)]
+    images = images_of(samples)
+    left = np.zeros((MASK_SIDE, MASK_SIDE), dtype=np.uint8)
+    left[:, : MASK_SIDE // 2] = 1
+    images.masks = ObjectMasks({samples[0].uri: (torch.tensor([[4.0, 6, 20, 18]]), [np.packbits(left).tobytes()])})
+    host = replace(empty(), masks=Masks.unknown(0))
+    pasted = CopyPaste(samples, EXACT)(host, images.load, np.random.default_rng(0), pseudo=True)
+    x1, y1, x2, y2 = pasted.boxes[0].tolist()
+    assert pasted.masks.frames[0].tolist() == [[x1, y1], [x2, y1], [x1, y2]]
+    assert pasted.masks.rasters[0].numpy().tolist() == left.tolist()

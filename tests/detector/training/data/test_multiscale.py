@@ -43,3 +43,9 @@ def test_every_step_draws_a_scale_of_its_own_until_the_end():
 def test_visible_boxes_are_scaled_along():
     shown = {**target([(32, 16, 64, 32)]), "visible": torch.tensor([[32.0, 16, 48, 32]])}
     assert rescale(noise(1), [shown], 0.5)[1][0]["visible"].tolist() == [[16, 8, 24, 16]]
+
+
+def test_frames_of_masks_are_scaled_along():
+    masked = {**target([(32, 16, 64, 32)]), "frames": torch.tensor([[32.0, 16, 64, 16, 32, 32]])}
+    image = torch.zeros(1, 3, 64, 128, dtype=torch.uint8)
+    assert rescale(image, [masked], 0.5)[1][0]["frames"].tolist() == [[16, 8, 32, 8, 16, 16]]
