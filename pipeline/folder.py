@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
@@ -23,7 +22,7 @@ from pipeline.errors import ArtefactError
 from pipeline.json_text import parse_json
 from pipeline.object_storage import OBJECT_STORES, arrow_files, files_at, protocol_of, reaching, require_writable
 from pipeline.record_json import record_from_json, record_to_json
-from pipeline.records import among
+from pipeline.row_groups import row_groups
 from pipeline.storage_faults import writing
 
 R = TypeVar("R")
@@ -204,10 +203,7 @@ class Folder:
         Raises:
             ArtefactError: The file is missing or damaged.
         """
-        with self._opened(name) as file:
-            return pq.read_table(
-                file, columns=columns, filters=rows, use_threads=self._local, page_checksum_verification=True
-            )
+        return self._read(name, columns=columns, filters=rows)
 
     def read_coded(self, name: str, columns: list[str]) -> pa.Table:
         """Read columns of a parquet file with each text once and its number in every row.
@@ -221,15 +217,11 @@ class Folder:
         Raises:
             ArtefactError: The file is missing or damaged.
         """
+        return self._read(name, columns=columns, read_dictionary=columns).unify_dictionaries()
+
+    def _read(self, name: str, **what: object) -> pa.Table:
         with self._opened(name) as file:
-            table = pq.read_table(
-                file,
-                columns=columns,
-                read_dictionary=columns,
-                use_threads=self._local,
-                page_checksum_verification=True,
-            )
-        return table.unify_dictionaries()
+            return pq.read_table(file, use_threads=self._local, page_checksum_verification=True, **what)
 
     def read_groups(
         self, name: str, columns: list[str] | None = None, rows: tuple[str, Iterable[str]] | None = None
@@ -249,13 +241,7 @@ class Folder:
             ArtefactError: The file is missing or damaged.
         """
         with self._opened(name) as file:
-            parquet = pq.ParquetFile(file, page_checksum_verification=True)
-            if rows is None:
-                yield from (parquet.read_row_group(number, columns) for number in range(parquet.num_row_groups))
-                return
-            column, wanted = rows[0], sorted(rows[1])
-            for number in _groups_with(column, wanted, parquet):
-                yield parquet.read_row_group(number, columns).filter(among(column, wanted))
+            yield from row_groups(file, columns, rows)
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[NativeFile]:
@@ -291,16 +277,6 @@ class Folder:
             require_writable(self.path(name))
             with reaching(self.path(name)):
                 self._files.rm(self.path(name), recursive=True)
-
-
-def _groups_with(column: str, wanted: Sequence[str], parquet: pq.ParquetFile) -> Iterator[int]:
-    """Row groups between whose least and greatest text lies one of these, in order; and those without such bounds."""
-    at = parquet.schema.names.index(column)
-    for number in range(parquet.num_row_groups):
-        bounds = parquet.metadata.row_group(number).column(at).statistics
-        known = bounds is not None and bounds.has_min_max
-        if not known or bisect_left(wanted, bounds.min) < bisect_right(wanted, bounds.max):
-            yield number
 
 
 def _missing(place: str) -> ArtefactError:

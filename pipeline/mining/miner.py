@@ -13,31 +13,21 @@ import torch
 from torch import Tensor
 
 from pipeline.artefacts import MiningCost
-from pipeline.boxes import as_boxes
 from pipeline.detector.inference.box_fusion import detect_fused
 from pipeline.detector.inference.predictor import Detections, Predictor, detect_batch
 from pipeline.detector.inference.stream import Fault, ImageBatch
 from pipeline.mining.augmented_view import AugmentedViewEvidence, compare_augmented_view
 from pipeline.mining.budget import Budgets
 from pipeline.mining.checker import Checker, CheckEverything, CheckPolicy, Flags, PendingChecks, can_be_shown
-from pipeline.mining.columns import CORNERS, corner_columns, fill_in, table_of
+from pipeline.mining.columns import fill_in
 from pipeline.mining.consistency import gather_evidence
 from pipeline.mining.cost import CostMeter
 from pipeline.mining.crops import Crops, crop_proposals
 from pipeline.mining.hosts import Hosts
-from pipeline.mining.partner import PARTNER_NAMES, PartnerEvidence, compare_partner
-from pipeline.mining.proposals import Neighbours, class_scores, compare_neighbours
+from pipeline.mining.partner import PartnerEvidence, compare_partner
+from pipeline.mining.proposal_rows import ProposalRows
 from pipeline.mining.redetection import Redetector, prices
-from pipeline.records import (
-    CHECK_SCHEMA,
-    NEIGHBOUR_FIELDS,
-    PROPOSAL_SCHEMA,
-    TTA_FIELDS,
-    VISIBLE_SHARE,
-    ImageRef,
-    of_images,
-    proposal_schema,
-)
+from pipeline.records import CHECK_SCHEMA, PROPOSAL_SCHEMA, ImageRef, of_images, proposal_schema
 from pipeline.settings import MiningSettings
 
 FULL_BATCHES = 16
@@ -120,6 +110,7 @@ class _Mining:
     def __init__(self, miner: Miner, policy: CheckPolicy, known: Mined) -> None:
         self._miner = miner
         self._settings = miner.settings
+        self._rows = ProposalRows(miner.predictor.labels, miner.model_id, miner.schema)
         self._policy = policy
         self._known = known
         self._meter = CostMeter()
@@ -153,7 +144,7 @@ class _Mining:
                 detections = detect_batch(self._detect, batch)
             with self._meter.time("propose"):
                 kept = [self._best(found) for found in detections]
-                table = self._proposal_table(batch, kept)
+                table = self._rows.write(batch, kept)
             table = self._ask_partner(batch, kept, table)
             yield self._pending(batch, kept, table, CHECK_SCHEMA.empty_table())
 
@@ -169,7 +160,7 @@ class _Mining:
         for batch in self._batches([ref for ref in refs if ref.image_id in doubtful]):
             with self._meter.time("propose"):
                 parts = [known.proposals.filter(pc.field("image_id") == ref.image_id) for ref in batch.refs]
-                kept = [self._detections(batch, index, part) for index, part in enumerate(parts)]
+                kept = [self._rows.read(batch, index, part) for index, part in enumerate(parts)]
                 table = pa.concat_tables(parts)
             yield self._pending(batch, kept, table, known.of(table))
 
@@ -265,50 +256,7 @@ class _Mining:
     def _best(self, found: Detections) -> Detections:
         return found[found.scores >= self._settings.proposal_score][: self._settings.proposals_per_image]
 
-    def _detections(self, batch: ImageBatch, index: int, proposals: pa.Table) -> Detections:
-        """Proposals of an image as they were detected."""
-        boxes = as_boxes(np.stack([proposals[name].to_numpy() for name in CORNERS], axis=1))
-        labels = pc.index_in(proposals["label"], value_set=pa.array(self._miner.predictor.labels))
-        return Detections(
-            batch.to_input(index, boxes),
-            torch.from_numpy(proposals["score"].to_numpy().copy()),
-            torch.from_numpy(labels.to_numpy().astype(np.int64)) + 1,
-            torch.zeros(len(proposals), 0),
-        )
-
-    def _proposal_table(self, batch: ImageBatch, found: list[Detections]) -> pa.Table:
-        labels = self._miner.predictor.labels
-        scores = [class_scores(detected, len(labels)) for detected in found]
-        neighbours = Neighbours.join([compare_neighbours(detected) for detected in found])
-        boxes = torch.cat([batch.to_original(index, detected.boxes) for index, detected in enumerate(found)])
-        every = Detections.join(found)
-        columns = {
-            "proposal_id": _proposal_ids(batch, found),
-            "image_id": [
-                ref.image_id for ref, detected in zip(batch.refs, found, strict=True) for _ in range(len(detected))
-            ],
-            **corner_columns(boxes),
-            "label": [labels[number - 1] for detected in found for number in detected.labels.tolist()],
-            "score": every.scores.numpy(),
-            "entropy": torch.cat([detected.entropy for detected in scores]).numpy(),
-            "runner_up": torch.cat([detected.runner_up for detected in scores]).numpy(),
-            **{name: getattr(neighbours, name).numpy() for name, _ in NEIGHBOUR_FIELDS},
-            **dict.fromkeys((name for name, _ in TTA_FIELDS)),
-            "closeup_score": None,
-            "closeup_iou": None,
-            **dict.fromkeys(PARTNER_NAMES),
-            "embedding": pa.FixedSizeListArray.from_arrays(every.embeddings.numpy().ravel(), every.embeddings.shape[1]),
-            "model_id": [self._miner.model_id] * len(boxes),
-            VISIBLE_SHARE: None if every.visible_share is None else every.visible_share.numpy(),
-        }
-        return table_of(columns, self._miner.schema, len(boxes))
-
 
 def _split(rows: Flags, sizes: list[int]) -> tuple[torch.Tensor, ...]:
     """Cut flags that go through all images into those of each."""
     return torch.split(torch.from_numpy(rows), sizes)
-
-
-def _proposal_ids(batch: ImageBatch, found: list[Detections]) -> list[str]:
-    pairs = zip(batch.refs, found, strict=True)
-    return [f"{ref.image_id[:20]}.{rank:03d}" for ref, detected in pairs for rank in range(len(detected))]
