@@ -210,7 +210,7 @@ def measure_all(place: Place, count: int) -> list[Effort]:
             title = f"session {way} {time.time_ns()}"[:50]
             settings = LabelStudioSettings(url=place.url, project=title, document_root=str(place.document_root))
             data = DataSettings(labels=DEMO_LABELS)
-            backend = LabelStudioBackend(settings, data, place.token, 0.9, Folder(folder))
+            backend = LabelStudioBackend(client, settings, data, 0.9, Folder(folder))
             backend.push(_tasks(cases, kind))
             project = int(client.projects(title)[0]["id"])
             try:

@@ -51,7 +51,7 @@ def main() -> None:
     settings = LabelStudioSettings(url=place.url, project=title, document_root=str(place.document_root))
     client = Client(place.url, place.token, 60.0)
     with sync_playwright() as playwright, TemporaryDirectory() as folder:
-        backend = LabelStudioBackend(settings, DataSettings(labels=DEMO_LABELS), place.token, 0.9, Folder(folder))
+        backend = LabelStudioBackend(client, settings, DataSettings(labels=DEMO_LABELS), 0.9, Folder(folder))
         tasks = _tasks(cases)
         backend.push(tasks)
         project = int(client.projects(title)[0]["id"])

@@ -21,7 +21,7 @@ from PIL import Image
 from pydantic import SecretStr
 
 from pipeline.folder import Folder
-from pipeline.labeling.label_studio import LabelStudioBackend
+from pipeline.labeling.label_studio import Client, LabelStudioBackend
 from pipeline.settings import DataSettings
 from pipeline.settings.labeling import LabelStudioSettings
 from scripts.label_studio import free_port, logged_in
@@ -174,8 +174,9 @@ def test_label_studio_and_prefect_run_on_postgresql_with_these_settings(tmp_path
             with logged_in(url, SECRETS["LABEL_STUDIO_EMAIL"], SECRETS["LABEL_STUDIO_PASSWORD"]) as person:
                 token = SecretStr(person.post("/api/token/").raise_for_status().json()["token"])
                 settings = LabelStudioSettings(url=url, document_root=str(root))
+                client = Client(url, token, settings.timeout_s)
                 backend = LabelStudioBackend(
-                    settings, DataSettings(labels=("bolt",)), token, 0.9, Folder(tmp_path / "labeling")
+                    client, settings, DataSettings(labels=("bolt",)), 0.9, Folder(tmp_path / "labeling")
                 )
                 asked = task("one", box(score=0.5), uri=str(root / "data/one.png"))
                 assert len(backend.push([asked]).created) == 1

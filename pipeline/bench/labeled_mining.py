@@ -87,7 +87,7 @@ class LabeledMining:
 
     def with_truth(self, mined: Mined, samples: list[Sample], bias: LocalisationBias | None = None) -> HeldBack:
         """Put the truth beside what was mined; see `hold_back` for `bias`."""
-        return hold_back(mined.proposals, mined.checks, samples, self.settings, bias)
+        return hold_back(mined, samples, self.settings, bias)
 
     def fully_checked(self, split: Split, bias: LocalisationBias | None = None, most: int | None = None) -> HeldBack:
         """A split, or at most so many of its images, with every proposal checked; mined once for all benchmarks.

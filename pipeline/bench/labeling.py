@@ -86,7 +86,7 @@ def bench_labeling(url: str, token: SecretStr, load: Load | None = None, progres
     )
     client = Client(url, token, load.timeout_s)
     with TemporaryDirectory() as scratch, served_image() as address, _removed_at_the_end(client, title):
-        backend = LabelStudioBackend(settings, DataSettings(labels=LABELS), token, ACCEPTED_IOU, Folder(scratch))
+        backend = LabelStudioBackend(client, settings, DataSettings(labels=LABELS), ACCEPTED_IOU, Folder(scratch))
         tasks = [generated_task(number, load.boxes, address) for number in range(load.tasks)]
         exchange = _Exchange(client, backend, title, watch, progress)
         other = [generated_task(load.tasks + number, load.boxes, address) for number in range(load.renewed)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
-from pipeline.dataset.formats import write_samples
+from pipeline.dataset.formats import writer_of
 from pipeline.dataset.formats.files import read_bytes
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import DataError
@@ -17,6 +17,26 @@ from pipeline.folder import Folder
 from pipeline.records import Region, Sample, Source, Split, State
 
 LEARNING_AND_EVALUATION = (Split.TRAIN, Split.VAL, Split.TEST)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSpec:
+    """What an export holds, and how it is written.
+
+    Attributes:
+        format_name: `coco`, `yolo` or `voc`, see `writer_of` for the files.
+        splits: Which splits; pseudo-labeled images of the pool belong to train.
+        include_pseudo: Write images in state `pseudo` too. Soft labels, which promise nothing, are ignore regions, and
+            images that hold nothing else are left out. Images that were answered in part are left out of `yolo`, which
+            knows no ignore regions.
+        copy_images: Copy the images to `images/<split>/`, byte for byte; otherwise they stay where they are, and
+            `yolo`, whose trainers find labels by the place of the image alone, gets hard links to them there.
+    """
+
+    format_name: str
+    splits: Collection[Split] = LEARNING_AND_EVALUATION
+    include_pseudo: bool = False
+    copy_images: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,30 +58,16 @@ class ExportResult:
 
 
 def export(
-    store: SampleStore,
-    version: int | None,
-    format_name: str,
-    folder: Folder,
-    labels: Sequence[str],
-    splits: Collection[Split] = LEARNING_AND_EVALUATION,
-    *,
-    include_pseudo: bool = False,
-    copy_images: bool = False,
+    store: SampleStore, version: int | None, spec: ExportSpec, folder: Folder, labels: Sequence[str]
 ) -> ExportResult:
     """Write the labels that a training set should hold: those of labeled images and, if wanted, pseudo-labels.
 
     Args:
         store: The sample table.
         version: Number of the version; the latest for None.
-        format_name: `coco`, `yolo` or `voc`, see `write_samples` for the files.
+        spec: What it holds, and in which format.
         folder: Where to write; files of the same names are replaced.
         labels: Class names, in order.
-        splits: Which splits; pseudo-labeled images of the pool belong to train.
-        include_pseudo: Write images in state `pseudo` too. Soft labels, which promise nothing, are ignore regions, and
-            images that hold nothing else are left out. Images that were answered in part are left out of `yolo`, which
-            knows no ignore regions.
-        copy_images: Copy the images to `images/<split>/`, byte for byte; otherwise they stay where they are, and
-            `yolo`, whose trainers find labels by the place of the image alone, gets hard links to them there.
 
     Returns:
         What was written.
@@ -71,28 +77,30 @@ def export(
         DataError: No image qualifies, a label is not among `labels`, an image to copy is gone, the images have no
             folder in common, or for `yolo` cannot be linked to.
     """
-    states = [State.LABELED, State.PSEUDO] if include_pseudo else [State.LABELED]
-    by_split: dict[str, list[Sample]] = {str(split): [] for split in splits}
+    states = [State.LABELED, State.PSEUDO] if spec.include_pseudo else [State.LABELED]
+    by_split: dict[str, list[Sample]] = {str(split): [] for split in spec.splits}
     for sample in map(_promised, store.samples(version, states)):
-        if (sample.boxes or sample.state is not State.PSEUDO) and not _would_mislead(sample, format_name):
+        if (sample.boxes or sample.state is not State.PSEUDO) and not _would_mislead(sample, spec.format_name):
             by_split.get(_purpose(sample), []).append(sample)
     by_split = {split: samples for split, samples in by_split.items() if samples}
     everything = [sample for samples in by_split.values() for sample in samples]
     if not everything:
-        raise DataError(f"Expected {' or '.join(states)} images in {', '.join(splits)} of {store.uri}, found none.")
+        wanted = f"{' or '.join(states)} images in {', '.join(spec.splits)}"
+        raise DataError(f"Expected {wanted} of {store.uri}, found none.")
     _require_labels(everything, labels)
-    place = _copy if copy_images else _link if format_name == "yolo" else None
+    write = writer_of(spec.format_name)
+    place = _copy if spec.copy_images else _link if spec.format_name == "yolo" else None
     root, names = _copied_names(everything, folder) if place else _names_in_place(everything)
     for split, samples in by_split.items():
         if place:
             for sample in samples:
                 place(sample.uri, folder.folder("images", split), names[sample.image_id])
-        write_samples(format_name, samples, names, labels, folder, split)
+        write(samples, names, labels, folder, split)
     return ExportResult(
         images_root=root,
         images={split: len(samples) for split, samples in by_split.items()},
         boxes={split: sum(len(sample.boxes) for sample in samples) for split, samples in by_split.items()},
-        lost_regions=sum(len(sample.ignore) for sample in everything) if format_name == "yolo" else 0,
+        lost_regions=sum(len(sample.ignore) for sample in everything) if spec.format_name == "yolo" else 0,
     )
 
 

@@ -26,6 +26,7 @@ def labeling_backend(settings: Settings, token: SecretStr | None) -> LabelingBac
         The backend, None where nobody answers.
 
     Raises:
+        RemoteError: The token of Label Studio has expired.
         SettingsError: Label Studio is named and there is no token.
     """
     if settings.labeling.backend == "simulated":
@@ -37,12 +38,13 @@ def labeling_backend(settings: Settings, token: SecretStr | None) -> LabelingBac
             "Expected a Label Studio token, found none. Set LABEL_STUDIO_API_KEY, or save a Prefect Secret block "
             f"named {settings.labeling.label_studio.secret_block!r}."
         )
-    from pipeline.labeling.label_studio import LabelStudioBackend
+    from pipeline.labeling.label_studio import Client, LabelStudioBackend
 
+    server = settings.labeling.label_studio
     return LabelStudioBackend(
-        settings.labeling.label_studio,
+        Client(server.url, token, server.timeout_s),
+        server,
         settings.data,
-        token,
         settings.labeling.accepted_iou,
         Workspace(settings.workspace).labeling,
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from pipeline.boxes import as_boxes, intersection_over_first
-from pipeline.detector.evaluation.matching import match_boxes
+from pipeline.detector.evaluation.matching import match_boxes, same_class_iou
 from pipeline.records import Box, Sample
 
 _IGNORED_SHARE = 0.5
@@ -27,14 +27,13 @@ def judge(boxes: Sequence[Box], truth: Sample, labels: Sequence[str], iou: float
     """
     number = {label: index for index, label in enumerate(labels, 1)}
     corners = as_boxes([box.xyxy for box in boxes])
-    matched = match_boxes(
+    overlap = same_class_iou(
         corners,
         torch.tensor([number[box.label] for box in boxes], dtype=torch.int64),
-        torch.tensor([_sureness(box) for box in boxes]),
         as_boxes([box.xyxy for box in truth.boxes]),
         torch.tensor([number[box.label] for box in truth.boxes], dtype=torch.int64),
-        iou,
     )
+    matched = match_boxes(overlap, torch.tensor([_sureness(box) for box in boxes]), iou)
     regions = as_boxes([region.xyxy for region in truth.ignore])
     ignored = (intersection_over_first(corners, regions) >= _IGNORED_SHARE).any(1)
     rows = zip(boxes, (matched >= 0).tolist(), ignored.tolist(), strict=True)

@@ -95,7 +95,8 @@ def plan_pastes(
     largest = (hosts.sizes[host] * LARGEST_SHARE).floor().clamp(min=1)
     factor = torch.minimum((1 + jitter) * shrunk[:, None], (largest / sides).amin(-1))
     target_sides = (sides * factor[..., None]).round().clamp(min=1).long()
-    origin = _choose_places(target_sides, crops.label, host, hosts, settings, random)
+    origins = _draw_places(target_sides, hosts.sizes[host], settings, random)
+    origin = _least_covered(origins, target_sides, crops.label, hosts, host)
     target = torch.cat([origin, origin + target_sides], dim=-1)
 
     def flat(values: Tensor) -> Tensor:
@@ -162,14 +163,16 @@ def _choose_hosts(
     return chosen, ~holds.gather(1, chosen)
 
 
-def _choose_places(
-    sides: Tensor, labels: Tensor, host: Tensor, hosts: Hosts, settings: MiningSettings, random: np.random.Generator
-) -> Tensor:
-    """Top left corners, Tensor[N, each, 2] int64."""
+def _draw_places(sides: Tensor, sizes: Tensor, settings: MiningSettings, random: np.random.Generator) -> Tensor:
+    """Top left corners to choose from, Tensor[N, each, tries, 2] int64."""
     tries = settings.places_tried if settings.placement == "least_covered" else 1
-    draws = torch.from_numpy(random.random((*host.shape, tries, 2)))
-    origins = (draws * (hosts.sizes[host] - sides + 1)[:, :, None]).long()
-    if tries == 1:
+    draws = torch.from_numpy(random.random((*sides.shape[:2], tries, 2)))
+    return (draws * (sizes - sides + 1)[:, :, None]).long()
+
+
+def _least_covered(origins: Tensor, sides: Tensor, labels: Tensor, hosts: Hosts, host: Tensor) -> Tensor:
+    """Of the corners drawn those that cover least of the objects of their host, Tensor[N, each, 2] int64."""
+    if origins.shape[2] == 1:
         return origins[:, :, 0]
     places = torch.cat([origins, origins + sides[:, :, None]], dim=-1)[:, :, :, None]
     there = hosts.boxes[host][:, :, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.cycle import Cycle
+from pipeline.mining.miner import Mined
 from pipeline.selection.calibration import CalibratedModel, calibrate
 from pipeline.selection.cascade import Cascade
 from pipeline.selection.commit import HELD_BACK_SELECTION
@@ -26,8 +27,8 @@ def calibrate_cycle(cycle: Cycle, model_id: str, folds: Folds) -> Cascade:
         What tells which boxes of the pool are checked.
     """
     settings, held_back = cycle.settings, held_back_images(cycle.store, cycle.settings.selection)
-    proposals, checks = (cycle.folder.read_table(f"{HELD_BACK}{name}.parquet") for name in ("proposals", "checks"))
-    known = hold_back(proposals, checks, held_back, settings, folds=folds)
+    mined = Mined(*(cycle.folder.read_table(f"{HELD_BACK}{name}.parquet") for name in ("proposals", "checks")))
+    known = hold_back(mined, held_back, settings, folds=folds)
     calibrated = calibrate(known, settings, model_id)
     cycle.workspace.models.folder(model_id).write_record(CalibratedModel.FILE, calibrated.model)
     cycle.write(calibrated.calibration)

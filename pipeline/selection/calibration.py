@@ -15,7 +15,7 @@ from pipeline.artefacts import ALL_CLASSES, Calibration, Certificates, Reliabili
 from pipeline.records import Sample
 from pipeline.selection.cascade import Cascade
 from pipeline.selection.cascade_fitting import fit_cascade, out_of_fold
-from pipeline.selection.certificates import certify_class, highest_precision
+from pipeline.selection.certificates import ScoredBoxes, certify_class, highest_precision
 from pipeline.selection.clusters import error_correlation
 from pipeline.selection.held_back import HeldBack, cascade_plan
 from pipeline.selection.localisation_bias import LocalisationBias
@@ -108,19 +108,15 @@ def certify(held_back: HeldBack, p_correct: NDArray[np.float64], settings: Setti
     labels = held_back.evidence["label"].to_numpy(zero_copy_only=False)
     correlation = error_correlation(p_correct, held_back.right, held_back.groups)
     target, confidence = settings.selection.target_precision, settings.selection.confidence
-    boxes = {label: np.flatnonzero(labels == label) for label in settings.data.labels}
-    boxes[ALL_CLASSES] = np.arange(len(labels))
-
-    def given(label: str) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.intp]]:
-        own = boxes[label]
-        return p_correct[own], held_back.right[own], held_back.groups[own]
-
+    every = ScoredBoxes(p_correct, held_back.right, held_back.groups)
+    boxes = {label: every[np.flatnonzero(labels == label)] for label in settings.data.labels}
+    boxes[ALL_CLASSES] = every
     promises = {
-        label: certify_class(label, *given(label), target=target, confidence=confidence, correlation=correlation)
-        for label in boxes
+        label: certify_class(label, own, target=target, confidence=confidence, correlation=correlation)
+        for label, own in boxes.items()
     }
     highest = {
-        label: highest_precision(*given(label), confidence=confidence, correlation=correlation) for label in boxes
+        label: highest_precision(own, confidence=confidence, correlation=correlation) for label, own in boxes.items()
     }
     together = promises.pop(ALL_CLASSES)
     return Certificates(

@@ -60,15 +60,27 @@ def least_boxes(target: float, confidence: float) -> int:
     return math.ceil(math.log(1 - confidence) / math.log(target))
 
 
+@dataclass(frozen=True)
+class ScoredBoxes:
+    """Held-back boxes that a promise rests on.
+
+    Attributes:
+        p_correct: float[N], from models that have not seen their images.
+        right: bool[N].
+        groups: int[N], from 0: the image of each box, or its family of near-duplicates.
+    """
+
+    p_correct: NDArray[np.float64]
+    right: NDArray[np.bool_]
+    groups: NDArray[np.intp]
+
+    def __getitem__(self, rows: NDArray[np.intp]) -> ScoredBoxes:
+        """Some of them."""
+        return ScoredBoxes(self.p_correct[rows], self.right[rows], self.groups[rows])
+
+
 def certify_class(
-    label: str,
-    p_correct: NDArray[np.float64],
-    right: NDArray[np.bool_],
-    groups: NDArray[np.intp],
-    *,
-    target: float,
-    confidence: float,
-    correlation: float = 0.0,
+    label: str, boxes: ScoredBoxes, *, target: float, confidence: float, correlation: float = 0.0
 ) -> Certificate:
     """Find the loosest threshold of one class whose precision is certified.
 
@@ -80,9 +92,7 @@ def certify_class(
 
     Args:
         label: The class.
-        p_correct: float[N], of held-back boxes of the class, from a model that has not seen them.
-        right: bool[N].
-        groups: int[N], from 0: the image of each box, or its family of near-duplicates.
+        boxes: Those of the class.
         target: Promised precision.
         confidence: Of the promise.
         correlation: Of the errors of two boxes of a group, see `clusters.error_correlation`.
@@ -90,12 +100,12 @@ def certify_class(
     Returns:
         The certificate.
     """
-    order = np.argsort(-p_correct, kind="stable")
-    scores, hits, ranked = p_correct[order], np.cumsum(right[order], dtype=np.int64), groups[order]
+    ranked = boxes[np.argsort(-boxes.p_correct, kind="stable")]
+    scores, hits = ranked.p_correct, np.cumsum(ranked.right, dtype=np.int64)
     least = least_boxes(target, confidence)
-    trials = [_Trial(n, n / design_effect(ranked[:n], correlation)) for n in _sizes(scores, least)]
+    trials = [_Trial(n, n / design_effect(ranked.groups[:n], correlation)) for n in _sizes(scores, least)]
     if not trials:
-        return _hopeless(label, right, least)
+        return _hopeless(label, boxes.right, least)
     start = _start(trials, scores, target, confidence)
     best: Certificate | None = None
     for trial in trials[start:]:
@@ -108,14 +118,7 @@ def certify_class(
     return best or _uncertified(label, hits, trials[start], target, confidence)
 
 
-def highest_precision(
-    p_correct: NDArray[np.float64],
-    right: NDArray[np.bool_],
-    groups: NDArray[np.intp],
-    *,
-    confidence: float,
-    correlation: float = 0.0,
-) -> float | None:
+def highest_precision(boxes: ScoredBoxes, *, confidence: float, correlation: float = 0.0) -> float | None:
     """The highest of `PRECISIONS` that is certified, at a threshold of its own; see `certify_class` for the arguments.
 
     Each is tried with its share of the risk, so that whichever is named holds with the stated confidence.
@@ -127,9 +130,7 @@ def highest_precision(
     certified = (
         target
         for target in PRECISIONS
-        if certify_class(
-            "", p_correct, right, groups, target=target, confidence=shared, correlation=correlation
-        ).certified
+        if certify_class("", boxes, target=target, confidence=shared, correlation=correlation).certified
     )
     return next(certified, None)
 

@@ -10,7 +10,7 @@ from pipeline.selection.tracks import Flags, Floats, Ints, Tracks
 
 DOUBTED, LOST = "doubted", "lost"
 LOW, HIGH = 0.5, 0.5
-"""What doubts, and what is likely: by default a box flickers whose track overrules its frame."""
+"""What doubts, and what is likely: a box flickers whose track overrules its frame."""
 
 FLICKER_SCHEMA = pa.schema(
     [
@@ -31,28 +31,24 @@ boxes before and after by time. `row`: of the box among those that were given, n
 `smoothed`: of the box; for `lost` the lower one of the boxes before and after."""
 
 
-def find_flicker(
-    boxes: pa.Table, tracks: Tracks, p_correct: Floats, smoothed: Floats, low: float = LOW, high: float = HIGH
-) -> pa.Table:
+def find_flicker(boxes: pa.Table, tracks: Tracks, p_correct: Floats, smoothed: Floats) -> pa.Table:
     """Find boxes that are doubted, and frames in which an object was lost.
 
-    A frame holds a track where its own p(correct) is at least `low`. A box is doubted where its own is less and the
-    boxes before and after it hold the track; it flickers if its smoothed p(correct) is at least `high`. Lost are the
-    frames between two boxes that hold their track and whose smoothed p(correct) is at least `high`.
+    A frame holds a track where its own p(correct) is at least `LOW`. A box is doubted where its own is less and the
+    boxes before and after it hold the track; it flickers if its smoothed p(correct) is at least `HIGH`. Lost are the
+    frames between two boxes that hold their track and whose smoothed p(correct) is at least `HIGH`.
 
     Args:
         boxes: N rows, columns `sequence`, `x1` to `y2` in pixels of the frame, and `label`.
         tracks: Of these boxes.
         p_correct: float[N], of each box by its own frame.
         smoothed: float[N], likewise by its track.
-        low: Below it a frame doubts.
-        high: What the track must say.
 
     Returns:
         Columns of `FLICKER_SCHEMA`: boxes in order, then lost frames; no rows where nothing flickers.
     """
     before, after = tracks.previous, tracks.following
-    holds, likely = p_correct >= low, smoothed >= high
+    holds, likely = p_correct >= LOW, smoothed >= HIGH
     doubted = np.flatnonzero(~holds & likely & _at(holds, before) & _at(holds, after))
     sure = holds & likely
     rows, frames = _lost(tracks, np.flatnonzero(sure & _at(sure, after)), after)

@@ -14,6 +14,7 @@ from pipeline.boxes import as_boxes
 from pipeline.detector.evaluation.proposal_matching import match_proposals, matched_boxes, objects_shown
 from pipeline.mining.consistency import gather_evidence
 from pipeline.mining.forecast import paste_prices
+from pipeline.mining.miner import Mined
 from pipeline.mining.redetection import prices
 from pipeline.records import SAMPLE_SCHEMA, Sample
 from pipeline.selection.calibrator import folds_of
@@ -81,8 +82,7 @@ def cascade_plan(settings: Settings, model_id: str) -> CascadePlan:
 
 
 def hold_back(
-    proposals: pa.Table,
-    checks: pa.Table,
+    mined: Mined,
     samples: Sequence[Sample],
     settings: Settings,
     bias: LocalisationBias | None = None,
@@ -91,8 +91,7 @@ def hold_back(
     """Put the truth beside what was mined.
 
     Args:
-        proposals: Columns of `PROPOSAL_SCHEMA`, of labelled images.
-        checks: Columns of `CHECK_SCHEMA`, all of these proposals.
+        mined: What was found in labelled images; its proposals and checks count.
         samples: The images.
         settings: What a right box is.
         bias: How boxes are misplaced, as other images tell; without it each of these images is corrected as the others
@@ -101,8 +100,8 @@ def hold_back(
     """
     folds = folds or Folds()
     by_image = {sample.image_id: sample for sample in samples}
-    images = [by_image[image_id] for image_id in proposals["image_id"].to_pylist()]
-    evidence = gather_evidence(proposals, checks)
+    images = [by_image[image_id] for image_id in mined.proposals["image_id"].to_pylist()]
+    evidence = gather_evidence(mined.proposals, mined.checks)
     evidence = evidence.append_column("group_id", pa.array([image.group_id for image in images], pa.string()))
     evidence = evidence.append_column(MEMBER, pa.array(map(folds.of_sample, images), pa.int64()))
     if bias is None and settings.selection.correct_localisation:

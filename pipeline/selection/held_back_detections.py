@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from pipeline.artefacts import MiningRun
 from pipeline.cycle import load_cycle
+from pipeline.mining.miner import Mined
 from pipeline.records import of_images
 from pipeline.selection.calibration import calibrate
 from pipeline.selection.commit import HELD_BACK_SELECTION
@@ -42,13 +43,12 @@ def held_back_detections(workspace: Workspace) -> pa.Table:
 
 def _calibrated(workspace: Workspace, number: int) -> pa.Table:
     cycle = load_cycle(workspace.uri, number)
-    proposals, checks = (cycle.folder.read_table(name) for name in (_PROPOSALS, _CHECKS))
-    samples = cycle.store.by_ids(pc.unique(proposals["image_id"]).to_pylist())
-    there = proposals.filter(of_images(sample.image_id for sample in samples))
+    mined = Mined(*(cycle.folder.read_table(name) for name in (_PROPOSALS, _CHECKS)))
+    samples = cycle.store.by_ids(pc.unique(mined.proposals["image_id"]).to_pylist())
+    there = mined.proposals.filter(of_images(sample.image_id for sample in samples))
     if not len(there):
         return DETECTION_SCHEMA.empty_table()
-    theirs = checks.filter(pc.is_in(checks["proposal_id"], there["proposal_id"].combine_chunks()))
-    known = hold_back(there, theirs, samples, cycle.settings)
+    known = hold_back(Mined(there, mined.of(there)), samples, cycle.settings)
     p_correct = calibrate(known, cycle.settings, cycle.read(MiningRun).model_id).p_correct
     return _as_detections(known.corrected.append_column("p_correct", pa.array(p_correct.astype(np.float32))))
 

@@ -5,7 +5,7 @@ import pytest
 import yaml
 from fsspec.implementations.memory import MemoryFileSystem
 
-from pipeline.dataset.export import ExportResult, export
+from pipeline.dataset.export import ExportResult, ExportSpec, export
 from pipeline.dataset.formats import read_entries
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import ArtefactError, DataError
@@ -39,7 +39,7 @@ def store(tmp_path):
 
 
 def write(store, folder, format_name="coco", **options):
-    return export(store, None, format_name, Folder(folder), LABELS, **options)
+    return export(store, None, ExportSpec(format_name, **options), Folder(folder), LABELS)
 
 
 def files(folder):
@@ -215,11 +215,11 @@ def test_nothing_to_export_is_an_error(store, tmp_path):
 
 def test_labels_that_are_not_known_any_more(store, tmp_path):
     with pytest.raises(DataError, match=r"Expected labels among bolt, the version also holds nut\. Add them"):
-        export(store, None, "coco", Folder(tmp_path / "out"), ["bolt"])
+        export(store, None, ExportSpec("coco"), Folder(tmp_path / "out"), ["bolt"])
 
 
 def test_an_old_version_can_be_exported(store, tmp_path):
     store.commit([sample("z", uri=f"{tmp_path}/images/z.jpg")], reason="r", key="2")
-    assert export(store, 0, "coco", Folder(tmp_path / "out"), LABELS).images == {"train": 2, "test": 1}
+    assert export(store, 0, ExportSpec("coco"), Folder(tmp_path / "out"), LABELS).images == {"train": 2, "test": 1}
     with pytest.raises(ArtefactError, match="Expected a dataset version from 0 to 1, got 7"):
-        export(store, 7, "coco", Folder(tmp_path / "out"), LABELS)
+        export(store, 7, ExportSpec("coco"), Folder(tmp_path / "out"), LABELS)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.dataset.export import export
+from pipeline.dataset.export import ExportSpec, export
 from pipeline.dataset.images import file_id
 from pipeline.dataset.importing import read_source
 from pipeline.dataset.store import SampleStore
@@ -72,7 +72,7 @@ def test_an_export_imported_again_is_the_same_table(format_name, copy_images, dr
         samples = samples_of(drawn, folder, format_name)
         store = SampleStore(str(folder / "samples"))
         store.commit(samples, reason="r", key="k")
-        written = export(store, None, format_name, Folder(out), LABELS, copy_images=copy_images)
+        written = export(store, None, ExportSpec(format_name, copy_images=copy_images), Folder(out), LABELS)
         found: list[Sample] = []
         for split in written.images:
             images = f"{written.images_root}/{split}" if copy_images or format_name == "yolo" else written.images_root

@@ -9,21 +9,25 @@ from sklearn.model_selection import GroupKFold
 
 from pipeline.artefacts import Certificates
 from pipeline.errors import ArtefactError
-from pipeline.selection.certificates import certify_class, highest_precision, least_boxes, lower_bound, upper_bound
+from pipeline.selection.certificates import (
+    ScoredBoxes,
+    certify_class,
+    highest_precision,
+    least_boxes,
+    lower_bound,
+    upper_bound,
+)
 from pipeline.selection.clusters import error_correlation
 from tests.selection.keeping import written_and_read
 
 
 def certify(p_correct, right, target=0.95, confidence=0.95, groups=None, correlation=0.0):
-    return certify_class(
-        "gear",
+    boxes = ScoredBoxes(
         np.array(p_correct, dtype=np.float64),
         np.array(right, dtype=bool),
         np.arange(len(right)) if groups is None else np.array(groups),
-        target=target,
-        confidence=confidence,
-        correlation=correlation,
     )
+    return certify_class("gear", boxes, target=target, confidence=confidence, correlation=correlation)
 
 
 def falling(count):
@@ -346,7 +350,7 @@ def test_without_the_correction_clustered_errors_do_break_the_promise():
 
 
 def highest(p_correct, right, confidence=0.95):
-    return highest_precision(p_correct, right, np.arange(len(right)), confidence=confidence)
+    return highest_precision(ScoredBoxes(p_correct, right, np.arange(len(right))), confidence=confidence)
 
 
 @pytest.mark.parametrize(("boxes", "named"), [(18, None), (19, 0.8), (38, 0.8), (39, 0.9), (79, 0.9), (80, 0.95)])

@@ -6,7 +6,7 @@ from scipy.special import expit
 from scipy.stats import binom
 
 from pipeline.selection.cascade_fitting import CascadePlan, KnownBoxes, fit_cascade, out_of_fold
-from pipeline.selection.certificates import certify_class
+from pipeline.selection.certificates import ScoredBoxes, certify_class
 from pipeline.selection.class_affinity import NOTHING
 from pipeline.selection.clusters import error_correlation
 from pipeline.settings import SelectionSettings
@@ -43,9 +43,8 @@ def found_precision(seed, images, shared):
     p_correct, _ = out_of_fold(known, PLAN)
     groups = np.repeat(np.arange(images), BOXES_AN_IMAGE)
     correlation = error_correlation(p_correct, right, groups)
-    certificate = certify_class(
-        "bolt", p_correct, right, groups, target=TARGET, confidence=CONFIDENCE, correlation=correlation
-    )
+    boxes = ScoredBoxes(p_correct, right, groups)
+    certificate = certify_class("bolt", boxes, target=TARGET, confidence=CONFIDENCE, correlation=correlation)
     if not certificate.certified:
         return None
     pool, _, p_true = drawn(random, 1_500, shared)

@@ -40,21 +40,14 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write a version's labels in another tool's format."""
-    from pipeline.dataset.export import LEARNING_AND_EVALUATION
+    from pipeline.dataset.export import LEARNING_AND_EVALUATION, ExportSpec
     from pipeline.dataset.export import export as write
     from pipeline.folder import Folder
 
     settings = settings_from(config, overrides)
-    written = write(
-        store_of(settings),
-        version_of(settings, version),
-        format_,
-        Folder(absolute_place(folder)),
-        settings.data.labels,
-        splits or LEARNING_AND_EVALUATION,
-        include_pseudo=pseudo,
-        copy_images=copy,
-    )
+    spec = ExportSpec(format_, splits or LEARNING_AND_EVALUATION, pseudo, copy)
+    place = Folder(absolute_place(folder))
+    written = write(store_of(settings), version_of(settings, version), spec, place, settings.data.labels)
     lost = [f"{written.lost_regions} ignore regions have no place in this format."] if written.lost_regions else []
     counts = f"{counted(written.images)} images with {sum(written.boxes.values())} boxes"
     output(asdict(written), as_json, f"Wrote {counts} to {folder}; images are at {written.images_root}.", *lost)

@@ -6,12 +6,20 @@ none of them still knows which line or id a box came from when the box turns out
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pipeline.dataset.formats import coco, image_folder, voc, yolo
 from pipeline.dataset.formats.entry import Entry
 from pipeline.folder import Folder
 from pipeline.records import Sample
+
+Writer = Callable[[Sequence[Sample], Mapping[str, str], Sequence[str], Folder, str], None]
+"""Writes images and boxes, every box with one of the class names.
+
+It takes the images, the path of each image id relative to the folder of images with `/` between the parts, class names
+in order, the folder to write to, and the name of the split. Raises `DataError` where two images would share one label
+file.
+"""
 
 
 def read_entries(format_name: str, annotations: str | None, images: str, labels: Sequence[str] = ()) -> Iterator[Entry]:
@@ -46,30 +54,17 @@ def read_entries(format_name: str, annotations: str | None, images: str, labels:
             )
 
 
-def write_samples(
-    format_name: str,
-    samples: Sequence[Sample],
-    names: Mapping[str, str],
-    labels: Sequence[str],
-    folder: Folder,
-    split: str,
-) -> None:
-    """Write the labels of one split; images are not written.
+def writer_of(format_name: str) -> Writer:
+    """What writes the labels of one split in a format; images are not written.
 
     Args:
         format_name: `coco` (`<split>.json`), `yolo` (`labels/<split>/*.txt`, `data.yaml`) or `voc`
             (`annotations/<split>/*.xml`).
-        samples: Images and boxes, every box with one of `labels`.
-        names: Path of each image id relative to the folder of images, with `/` between the parts.
-        labels: Class names, in order.
-        folder: Where to write.
-        split: Name of the file or of the folder.
 
     Raises:
-        DataError: Two images would share one label file.
         ValueError: The format is unknown.
     """
-    writers = {"coco": coco.write, "yolo": yolo.write, "voc": voc.write}
+    writers: dict[str, Writer] = {"coco": coco.write, "yolo": yolo.write, "voc": voc.write}
     if format_name not in writers:
         raise ValueError(f"Expected format coco, yolo or voc, got {format_name!r}")
-    writers[format_name](samples, names, labels, folder, split)
+    return writers[format_name]

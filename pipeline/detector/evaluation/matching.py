@@ -53,27 +53,36 @@ def match_greedily(overlap: Floats, thresholds: Floats) -> Ints:
     return matched
 
 
-def match_boxes(
-    boxes: Tensor, labels: Tensor, scores: Tensor, true_boxes: Tensor, true_labels: Tensor, iou_threshold: float
-) -> Tensor:
-    """Match boxes of one image to its true boxes.
+def same_class_iou(boxes: Tensor, labels: Tensor, true_boxes: Tensor, true_labels: Tensor) -> Tensor:
+    """Overlap of boxes with the true boxes of their class, in double, as COCO does: 0.7 rounds to less in float32.
 
     Args:
         boxes (Tensor[N, 4]): in `(x1, y1, x2, y2)`, pixels.
         labels (Tensor[N]): int64.
-        scores (Tensor[N]): higher = surer; among equals the first wins.
         true_boxes (Tensor[M, 4]): likewise.
         true_labels (Tensor[M]): int64.
+
+    Returns:
+        Tensor[N, M] float64, 0 for boxes of another class.
+    """
+    overlap: Tensor = box_iou(boxes.double(), true_boxes.double())
+    return overlap * (labels[:, None] == true_labels)
+
+
+def match_boxes(overlap: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    """Match boxes of one image to its true boxes.
+
+    Args:
+        overlap (Tensor[N, M]): of `same_class_iou`.
+        scores (Tensor[N]): higher = surer; among equals the first wins.
         iou_threshold: Least overlap; boxes that do not touch never match.
 
     Returns:
         Tensor[N] int64: index of the true box, -1 for wrong boxes and duplicates.
     """
     order = scores.argsort(descending=True, stable=True)
-    # In double, as COCO does: an overlap of exactly 0.7 rounds to less in float32.
-    overlap = box_iou(boxes.double(), true_boxes.double()) * (labels[:, None] == true_labels)
     matched = match_greedily(overlap[order].numpy(), np.array([iou_threshold]))
-    return torch.full((len(boxes),), -1, dtype=torch.int64).scatter(0, order, torch.from_numpy(matched[0]))
+    return torch.full((len(overlap),), -1, dtype=torch.int64).scatter(0, order, torch.from_numpy(matched[0]))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from pipeline.boxes import as_boxes
-from pipeline.detector.evaluation.matching import match_boxes
+from pipeline.detector.evaluation.matching import match_boxes, same_class_iou
 from pipeline.records import Sample
 
 
@@ -55,8 +55,8 @@ def match_proposals(proposals: pa.Table, samples: Sequence[Sample], iou_threshol
         if rows is not None:
             true_labels = torch.tensor([number[box.label] for box in sample.boxes], dtype=torch.int64)
             true_boxes = as_boxes([box.xyxy for box in sample.boxes])
-            found = match_boxes(boxes[rows], labels[rows], scores[rows], true_boxes, true_labels, iou_threshold)
-            matched[rows] = found.numpy()
+            overlap = same_class_iou(boxes[rows], labels[rows], true_boxes, true_labels)
+            matched[rows] = match_boxes(overlap, scores[rows], iou_threshold).numpy()
     return matched
 
 

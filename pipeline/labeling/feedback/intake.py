@@ -13,7 +13,7 @@ from pipeline.labeling.backend import Harvest, LabelingBackend
 from pipeline.labeling.feedback.audit import count_audits
 from pipeline.labeling.feedback.effort import hours_spent, timed_answers
 from pipeline.labeling.feedback.harvests import COMMITTED_AS, HarvestLog
-from pipeline.labeling.feedback.merge import MergeResult, merge_answers
+from pipeline.labeling.feedback.merge import Answers, MergeResult, merge_answers
 from pipeline.labeling.feedback.naming import named
 from pipeline.labeling.feedback.prices import price
 from pipeline.labeling.feedback.replaced_images import replaced_images
@@ -68,11 +68,9 @@ class Intake:
         touched = {answer.image_id for answer in (*new, *standing)} | gone.keys()
         merged = merge_answers(
             [replaced.get(sample.image_id, sample) for sample in store.by_ids(touched)],
-            new,
+            Answers(new, standing, gone),
             self.cycle,
-            standing=standing,
-            gone=gone,
-            settings=self.settings.labeling,
+            self.settings.labeling,
         )
         rows = [*(replace(row, cycle=self.cycle) for row in replaced.values()), *merged.samples]
         version = store.version()

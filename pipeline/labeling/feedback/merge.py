@@ -18,6 +18,21 @@ _HELD_BACK = frozenset({Split.VAL, Split.TEST})
 
 
 @dataclass(frozen=True, slots=True)
+class Answers:
+    """What people say of some images.
+
+    Attributes:
+        new: New and changed ones, in any order; several for one image are several people, or one person's older words.
+        standing: Those that were taken in before and still hold.
+        gone: Ids of annotations that were deleted, by image.
+    """
+
+    new: Sequence[Answer]
+    standing: Sequence[Answer] = ()
+    gone: Mapping[str, AbstractSet[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class MergeResult:
     """What answers do to the sample table.
 
@@ -43,13 +58,7 @@ class MergeResult:
 
 
 def merge_answers(
-    samples: Iterable[Sample],
-    answers: Sequence[Answer],
-    cycle: int | None,
-    *,
-    standing: Sequence[Answer] = (),
-    gone: Mapping[str, AbstractSet[str]] | None = None,
-    settings: LabelingSettings | None = None,
+    samples: Iterable[Sample], answers: Answers, cycle: int | None, settings: LabelingSettings | None = None
 ) -> MergeResult:
     """Give every answered image the labels of the answer that counts.
 
@@ -60,23 +69,21 @@ def merge_answers(
 
     Args:
         samples: Rows of the table; those without an answer are passed over.
-        answers: New and changed ones, in any order; several for one image are several people, or one person's older
-            words.
+        answers: New ones, those that stand, and those that were deleted.
         cycle: Written into changed rows; None between cycles.
-        standing: Answers that were taken in before and still hold.
-        gone: Ids of annotations that were deleted, by image.
         settings: Whose answer counts; the latest by default.
 
     Returns:
         Changed rows, counts and notes. An answer that changes nothing makes no row; one for an unknown or a
         quarantined image makes a note. Only new answers are counted and noted.
     """
-    rules, gone = settings or LabelingSettings(), gone or {}
+    rules, gone = settings or LabelingSettings(), answers.gone
     by_image: dict[str, list[Answer]] = defaultdict(list)
-    for answer in sorted([*answers, *standing], key=lambda answer: (answer.updated_at, answer.annotation_id)):
+    every = [*answers.new, *answers.standing]
+    for answer in sorted(every, key=lambda answer: (answer.updated_at, answer.annotation_id)):
         by_image[answer.image_id].append(answer)
     rows = {sample.image_id: sample for sample in samples if sample.image_id in by_image or sample.image_id in gone}
-    new = {answer.image_id for answer in answers}
+    new = {answer.image_id for answer in answers.new}
     outcomes = {
         image: _outcome(rows.get(image), given, gone.get(image, frozenset()), cycle, rules)
         for image, given in by_image.items()
@@ -84,7 +91,9 @@ def merge_answers(
     outcomes |= {image: _taken_away(row, gone[image], cycle) for image, row in rows.items() if image not in by_image}
     counts = Counter(kind for image, outcome in outcomes.items() if image in new for kind in outcome.kinds)
     notes = [
-        (answer.image_id, f"annotation {answer.annotation_id}, {note}") for answer in answers for note in answer.notes
+        (answer.image_id, f"annotation {answer.annotation_id}, {note}")
+        for answer in answers.new
+        for note in answer.notes
     ]
     notes += [
         (image, outcome.note)

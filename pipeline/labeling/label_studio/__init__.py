@@ -6,5 +6,6 @@ knows.
 """
 
 from pipeline.labeling.label_studio.backend import LabelStudioBackend
+from pipeline.labeling.label_studio.client import Client
 
-__all__ = ["LabelStudioBackend"]
+__all__ = ["Client", "LabelStudioBackend"]

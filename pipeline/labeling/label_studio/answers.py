@@ -6,7 +6,7 @@ Nothing here raises for what a person did, and nothing is dropped without a note
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -48,7 +48,7 @@ class Reader:
 
     labels: frozenset[str]
     accepted_iou: float
-    people: Mapping[int, str]
+    people: Mapping[int, str] = field(default_factory=dict)
     tasks_at: str = ""
 
     def read(self, task: Json) -> list[Reading] | Note:

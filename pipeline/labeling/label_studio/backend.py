@@ -7,13 +7,12 @@ from contextlib import nullcontext
 from copy import copy
 from pathlib import Path
 
-import httpx
 from filelock import FileLock, Timeout
-from pydantic import SecretStr
 
 from pipeline.errors import RemoteError
 from pipeline.folder import Folder
 from pipeline.labeling.backend import Harvest, PushResult
+from pipeline.labeling.label_studio.answers import Reader
 from pipeline.labeling.label_studio.client import Client
 from pipeline.labeling.label_studio.disagreement import mark_disputed
 from pipeline.labeling.label_studio.harvest import harvest_answers
@@ -43,29 +42,20 @@ class LabelStudioBackend:
     so that every image ends with one task.
 
     Args:
-        settings: The server, the project, how images are shown.
+        client: The server.
+        settings: The project, how images are shown.
         data: Class names and their descriptions.
-        token: Personal access token or legacy token; kept out of every message.
         accepted_iou: A machine box changed less than this counts as accepted, 0 to 1.
         folder: Where the lock file lies, and example pictures of the classes.
-        transport: How requests travel; the network by default.
-
-    Raises:
-        RemoteError: The token has expired.
     """
 
     def __init__(
-        self,
-        settings: LabelStudioSettings,
-        data: DataSettings,
-        token: SecretStr,
-        accepted_iou: float,
-        folder: Folder,
-        transport: httpx.BaseTransport | None = None,
+        self, client: Client, settings: LabelStudioSettings, data: DataSettings, accepted_iou: float, folder: Folder
     ) -> None:
-        self._client = Client(settings.url, token, settings.timeout_s, transport)
+        self._client = client
         self._settings = settings
         self._guide = Guide(data, accepted_iou, folder)
+        self._reader = Reader(frozenset(data.labels), accepted_iou)
         self._folder = folder
 
     def __repr__(self) -> str:
@@ -99,9 +89,7 @@ class LabelStudioBackend:
             RemoteError: The server is down or refuses.
             ValueError: The watermark is not from Label Studio.
         """
-        return harvest_answers(
-            self._client, self._settings, self._guide.data.labels, self._guide.accepted_iou, watermark, progress
-        )
+        return harvest_answers(self._client, self._settings, self._reader, watermark, progress)
 
     def for_reviews(self) -> LabelStudioBackend:
         """The same server with a project of its own for reviews: an image has one task in a project."""

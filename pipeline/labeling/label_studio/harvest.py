@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from pipeline.labeling.backend import Harvest
 from pipeline.labeling.label_studio.answers import Note, Reader, Reading
-from pipeline.labeling.label_studio.client import Client
+from pipeline.labeling.label_studio.client import Client, Page
 from pipeline.labeling.label_studio.project import find_project
 from pipeline.progress import Progress, silent
 from pipeline.records import Answer
 from pipeline.settings.labeling import LabelStudioSettings
-
-Json = dict[str, Any]
 
 _ANSWERED = ("total_annotations", "cancelled_annotations")
 _READ = (
@@ -90,8 +87,7 @@ class Watermark:
 def harvest_answers(
     client: Client,
     settings: LabelStudioSettings,
-    labels: Sequence[str],
-    accepted_iou: float,
+    reader: Reader,
     watermark: str | None = None,
     progress: Progress = silent,
 ) -> Harvest:
@@ -100,8 +96,7 @@ def harvest_answers(
     Args:
         client: The server.
         settings: Which project, page size and overlap.
-        labels: Class names.
-        accepted_iou: A machine box changed less than this counts as accepted.
+        reader: Which classes count, and which boxes as accepted; people and addresses are looked up here.
         watermark: Of the last harvest; None for all answers.
         progress: Called with (tasks read, tasks in all) after every page.
 
@@ -119,8 +114,8 @@ def harvest_answers(
         return Harvest((), before.write(), images=None if watermark else ())
     overlap = timedelta(seconds=settings.overlap_s)
     tasks_at = f"{client.url}/projects/{project['id']}/data?task="
-    reader = Reader(frozenset(labels), accepted_iou, client.people(), tasks_at)
-    found, latest = _read_changed(client, int(project["id"]), reader, before, settings, progress)
+    reader = replace(reader, people=client.people(), tasks_at=tasks_at)
+    found, latest = _read(_changed_tasks(client, int(project["id"]), before, settings), reader, progress)
     foreign = [result for result in found if isinstance(result, tuple)]
     seen = [reading for result in found if isinstance(result, list) for reading in result]
     new = [reading for reading in seen if before.is_new(reading.answer, overlap)]
@@ -145,28 +140,28 @@ def _images(client: Client, project: int) -> tuple[str, ...]:
     return tuple(image for image in found if isinstance(image, str))
 
 
-def _read_changed(
-    client: Client,
-    project: int,
-    reader: Reader,
-    watermark: Watermark,
-    settings: LabelStudioSettings,
-    progress: Progress,
-) -> tuple[list[list[Reading] | Note], datetime | None]:
-    """Read every task that may have new answers, each once, and tell when the latest of them changed."""
+def _changed_tasks(client: Client, project: int, watermark: Watermark, settings: LabelStudioSettings) -> Iterator[Page]:
+    """Every task that may have new answers; some come twice."""
     since = []
     if watermark.updated_at is not None:
         start = watermark.updated_at - timedelta(seconds=settings.overlap_s)
         # The server reads this one format and answers 500 to every other.
         text = start.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         since = [{"filter": "filter:tasks:updated_at", "operator": "greater", "type": "Datetime", "value": text}]
-    found: dict[int, list[Reading] | Note] = {}
-    changes: set[datetime] = set()
     # Skips are counted apart from answers, and the server joins filters by one word only.
     for count in _ANSWERED:
         some = {"filter": f"filter:tasks:{count}", "operator": "greater", "type": "Number", "value": 0}
-        for page in client.tasks(project, _READ, [some, *since], settings.page_size):
-            found |= {task["id"]: reader.read(task) for task in page.tasks}
-            changes |= {datetime.fromisoformat(task["updated_at"]) for task in page.tasks}
-            progress("harvesting answers", len(found), len(found) + page.left)
+        yield from client.tasks(project, _READ, [some, *since], settings.page_size)
+
+
+def _read(
+    pages: Iterable[Page], reader: Reader, progress: Progress
+) -> tuple[list[list[Reading] | Note], datetime | None]:
+    """Read every task once, and tell when the latest of them changed."""
+    found: dict[int, list[Reading] | Note] = {}
+    changes: set[datetime] = set()
+    for page in pages:
+        found |= {task["id"]: reader.read(task) for task in page.tasks}
+        changes |= {datetime.fromisoformat(task["updated_at"]) for task in page.tasks}
+        progress("harvesting answers", len(found), len(found) + page.left)
     return list(found.values()), max(changes, default=None)

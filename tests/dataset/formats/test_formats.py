@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.dataset.checks import check_entries
-from pipeline.dataset.formats import read_entries, write_samples
+from pipeline.dataset.formats import read_entries, writer_of
 from pipeline.folder import Folder
 from pipeline.records import Region, Split
 from pipeline.settings import DataSettings
@@ -43,7 +43,7 @@ def images(tmp_path_factory):
 
 def through(format_name, samples, images, folder):
     names = {one.image_id: one.uri.rsplit("/", 1)[1] for one in samples}
-    write_samples(format_name, samples, names, LABELS, Folder(folder), "train")
+    writer_of(format_name)(samples, names, LABELS, Folder(folder), "train")
     entries = read_entries(format_name, str(folder / ANNOTATIONS[format_name]), str(images), ("wrong",))
     result = check_entries(entries, Split.TRAIN, DataSettings(labels=LABELS), NOW)
     assert not [issue for issue in result.issues if issue.problem != "box_repeated"]
@@ -94,4 +94,4 @@ def test_images_have_no_annotations(images):
 
 def test_an_unknown_format_is_not_written(tmp_path):
     with pytest.raises(ValueError, match="Expected format coco, yolo or voc, got 'images'"):
-        write_samples("images", [], {}, LABELS, Folder(tmp_path), "train")
+        writer_of("images")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.dataset.export import export
+from pipeline.dataset.export import ExportSpec, export
 from pipeline.dataset.images import inspect_image
 from pipeline.dataset.merging.incoming import from_files, from_workspace
 from pipeline.dataset.merging.label_map import LabelMap
@@ -50,7 +50,7 @@ def ours(tmp_path):
 
 @pytest.mark.parametrize("format_name", ["coco", "yolo", "voc"])
 def test_an_export_merged_back_changes_nothing(ours, tmp_path, format_name):
-    export(ours, None, format_name, Folder(tmp_path / "out"), LABELS, copy_images=True)
+    export(ours, None, ExportSpec(format_name, copy_images=True), Folder(tmp_path / "out"), LABELS)
     incoming = from_files(Wanted(str(tmp_path / "out")), DATA, LabelMap(LABELS), MOMENT)
     plan = merge_plan(ours, incoming, Conflicts.THEIRS, 10)
     assert (plan.rows, plan.issues) == ((), ())
@@ -58,7 +58,7 @@ def test_an_export_merged_back_changes_nothing(ours, tmp_path, format_name):
 
 
 def test_the_images_of_an_export_may_lie_elsewhere(ours, tmp_path):
-    written = export(ours, None, "coco", Folder(tmp_path / "out"), LABELS)
+    written = export(ours, None, ExportSpec("coco"), Folder(tmp_path / "out"), LABELS)
     with pytest.raises(DataError, match=r"Say with --images where they are"):
         from_files(Wanted(str(tmp_path / "out")), DATA, LabelMap(LABELS), MOMENT)
     incoming = from_files(Wanted(str(tmp_path / "out"), images=written.images_root), DATA, LabelMap(LABELS), MOMENT)
@@ -136,7 +136,7 @@ def test_classes_that_are_not_known_are_refused_by_name(theirs, renamed, message
 
 
 def test_classes_of_files_are_mapped_before_they_are_checked(ours, tmp_path):
-    export(ours, None, "voc", Folder(tmp_path / "out"), LABELS, copy_images=True)
+    export(ours, None, ExportSpec("voc", copy_images=True), Folder(tmp_path / "out"), LABELS)
     data = DataSettings(labels=("bolt", "hexagon"))
     classes = LabelMap(data.labels, {"nut": "hexagon"})
     incoming = from_files(Wanted(str(tmp_path / "out")), data, classes, MOMENT)
@@ -146,7 +146,7 @@ def test_classes_of_files_are_mapped_before_they_are_checked(ours, tmp_path):
 
 
 def test_of_files_with_the_same_bytes_one_comes_that_of_test_first(ours, tmp_path):
-    written = export(ours, None, "coco", Folder(tmp_path / "out"), LABELS)
+    written = export(ours, None, ExportSpec("coco"), Folder(tmp_path / "out"), LABELS)
     (tmp_path / "out" / "train.json").write_bytes((tmp_path / "out" / "test.json").read_bytes())
     wanted = Wanted(str(tmp_path / "out"), images=written.images_root)
     incoming = from_files(wanted, DATA, LabelMap(LABELS), MOMENT)

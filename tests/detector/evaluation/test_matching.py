@@ -12,7 +12,14 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from pipeline.boxes import as_boxes
-from pipeline.detector.evaluation.matching import IOUS, MOST_PER_CLASS, match, match_boxes, match_greedily
+from pipeline.detector.evaluation.matching import (
+    IOUS,
+    MOST_PER_CLASS,
+    match,
+    match_boxes,
+    match_greedily,
+    same_class_iou,
+)
 from tests.detector.matching import match_in_a_loop
 from tests.detector.scenes import LABELS, labeled_detections, random_detections
 
@@ -26,14 +33,13 @@ HERE, NEAR, NEARER, FAR = (0, 0, 10, 10), (0, 0, 10, 8), (0, 0, 10, 9), (50, 50,
 
 
 def matched(answers, true, iou=0.5):
-    return match_boxes(
+    overlap = same_class_iou(
         as_boxes([row[0] for row in answers]),
         torch.tensor([row[1] for row in answers], dtype=torch.int64),
-        torch.tensor([row[2] for row in answers]),
         as_boxes([row[0] for row in true]),
         torch.tensor([row[1] for row in true], dtype=torch.int64),
-        iou,
-    ).tolist()
+    )
+    return match_boxes(overlap, torch.tensor([row[2] for row in answers]), iou).tolist()
 
 
 # One image

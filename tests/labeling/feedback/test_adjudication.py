@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.labeling.feedback.adjudication import settle
 from pipeline.labeling.feedback.agreement import agreement, consensus, same_boxes
-from pipeline.labeling.feedback.merge import merge_answers
+from pipeline.labeling.feedback.merge import Answers, merge_answers
 from pipeline.records import Answer, Region, Source, Split, State
 from pipeline.settings.labeling import LabelingSettings
 from tests.builders import MOMENT, box, image_id, sample
@@ -100,7 +100,7 @@ def test_people_disagree_where_nobody_shares_the_view_that_counts(given, dispute
     for policy in ("latest", "consensus", "ask_again"):
         rules = LabelingSettings(several_answers=policy)
         assert settle(given, rules).disputed == (policy in disputed)
-        merged = merge_answers([sample("one", split=Split.POOL, state=State.QUEUED)], given, None, settings=rules)
+        merged = merge_answers([sample("one", split=Split.POOL, state=State.QUEUED)], Answers(given), None, rules)
         one = (image_id("one"),)
         assert (merged.disputed, merged.settled) == ((one, ()) if policy in disputed else ((), one))
 
@@ -112,11 +112,11 @@ def test_nobody_answered():
 def test_disputed_images_wait_and_val_keeps_its_labels():
     rules = LabelingSettings(several_answers="ask_again")
     given = [answer("ann", A), answer("ben", FAR, after=1)]
-    told = merge_answers([sample("one", A, split=Split.TRAIN)], given, 1, settings=rules)
+    told = merge_answers([sample("one", A, split=Split.TRAIN)], Answers(given), 1, rules)
     (row,) = told.samples
     assert (row.state, row.split, row.boxes) == (State.QUEUED, Split.POOL, ())
     assert (told.ask_again, told.agreements) == ((image_id("one"),), (0.0,))
-    told = merge_answers([sample("one", A, split=Split.VAL)], given, 1, settings=rules)
+    told = merge_answers([sample("one", A, split=Split.VAL)], Answers(given), 1, rules)
     assert (told.samples, told.ask_again) == ((), (image_id("one"),))
 
 
@@ -137,14 +137,14 @@ def held(*boxes, **fields):
     ids=["answered", "answered as empty", "skipped", "test", "imported", "used otherwise"],
 )
 def test_answers_that_were_deleted(row, becomes, note):
-    told = merge_answers([row], [], 3, gone={image_id("one"): {"gone"}})
+    told = merge_answers([row], Answers([], gone={image_id("one"): {"gone"}}), 3)
     assert [(one.state, one.split) for one in told.samples] == ([becomes] if becomes else [])
     assert [text.endswith(note) for _, text in told.notes] == ([True] if note else [])
     assert told.counts == {"answered": 0, "skipped": 0, "empty": 0}
 
 
 def test_a_deleted_answer_leaves_the_others():
-    told = merge_answers([held(A)], [], 3, standing=[answer("ben", FAR)], gone={image_id("one"): {"gone"}})
+    told = merge_answers([held(A)], Answers([], standing=[answer("ben", FAR)], gone={image_id("one"): {"gone"}}), 3)
     assert [row.boxes for row in told.samples] == [(FAR,)]
-    told = merge_answers([held(A)], [answer("ben", skipped=True)], 3, gone={image_id("one"): {"gone"}})
+    told = merge_answers([held(A)], Answers([answer("ben", skipped=True)], gone={image_id("one"): {"gone"}}), 3)
     assert [row.state for row in told.samples] == [State.SKIPPED]

@@ -14,7 +14,7 @@ from PIL import Image
 from pydantic import SecretStr
 
 from pipeline.folder import Folder
-from pipeline.labeling.label_studio import LabelStudioBackend
+from pipeline.labeling.label_studio import Client, LabelStudioBackend
 from pipeline.settings import DataSettings
 from pipeline.settings.labeling import LabelStudioSettings
 from scripts.label_studio import Server, free_port, logged_in, running
@@ -68,13 +68,13 @@ class Desk:
     def backend(
         self, labels=LABELS, descriptions=None, token=None, transport=None, folder="one", **fields
     ) -> LabelStudioBackend:
+        settings = self.settings(**fields)
         return LabelStudioBackend(
-            self.settings(**fields),
+            Client(settings.url, SecretStr(token or self.server.api_key), settings.timeout_s, transport),
+            settings,
             DataSettings(labels=labels, descriptions=descriptions or {}),
-            SecretStr(token or self.server.api_key),
             0.9,
             Folder(self.folder / folder),
-            transport,
         )
 
     def task(self, name: str, *boxes, **fields):
