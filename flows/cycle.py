@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from prefect import flow
 
 from flows.artefacts import show_report
 from flows.notices import emit, of_cycle, of_disk
 from flows.tasks import as_task, surroundings
 from flows.waiting import unattended
-from pipeline.artefacts import ReportRun
-from pipeline.loop import run_cycle
+from pipeline.loop import CycleOutcome, outcome_of, run_cycle
 from pipeline.settings import load_settings
 
 
 @flow(name="cycle", description=__doc__)
 @unattended
-def cycle(config: str, overrides: list[str] | None = None, wait_s: float = 0.0) -> dict[str, Any]:
+def cycle(config: str, overrides: list[str] | None = None, wait_s: float = 0.0) -> CycleOutcome:
     """Run the cycle that was not finished, or the next one.
 
     Args:
@@ -31,7 +28,7 @@ def cycle(config: str, overrides: list[str] | None = None, wait_s: float = 0.0) 
     settings = load_settings(config, overrides or [])
     emit(settings, of_disk(settings))
     finished = run_cycle(settings, surroundings(), as_task, wait_s)
-    pages = finished.read(ReportRun)
+    outcome = outcome_of(finished)
     show_report(finished)
     emit(settings, of_cycle(finished))
-    return {"cycle": finished.number, "report": pages.page, "summary": pages.summary}
+    return outcome

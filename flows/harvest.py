@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from prefect import flow
 
@@ -16,7 +15,9 @@ from pipeline.settings import load_settings
 
 @flow(name="harvest", description=__doc__)
 @unattended
-def harvest(config: str, overrides: list[str] | None = None, full: bool = False, wait_s: float = 0.0) -> dict[str, Any]:
+def harvest(
+    config: str, overrides: list[str] | None = None, full: bool = False, wait_s: float = 0.0
+) -> dict[str, object]:
     """Harvest what was answered since the last time.
 
     Args:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from prefect import flow
 
@@ -16,7 +15,7 @@ from pipeline.settings import load_settings
 
 @flow(name="push", description=__doc__)
 @unattended
-def push(config: str, overrides: list[str] | None = None, wait_s: float = 0.0) -> dict[str, Any]:
+def push(config: str, overrides: list[str] | None = None, wait_s: float = 0.0) -> dict[str, object]:
     """Ask people about the images that wait.
 
     Args:

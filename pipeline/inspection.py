@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import pipeline.artefacts as records
 from pipeline.cycle import load_cycle
@@ -21,7 +20,7 @@ from pipeline.folder import Folder
 from pipeline.progress import Progress, silent
 from pipeline.workspace import Workspace
 
-_KINDS: dict[str, Any] = {
+_KINDS: dict[str, type[object]] = {
     kind.FILE: kind for kind in vars(records).values() if hasattr(kind, "FILE") and hasattr(kind, "MADE_BY")
 }
 

@@ -14,10 +14,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import TypedDict
 
 import stamina
 
-from pipeline.artefacts import CycleEnd
+from pipeline.artefacts import CycleEnd, ReportRun
 from pipeline.cycle import Cycle, cycle_of_run, finish_cycle, only_one, open_cycle
 from pipeline.errors import RemoteError
 from pipeline.gpu_turn import gpu_turn
@@ -261,6 +262,20 @@ def _run_step(cycle: Cycle, step: Step, around: Surroundings, call: Call) -> Non
             raise
         LOG.warning("%s failed, the cycle goes on and the next one makes up for it: %s", step.name, fault)
         step.failed(cycle, str(fault))
+
+
+class CycleOutcome(TypedDict):
+    """What a command or a flow says of a finished cycle: its number, the path of its page, and a line."""
+
+    cycle: int
+    report: str
+    summary: str
+
+
+def outcome_of(finished: Cycle) -> CycleOutcome:
+    """What came of a finished cycle."""
+    pages = finished.read(ReportRun)
+    return {"cycle": finished.number, "report": pages.page, "summary": pages.summary}
 
 
 def annotators_from_environment(settings: Settings) -> LabelingBackend | None:

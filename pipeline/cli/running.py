@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.cli.console import progress_bars, settings_from
 
 if TYPE_CHECKING:
     from pipeline.cycle import Cycle
     from pipeline.labeling.backend import LabelingBackend
+    from pipeline.loop import CycleOutcome
     from pipeline.progress import Progress
     from pipeline.settings import Settings
 
 
-def run_cycle(config: Path, overrides: list[str] | None) -> dict[str, Any]:
+def run_cycle(config: Path, overrides: list[str] | None) -> CycleOutcome:
     """Run a whole cycle in this process, with progress bars; as a Prefect flow where a server is named.
 
     Without one nothing is started beside this process, so that nothing can stay behind when it is killed.
@@ -29,22 +30,19 @@ def run_cycle(config: Path, overrides: list[str] | None) -> dict[str, Any]:
         return _run_alone(settings_from(config, overrides), progress)
 
 
-def _run_as_flow(config: Path, overrides: list[str] | None, progress: Progress) -> dict[str, Any]:
+def _run_as_flow(config: Path, overrides: list[str] | None, progress: Progress) -> CycleOutcome:
     from flows.cycle import cycle
     from flows.progress import listening
 
     with listening(progress):
-        outcome: dict[str, Any] = cycle(str(config), list(overrides or []))
+        outcome: CycleOutcome = cycle(str(config), list(overrides or []))
     return outcome
 
 
-def _run_alone(settings: Settings, progress: Progress) -> dict[str, Any]:
-    from pipeline.artefacts import ReportRun
-    from pipeline.loop import Surroundings, annotators_from_environment, run_cycle
+def _run_alone(settings: Settings, progress: Progress) -> CycleOutcome:
+    from pipeline.loop import Surroundings, annotators_from_environment, outcome_of, run_cycle
 
-    finished = run_cycle(settings, Surroundings(annotators_from_environment, progress))
-    pages = finished.read(ReportRun)
-    return {"cycle": finished.number, "report": pages.page, "summary": pages.summary}
+    return outcome_of(run_cycle(settings, Surroundings(annotators_from_environment, progress)))
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from pipeline.dataset.code_version import code_version
-from pipeline.dataset.versions import Version
+from pipeline.dataset.versions import CommitMetadata, Version
 from pipeline.errors import ArtefactError
 from pipeline.object_storage import reaching, require_writable
 from pipeline.s3_access import s3_options
@@ -134,7 +134,7 @@ def history(table: DeltaTable) -> list[Version]:
     return [_version(entry) for entry in reversed(table.history())]
 
 
-def create(uri: str, file: RowFile, schema: pa.Schema, metadata: dict[str, Any]) -> int:
+def create(uri: str, file: RowFile, schema: pa.Schema, metadata: CommitMetadata) -> int:
     """Make version 0."""
     with _conflicts_explained(uri):
         create_table_with_add_actions(
@@ -150,7 +150,7 @@ def create(uri: str, file: RowFile, schema: pa.Schema, metadata: dict[str, Any])
 
 
 def exchange(
-    table: DeltaTable, gone: Collection[str], new: Sequence[RowFile], schema: pa.Schema, metadata: dict[str, Any]
+    table: DeltaTable, gone: Collection[str], new: Sequence[RowFile], schema: pa.Schema, metadata: CommitMetadata
 ) -> int:
     """Make a version that holds the files of the one before but some, and new ones."""
     # Only an overwrite gives the table new columns, and it takes all files away.
@@ -163,7 +163,7 @@ def exchange(
     return parent + 1
 
 
-def restore(table: DeltaTable, version: int, metadata: dict[str, Any]) -> int:
+def restore(table: DeltaTable, version: int, metadata: CommitMetadata) -> int:
     """Make a version that holds the files of an earlier one."""
     latest = table.version()
     with _conflicts_explained(place(table)):
@@ -185,7 +185,7 @@ def _now() -> int:
     return int(time.time() * 1000)
 
 
-def _properties(parent: int | None, metadata: dict[str, Any]) -> CommitProperties:
+def _properties(parent: int | None, metadata: CommitMetadata) -> CommitProperties:
     # Without retries a commit that meets another one fails: its counts and rows were made from an older version.
     made = {"parent": parent, "code_version": code_version(), **metadata}
     content = json.loads(json.dumps(made, allow_nan=False))

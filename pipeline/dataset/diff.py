@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,30 @@ from pipeline.records import nested_rows
 
 Tally = dict[str, dict[str, int]]
 """Number of boxes: `{source: {label: n}}`."""
+
+
+class BoxTotals(TypedDict):
+    """A tally summed up."""
+
+    total: int
+    by_source: dict[str, int]
+    by_label: dict[str, int]
+
+
+class BoxCounts(BoxTotals):
+    """A tally, summed up and in full."""
+
+    by_source_and_label: Tally
+
+
+class DiffJson(TypedDict):
+    """A `VersionDiff` as the command line prints it: images and boxes by kind of change."""
+
+    images: dict[str, dict[str, int]]
+    image_ids: dict[str, dict[str, list[str]]]
+    boxes: dict[str, BoxCounts]
+    box_pairs: list[dict[str, object]]
+    box_image_ids: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +128,7 @@ class VersionDiff:
 
     def counts(self) -> ChangeCounts:
         """The numbers that stand in the history; a box that became another is one removed and one added."""
-        added, removed = (_margins(tally) for tally in (self.all_added(), self.all_removed()))
+        added, removed = (_totals(tally) for tally in (self.all_added(), self.all_removed()))
         images = {name: len(ids) for name, ids in self.states.items()}
         images |= {f"new->{state}": len(ids) for state, ids in self.images_added.items()}
         return ChangeCounts(images, added["by_source"], removed["by_source"], added["by_label"], removed["by_label"])
@@ -119,7 +143,7 @@ class VersionDiff:
         were = [(pair.old_source, pair.old_label, pair.number) for pair in self.box_pairs]
         return _with_pairs(self.boxes_removed, were)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> DiffJson:
         """Counts and ids as plain JSON."""
         named = {"state": "states", "split": "splits"}
         images = {named.get(kind, kind): groups for kind, groups in self.images_by_change.items()}
@@ -127,7 +151,7 @@ class VersionDiff:
             "images": {kind: {name: len(ids) for name, ids in groups.items()} for kind, groups in images.items()},
             "image_ids": {kind: {name: list(ids) for name, ids in groups.items()} for kind, groups in images.items()},
             "boxes": {
-                kind: {**_margins(tally), "by_source_and_label": tally} for kind, tally in self.boxes_by_change.items()
+                kind: {**_totals(tally), "by_source_and_label": tally} for kind, tally in self.boxes_by_change.items()
             },
             "box_pairs": [asdict(pair) for pair in self.box_pairs],
             "box_image_ids": list(self.box_images),
@@ -233,7 +257,7 @@ def tally(boxes: pa.Table, outer: str = "source", inner: str = "label") -> Tally
     return found
 
 
-def _margins(tally: Tally) -> dict[str, Any]:
+def _totals(tally: Tally) -> BoxTotals:
     by_label: Counter[str] = Counter()
     for labels in tally.values():
         by_label.update(labels)

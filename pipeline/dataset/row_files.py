@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
@@ -16,7 +15,7 @@ from pipeline.folder import Folder
 
 _ROWS_A_GROUP = 4096
 _RANGED = [field.name for field in STORED_SCHEMA if not pa.types.is_list(field.type)]
-_FORMAT: dict[str, Any] = {
+_FORMAT: dict[str, object] = {
     "compression": "zstd",
     "write_page_checksum": True,
     # Statistics of columns that nobody searches by would be most of a small file.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -12,7 +11,7 @@ from pipeline.dataset.checksums import is_sealed, seal
 from pipeline.dataset.reading import Wanted, condition, rebatched
 from pipeline.dataset.stored_table import StoredTable, create_table
 from pipeline.dataset.validity import valid_pieces
-from pipeline.dataset.versions import Version, common_version, standing_versions
+from pipeline.dataset.versions import CommitMetadata, Version, common_version, standing_versions
 from pipeline.errors import DataError, RowsGoneError
 from pipeline.folder import Folder
 from pipeline.records import (
@@ -66,7 +65,7 @@ class SampleStore:
         cycle: int | None = None,
         model_id: str = "",
         settings_digest: str = "",
-        details: dict[str, Any] | None = None,
+        details: Mapping[str, object] | None = None,
     ) -> int:
         """Insert or replace rows by `image_id`, as one new version; the first commit creates the table.
 
@@ -91,7 +90,7 @@ class SampleStore:
         if not reason or not key:
             raise ValueError(f"Expected a reason and a key, got {reason!r} and {key!r}")
         rows = valid_pieces(samples if isinstance(samples, pa.Table | Iterator) else samples_to_table(samples))
-        made = {
+        made: CommitMetadata = {
             "reason": reason,
             "key": key,
             "cycle": cycle,
@@ -131,7 +130,7 @@ class SampleStore:
             return latest.number
         if not wanted <= set(Folder(self._uri).names()):
             raise RowsGoneError(f"{self._uri}, version {version}: a file is gone (vacuumed or deleted).")
-        metadata = {"reason": reason, "restored": version, "counts": versions[version].counts}
+        metadata: CommitMetadata = {"reason": reason, "restored": version, "counts": versions[version].counts}
         return table.restore(version, metadata)
 
     def readable_versions(self) -> frozenset[int]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,7 +24,7 @@ from pipeline.dataset import delta
 from pipeline.dataset.checksums import RowSums, require_whole_log, seal
 from pipeline.dataset.reading import CHANGED_IN, STORED_SCHEMA, Wanted, pieces
 from pipeline.dataset.row_files import write_rows
-from pipeline.dataset.versions import Counting, Counts, Version, counts_after
+from pipeline.dataset.versions import CommitMetadata, Counting, Counts, Version, counts_after
 from pipeline.folder import Folder
 from pipeline.records import SAMPLE_SCHEMA, of_images
 
@@ -113,7 +112,7 @@ class StoredTable:
         found = self.read_together(Wanted(SAMPLE_SCHEMA.names, of_images(others)))
         return pa.concat_tables([rows, found]).sort_by("image_id")
 
-    def change(self, rows: Iterable[pa.Table], latest: Version, metadata: dict[str, Any]) -> int:
+    def change(self, rows: Iterable[pa.Table], latest: Version, metadata: CommitMetadata) -> int:
         """Make a version in which these rows replace or join the others.
 
         Args:
@@ -150,7 +149,7 @@ class StoredTable:
     def _replaced_by(self, rows: pa.Table) -> pa.Table:
         return self.read_together(replace(_COUNTED, images=of_images(rows["image_id"].to_pylist())))
 
-    def restore(self, version: int, metadata: dict[str, Any]) -> int:
+    def restore(self, version: int, metadata: CommitMetadata) -> int:
         """Make a version that holds the rows of an earlier one; returns its number."""
         number = delta.restore(self._table, version, metadata)
         seal(self._folder)
@@ -192,7 +191,7 @@ class StoredTable:
         return f"{self._folder.uri}, version {self.number}"
 
 
-def create_table(uri: str, rows: Iterable[pa.Table], metadata: dict[str, Any]) -> int:
+def create_table(uri: str, rows: Iterable[pa.Table], metadata: CommitMetadata) -> int:
     """Make version 0 of a table; returns its number.
 
     Args:

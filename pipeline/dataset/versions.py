@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Required, TypedDict
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +18,19 @@ _TOGETHER = 65_536
 
 Counts = dict[str, dict[str, int]]
 """`images` by state, `splits`, `boxes` by source and `labels`; the last two leave quarantined images out."""
+
+
+class CommitMetadata(TypedDict, total=False):
+    """What a version says of itself in the table's log; see `Version` for the keys."""
+
+    reason: Required[str]
+    key: str
+    cycle: int | None
+    model_id: str
+    settings_digest: str
+    details: Mapping[str, object]
+    restored: int
+    counts: Counts
 
 
 @dataclass(frozen=True, slots=True)

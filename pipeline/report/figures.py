@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import matplotlib as mpl
@@ -249,10 +250,10 @@ def _ap_line(
     """Draw a curve through points at these places: in which colour, and with which marker."""
     color, marker = drawn
     at, levels = np.array(places, dtype=float), np.array([point.ap for point in points], dtype=float)
-    style: dict[str, Any] = {"color": color, "marker": marker, "markersize": 6 if len(at) <= _FEW_CYCLES else 2.5}
-    axes.plot(at, levels, **style, markerfacecolor=color, label=label)
+    plot = partial(axes.plot, color=color, marker=marker, markersize=6 if len(at) <= _FEW_CYCLES else 2.5)
+    plot(at, levels, markerfacecolor=color, label=label)
     refused = np.array([not point.promoted for point in points], dtype=bool)
-    axes.plot(at[refused], levels[refused], **style, markerfacecolor=_PAGE, linestyle="none")
+    plot(at[refused], levels[refused], markerfacecolor=_PAGE, linestyle="none")
     bounded = np.array([point.interval is not None for point in points], dtype=bool)
     ends = np.array([point.interval for point in points if point.interval], dtype=float).reshape(-1, 2)
     axes.vlines(at[bounded], ends[:, 0], ends[:, 1], color=color, linewidth=1)

@@ -178,7 +178,7 @@ def cycles(turns: Sequence[Turn]) -> pd.DataFrame:
     counted = [field.name for field in fields(Turn) if field.name not in {"gate", "reviews", "priced"}]
     rows = []
     for turn in turns:
-        row: dict[str, Any] = {name: getattr(turn, name) for name in counted}
+        row: dict[str, object] = {name: getattr(turn, name) for name in counted}
         row |= {"reviewed_images": turn.reviews.answered, "mistaken_images": turn.reviews.changed}
         row |= {"review_hours": turn.reviews.hours, "priced_images": turn.priced.images}
         row |= {"seconds_with_boxes": turn.priced.with_boxes_s, "seconds_without_boxes": turn.priced.without_boxes_s}
@@ -218,7 +218,7 @@ def classes(metrics: Metrics | None) -> pd.DataFrame:
     return pd.DataFrame(_classes(metrics), columns=_CLASS_COLUMNS)
 
 
-def _classes(metrics: Metrics | None) -> list[dict[str, Any]]:
+def _classes(metrics: Metrics | None) -> list[dict[str, object]]:
     return [
         {"label": label, **{name: getattr(own, name) for name in _OF_CLASS}, "ap_low": low, "ap_high": high}
         for label, own in (metrics.per_class if metrics else {}).items()

@@ -128,7 +128,8 @@ def _missed(asked: pa.Table, image_ids: list[str], shown_from: float | None, con
         own = missed[row["image_id"]]
         own.labels[row["label"]] += row["p_correct"]
         if row["image_id"] in context.sizes:
-            own.parts[part_of(row, context.sizes[row["image_id"]])] += row["p_correct"]
+            xyxy = (row["x1"], row["y1"], row["x2"], row["y2"])
+            own.parts[part_of(xyxy, context.sizes[row["image_id"]])] += row["p_correct"]
     if context.missed is not None:
         p_correct = asked["p_correct"].to_numpy().astype(np.float64)
         unseen = context.missed.predict(asked, p_correct, image_ids)
@@ -143,11 +144,11 @@ def _new_classes(asked: pa.Table, new: Collection[str]) -> dict[str, str]:
     return {row["image_id"]: row["label"] for row in rows if row["label"] in new and row["p_correct"] >= _SEEN_FROM}
 
 
-def part_of(row: Mapping[str, float], size: tuple[int, int]) -> str:
+def part_of(xyxy: tuple[float, float, float, float], size: tuple[int, int]) -> str:
     """The ninth of the image that holds the centre of a box."""
     column, line = (
-        min(2, int(1.5 * (row[f"{axis}1"] + row[f"{axis}2"]) / max(1, length)))
-        for axis, length in zip("xy", size, strict=True)
+        min(2, int(1.5 * (low + high) / max(1, length)))
+        for low, high, length in zip(xyxy[:2], xyxy[2:], size, strict=True)
     )
     return " ".join(filter(None, [_ROWS[line], _COLUMNS[column]])) or "centre"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -48,6 +48,21 @@ _P_DISPUTED = 0.95
 """Two people who see different objects are hardly both right."""
 
 
+class SuspectRow(TypedDict):
+    """A row of `SUSPECT_SCHEMA`."""
+
+    image_id: str
+    box_id: str
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+    label: str
+    suspicion: str
+    rival: str
+    p_wrong: float
+
+
 @dataclass(frozen=True)
 class ReviewQueue:
     """What a review would look at.
@@ -65,9 +80,9 @@ class ReviewQueue:
         images = self.images.slice(0, count)
         return ReviewQueue(images, self.suspects.filter(of_images(images["image_id"].to_pylist())))
 
-    def suspects_by_image(self) -> dict[str, list[dict[str, Any]]]:
+    def suspects_by_image(self) -> dict[str, list[SuspectRow]]:
         """Rows of `suspects` by `image_id`."""
-        rows = defaultdict(list)
+        rows: dict[str, list[SuspectRow]] = defaultdict(list)
         for row in self.suspects.to_pylist():
             rows[row["image_id"]].append(row)
         return rows

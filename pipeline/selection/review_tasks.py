@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from pipeline.records import Box, Sample, Task, TaskKind
 from pipeline.selection.reasons import part_of, plural, with_article
-from pipeline.selection.review_queue import ReviewQueue
+from pipeline.selection.review_queue import ReviewQueue, SuspectRow
 from pipeline.selection.suspects import Suspicion
 from pipeline.selection.tasks import UNSURE_SHARE
 
 _MOST_PIECES = 2
-Row = Mapping[str, Any]
 
 
 def review_tasks(samples: Sequence[Sample], queue: ReviewQueue, blank: Task) -> list[Task]:
@@ -37,7 +35,7 @@ def review_tasks(samples: Sequence[Sample], queue: ReviewQueue, blank: Task) -> 
     ]
 
 
-def in_words(row: Row) -> str:
+def in_words(row: SuspectRow) -> str:
     """Say of a label what may be wrong with it."""
     match Suspicion(row["suspicion"]):
         case Suspicion.DUPLICATE:
@@ -56,7 +54,7 @@ def in_words(row: Row) -> str:
             return f"{row['rival']} has other labels"
 
 
-def reason_of_review(suspects: Sequence[Row], size: tuple[int, int]) -> str:
+def reason_of_review(suspects: Sequence[SuspectRow], size: tuple[int, int]) -> str:
     """The line on top of a task: what is likeliest to be wrong, first; nothing that is half as likely or less.
 
     Args:
@@ -73,8 +71,8 @@ def reason_of_review(suspects: Sequence[Row], size: tuple[int, int]) -> str:
     return f"labels to review; {'; '.join(list(dict.fromkeys(pieces))[:_MOST_PIECES])}"
 
 
-def _task(sample: Sample, gain: float, rank: int, suspects: Sequence[Row], blank: Task) -> Task:
-    doubts: dict[str, Row] = {}
+def _task(sample: Sample, gain: float, rank: int, suspects: Sequence[SuspectRow], blank: Task) -> Task:
+    doubts: dict[str, SuspectRow] = {}
     for row in sorted(suspects, key=lambda row: -row["p_wrong"]):
         doubts.setdefault(row["box_id"], row)
     shown = [_shown(box, doubts.get(box.box_id)) for box in sample.boxes]
@@ -95,11 +93,11 @@ def _task(sample: Sample, gain: float, rank: int, suspects: Sequence[Row], blank
     )
 
 
-def _shown(box: Box, doubt: Row | None) -> Box:
+def _shown(box: Box, doubt: SuspectRow | None) -> Box:
     return replace(box, proposal_id=box.box_id, p_correct=1.0 - (doubt["p_wrong"] if doubt else 0.0))
 
 
-def _question(row: Row) -> str:
+def _question(row: SuspectRow) -> str:
     label = str(row["label"])
     match Suspicion(row["suspicion"]):
         case Suspicion.DUPLICATE:
@@ -114,9 +112,9 @@ def _question(row: Row) -> str:
             return f"{in_words(row)}?"
 
 
-def _missing(rows: Sequence[Row], size: tuple[int, int]) -> str:
+def _missing(rows: Sequence[SuspectRow], size: tuple[int, int]) -> str:
     (label, count), *others = Counter(row["label"] for row in rows).most_common()
     count, noun = (len(rows), "object") if others else (count, label)
-    parts = {part_of(row, size) for row in rows}
+    parts = {part_of((row["x1"], row["y1"], row["x2"], row["y2"]), size) for row in rows}
     place = f", {parts.pop()}" if len(parts) == 1 else ""
     return f"{count} {noun if count == 1 else plural(noun)} may be missed{place}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from pipeline.dataset.formats.coco_file import CocoAnnotation, CocoFile
 from pipeline.dataset.formats.entry import Entry, EntryBox
@@ -48,7 +47,7 @@ def write(
         split: Name of the file.
     """
     numbers = {label: number for number, label in enumerate(labels, 1)}
-    found: list[dict[str, Any]] = []
+    found: list[dict[str, object]] = []
     for number, sample in enumerate(samples, 1):
         found.extend({"image_id": number, **_box_keys(box, numbers)} for box in sample.boxes)
         found.extend(
@@ -69,7 +68,7 @@ def _entry_box(annotation: CocoAnnotation) -> EntryBox:
     return EntryBox(x, y, x + width, y + height, annotation.label, f"annotation {annotation.id}", ignore)
 
 
-def _image_keys(number: int, sample: Sample, names: Mapping[str, str]) -> dict[str, Any]:
+def _image_keys(number: int, sample: Sample, names: Mapping[str, str]) -> dict[str, object]:
     return {
         "id": number,
         "file_name": names[sample.image_id],
@@ -80,7 +79,7 @@ def _image_keys(number: int, sample: Sample, names: Mapping[str, str]) -> dict[s
     }
 
 
-def _box_keys(box: Box, numbers: Mapping[str, int]) -> dict[str, Any]:
+def _box_keys(box: Box, numbers: Mapping[str, int]) -> dict[str, object]:
     return {
         "category_id": numbers[box.label],
         **_geometry(box),
@@ -96,11 +95,11 @@ def _box_keys(box: Box, numbers: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def _crowd_keys(region: Region, number: int) -> dict[str, Any]:
+def _crowd_keys(region: Region, number: int) -> dict[str, object]:
     return {"category_id": number, **_geometry(region), "iscrowd": 1, "ignore_reason": region.reason}
 
 
-def _geometry(part: Box | Region) -> dict[str, Any]:
+def _geometry(part: Box | Region) -> dict[str, object]:
     x1, y1, x2, y2 = part.xyxy
     sides = [round(value, 3) for value in (x1, y1, x2 - x1, y2 - y1)]
     return {"bbox": sides, "area": round(sides[2] * sides[3], 3)}

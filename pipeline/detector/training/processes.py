@@ -6,8 +6,9 @@ import logging
 import pickle
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch.multiprocessing as mp
 from lightning_fabric import Fabric
@@ -22,7 +23,11 @@ from pipeline.errors import PipelineError
 from pipeline.progress import Progress, silent
 from pipeline.settings import TrainingSettings
 
-FABRIC_PRECISION: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+FABRIC_PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "fp32": "32-true",
+    "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
+}
 
 Outcome = TypeVar("Outcome")
 
@@ -47,16 +52,16 @@ def launch(work: Callable[..., Outcome], settings: TrainingSettings, progress: P
         PipelineError: A process failed, or several machines are set and torchrun has not started this process.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it says on standard error which precision it has
-    values: dict[str, Any] = {"accelerator": settings.accelerator, "precision": FABRIC_PRECISION[settings.precision]}
+    fabric_of = partial(Fabric, accelerator=settings.accelerator, precision=FABRIC_PRECISION[settings.precision])
     if settings.devices * settings.nodes == 1:
-        return work(Fabric(devices=1, **values), progress, *args)
+        return work(fabric_of(devices=1), progress, *args)
     by_torchrun = TorchElasticEnvironment.detect()
     if settings.nodes > 1 and not by_torchrun:
         raise PipelineError(
             f"training.nodes {settings.nodes} expects torchrun to start this on each machine; it did not"
         )
     strategy = "ddp" if by_torchrun else "ddp_spawn"
-    fabric: Any = Fabric(devices=settings.devices, num_nodes=settings.nodes, strategy=strategy, **values)
+    fabric: Any = fabric_of(devices=settings.devices, num_nodes=settings.nodes, strategy=strategy)
     if by_torchrun:
         heard = progress if TorchElasticEnvironment().global_rank() == 0 else silent
         outcome: Outcome = fabric.launch(work, heard, *args)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pipeline.artefacts import Look, Rollback, TrainingStep
+from pipeline.detector.training.checkpoint import StateDict
 
 
 @dataclass
@@ -40,7 +41,7 @@ class TrainingResult:
         """Images shown per second."""
         return self.images / self.seconds if self.seconds else 0.0
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """Plain values, which a checkpoint may hold."""
         return asdict(self)
 

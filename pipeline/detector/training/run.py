@@ -17,7 +17,7 @@ from pipeline.artefacts import Look, Rollback, TrainingStep
 from pipeline.detector.models.channel_groups import ChannelGroups
 from pipeline.detector.models.detector import Detector
 from pipeline.detector.models.targets import Target
-from pipeline.detector.training.checkpoint import CHECKPOINT, no_checkpoint, read_checkpoint
+from pipeline.detector.training.checkpoint import CHECKPOINT, Checkpoint, RunState, no_checkpoint, read_checkpoint
 from pipeline.detector.training.data.batches import Batch
 from pipeline.detector.training.data.mixup import mixup
 from pipeline.detector.training.divergence import Divergence, DivergenceWatch
@@ -227,7 +227,7 @@ class Run:
         """The weights that are kept."""
         return {key: value.clone() for key, value in self.kept().state_dict().items()}
 
-    def _state(self) -> dict[str, Any]:
+    def _state(self) -> RunState:
         return {
             "model": self.detector.state_dict(),
             "teacher": self.teacher.state_dict(),
@@ -242,7 +242,7 @@ class Run:
             "logged": list(self._logged),
         }
 
-    def _load(self, state: dict[str, Any]) -> None:
+    def _load(self, state: RunState) -> None:
         self.detector.load_state_dict(state["model"])
         self.teacher.load_state_dict(state["teacher"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -259,7 +259,7 @@ class Run:
         """Write a checkpoint; one process does."""
         if not self.fabric.is_global_zero:
             return
-        state = {**self._state(), "identity": self.spec.identity}
+        state: Checkpoint = {**self._state(), "identity": self.spec.identity}
         with self.spec.checkpoints.create(CHECKPOINT) as file:
             torch.save(state, file)
 
@@ -275,6 +275,6 @@ class Run:
         self._good = _copy(self._state())
 
 
-def _copy(state: dict[str, Any]) -> dict[str, Any]:
-    copied: dict[str, Any] = tree_map_only(Tensor, torch.clone, state)
+def _copy(state: RunState) -> RunState:
+    copied: RunState = tree_map_only(Tensor, torch.clone, state)
     return copied

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
 
 from pipeline.errors import UncertainError
 from pipeline.labeling.backend import PushResult
-from pipeline.labeling.label_studio.client import Client
+from pipeline.labeling.label_studio.client import Client, Json
 from pipeline.labeling.label_studio.image_access import connect_images, expect_shown, image_address
 from pipeline.labeling.label_studio.page import label_config
 from pipeline.labeling.label_studio.payload import task_payload
@@ -19,8 +18,6 @@ from pipeline.labeling.label_studio.sharing import share_out
 from pipeline.progress import Progress, silent
 from pipeline.records import Task
 from pipeline.settings.labeling import LabelStudioSettings
-
-Payload = dict[str, Any]
 
 
 def push_tasks(
@@ -83,8 +80,8 @@ def push_tasks(
 def _expect_all_shown(
     client: Client,
     project: int,
-    new: Sequence[Payload],
-    renewed: Sequence[tuple[Payload, Payload]],
+    new: Sequence[Json],
+    renewed: Sequence[tuple[Json, Json]],
     settings: LabelStudioSettings,
 ) -> None:
     """Make sure that the page can show the images of new tasks, and of open ones that would get another address."""
@@ -96,7 +93,7 @@ def _expect_all_shown(
         expect_shown(client, project, [payload["data"]["image"] for payload in payloads], settings, held_up)
 
 
-def _import(client: Client, project: int, payloads: Mapping[str, Payload]) -> dict[int, str]:
+def _import(client: Client, project: int, payloads: Mapping[str, Json]) -> dict[int, str]:
     """Import a batch; where the reply is lost, look what is there before the rest is sent once more."""
     try:
         return dict(zip(client.import_tasks(project, list(payloads.values())), payloads, strict=True))
@@ -108,9 +105,9 @@ def _import(client: Client, project: int, payloads: Mapping[str, Payload]) -> di
 
 
 def _prepare(
-    tasks: Iterable[Task], settings: LabelStudioSettings, faults_of: Callable[[Payload], list[str]]
-) -> tuple[dict[str, Payload], dict[str, str]]:
-    payloads: dict[str, Payload] = {}
+    tasks: Iterable[Task], settings: LabelStudioSettings, faults_of: Callable[[Json], list[str]]
+) -> tuple[dict[str, Json], dict[str, str]]:
+    payloads: dict[str, Json] = {}
     refused: dict[str, str] = {}
     for task in tasks:
         try:
@@ -134,9 +131,9 @@ def _expect_sound(task: Task) -> None:
         raise ValueError(f"{task.uri}: expected a finite value of asking, got {task.value}")
 
 
-def _tasks_by_image(client: Client, project: int, fields: Sequence[str] = ("id", "data")) -> Mapping[str, Payload]:
+def _tasks_by_image(client: Client, project: int, fields: Sequence[str] = ("id", "data")) -> Mapping[str, Json]:
     """The oldest task of every image; each field more takes the server longer."""
-    known: dict[str, Payload] = {}
+    known: dict[str, Json] = {}
     for page in client.tasks(project, fields):
         for task in page.tasks:
             image = task["data"].get("image_id")

@@ -17,13 +17,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from pipeline.labeling.label_studio.client import Client
+from pipeline.labeling.label_studio.client import Client, Json
 from pipeline.labeling.label_studio.hardly_changed import has_hardly_changed
 from pipeline.labeling.label_studio.tabs import WITHDRAWN
 
-Json = dict[str, Any]
 T = TypeVar("T")
 
 STANDING = ("id", "data", "total_annotations", "cancelled_annotations", "draft_exists", "updated_at", "is_labeled")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.labeling.label_studio.client import Client
+from pipeline.labeling.label_studio.client import Client, Json
 from pipeline.labeling.label_studio.verification import COMPLETE, questions
 from pipeline.records import TaskKind
-
-Json = dict[str, Any]
 
 WITHDRAWN = "withdrawn"
 """The kind, in a task's data, of a task that nobody is asked any more."""

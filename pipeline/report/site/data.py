@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
 
 import pyarrow as pa
 
@@ -15,7 +14,7 @@ _ELSEWHERE = {"turns", "versions", "changes"}
 """Of `CycleContents`: history, which `cycles.parquet`, `evaluation.parquet` and `versions.parquet` hold."""
 
 
-def cycle_data(contents: CycleContents) -> dict[str, Any]:
+def cycle_data(contents: CycleContents) -> dict[str, object]:
     """The cycle alone; its tables of proposals and pastes lie in its own folder, as Parquet."""
     values = {field.name: getattr(contents, field.name) for field in fields(contents) if field.name not in _ELSEWHERE}
     kept = {name: value for name, value in values.items() if not isinstance(value, pa.Table)}
@@ -23,7 +22,7 @@ def cycle_data(contents: CycleContents) -> dict[str, Any]:
     return {**said, **kept, "turn": contents.turn, "queue": contents.queue.to_pylist()}
 
 
-def lead_data(contents: CycleContents) -> dict[str, Any]:
+def lead_data(contents: CycleContents) -> dict[str, object]:
     """How far people are and what waits for them."""
     return {
         "cycle": contents.opening.cycle,
@@ -34,7 +33,7 @@ def lead_data(contents: CycleContents) -> dict[str, Any]:
     }
 
 
-def index_data(contents: IndexContents) -> dict[str, Any]:
+def index_data(contents: IndexContents) -> dict[str, object]:
     """The project as it stands; its history is in `cycles.parquet`, `evaluation.parquet` and `versions.parquet`."""
     return {
         "name": contents.name,
