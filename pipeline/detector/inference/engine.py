@@ -34,14 +34,16 @@ CALIBRATION_IMAGES = 32
 
 
 def fastest_engine(wanted: Engine, settings: PredictionSettings) -> Engine:
-    """Resolve `auto`: ONNX Runtime where a processor would compute in float32, else torch in half precision.
+    """Say which engine computes: on a GPU torch, whatever is wanted, since the others are for processors.
+
+    `auto` is ONNX Runtime where a processor would compute in float32, else torch in half precision.
 
     Args:
         wanted: What the settings say.
         settings: How the detector is applied.
     """
     on_cpu = settings.accelerator == "cpu" or (settings.accelerator == "auto" and not torch.cuda.is_available())
-    if wanted != "auto":
+    if on_cpu and wanted != "auto":
         return wanted
     return "onnx" if on_cpu and settings.precision == "fp32" and not settings.compiled and is_installed() else "torch"
 
@@ -63,6 +65,8 @@ def predictor_with_engine(
     """
     wanted, engine = engine, fastest_engine(engine, settings)
     if engine == "torch":
+        if wanted not in {"auto", "torch"}:
+            LOG.warning("mining.engine %s is for processors: torch computes on the GPU", wanted)
         if wanted == "auto" and not is_installed():
             LOG.info("Torch computes; `pip install 'crosscheck[onnx]'` makes detection faster on processors")
         return Predictor(detector, settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from importlib.util import find_spec
+from typing import get_args
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from pipeline.detector.training.loop import fine_tune
 from pipeline.detector.training.run import RunSpec
 from pipeline.folder import Folder
 from pipeline.records import ImageRef
+from pipeline.settings.mining import Engine
 from tests.detector.small import ARCHITECTURES, detector, paint, plan, scenes, training
 
 pytest.importorskip("onnxruntime")
@@ -131,6 +133,16 @@ def test_torch_serves_where_int8_has_no_images(small, tmp_path, caplog):
         ("onnx_int8", {}, True, "onnx_int8"),
     ],
 )
-def test_which_engine_is_fastest(wanted, settings, installed, engine, monkeypatch):
+def test_which_engine_computes(wanted, settings, installed, engine, monkeypatch):
     monkeypatch.setattr("pipeline.detector.inference.engine.is_installed", lambda: installed)
     assert fastest_engine(wanted, PredictionSettings(**{"accelerator": "cpu", **settings})) == engine
+
+
+@pytest.mark.parametrize("wanted", [each for each in get_args(Engine) if each not in {"auto", "torch"}])
+def test_engines_for_processors_leave_a_gpu_to_torch(wanted, monkeypatch, tmp_path, caplog):
+    monkeypatch.setattr(engines, "Predictor", lambda *given: given)
+    settings = PredictionSettings(accelerator="cuda")
+    assert fastest_engine("auto", settings) == fastest_engine(wanted, settings) == "torch"
+    with caplog.at_level(logging.WARNING):
+        assert predictor_with_engine(model := detector(), settings, wanted, Folder(tmp_path), []) == (model, settings)
+    assert f"mining.engine {wanted} is for processors" in caplog.text
