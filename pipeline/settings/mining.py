@@ -7,7 +7,7 @@ from pydantic import Field
 from pipeline.settings.base import Section, Share
 from pipeline.settings.detector import Precision
 
-Engine = Literal["auto", "torch", "onnx", "onnx_int8", "onnx_two_precision", "openvino"]
+Engine = Literal["auto", "torch", "onnx", "onnx_int8", "onnx_two_precision"]
 
 
 FIRST_PASTES = 2
@@ -121,8 +121,8 @@ class MiningSettings(Section):
     engine: Engine = Field(
         default="auto",
         description="what computes the detector: torch, ONNX Runtime, or that in int8, which is calibrated on labelled "
-        "images, or int8 and for doubtful images float32 as well (arXiv 2002.07136), or OpenVINO, which is faster than "
-        "torch in bfloat16; auto: ONNX Runtime on processors without units for half precision",
+        "images, or int8 and for doubtful images float32 as well (arXiv 2002.07136); auto: ONNX Runtime on processors "
+        "without units for half precision",
     )
     float32_share: Share = Field(
         default=0.25,

@@ -10,21 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.detector.inference.onnx_engine import (
-    Session,
-    export_onnx,
-    is_installed,
-    onnx_session,
-    quantize_onnx,
-    use_session,
-)
-from pipeline.detector.inference.openvino_engine import OpenVino
+from pipeline.detector.inference.onnx_engine import export_onnx, is_installed, quantize_onnx, use_onnx
 from pipeline.detector.inference.predictor import PredictionSettings, Predictor
 from pipeline.detector.inference.two_precision import TwoPrecision, labelled_doubts
 from pipeline.detector.models.detector import Detector
 from pipeline.folder import Folder
 from pipeline.records import ImageRef
-from pipeline.settings.detector import Precision
 from pipeline.settings.mining import Engine
 
 LOG = logging.getLogger(__name__)
@@ -58,8 +49,7 @@ def predictor_with_engine(
     Args:
         detector: As it was trained.
         settings: How it is applied.
-        engine: `auto`, `torch`, `onnx`, `onnx_int8`, `onnx_two_precision`, which keeps both exports, or `openvino`,
-            which reads that of `onnx` and computes in the precision of the settings.
+        engine: `auto`, `torch`, `onnx`, `onnx_int8`, or `onnx_two_precision`, which keeps both exports.
         kept: The model's folder.
         labelled: Images that int8 takes its ranges from, and two precisions their threshold.
     """
@@ -75,7 +65,7 @@ def predictor_with_engine(
             return _in_two_precisions(detector, settings, kept, labelled)
         return _by_onnx(detector, settings, engine, kept, labelled)
     except (ImportError, ValueError) as fault:
-        LOG.warning("Torch computes what %s should: %s", "OpenVINO" if engine == "openvino" else "ONNX Runtime", fault)
+        LOG.warning("Torch computes what ONNX Runtime should: %s", fault)
         return Predictor(detector, settings)
 
 
@@ -92,17 +82,11 @@ def _by_onnx(
     detector: Detector, settings: PredictionSettings, engine: Engine, kept: Folder, labelled: Sequence[ImageRef]
 ) -> Predictor:
     """As `predictor_with_engine`; where it raises, the detector stays torch's."""
-    form: Engine = "onnx" if engine == "openvino" else engine
-    name = f"{form}.onnx"
+    name = f"{engine}.onnx"
     if not kept.exists(name):
-        kept.write_bytes(name, _export(detector, settings, form, labelled))
-    use_session(detector, _session(kept.read_bytes(name), engine, settings.precision))
+        kept.write_bytes(name, _export(detector, settings, engine, labelled))
+    use_onnx(detector, kept.read_bytes(name), torch.get_num_threads())
     return Predictor(detector, settings)
-
-
-def _session(exported: bytes, engine: Engine, precision: Precision) -> Session:
-    threads = torch.get_num_threads()
-    return OpenVino(exported, precision, threads) if engine == "openvino" else onnx_session(exported, threads)
 
 
 def _export(detector: Detector, settings: PredictionSettings, engine: Engine, labelled: Sequence[ImageRef]) -> bytes:

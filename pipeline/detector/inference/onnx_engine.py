@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -115,22 +115,16 @@ def quantize_onnx(exported: bytes, images: Sequence[NDArray[np.float32]]) -> byt
         return after.read_bytes()
 
 
-class Session(Protocol):
-    """What computes an exported network."""
-
-    def run(self, names: None, inputs: dict[str, NDArray[np.float32]], /) -> Sequence[NDArray[np.float32]]:
-        """All outputs, in their order, for `images`, float32[B, 3, H, W]."""
-
-
-def use_session(detector: Detector, session: Session) -> None:
-    """Run the dense part of a detector by a session of its exported network from now on; it can no longer learn.
+def use_onnx(detector: Detector, exported: bytes, threads: int) -> None:
+    """Run the dense part of a detector by ONNX Runtime from now on; it can no longer learn.
 
     Args:
         detector: Changed in place.
-        session: Of what `export_onnx` or `quantize_onnx` gave for it.
+        exported: Of `export_onnx` or `quantize_onnx`.
+        threads: Of one forward pass.
     """
     dense = _Dense(detector).eval()
-    backbone = _SessionBackbone(session, dense)
+    backbone = _SessionBackbone(_session(exported, threads), dense)
     detector.replace_backbone(backbone)
     if dense.head is not None:
         detector.network.head = _SessionHead(backbone)
@@ -169,7 +163,7 @@ class _Dense(nn.Module):
 class _SessionBackbone(nn.Module):
     """Gives the pyramid, and keeps what the head gives for `_SessionHead`."""
 
-    def __init__(self, session: Session, dense: _Dense) -> None:
+    def __init__(self, session: Any, dense: _Dense) -> None:
         super().__init__()
         self._session, self._levels, self._outputs = session, dense.level_names, dense.head_names
         self.out_channels: int = dense.backbone.out_channels
@@ -196,13 +190,7 @@ class _SessionHead(nn.Module):
         return answered
 
 
-def onnx_session(exported: bytes, threads: int) -> Session:
-    """Load an exported network into ONNX Runtime.
-
-    Args:
-        exported: Of `export_onnx` or `quantize_onnx`.
-        threads: Of one forward pass.
-    """
+def _session(exported: bytes, threads: int) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -210,17 +198,16 @@ def onnx_session(exported: bytes, threads: int) -> Session:
     options.log_severity_level = 3
     # Group normalisation hides the sides of its maps, which ONNX Runtime then takes for those of other levels.
     options.enable_mem_reuse = False
-    session: Session = onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
-    return session
+    return onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
 
 
-def _runnable(exported: bytes) -> Session:
+def _runnable(exported: bytes) -> Any:
     try:
-        return onnx_session(exported, 1)
+        return _session(exported, 1)
     except Exception as fault:  # ONNX Runtime raises a dozen kinds for models that it cannot load
         raise ValueError(f"Expected a network that ONNX Runtime can run, got: {fault}") from fault
 
 
-def _run(session: Session, images: Tensor) -> list[Tensor]:
+def _run(session: Any, images: Tensor) -> list[Tensor]:
     values = session.run(None, {"images": images.contiguous().numpy()})
     return [torch.from_numpy(value) for value in values]
