@@ -126,6 +126,7 @@ def test_nothing_is_known(tmp_path):
         ({"size": [4, 4], "counts": [3, 500]}, r"annotations\[1\] \(id 2\).*exceed the mask"),
         ({"size": [4, 4], "counts": "oooooooooooooooo"}, r"\(id 2\).*malformed"),
         ({"size": [10**6, 10**6], "counts": [10**12]}, r"\(id 2\).*at most 268435456 pixels, got 1000000 x 1000000"),
+        ({"size": [-4, -4], "counts": [16]}, r"\(id 2\).*got -4 x -4"),
         ({"size": [4]}, r"\(id 2\).*size"),
         ("mask.png", r"\(id 2\).*segmentation"),
     ],

@@ -90,7 +90,7 @@ def _of_runs(runs: Rle, bbox: _BOX) -> NDArray[np.bool_]:
 
 def _decoded(runs: Rle) -> NDArray[np.uint8]:
     height, width = runs.size
-    if not 0 < height * width <= MOST_PIXELS:
+    if min(height, width) <= 0 or height * width > MOST_PIXELS:
         raise ValueError(f"Expected runs over an image of at most {MOST_PIXELS} pixels, got {height} x {width}")
     packed = (
         coco.frPyObjects(runs.model_dump(), height, width)
