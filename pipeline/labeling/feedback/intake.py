@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -13,7 +14,7 @@ from pipeline.labeling.backend import Harvest, LabelingBackend
 from pipeline.labeling.feedback.audit import count_audits
 from pipeline.labeling.feedback.effort import hours_spent, timed_answers
 from pipeline.labeling.feedback.harvests import COMMITTED_AS, HarvestLog
-from pipeline.labeling.feedback.merge import Answers, MergeResult, merge_answers
+from pipeline.labeling.feedback.merge import Answers, MergeResult, Note, merge_answers
 from pipeline.labeling.feedback.naming import named
 from pipeline.labeling.feedback.prices import price
 from pipeline.labeling.feedback.replaced_images import replaced_images
@@ -25,6 +26,34 @@ from pipeline.settings import Settings
 from pipeline.workspace import Workspace
 
 _CHANGED_AFTER = timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class _News:
+    """What a harvest says that earlier ones did not.
+
+    Attributes:
+        known: Earlier answers, by annotation.
+        new: New and changed answers.
+        standing: Answers that were taken in before and still hold.
+        gone: Ids of annotations that were deleted, by image.
+        undone: Answers that a restored version undid and that nobody changed since.
+        replaced: Rows of images whose file was replaced since they were imported, by image.
+        notes: What a person should know: (image id, what was found).
+    """
+
+    known: Mapping[str, Answer]
+    new: Sequence[Answer]
+    standing: Sequence[Answer]
+    gone: Mapping[str, AbstractSet[str]]
+    undone: Sequence[Answer]
+    replaced: Mapping[str, Sample]
+    notes: Sequence[Note]
+
+    @property
+    def images(self) -> AbstractSet[str]:
+        """Images whose labels these may change."""
+        return {answer.image_id for answer in (*self.new, *self.standing)} | self.gone.keys()
 
 
 @dataclass(frozen=True)
@@ -50,12 +79,41 @@ class Intake:
             log: The project's harvests.
             name: Which, the last one.
         """
-        earlier = [other for other in log.names() if other < name]
+        store = SampleStore(Workspace(self.settings.workspace).samples_uri)
         harvest = log.harvest(name)
+        news = self._news(log, name, harvest, store)
+        merged = merge_answers(
+            [news.replaced.get(sample.image_id, sample) for sample in store.by_ids(news.images)],
+            Answers(news.new, news.standing, news.gone),
+            self.cycle,
+            self.settings.labeling,
+        )
+        rows = [*(replace(row, cycle=self.cycle) for row in news.replaced.values()), *merged.samples]
+        version = self._commit_rows(store, rows, name)
+        self._ask_on(merged)
+        every_note = (*harvest.notes, *news.notes, *merged.notes)
+        images = store.by_ids({*news.images, *(subject for subject, _ in every_note)})
+        uris = {row.image_id: row.uri for row in images}
+        links = {answer.image_id: answer.link for answer in (*news.standing, *news.new)}
+        summary = replace(
+            summarize(news.new, news.known, merged, count_audits(self.settings, news.new)),
+            boxes=_labels_from(news.new, images),
+            priced=price(news.new, news.known, self.settings.labeling.seconds),
+            notes=named(every_note, uris, links),
+            remarks=Scrutiny(self.settings, uris, merged.disagreements).remarks(news.new),
+            version=version,
+            watermark=harvest.watermark,
+            undone=tuple(answer.annotation_id for answer in news.undone),
+        )
+        log.finish(name, summary)
+        return summary
+
+    def _news(self, log: HarvestLog, name: str, harvest: Harvest, store: SampleStore) -> _News:
+        """Compare a harvest with those before it."""
+        earlier = [other for other in log.names() if other < name]
         known = _known(log, earlier, harvest)
         new = [answer for answer in harvest.answers if known.get(answer.annotation_id) != answer]
         unchanged = [answer for answer in harvest.answers if known.get(answer.annotation_id) == answer]
-        store = SampleStore(Workspace(self.settings.workspace).samples_uri)
         replaced, notes = replaced_images(store.by_ids(answer.image_id for answer in new))
         gone, lost = deleted_answers(harvest, known)
         undone = [] if self.again or harvest.images is None else undone_by_restoring(log, earlier, store, unchanged)
@@ -63,42 +121,27 @@ class Intake:
         if kept:
             notes.append(("harvest", KEPT_BY_RESTORE.format(len(kept))))
         standing = [*harvest.standing, *(answer for answer in unchanged if answer.image_id not in kept)]
-        standing = not_reviewed_since(standing, ReviewLog(Workspace(self.settings.workspace)).reviewed_at(store))
-        gone = {image: annotations for image, annotations in gone.items() if image not in kept}
-        touched = {answer.image_id for answer in (*new, *standing)} | gone.keys()
-        merged = merge_answers(
-            [replaced.get(sample.image_id, sample) for sample in store.by_ids(touched)],
-            Answers(new, standing, gone),
-            self.cycle,
-            self.settings.labeling,
+        return _News(
+            known=known,
+            new=new,
+            standing=not_reviewed_since(standing, ReviewLog(Workspace(self.settings.workspace)).reviewed_at(store)),
+            gone={image: annotations for image, annotations in gone.items() if image not in kept},
+            undone=[answer for answer in undone if answer.image_id in kept],
+            replaced=replaced,
+            notes=(*notes, *lost),
         )
-        rows = [*(replace(row, cycle=self.cycle) for row in replaced.values()), *merged.samples]
-        version = store.version()
-        if rows:
-            version = store.commit(
-                rows,
-                reason=f"harvest of {len(rows)} answered images",
-                key=f"{COMMITTED_AS}{name}",
-                cycle=self.cycle,
-                settings_digest=self.settings.digest(),
-            )
-        self._ask_on(merged)
-        every_note = (*harvest.notes, *notes, *lost, *merged.notes)
-        images = store.by_ids({*touched, *(subject for subject, _ in every_note)})
-        uris = {row.image_id: row.uri for row in images}
-        links = {answer.image_id: answer.link for answer in (*standing, *new)}
-        summary = replace(
-            summarize(new, known, merged, count_audits(self.settings, new)),
-            boxes=_labels_from(new, images),
-            priced=price(new, known, self.settings.labeling.seconds),
-            notes=named(every_note, uris, links),
-            remarks=Scrutiny(self.settings, uris, merged.disagreements).remarks(new),
-            version=version,
-            watermark=harvest.watermark,
-            undone=tuple(answer.annotation_id for answer in undone if answer.image_id in kept),
+
+    def _commit_rows(self, store: SampleStore, rows: Sequence[Sample], name: str) -> int:
+        """The version that holds the rows; the newest where there are none."""
+        if not rows:
+            return store.version()
+        return store.commit(
+            rows,
+            reason=f"harvest of {len(rows)} answered images",
+            key=f"{COMMITTED_AS}{name}",
+            cycle=self.cycle,
+            settings_digest=self.settings.digest(),
         )
-        log.finish(name, summary)
-        return summary
 
     def _ask_on(self, merged: MergeResult) -> None:
         if self.backend is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
@@ -62,7 +62,7 @@ def merge_answers(
 ) -> MergeResult:
     """Give every answered image the labels of the answer that counts.
 
-    Among several people's answers the settings decide, see `opinions`. A skip takes no labels away: it counts only
+    Among several people's answers the settings decide, see `settle`. A skip takes no labels away: it counts only
     while nobody else has labeled the image. A labeled image from the pool is for training from then on; an image of val
     or test stays there. Crowds and difficult objects of an import stay ignored. An image whose only answers were
     deleted goes back to the pool; one of val or test keeps its labels.
@@ -77,29 +77,12 @@ def merge_answers(
         Changed rows, counts and notes. An answer that changes nothing makes no row; one for an unknown or a
         quarantined image makes a note. Only new answers are counted and noted.
     """
-    rules, gone = settings or LabelingSettings(), answers.gone
-    by_image: dict[str, list[Answer]] = defaultdict(list)
-    every = [*answers.new, *answers.standing]
-    for answer in sorted(every, key=lambda answer: (answer.updated_at, answer.annotation_id)):
-        by_image[answer.image_id].append(answer)
-    rows = {sample.image_id: sample for sample in samples if sample.image_id in by_image or sample.image_id in gone}
+    rows = {sample.image_id: sample for sample in samples}
+    outcomes = _outcomes(rows, answers, cycle, settings or LabelingSettings())
     new = {answer.image_id for answer in answers.new}
-    outcomes = {
-        image: _outcome(rows.get(image), given, gone.get(image, frozenset()), cycle, rules)
-        for image, given in by_image.items()
-    }
-    outcomes |= {image: _taken_away(row, gone[image], cycle) for image, row in rows.items() if image not in by_image}
-    counts = Counter(kind for image, outcome in outcomes.items() if image in new for kind in outcome.kinds)
-    notes = [
-        (answer.image_id, f"annotation {answer.annotation_id}, {note}")
-        for answer in answers.new
-        for note in answer.notes
-    ]
-    notes += [
-        (image, outcome.note)
-        for image, outcome in outcomes.items()
-        if outcome.note and (image in new or image not in by_image)
-    ]
+    ours = {image: outcome for image, outcome in outcomes.items() if image in new}
+    counts = Counter(kind for outcome in ours.values() for kind in outcome.kinds)
+    agreements = {image: outcome.agreement for image, outcome in ours.items() if outcome.agreement is not None}
     return MergeResult(
         samples=tuple(
             outcome.row
@@ -107,16 +90,10 @@ def merge_answers(
             if outcome.row is not None and _content(outcome.row) != _content(rows[image])
         ),
         counts={kind: counts[kind] for kind in ("answered", "skipped", "empty")},
-        notes=tuple(notes),
-        agreements=tuple(
-            outcome.agreement for image, outcome in outcomes.items() if image in new and outcome.agreement is not None
-        ),
-        disagreements={
-            image: outcome.agreement
-            for image, outcome in outcomes.items()
-            if image in new and outcome.disputed and outcome.agreement is not None
-        },
-        ask_again=tuple(image for image, outcome in outcomes.items() if outcome.ask_again and image in new),
+        notes=tuple(_notes(answers, outcomes)),
+        agreements=tuple(agreements.values()),
+        disagreements={image: agreement for image, agreement in agreements.items() if ours[image].disputed},
+        ask_again=tuple(image for image, outcome in ours.items() if outcome.ask_again),
         disputed=tuple(image for image, outcome in outcomes.items() if outcome.disputed),
         settled=tuple(image for image, outcome in outcomes.items() if not outcome.disputed),
     )
@@ -132,6 +109,36 @@ class _Outcome:
     agreement: float | None = None
     ask_again: bool = False
     disputed: bool = False
+
+
+def _outcomes(
+    rows: Mapping[str, Sample], answers: Answers, cycle: int | None, settings: LabelingSettings
+) -> dict[str, _Outcome]:
+    """What becomes of every image of the answers, by image."""
+    by_image: dict[str, list[Answer]] = defaultdict(list)
+    every = [*answers.new, *answers.standing]
+    for answer in sorted(every, key=lambda answer: (answer.updated_at, answer.annotation_id)):
+        by_image[answer.image_id].append(answer)
+    outcomes = {
+        image: _outcome(rows.get(image), given, answers.gone.get(image, frozenset()), cycle, settings)
+        for image, given in by_image.items()
+    }
+    return outcomes | {
+        image: _taken_away(row, answers.gone[image], cycle)
+        for image, row in rows.items()
+        if image in answers.gone and image not in by_image
+    }
+
+
+def _notes(answers: Answers, outcomes: Mapping[str, _Outcome]) -> Iterator[Note]:
+    """Notes on new answers, then on what became of their images and of those without an answer."""
+    for answer in answers.new:
+        for note in answer.notes:
+            yield answer.image_id, f"annotation {answer.annotation_id}, {note}"
+    unchanged = {answer.image_id for answer in answers.standing} - {answer.image_id for answer in answers.new}
+    for image, outcome in outcomes.items():
+        if outcome.note and image not in unchanged:
+            yield image, outcome.note
 
 
 def _outcome(
