@@ -122,6 +122,13 @@ HEADS = (
     ),
     Entry(
         "head",
+        "Faster R-CNN, light",
+        ("detector.architecture=faster_rcnn", "detector.roi_features=256", "detector.roi_proposals=100"),
+        "arXiv 1506.01497, 1711.07264",
+        "few labels: ahead of RetinaNet by .03 to .06 mAP after as many steps on three sets",
+    ),
+    Entry(
+        "head",
         "Cascade R-CNN",
         ("detector.architecture=faster_rcnn", "detector.box_stages=3"),
         "arXiv 1712.00726, 1901.07518",

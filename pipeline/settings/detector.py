@@ -76,6 +76,16 @@ class DetectorSettings(Section):
     box_stages: Literal[1, 3] = Field(
         default=1, description="of Faster R-CNN; 3: a cascade of box heads, each for boxes that fit more closely"
     )
+    roi_features: int = Field(
+        default=1024, ge=16, le=4096, description="of Faster R-CNN: features of a proposal in its second stage"
+    )
+    roi_proposals: int = Field(
+        default=1000,
+        ge=10,
+        le=2000,
+        description="of Faster R-CNN: most proposals of an image that its second stage looks at; it learns from "
+        "twice as many, up to 512",
+    )
     masks: bool = Field(
         default=False,
         description="of Faster R-CNN: a branch learns masks beside the boxes, where the COCO files of data.sources "
@@ -117,7 +127,7 @@ class DetectorSettings(Section):
             "strip_pooling": False,
         }
         if self.architecture == "faster_rcnn":
-            expected |= {"box_stages": 1}
+            expected |= {"box_stages": 1, "roi_features": 1024}
         if self.architecture == "retinanet":
             expected |= {"anchors_per_place": 9, "head_norm": "none", "head_shared": False}
         other = {name: getattr(self, name) for name, value in expected.items() if getattr(self, name) != value}

@@ -44,7 +44,8 @@ class Compression:
     def suffix(self) -> str:
         """What its folder is called after the model."""
         pruned = f"-pruned-{self.pruned:g}" if self.pruned else ""
-        return pruned + (f"-groups-{self.groups}" if self.groups > 1 else "")
+        groups = f"-groups-{self.groups}-{self.most_dropped:g}" if self.groups > 1 else ""
+        return pruned + groups
 
 
 def export_model(

@@ -16,7 +16,7 @@ from torchvision.ops import box_iou, clip_boxes_to_image
 
 from pipeline.detector.models.mask_branch import positives_of
 from pipeline.detector.models.targets import Target
-from pipeline.detector.models.two_stage import FEATURES, POOLED, WeightedRoIHeads, countable, roi_weights
+from pipeline.detector.models.two_stage import POOLED, WeightedRoIHeads, countable, roi_weights
 from pipeline.settings import DetectorSettings, TrainingSettings
 
 TINY = 1e-9
@@ -52,8 +52,8 @@ class CascadeRoIHeads(WeightedRoIHeads):
         self, levels: list[str], channels: int, classes: int, detector: DetectorSettings, settings: TrainingSettings
     ) -> None:
         super().__init__(levels, channels, classes, detector, settings)
-        self.later_heads = nn.ModuleList(TwoMLPHead(channels * POOLED**2, FEATURES) for _ in STAGES[1:])
-        self.later_predictors = nn.ModuleList(FastRCNNPredictor(FEATURES, classes) for _ in STAGES[1:])
+        self.later_heads = nn.ModuleList(TwoMLPHead(channels * POOLED**2, detector.roi_features) for _ in STAGES[1:])
+        self.later_predictors = nn.ModuleList(FastRCNNPredictor(detector.roi_features, classes) for _ in STAGES[1:])
         self.box_coder = STAGES[-1].coder  # what torchvision's own methods decode is what the last head says
 
     @property

@@ -165,7 +165,7 @@ class WeightedFasterRCNN(DetectionNetwork, GeneralizedRCNN):  # type: ignore[mis
         num_classes: int,
         training: TrainingSettings,
     ) -> None:
-        rpn = IgnoringRPN(_faster_rcnn_anchors(settings), backbone.out_channels)
+        rpn = IgnoringRPN(_faster_rcnn_anchors(settings), backbone.out_channels, settings.roi_proposals)
         levels = ["0", "1", "2", "3"] if _is_torchvision(settings) else ["0", "1", "2"]
         heads = CascadeRoIHeads if settings.box_stages > 1 else WeightedRoIHeads
         roi_heads = heads(levels, backbone.out_channels, num_classes, settings, training)

@@ -17,8 +17,20 @@ from pipeline.detector.models.mask_branch import MaskBranch, positives_of
 from pipeline.detector.models.targets import IGNORED_SHARE, Target, in_ignore_region
 from pipeline.settings import DetectorSettings, TrainingSettings
 
-POOLED, FEATURES = 7, 1024
-"""Sides of what is pooled of a proposal, and features that the classifier sees of it; torchvision's numbers."""
+POOLED = 7
+"""Sides of what is pooled of a proposal; torchvision's number."""
+LEARNT = (512, 2)
+"""Proposals of an image from which the second stage learns: at most, and for each that it looks at later."""
+BEFORE_NMS = {"training": (2000, 6), "testing": (1000, 3)}
+"""Proposals of a level before overlapping ones go, likewise."""
+AFTER_NMS = {"training": (2000, 4), "testing": (2000, 1)}
+"""Proposals of an image after that, likewise; while training, those to learn from are drawn among them."""
+
+
+def _limit(bounds: tuple[int, int], proposals: int) -> int:
+    """How many there may be: no more than the first bound, nor than the second for each proposal."""
+    most, each = bounds
+    return min(most, each * proposals)
 
 
 class IgnoringRPN(RegionProposalNetwork):  # type: ignore[misc]
@@ -30,9 +42,10 @@ class IgnoringRPN(RegionProposalNetwork):  # type: ignore[misc]
     Args:
         anchors: Makes the anchors of every level.
         channels: Of the feature pyramid.
+        proposals: Most of an image that the second stage looks at.
     """
 
-    def __init__(self, anchors: AnchorGenerator, channels: int) -> None:
+    def __init__(self, anchors: AnchorGenerator, channels: int, proposals: int) -> None:
         super().__init__(
             anchors,
             RPNHead(channels, anchors.num_anchors_per_location()[0]),
@@ -40,8 +53,8 @@ class IgnoringRPN(RegionProposalNetwork):  # type: ignore[misc]
             bg_iou_thresh=0.3,
             batch_size_per_image=256,
             positive_fraction=0.5,
-            pre_nms_top_n={"training": 2000, "testing": 1000},
-            post_nms_top_n={"training": 2000, "testing": 1000},
+            pre_nms_top_n={mode: _limit(bounds, proposals) for mode, bounds in BEFORE_NMS.items()},
+            post_nms_top_n={mode: _limit(bounds, proposals) for mode, bounds in AFTER_NMS.items()},
             nms_thresh=0.7,
         )
 
@@ -99,11 +112,11 @@ class WeightedRoIHeads(RoIHeads):  # type: ignore[misc]
     ) -> None:
         super().__init__(
             MultiScaleRoIAlign(levels, output_size=POOLED, sampling_ratio=2),
-            TwoMLPHead(channels * POOLED**2, FEATURES),
-            FastRCNNPredictor(FEATURES, classes),
+            TwoMLPHead(channels * POOLED**2, detector.roi_features),
+            FastRCNNPredictor(detector.roi_features, classes),
             fg_iou_thresh=0.5,
             bg_iou_thresh=0.5,
-            batch_size_per_image=512,
+            batch_size_per_image=_limit(LEARNT, detector.roi_proposals),
             positive_fraction=0.25,
             bbox_reg_weights=None,
             score_thresh=detector.score_floor,

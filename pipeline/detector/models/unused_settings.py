@@ -39,7 +39,7 @@ def _unused(detector: DetectorSettings, training: TrainingSettings) -> Iterator[
 
 
 def _only_of_two_stages(detector: DetectorSettings) -> Iterator[tuple[str, str, str]]:
-    for name in ("box_stages", "masks"):
+    for name in ("box_stages", "roi_features", "roi_proposals", "masks"):
         if _is_changed(detector, name):
             yield f"detector.{name}", detector.architecture, "it has no second stage"
 

@@ -14,7 +14,7 @@ from tests.detector.small import LEFT, RIGHT, TARGETS, detector, network, noise,
 def test_both_stages_begin_with_the_weights_of_torchvisions_for_the_same_seed():
     anchors = detector("faster_rcnn").network.rpn.anchor_generator
     torch.manual_seed(5)
-    ours = IgnoringRPN(anchors, 16), WeightedRoIHeads(["0"], 16, 3, network("faster_rcnn"), training())
+    ours = IgnoringRPN(anchors, 16, 1000), WeightedRoIHeads(["0"], 16, 3, network("faster_rcnn"), training())
     torch.manual_seed(5)
     head, mlp, predictor = RPNHead(16, 3), TwoMLPHead(16 * 7**2, 1024), FastRCNNPredictor(1024, 3)
     for mine, theirs in ((ours[0].head, head), (ours[1].box_head, mlp), (ours[1].box_predictor, predictor)):
@@ -79,3 +79,34 @@ def test_a_proposal_network_with_nothing_to_learn_costs_nothing():
     assert [loss.item() for loss in losses] == [0, 0]
     assert objectness.grad is not None
     assert not objectness.grad.any()
+
+
+@pytest.mark.parametrize("stages", [1, 3])
+def test_a_light_second_stage_has_fewer_weights_and_looks_at_fewer_proposals(stages):
+    light = detector("faster_rcnn", box_stages=stages, roi_features=32, roi_proposals=10)
+    heavy = detector("faster_rcnn", box_stages=stages)
+    assert sum(map(torch.numel, light.parameters())) < sum(map(torch.numel, heavy.parameters()))
+    assert looked_at(light.eval(), stages) == [10] * stages
+    assert looked_at(heavy.eval(), stages)[0] > 10
+
+
+def looked_at(model, stages):
+    """How many proposals of one image each stage classifies."""
+    heads, counts = model.network.roi_heads, []
+    for predictor in (heads.box_predictor, *(heads.later_predictors if stages > 1 else ())):
+        predictor.register_forward_hook(lambda module, given, answer: counts.append(len(answer[0])))
+    with torch.no_grad():
+        model(noise(1))
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("proposals", "training", "testing", "learnt"),
+    [(10, (60, 40), (30, 10), 20), (200, (1200, 800), (600, 200), 400), (1000, (2000, 2000), (1000, 1000), 512)],
+)
+def test_a_light_second_stage_is_given_fewer_proposals(proposals, training, testing, learnt):
+    model = detector("faster_rcnn", roi_proposals=proposals).network.train()
+    assert (model.rpn.pre_nms_top_n(), model.rpn.post_nms_top_n()) == training
+    model.eval()
+    assert (model.rpn.pre_nms_top_n(), model.rpn.post_nms_top_n()) == testing
+    assert model.roi_heads.fg_bg_sampler.batch_size_per_image == learnt

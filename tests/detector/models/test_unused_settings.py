@@ -19,6 +19,8 @@ TORCHVISION = {"backbone": "torchvision:resnet50", "weights": "none"}
         ({}, {}, []),
         ({"head_convs": 4, "anchor_scale": 2.0, "fpn_channels": 64}, {"focal": FocalSettings(gamma=1.0)}, []),
         ({"architecture": "fcos"}, {}, []),
+        ({"architecture": "faster_rcnn", "roi_features": 64, "roi_proposals": 99}, {"classification": "ohem"}, []),
+        ({"roi_features": 64, "roi_proposals": 99}, {}, ["detector.roi_features", "detector.roi_proposals"]),
         ({}, {"label_map": {"bolt": "nut"}}, ["training.label_map"]),
         ({}, {"label_map": {"bolt": "nut"}, "start_from": "models/0"}, []),
         ({"architecture": "fcos", "anchor_scale": 2.0}, {}, ["detector.anchor_scale"]),
