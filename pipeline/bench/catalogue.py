@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -35,6 +36,8 @@ class CatalogueRow:
         latency_ms: Of that image, on this machine, by torch.
         map: On split test after the short training, mean over seeds; None where it was not trained.
         map_by_seed: Each of them.
+        map_from_scratch: Likewise, from random weights.
+        map_from_scratch_by_seed: Each of them.
     """
 
     kind: str
@@ -45,6 +48,8 @@ class CatalogueRow:
     latency_ms: float
     map: float | None = None
     map_by_seed: Mapping[int, float] = field(default_factory=dict)
+    map_from_scratch: float | None = None
+    map_from_scratch_by_seed: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,7 @@ def bench_catalogue(
 
     Args:
         entries: Built, counted and timed.
-        trained: Trained as well.
+        trained: Trained as well, some of them from scratch (`Entry.from_scratch`).
         starts: What the training starts from, one project with several seeds; at least one.
         progress: Called after every cell.
 
@@ -167,10 +172,23 @@ def bench_catalogue(
 def _with_maps(
     row: CatalogueRow, entry: Entry, starts: Sequence[Scenario], known: Mapping[str, MapResult]
 ) -> CatalogueRow:
+    usual, scratch = (_by_seed(each, starts, known) for each in (entry, entry.from_scratch))
+    return replace(
+        row,
+        map=_mean(usual),
+        map_by_seed=usual,
+        map_from_scratch=_mean(scratch),
+        map_from_scratch_by_seed=scratch,
+    )
+
+
+def _by_seed(entry: Entry, starts: Sequence[Scenario], known: Mapping[str, MapResult]) -> dict[int, float]:
     names = {start.seed: TrainedCell(entry, start).name for start in starts}
-    by_seed = {seed: round(known[name].map, 4) for seed, name in names.items() if name in known}
-    mean = round(sum(by_seed.values()) / len(by_seed), 4) if by_seed else None
-    return replace(row, map=mean, map_by_seed=by_seed)
+    return {seed: round(known[name].map, 4) for seed, name in names.items() if name in known}
+
+
+def _mean(by_seed: Mapping[int, float]) -> float | None:
+    return round(fmean(by_seed.values()), 4) if by_seed else None
 
 
 def _file_name(entry: Entry, start: str) -> str:

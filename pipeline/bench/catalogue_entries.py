@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+_FROM_SCRATCH = (
+    "detector.weights=none",
+    "detector.batch_norm=group",
+    "training.frozen_stages=0",
+    "training.frozen_depthwise=false",
+)
+"""A network that starts from random weights: nothing is fixed, and no statistics are there to be used."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,11 @@ class Entry:
     def structure(self) -> tuple[str, ...]:
         """The setting, for a network whose weights do not matter."""
         return (*self.setting, "detector.weights=none")
+
+    @property
+    def from_scratch(self) -> Entry:
+        """The method in a network that starts from random weights."""
+        return replace(self, setting=(*_FROM_SCRATCH, *self.setting))
 
 
 def _backbone(name: str, setting: str, paper: str, when: str) -> Entry:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -21,6 +21,8 @@ _ROWS = TypeAdapter(list[CatalogueRow])
 def write_catalogue(rows: Sequence[CatalogueRow], out: Path, page: Path) -> None:
     """Add rows to the figures, in the order of the catalogue, and write the page from all that are there.
 
+    A method that is measured again without being trained keeps its mAP.
+
     Args:
         rows: New or measured again.
         out: Figures, a JSON list.
@@ -30,7 +32,8 @@ def write_catalogue(rows: Sequence[CatalogueRow], out: Path, page: Path) -> None
         ArtefactError: The figures that are there cannot be read.
     """
     known = {(row.kind, row.name): row for row in (read_catalogue(out) if out.exists() else [])}
-    known |= {(row.kind, row.name): row for row in rows}
+    for row in rows:
+        known[row.kind, row.name] = _with_maps_of(known.get((row.kind, row.name), row), row)
     kept = [known[each.kind, each.name] for each in ENTRIES if (each.kind, each.name) in known]
     texts = {out: json.dumps([asdict(row) for row in kept], indent=1) + "\n", page: catalogue_page(kept)}
     for path, text in texts.items():
@@ -49,3 +52,15 @@ def read_catalogue(path: Path) -> list[CatalogueRow]:
         raise ArtefactError(
             f"{path}: expected the rows of a catalogue, got {fault.errors()[0]['msg']}. Remove it."
         ) from fault
+
+
+def _with_maps_of(before: CatalogueRow, row: CatalogueRow) -> CatalogueRow:
+    if not row.map_by_seed:
+        row = replace(row, map=before.map, map_by_seed=before.map_by_seed)
+    if not row.map_from_scratch_by_seed:
+        row = replace(
+            row,
+            map_from_scratch=before.map_from_scratch,
+            map_from_scratch_by_seed=before.map_from_scratch_by_seed,
+        )
+    return row

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 
 from pipeline.bench.catalogue import CatalogueRow
@@ -15,6 +15,7 @@ TITLES = {
     "head": "Detectors",
     "loss": "Losses and what batches hold",
 }
+_MEASURED = ("million weights", "billion multiply-adds", "ms", "mAP", "mAP from scratch")
 
 
 def catalogue_page(rows: Sequence[CatalogueRow]) -> str:
@@ -31,7 +32,7 @@ def catalogue_page(rows: Sequence[CatalogueRow]) -> str:
 
 
 def _table(kind: str, title: str, measured: dict[tuple[str, str], CatalogueRow]) -> str:
-    head = ("method", "setting", "paper", "when to choose it", "million weights", "billion multiply-adds", "ms", "mAP")
+    head = ("method", "setting", "paper", "when to choose it", *_MEASURED)
     entries = [each for each in ENTRIES if each.kind == kind]
     lines = [
         _line(head),
@@ -48,9 +49,17 @@ def _row(entry: Entry, row: CatalogueRow | None) -> str:
 
 def _figures(row: CatalogueRow | None) -> tuple[str, ...]:
     if row is None:
-        return ("–",) * 4
-    found = ", ".join(f"{row.map_by_seed[seed]:.3f}" for seed in sorted(row.map_by_seed)) or "–"
-    return f"{row.parameters / 1e6:.1f}", f"{row.multiply_adds / 1e9:.2f}", f"{row.latency_ms:.0f}", found
+        return ("–",) * len(_MEASURED)
+    return (
+        f"{row.parameters / 1e6:.1f}",
+        f"{row.multiply_adds / 1e9:.2f}",
+        f"{row.latency_ms:.0f}",
+        *map(_maps, (row.map_by_seed, row.map_from_scratch_by_seed)),
+    )
+
+
+def _maps(by_seed: Mapping[int, float]) -> str:
+    return ", ".join(f"{by_seed[seed]:.3f}" for seed in sorted(by_seed)) or "–"
 
 
 def _line(cells: Iterable[str]) -> str:

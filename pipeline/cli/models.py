@@ -50,6 +50,10 @@ def models(
         list[str] | None,
         typer.Option(help="A method or kind to train as well, as often as needed.", show_default=False),
     ] = None,
+    from_scratch: Annotated[
+        list[str] | None,
+        typer.Option(help="A method or kind to train from random weights, as often as needed.", show_default=False),
+    ] = None,
     config: Annotated[Path, typer.Option(help="A simulated project.")] = Path("configs/bccd.yaml"),
     overrides: Overrides = None,
     labelled: Annotated[int, typer.Option(help="Images that start labelled.", min=1)] = 48,
@@ -66,7 +70,7 @@ def models(
     """List models, show one, make one the champion, go back to the one before, or fit one to another domain.
 
     With `--bench`, measure what the methods of docs/catalogue.md cost: parameters, multiply-adds and latency, and with
-    `--train` mAP after a short training. A killed run goes on where it was.
+    `--train` and `--from-scratch` mAP after a short training. A killed run goes on where it was.
     """
     if context.invoked_subcommand is not None:
         return
@@ -79,14 +83,27 @@ def models(
 
     starts = [Scenario(config, labelled, seed, root, tuple(overrides or ())) for seed in sorted(set(seeds or [0]))]
     trained = chosen_entries(train) if train else []
+    if from_scratch:
+        trained += [entry.from_scratch for entry in chosen_entries(from_scratch)]
     with progress_bars() as progress:
         rows = bench_catalogue(chosen_entries(only or []), trained, starts, progress)
     write_catalogue(rows, out, page)
     if not as_json:
         show_table(
             "Catalogue",
-            ["kind", "method", "parameters", "multiply-adds", "ms", "mAP"],
-            [(r.kind, r.name, r.parameters, r.multiply_adds, r.latency_ms, level(r.map)) for r in rows],
+            ["kind", "method", "parameters", "multiply-adds", "ms", "mAP", "from scratch"],
+            [
+                (
+                    r.kind,
+                    r.name,
+                    r.parameters,
+                    r.multiply_adds,
+                    r.latency_ms,
+                    level(r.map),
+                    level(r.map_from_scratch),
+                )
+                for r in rows
+            ],
         )
     output(rows, as_json, f"Figures: {out}. Page: {page}.")
 

@@ -84,10 +84,11 @@ def test_a_method_is_trained_and_the_command_writes_both_files(config, root, tmp
     assert result.exit_code == 0, result.output
     (row,) = json.loads(out.read_text())
     figures = ["parameters", "multiply_adds", "latency_ms", "map", "map_by_seed"]
-    assert list(row) == ["kind", "name", "setting", *figures]
+    assert list(row) == ["kind", "name", "setting", *figures, "map_from_scratch", "map_from_scratch_by_seed"]
+    assert row["map_from_scratch"] is None
     assert 0 <= row["map"] <= 1
     assert row["map_by_seed"] == {"0": row["map"]}
-    assert f"| {row['map']:.3f} |" in page.read_text()
+    assert f"| {row['map']:.3f} | – |" in page.read_text()
     refused = CliRunner().invoke(app, ["models", "--bench", "--only", "frosen"])
     assert refused.exit_code == 1
     assert "got 'frosen'" in refused.stderr
@@ -101,15 +102,17 @@ def test_a_page_has_a_row_for_every_method():
     page = catalogue_page([replace(FROZEN, map=0.25, map_by_seed={0: 0.2, 1: 0.3})])
     assert all(f"| {each.name} |" in page for each in ENTRIES)
     assert "| 3.7 | 1.31 | 184 | 0.200, 0.300 |" in page
-    assert page.count("| – | – | – | – |") == len(ENTRIES) - 1
+    assert page.count("| – | – | – | – | – |") == len(ENTRIES) - 1
 
 
 def test_rows_are_kept_over_runs(tmp_path):
     out, page = tmp_path / "catalogue.json", tmp_path / "catalogue.md"
-    group = replace(FROZEN, name="group", map=0.1)
+    group = replace(FROZEN, name="group", map=0.1, map_by_seed={0: 0.1})
     write_catalogue([group], out, page)
     write_catalogue([FROZEN], out, page)
     assert read_catalogue(out) == [FROZEN, group]
+    write_catalogue([replace(FROZEN, latency_ms=1.0), replace(group, map=None, map_by_seed={})], out, page)
+    assert read_catalogue(out) == [replace(FROZEN, latency_ms=1.0), group]
     out.write_text("[{}]")
     with pytest.raises(ArtefactError, match=r"catalogue\.json: expected the rows of a catalogue, got .*Remove it"):
         write_catalogue([group], out, page)
@@ -125,6 +128,26 @@ def test_a_row_has_the_mean_of_the_seeds_that_were_trained(tiny, root):
     (row,) = bench_catalogue(entries, [], starts)
     assert row.map_by_seed == {0: 0.5, 1: 0.25}
     assert row.map == 0.375
+
+
+@pytest.mark.parametrize("entry", chosen_entries(["backbone", "norm"]), ids=lambda each: each.name)
+def test_from_scratch_nothing_is_given(entry):
+    settings = load_settings(BCCD, list(entry.from_scratch.setting))
+    assert settings.detector.weights == "none"
+    assert settings.training.frozen_stages == 0
+    assert not settings.training.frozen_depthwise
+    assert load_settings(BCCD, list(entry.setting)).detector.backbone == settings.detector.backbone
+    assert settings.detector.batch_norm == (entry.name if entry.kind == "norm" else "group")
+
+
+def test_a_method_is_trained_from_scratch(tiny, root):
+    scenario = replace(tiny[0], root=root / "scratch", overrides=("training.steps=2",))
+    (entry,) = chosen_entries(["frozen"])
+    (row,) = bench_catalogue([entry], [entry.from_scratch], [scenario])
+    assert row.map is None
+    assert row.map_from_scratch_by_seed == {scenario.seed: row.map_from_scratch}
+    (used,) = (root / "scratch").glob("*/cycles/0000/settings.yaml")
+    assert load_settings(used).detector.weights == "none"
 
 
 def test_what_is_in_no_catalogue_is_refused():
