@@ -31,9 +31,9 @@ class ImportLog:
         self._folder.write_record(f"{len(self):06d}.json", summary)
 
     def issues_since(self, seen: int) -> tuple[ImportIssue, ...]:
-        """What was wrong with files of all imports but the first `seen`."""
+        """What was wrong with files of all imports but the first `seen`, once however often it was met."""
         new = [self._folder.read_record(name, ImportSummary) for name in self._folder.names()[seen:]]
-        return tuple(issue for summary in new for issue in summary.issues)
+        return tuple(dict.fromkeys(issue for summary in new for issue in summary.issues))
 
 
 def commit_import(store: SampleStore, result: ImportResult, settings_digest: str) -> ImportSummary:

@@ -110,6 +110,7 @@ def collect(cycle: Cycle) -> CycleContents:
         blind_audit=blind_audit(cycle),
         audit=(truth.labels or None) if truth else None,
         push=cycle.find(PushRun),
+        asks_people=cycle.settings.labeling.asks_people,
         issues=(*(imported.issues if imported else ()), *_unreadable(mining)),
         stage_seconds={name: record.seconds for name, record in records.items() if record},
         mining=mining,
@@ -129,7 +130,8 @@ def turns_up_to(cycle: Cycle) -> tuple[Turn, ...]:
 
 def _turn(cycle: Cycle) -> Turn:
     training, harvest, selected = cycle.find(TrainingRun), cycle.find(CycleHarvest), cycle.find(SelectionRun)
-    queue, certificates = _table(cycle, "queue"), cycle.find(Certificates)
+    certificates = cycle.find(Certificates)
+    queue = _table(cycle, "queue") if cycle.settings.labeling.asks_people else None
     learnt = _learnt(cycle, training) if training else LearntLabels(0, 0)
     return Turn(
         cycle=cycle.number,

@@ -132,6 +132,7 @@ class CycleContents:
         blind_audit: Pseudo-labels of all cycles so far, by label, and how many of them people drew without seeing them.
         audit: Pseudo-labels against hidden truth by label; None outside a simulation.
         push: What was sent to people.
+        asks_people: Whether there is anybody to send it to.
         issues: Everything found wrong with files.
         stage_seconds: Time by stage, in the order the stages ran.
         mining: What was mined and what it cost.
@@ -164,6 +165,7 @@ class CycleContents:
     blind_audit: Audits = field(default_factory=dict)
     audit: Audits | None = None
     push: PushRun | None = None
+    asks_people: bool = True
     issues: tuple[ImportIssue, ...] = ()
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     mining: MiningRun | None = None

@@ -184,9 +184,13 @@ def _answers(contents: CycleContents) -> Iterator[Notice]:
     if contents.harvest and contents.harvest.notes:
         notes = len(contents.harvest.notes)
         yield Notice("warn", f"{plural(notes, 'answer')} needed repair or could not be read.", "people")
+    waiting = contents.versions[-1].count("images", "queued") if contents.versions else 0
+    if not contents.asks_people:
+        chosen = f"; {plural(waiting, 'image')} chosen for the day that somebody is" if waiting else ""
+        yield Notice("note", f"Nobody is asked, as labeling.backend is none{chosen}.", "people")
+        return
     if len(contents.turns) > 1 and not (contents.harvest and contents.harvest.answered):
         yield Notice("warn", "No new answers from people since the cycle before.", "people")
-    waiting = contents.versions[-1].count("images", "queued") if contents.versions else 0
     if waiting:
         yield Notice("note", f"{plural(waiting, 'image')} in the queue of the annotators.", "people")
 

@@ -144,3 +144,8 @@ class LabelingSettings(Section):
         if self.backend != "none" and getattr(self, self.backend) is None:
             raise ValueError(f"backend {self.backend!r} expects a section labeling.{self.backend}")
         return self
+
+    @property
+    def asks_people(self) -> bool:
+        """Whether anybody answers what a cycle asks."""
+        return self.backend != "none"

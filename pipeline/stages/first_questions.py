@@ -14,7 +14,7 @@ from pipeline.selection.first_questions import first_queue, unlike_images
 
 def nothing_to_learn(cycle: Cycle) -> bool:
     """Whether a project has neither a label to learn from nor a model, but people who can be asked for labels."""
-    asked = cycle.settings.labeling.backend != "none"
+    asked = cycle.settings.labeling.asks_people
     return asked and not cycle.store.labeled(Split.TRAIN) and champion_of(cycle.workspace) is None
 
 

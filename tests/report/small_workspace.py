@@ -29,7 +29,7 @@ from tests.report.scenes import check_table, proposal_table, queue_table, scenes
 IMAGES = scenes(6)
 
 
-def first_cycle(workspace: str) -> Cycle:
+def first_cycle(workspace: str, backend: str = "label_studio") -> Cycle:
     """The first cycle of a project whose samples are committed, and which has done nothing else."""
     settings = Settings.model_validate(
         {
@@ -38,6 +38,7 @@ def first_cycle(workspace: str) -> Cycle:
             "data": {"labels": ["bolt", "nut"], "sources": []},
             "detector": {"image_size_px": 256},
             "mining": {"feather_px": 3},
+            "labeling": {"backend": backend, "label_studio": {"image_access": "url"}},
         }
     )
     store = SampleStore(Cycle(settings, 0, MOMENT).workspace.samples_uri)

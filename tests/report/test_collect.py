@@ -69,6 +69,14 @@ def test_every_artefact_of_a_cycle_gets_to_its_page(cycle):
     assert contents.proposals.column_names == ["proposal_id", "x1", "y1", "x2", "y2"], "embeddings are left on disk"
 
 
+def test_where_nobody_is_asked_the_queue_counts_for_nothing(tmp_path):
+    cycle = first_cycle(str(tmp_path), backend="none")
+    write_everything(cycle)
+    contents = collect(cycle)
+    assert (contents.turn.asked_images, contents.turn.asked_boxes, contents.asks_people) == (0, 0, False)
+    assert summary_of(contents).line.endswith("; nobody asked")
+
+
 def test_what_a_version_changed_is_worked_out_once(cycle):
     first = collect(cycle).changes
     kept = cycle.workspace.folder("diffs")

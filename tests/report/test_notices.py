@@ -115,6 +115,11 @@ def _scores(fused, plain):
         ),
         ({"standings": {"bolt": WITHDRAWN}}, "bad", "No pseudo-labels of bolt: withdrawn in cycle 2."),
         ({"versions": versions(1)}, "note", "10 images in the queue"),
+        (
+            {"versions": versions(1), "asks_people": False},
+            "note",
+            "Nobody is asked, as labeling.backend is none; 10 images chosen for the day that somebody is.",
+        ),
         ({"versions": (replace(versions(1)[0], counts={}),)}, "note", "The pool is empty"),
     ],
 )
@@ -168,3 +173,10 @@ def test_a_class_of_few_objects_may_go_unfound():
     history = (*turns(2), replace(turns(3)[2], gate=_never_found(boxes=9)))
     notices = attention(replace(QUIET, certificates=_certified(True), turns=history))
     assert not [notice for notice in notices if "ever found" in notice.text]
+
+
+def test_where_nobody_is_asked_no_answers_are_missed():
+    unanswered = replace(QUIET, certificates=_certified(True), harvest=None)
+    assert [notice.text for notice in attention(unanswered)] == ["No new answers from people since the cycle before."]
+    notices = attention(replace(unanswered, asks_people=False))
+    assert [notice.text for notice in notices] == ["Nobody is asked, as labeling.backend is none."]
