@@ -35,6 +35,7 @@ ABLATIONS = {
     "teacher": ("training.teacher.enabled=true",),
     "strong-view": ("training.augment.strong.enabled=true",),
     "copy-paste": ("training.copy_paste.enabled=true",),
+    "pasted": ("training.copy_paste.enabled=true", "training.pseudo_share=0"),
     "burn-in": ("training.burn_in_steps=100",),
     "half-pseudo": ("training.pseudo_share=0.5",),
     "natural-share": ("training.pseudo_share=1.0",),

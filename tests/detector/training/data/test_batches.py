@@ -16,6 +16,7 @@ from pipeline.errors import DataError
 from pipeline.records import Region, Source, State
 from pipeline.settings import (
     AugmentSettings,
+    CopyPasteSettings,
     MixupSettings,
     MosaicSettings,
     RepeatFactorSettings,
@@ -215,6 +216,23 @@ def test_the_burn_in_is_for_people(tmp_path):
     assert [sum(made[step].pseudo) for step in (0, 2, 3)] == [0, 0, 2]
     shown = Counter(index for step in range(10) for index in made.indices(step) if index < 4)
     assert max(shown.values()) - min(shown.values()) <= 1
+
+
+def test_objects_of_the_machine_are_learnt_in_images_of_people_alone(tmp_path):
+    """A share of 0 with copy-paste: what the machine did not find in its own images is nobody's background."""
+    person = painted(tmp_path, "person", box(4, 4, 24, 24, "bolt"))
+    machine = painted(
+        tmp_path, "machine", box(30, 20, 60, 40, "nut", source=Source.SOFT, p_correct=0.7), state=State.PSEUDO
+    )
+    pasting = CopyPasteSettings(enabled=True, probability=1.0)
+    made = plan([person, machine], training(steps=8, burn_in_steps=3, pseudo_share=0, copy_paste=pasting))
+    seen = [made[step] for step in range(8)]
+    assert {name for batch in seen for name in batch.image_ids} == {person.image_id}
+    targets = [target for batch in seen for target in batch.targets]
+    nuts = [target["weights"][target["labels"] == 2] for target in targets]
+    burnt_in = 3 * len(seen[0].targets)
+    assert not torch.cat(nuts[:burnt_in]).numel()
+    assert torch.cat(nuts[burnt_in:]).unique().tolist() == pytest.approx([0.7])
 
 
 def test_without_labels_of_people_nothing_burns_in(tmp_path):
