@@ -175,9 +175,9 @@ def _with_maps(
     usual, scratch = (_by_seed(each, starts, known) for each in (entry, entry.from_scratch))
     return replace(
         row,
-        map=_mean(usual),
+        map=mean_of_seeds(usual),
         map_by_seed=usual,
-        map_from_scratch=_mean(scratch),
+        map_from_scratch=mean_of_seeds(scratch),
         map_from_scratch_by_seed=scratch,
     )
 
@@ -187,7 +187,8 @@ def _by_seed(entry: Entry, starts: Sequence[Scenario], known: Mapping[str, MapRe
     return {seed: round(known[name].map, 4) for seed, name in names.items() if name in known}
 
 
-def _mean(by_seed: Mapping[int, float]) -> float | None:
+def mean_of_seeds(by_seed: Mapping[int, float]) -> float | None:
+    """Mean over seeds, None without any."""
     return round(fmean(by_seed.values()), 4) if by_seed else None
 
 

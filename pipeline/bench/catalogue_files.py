@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.bench.catalogue import CatalogueRow
+from pipeline.bench.catalogue import CatalogueRow, mean_of_seeds
 from pipeline.bench.catalogue_entries import ENTRIES
 from pipeline.bench.catalogue_page import catalogue_page
 from pipeline.errors import ArtefactError
@@ -21,7 +21,7 @@ _ROWS = TypeAdapter(list[CatalogueRow])
 def write_catalogue(rows: Sequence[CatalogueRow], out: Path, page: Path) -> None:
     """Add rows to the figures, in the order of the catalogue, and write the page from all that are there.
 
-    A method that is measured again without being trained keeps its mAP.
+    A method keeps the mAP of the seeds with which it is not trained again.
 
     Args:
         rows: New or measured again.
@@ -55,12 +55,12 @@ def read_catalogue(path: Path) -> list[CatalogueRow]:
 
 
 def _with_maps_of(before: CatalogueRow, row: CatalogueRow) -> CatalogueRow:
-    if not row.map_by_seed:
-        row = replace(row, map=before.map, map_by_seed=before.map_by_seed)
-    if not row.map_from_scratch_by_seed:
-        row = replace(
-            row,
-            map_from_scratch=before.map_from_scratch,
-            map_from_scratch_by_seed=before.map_from_scratch_by_seed,
-        )
-    return row
+    usual = dict(sorted({**before.map_by_seed, **row.map_by_seed}.items()))
+    scratch = dict(sorted({**before.map_from_scratch_by_seed, **row.map_from_scratch_by_seed}.items()))
+    return replace(
+        row,
+        map=mean_of_seeds(usual),
+        map_by_seed=usual,
+        map_from_scratch=mean_of_seeds(scratch),
+        map_from_scratch_by_seed=scratch,
+    )

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import cast
 
-import torch
 from torch import Tensor
 
 from pipeline import boxes as geometry
@@ -29,7 +28,7 @@ class CheckedBoxes:
         boxes: Ordinary boxes, inside the image.
         ignore: Crowds and difficult objects, inside the image.
         faults: (problem, detail) of boxes that cannot be used; not empty means that the image is quarantined.
-        repairs: (problem, detail) of boxes that were turned, cut at the edge or left out as repeated.
+        repairs: (problem, detail) of boxes that were turned, cut at the edge or left out as repeated or too small.
     """
 
     boxes: tuple[Box, ...] = ()
@@ -48,7 +47,8 @@ def check_boxes(entry: Entry, facts: ImageFacts, min_box_px: float, now: datetim
     Args:
         entry: The image's boxes and its stated size.
         facts: What the image is.
-        min_box_px: A box with a shorter side, after cutting, is a fault.
+        min_box_px: A box with a shorter side, after cutting, is left out: a slip of the mouse is no reason to lose
+            the other boxes of the image.
         now: Creation time of the boxes, UTC.
 
     Returns:
@@ -76,19 +76,20 @@ def _states(entry: Entry, size: tuple[int, int]) -> bool:
 def _within(entry: Entry, corners: Tensor, facts: ImageFacts, min_box_px: float, now: datetime) -> CheckedBoxes:
     size = (facts.width, facts.height)
     cut = geometry.clip(corners, *size)
-    good = geometry.is_valid(cut, *size, min_box_px - _ROUNDING_PX) & torch.isfinite(corners).all(1)
     rows = list(zip(entry.boxes, corners.tolist(), cut.tolist(), strict=True))
-    faults = [_fault(*rows[i], size, min_box_px) for i in _places(~good)]
+    faults = [fault for box, stated, _ in rows if (fault := _fault(box, stated, size))]
     if faults:
         return CheckedBoxes(faults=tuple(faults))
-    repairs = [
+    large = geometry.is_valid(cut, *size, min_box_px - _ROUNDING_PX)
+    repairs = [_too_small(*rows[i], min_box_px) for i in _places(~large)]
+    repairs += [
         ("box_clipped", f"{_name(box, stated)} was cut at the edge of the image of {size[0]} x {size[1]} pixels")
-        for box, stated, _ in (rows[i] for i in _places(((corners - cut).abs() > _ROUNDING_PX).any(1)))
+        for box, stated, _ in (rows[i] for i in _places(large & ((corners - cut).abs() > _ROUNDING_PX).any(1)))
     ]
     boxes: dict[str, Box] = {}
     # COCO and VOC write a region that concerns every class once a class, so that repeated regions are no fault.
     ignore: dict[Region, None] = {}
-    for box, _, (x1, y1, x2, y2) in rows:
+    for box, _, (x1, y1, x2, y2) in (rows[i] for i in _places(large)):
         if box.ignore:
             ignore[Region(x1, y1, x2, y2, box.ignore)] = None
             continue
@@ -103,19 +104,21 @@ def _places(mask: Tensor) -> list[int]:
     return cast(list[int], mask.nonzero().flatten().tolist())
 
 
-def _fault(
-    box: EntryBox, stated: Sequence[float], cut: Sequence[float], size: tuple[int, int], min_box_px: float
-) -> tuple[str, str]:
+def _fault(box: EntryBox, stated: Sequence[float], size: tuple[int, int]) -> tuple[str, str] | None:
+    """What shows that the file is wrong and not only a box of it, None for nothing."""
     x1, y1, x2, y2 = stated
     if not all(map(math.isfinite, stated)):
         return "box_invalid", f"{_name(box, stated)} has a corner that is not a finite number"
-    if x2 <= x1 or y2 <= y1:
-        return "box_invalid", f"{_name(box, stated)} is inverted or has no area, expected x1 < x2 and y1 < y2"
-    width, height = cut[2] - cut[0], cut[3] - cut[1]
-    if min(width, height) <= 0:
+    if x2 < x1 or y2 < y1:
+        return "box_invalid", f"{_name(box, stated)} is inverted, expected x1 < x2 and y1 < y2"
+    if x1 >= size[0] or y1 >= size[1] or x2 <= 0 or y2 <= 0:
         return "box_outside", f"{_name(box, stated)} lies outside the image of {size[0]} x {size[1]} pixels"
-    return "box_invalid", (
-        f"{_name(box, stated)} covers {width:g} x {height:g} pixels of the image, "
+    return None
+
+
+def _too_small(box: EntryBox, stated: Sequence[float], cut: Sequence[float], min_box_px: float) -> tuple[str, str]:
+    return "box_too_small", (
+        f"{_name(box, stated)} covers {cut[2] - cut[0]:g} x {cut[3] - cut[1]:g} pixels of the image and was left out, "
         f"expected at least {min_box_px:g} on each side (data.min_box_px)"
     )
 

@@ -19,7 +19,7 @@ from pipeline.settings import DataSettings
 
 _THREADS = 8
 _SHOWN = 5
-_ACTIONS = {"box_clipped": "clipped", "box_repeated": "left_out", "converted": "converted"}
+_ACTIONS = {"box_clipped": "clipped", "box_repeated": "left_out", "box_too_small": "left_out", "converted": "converted"}
 
 
 def check_entries(

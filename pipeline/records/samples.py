@@ -179,7 +179,7 @@ class ImportIssue:
     Attributes:
         uri: The file concerned.
         problem: `unreadable`, `missing`, `refused`, `duplicate`, `near_duplicate`, `box_clipped`, `box_outside`,
-            `box_invalid`, `box_repeated`, `size_mismatch` or `converted`.
+            `box_invalid`, `box_too_small`, `box_repeated`, `size_mismatch` or `converted`.
         detail: What was expected and what was found, for people.
         action: `quarantined`, `left_out`, `clipped`, `converted`, `replaced` or `moved_to_train`.
     """

@@ -44,7 +44,9 @@ class DataSettings(Section):
         le=64,
         description="images whose 256-bit difference hashes differ in at most so many bits are near-duplicates",
     )
-    min_box_px: float = Field(default=1.0, ge=0.0, le=1000.0, description="a box with a shorter side is refused")
+    min_box_px: float = Field(
+        default=1.0, ge=0.0, le=1000.0, description="a box with a shorter side is left out, and reported"
+    )
     max_image_pixels: int = Field(
         default=178_000_000,
         ge=1,

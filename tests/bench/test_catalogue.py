@@ -113,6 +113,11 @@ def test_rows_are_kept_over_runs(tmp_path):
     assert read_catalogue(out) == [FROZEN, group]
     write_catalogue([replace(FROZEN, latency_ms=1.0), replace(group, map=None, map_by_seed={})], out, page)
     assert read_catalogue(out) == [replace(FROZEN, latency_ms=1.0), group]
+    write_catalogue([replace(group, map=0.2, map_by_seed={0: 0.2}, map_from_scratch_by_seed={1: 0.3})], out, page)
+    write_catalogue([replace(group, map=0.4, map_by_seed={1: 0.4}, map_from_scratch_by_seed={0: 0.1})], out, page)
+    (_, merged) = read_catalogue(out)
+    assert (merged.map_by_seed, merged.map) == ({0: 0.2, 1: 0.4}, 0.3)
+    assert (merged.map_from_scratch_by_seed, merged.map_from_scratch) == ({0: 0.1, 1: 0.3}, 0.2)
     out.write_text("[{}]")
     with pytest.raises(ArtefactError, match=r"catalogue\.json: expected the rows of a catalogue, got .*Remove it"):
         write_catalogue([group], out, page)

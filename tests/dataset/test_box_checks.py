@@ -105,12 +105,10 @@ def test_a_box_partly_outside_is_cut(corners, expected, said):
         ((1e300, 2, 5, 4), "box_invalid", "not a finite number"),
         ((5, 2, 1, 4), "box_invalid", "inverted"),
         ((1, 4, 5, 2), "box_invalid", "inverted"),
-        ((1, 2, 1, 4), "box_invalid", "no area"),
         ((41, 2, 50, 4), "box_outside", "lies outside the image of 40 x 30 pixels"),
         ((1, -9, 5, -2), "box_outside", "lies outside"),
         ((40, 2, 50, 4), "box_outside", "lies outside"),
-        ((1, 2, 1.5, 9), "box_invalid", "covers 0.5 x 7 pixels"),
-        ((39.5, 2, 60, 9), "box_invalid", "covers 0.5 x 7 pixels"),
+        ((41, 2, 41, 4), "box_outside", "lies outside"),
     ],
 )
 def test_a_box_that_cannot_be_used_is_named(corners, problem, words):
@@ -121,6 +119,27 @@ def test_a_box_that_cannot_be_used_is_named(corners, problem, words):
     assert words in detail
     assert checked.boxes == ()
     assert checked.repairs == ()
+
+
+@pytest.mark.parametrize(
+    ("corners", "covered"),
+    [
+        ((1, 2, 1, 4), "0 x 2"),
+        ((1, 2, 1, 2), "0 x 0"),
+        ((1, 2, 1.5, 9), "0.5 x 7"),
+        ((39.5, 2, 60, 9), "0.5 x 7"),
+    ],
+)
+@pytest.mark.parametrize("ignore", ["", "crowd"])
+def test_a_slip_of_the_mouse_is_left_out_and_the_other_boxes_stay(corners, covered, ignore):
+    checked = check(entry((5, 5, 9, 9), corners, (6, 6, 12, 12), ignore=ignore))
+    kept = checked.ignore if ignore else checked.boxes
+    assert [one.xyxy for one in kept] == [(5, 5, 9, 9), (6, 6, 12, 12)]
+    assert checked.faults == ()
+    ((problem, detail),) = checked.repairs
+    assert problem == "box_too_small"
+    assert detail.startswith("line 2 (bolt) at (")
+    assert f"covers {covered} pixels of the image and was left out" in detail
 
 
 @pytest.mark.parametrize("min_box_px", [0.0, 1.0, 3.0])

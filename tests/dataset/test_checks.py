@@ -71,10 +71,11 @@ def test_bad_images_among_good_ones(tmp_path):
         entry(save(tmp_path / "turned_raw.jpg", scene(4), exif=exif(6)), (1, 2, 9, 10), width=64, height=48),
         entry(save(tmp_path / "resized.jpg", scene(5)), (1, 2, 9, 9), width=640, height=480),
         entry(save(tmp_path / "over.jpg", scene(6)), (1, 2, 90, 9)),
+        entry(save(tmp_path / "slip.jpg", scene(8)), (1, 2, 9, 9), (5, 5, 5, 5)),
         entry(save(tmp_path / "outside.jpg", scene(7)), (1, 2, 9, 9), (70, 2, 90, 9)),
     )
     states = {sample.uri.rsplit("/", 1)[1]: sample.state for sample in result.samples}
-    usable = ["good.jpg", "cmyk.jpg", "deep.png", "large.jpg", "turned.jpg", "turned_raw.jpg", "over.jpg"]
+    usable = ["good.jpg", "cmyk.jpg", "deep.png", "large.jpg", "turned.jpg", "turned_raw.jpg", "over.jpg", "slip.jpg"]
     bad = ["zero.jpg", "noise.jpg", "torn.jpg", "resized.jpg", "outside.jpg"]
     assert states == {**dict.fromkeys(usable, State.LABELED), **dict.fromkeys(bad, State.QUARANTINED)}
     assert told(result) == [
@@ -90,6 +91,7 @@ def test_bad_images_among_good_ones(tmp_path):
         ("turned_raw.jpg", "converted", "converted"),
         ("resized.jpg", "size_mismatch", "quarantined"),
         ("over.jpg", "box_clipped", "clipped"),
+        ("slip.jpg", "box_too_small", "left_out"),
         ("outside.jpg", "box_outside", "quarantined"),
     ]
     by_name = {sample.uri.rsplit("/", 1)[1]: sample for sample in result.samples}
