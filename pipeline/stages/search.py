@@ -72,7 +72,7 @@ class SearchRun:
 def search_body(settings: Settings, request: SearchRequest, progress: Progress = silent) -> SearchRun:
     """Search a body for a project, in which nothing changes.
 
-    Each training of a search that was killed goes on from its last checkpoint.
+    Each training of a search that was killed goes on from its last checkpoint, and no path is judged again.
 
     Args:
         settings: The project.

@@ -30,21 +30,19 @@ class LatencyTable:
 
     Attributes:
         fixed: Of what is in every path: the stem and the first stage.
-        blocks: By stage from 1, place in it, and width.
+        blocks: By stage, of which the first is the body's second, place in it, and width.
     """
 
     fixed: float
-    blocks: Mapping[tuple[int, int, float], float]
+    blocks: tuple[tuple[Mapping[float, float], ...], ...]
 
     def share(self, path: PathSettings) -> float:
         """Seconds of a path over those of the whole body."""
         return self._seconds(path) / self._seconds(WHOLE)
 
     def _seconds(self, path: PathSettings) -> float:
-        stages = enumerate(zip(path.depths, path.widths, strict=True), start=1)
-        return self.fixed + sum(
-            self.blocks[stage, place, width] for stage, (depth, width) in stages for place in range(depth)
-        )
+        stages = zip(self.blocks, path.depths, path.widths, strict=True)
+        return self.fixed + sum(block[width] for blocks, depth, width in stages for block in blocks[:depth])
 
 
 @torch.no_grad()
@@ -58,17 +56,18 @@ def latency_table(body: Any, size_px: int) -> LatencyTable:
     image = _image(size_px)
     first = nn.Sequential(body.conv_stem, body.bn1, body.blocks[0])
     layers: list[Callable[[], Tensor]] = [partial(first, image)]
-    keys, x, ranked = list[tuple[int, int, float]](), first(image), rank_channels(body)
+    x, ranked = first(image), rank_channels(body)
     for stage, blocks in enumerate(body.blocks[1:], start=1):
         for place, block in enumerate(blocks):
             for width in WIDTHS:
                 narrowed: Any = deepcopy(block)
                 narrow(narrowed, kept_channels(ranked[f"blocks.{stage}.{place}"], width))
                 layers.append(partial(narrowed, x))
-                keys.append((stage, place, width))
             x = block(x)
-    seconds = _medians(layers)
-    return LatencyTable(seconds[0], dict(zip(keys, seconds[1:], strict=True)))
+    fixed, *rest = _medians(layers)
+    seconds = iter(rest)
+    blocks = tuple(tuple({width: next(seconds) for width in WIDTHS} for _ in stage) for stage in body.blocks[1:])
+    return LatencyTable(fixed, blocks)
 
 
 @torch.no_grad()

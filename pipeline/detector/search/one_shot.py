@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -13,11 +14,12 @@ from pipeline.detector.evaluation.metrics import map_on
 from pipeline.detector.models.bodies.paths import kept_channels, rank_channels, take_path
 from pipeline.detector.models.detector import Detector, build_detector
 from pipeline.detector.models.statistics import Moments, bring_to, folded_moments
-from pipeline.detector.search.evolution import Evolution, evolve, random_within
+from pipeline.detector.search.evolution import Evolution, Measure, evolve, random_within
 from pipeline.detector.search.latency import LatencyTable, latency_table, relative_latencies
 from pipeline.detector.search.space import WHOLE
 from pipeline.detector.search.supernet import elastic
 from pipeline.detector.training.fit import TrainingJob, fit, labeled_predictor
+from pipeline.folder import Folder
 from pipeline.progress import Progress
 from pipeline.records import Sample
 from pipeline.seeds import derive_seed, draw, numpy_generator
@@ -27,6 +29,7 @@ CALIBRATION_IMAGES = 32
 """Training images that the statistics of a path are estimated on."""
 NEAR = 0.95
 """Random paths to compare with take at least this share of what the found one does."""
+_LATENCIES = "latencies.json"
 Origin = Literal["whole", "found", "random"]
 
 
@@ -108,6 +111,13 @@ class SharedWeights:
 
 
 @dataclass(frozen=True)
+class SharedMap:
+    """What a path finds with the weights of the supernet: mAP on val."""
+
+    map: float
+
+
+@dataclass(frozen=True)
 class Search:
     """A search in a project.
 
@@ -138,6 +148,8 @@ class Outcome:
 def search(plan: Search, compare: int, progress: Progress) -> Outcome:
     """Train a supernet and search its paths.
 
+    Latencies and the paths that were judged are kept beside the checkpoints, so that a search that was killed goes on.
+
     Args:
         plan: The search.
         compare: How many random paths, about as fast as the found one, are judged as well.
@@ -152,8 +164,9 @@ def search(plan: Search, compare: int, progress: Progress) -> Outcome:
     with elastic(detector):
         _fit(detector, plan.job, "supernet", progress)
     shared = SharedWeights(detector, ranked, settings, plan.job.samples, plan.val)
-    table = latency_table(_build(settings, WHOLE).eval().body, settings.detector.image_size_px)
-    judged = evolve(shared.map, table.share, plan.evolution, settings.seed, progress)
+    kept = plan.job.checkpoints.folder(f"judged-{hashlib.sha256(plan.job.identity.encode()).hexdigest()[:12]}")
+    table = _kept_table(kept, settings)
+    judged = evolve(_kept_maps(kept, shared.map), table.share, plan.evolution, settings.seed, progress)
     found = next(iter(judged))
     share = table.share(found)
     rng = numpy_generator(settings.seed, "paths to compare with")
@@ -170,8 +183,30 @@ def train_alone(plan: Search, path: PathSettings, test: Sequence[Sample], progre
         Its mAP on test.
     """
     detector = _build(plan.job.settings, path)
-    _fit(detector, plan.job, f"path-{'-'.join(map(str, (*path.depths, *path.widths)))}", progress)
+    _fit(detector, plan.job, _name(path), progress)
     return map_on(labeled_predictor(plan.job.settings, detector), test) or 0.0
+
+
+def _kept_table(kept: Folder, settings: Settings) -> LatencyTable:
+    """Latencies as they were measured first: others would lead to other paths."""
+    if not kept.exists(_LATENCIES):
+        table = latency_table(_build(settings, WHOLE).eval().body, settings.detector.image_size_px)
+        kept.write_record(_LATENCIES, table)
+    return kept.read_record(_LATENCIES, LatencyTable)
+
+
+def _kept_maps(kept: Folder, measure: Measure) -> Measure:
+    def once(path: PathSettings) -> float:
+        name = f"{_name(path)}.json"
+        if not kept.exists(name):
+            kept.write_record(name, SharedMap(measure(path)))
+        return kept.read_record(name, SharedMap).map
+
+    return once
+
+
+def _name(path: PathSettings) -> str:
+    return f"path-{'-'.join(map(str, (*path.depths, *path.widths)))}"
 
 
 def _fit(detector: Detector, job: TrainingJob, name: str, progress: Progress) -> None:

@@ -75,3 +75,31 @@ def test_a_search_from_its_beginning_to_its_end(settings, train, tmp_path):
     assert 0.95 * found.table_latency <= other.table_latency + 1e-3 <= 0.6 + 2e-3
     assert all(0 <= each.shared_map <= 1 for each in outcome.paths)
     assert 0 <= train_alone(plan, found.path, train, silent) <= 1
+
+
+def test_a_search_that_was_killed_goes_on(settings, train, tmp_path, monkeypatch):
+    """The paths that were judged are not judged again, and the same paths come after them."""
+    job = TrainingJob(settings, train, [], 0, Folder(tmp_path / "run"), "run", steps=2)
+    plan = Search(job, train, Evolution(0.6, population=3, generations=2))
+
+    def killed_at_four(stage, done, _total):
+        if (stage, done) == ("paths", 4):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search(plan, 0, killed_at_four)
+    (kept,) = (tmp_path / "run").glob("judged-*")
+    judged = {path.name: path.read_bytes() for path in kept.iterdir()}
+    assert len(judged) == 4 + 1
+    monkeypatch.delattr("pipeline.detector.search.one_shot.latency_table")
+    assert search(plan, 0, silent).judged == 6
+    after = {path.name: path.read_bytes() for path in kept.iterdir()}
+    assert len(after) == 6 + 1
+    assert judged.items() <= after.items()
+
+
+def test_another_search_judges_its_own_paths(settings, train, tmp_path):
+    for identity in ("one", "other"):
+        job = TrainingJob(settings, train, [], 0, Folder(tmp_path / "run"), identity, steps=1)
+        search(Search(job, train, Evolution(0.6, population=2, generations=1)), 0, silent)
+    assert len(list((tmp_path / "run").glob("judged-*"))) == 2
