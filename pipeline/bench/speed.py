@@ -16,7 +16,8 @@ from pipeline.bench.scenario import EVERY_IMAGE, OPENED_AT, Scenario, alone
 from pipeline.dataset.store import SampleStore
 from pipeline.detector.inference.precision import native_precision
 from pipeline.detector.models.detector import build_detector
-from pipeline.detector.training.data.batches import BatchPlan, TrainingImages, batches
+from pipeline.detector.training.data.batches import BatchPlan, batches
+from pipeline.detector.training.data.training_images import TrainingImages
 from pipeline.detector.training.memory import keep_freed_memory
 from pipeline.detector.training.processes import FABRIC_PRECISION
 from pipeline.detector.training.run import Run, RunSpec

@@ -15,7 +15,8 @@ from pipeline.detector.inference.predictor import Detections
 from pipeline.detector.models.detector import Detector, build_detector
 from pipeline.detector.models.registry import ModelCard
 from pipeline.detector.models.targets import Target
-from pipeline.detector.training.data.batches import BatchPlan, TrainingImages
+from pipeline.detector.training.data.batches import BatchPlan
+from pipeline.detector.training.data.training_images import NOTHING, TrainingImages
 from pipeline.records import Box, Sample, State
 from pipeline.settings import (
     AugmentSettings,
@@ -167,8 +168,8 @@ def scenes(folder: Path, count: int = 6, state: State = State.LABELED, prefix: s
     return samples
 
 
-def images_of(samples: list[Sample], cache_mb: int = 64, labels=LABELS) -> TrainingImages:
-    return TrainingImages(samples, labels, SIZE, 10_000_000, cache_mb)
+def images_of(samples: list[Sample], cache_mb: int = 64, labels=LABELS, beside_boxes=NOTHING) -> TrainingImages:
+    return TrainingImages(samples, labels, SIZE, 10_000_000, cache_mb, beside_boxes)
 
 
 def plan(

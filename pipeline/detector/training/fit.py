@@ -14,7 +14,8 @@ from pipeline.detector.evaluation.metrics import map_on
 from pipeline.detector.inference.predictor import PredictionSettings, Predictor
 from pipeline.detector.models.detector import Detector
 from pipeline.detector.models.unused_settings import unused_settings
-from pipeline.detector.training.data.batches import BatchPlan, TrainingImages
+from pipeline.detector.training.data.batches import BatchPlan
+from pipeline.detector.training.data.training_images import BesideBoxes, TrainingImages
 from pipeline.detector.training.loop import fine_tune
 from pipeline.detector.training.result import TrainingResult
 from pipeline.detector.training.run import RunSpec
@@ -72,15 +73,8 @@ def fit(detector: Detector, job: TrainingJob, progress: Progress = silent) -> Tr
         settings.detector.image_size_px,
         settings.data.max_image_pixels,
         settings.training.cache_mb,
+        _beside_boxes(settings),
     )
-    if settings.detector.visible_box:
-        images.visible_boxes = read_visible_boxes(settings.data.sources)
-        if not images.visible_boxes.by_uri:
-            LOG.warning("detector.visible_box has nothing to learn: no COCO file of a train source has visible boxes")
-    if settings.detector.masks:
-        images.masks = read_masks(settings.data.sources)
-        if not images.masks.by_uri:
-            LOG.warning("detector.masks has nothing to learn: no COCO file of a train source has masks")
     seen = [] if job.steps else _looked_at(job)
     training = _of_known_length(settings.training, job.steps) if job.steps else _of_unknown_length(settings, seen)
     plan = BatchPlan(images, training, job.seed, job.errors)
@@ -92,6 +86,16 @@ def fit(detector: Detector, job: TrainingJob, progress: Progress = silent) -> Tr
 def labeled_predictor(settings: Settings, detector: Detector) -> Predictor:
     """A detector as it is measured: in full precision."""
     return Predictor(detector, PredictionSettings.of(settings, "fp32"))
+
+
+def _beside_boxes(settings: Settings) -> BesideBoxes:
+    visible = read_visible_boxes(settings.data.sources) if settings.detector.visible_box else None
+    masks = read_masks(settings.data.sources) if settings.detector.masks else None
+    if visible and not visible.by_uri:
+        LOG.warning("detector.visible_box has nothing to learn: no COCO file of a train source has visible boxes")
+    if masks and not masks.by_uri:
+        LOG.warning("detector.masks has nothing to learn: no COCO file of a train source has masks")
+    return BesideBoxes(visible, masks)
 
 
 def _looked_at(job: TrainingJob) -> list[Sample]:

@@ -12,7 +12,8 @@ from pipeline.detector.models.box_logits import box_logits
 from pipeline.detector.models.class_graph import class_graph, propagate
 from pipeline.detector.models.detector import Detector
 from pipeline.detector.models.saved import load_model
-from pipeline.detector.training.data.batches import TrainingImages, collate
+from pipeline.detector.training.data.batches import collate
+from pipeline.detector.training.data.training_images import TrainingImages
 from pipeline.detector.training.fit import labeled_predictor
 from pipeline.errors import ArtefactError, ImageFault, SettingsError
 from pipeline.folder import Folder

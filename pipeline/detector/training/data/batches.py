@@ -14,11 +14,6 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from pipeline.boxes import as_boxes
-from pipeline.boxes import scale as scale_boxes
-from pipeline.dataset.images import read_image
-from pipeline.dataset.object_masks import ObjectMasks
-from pipeline.dataset.visible_boxes import VisibleBoxes
 from pipeline.detector.inference.stream import FILL, stack_images
 from pipeline.detector.models.targets import Target
 from pipeline.detector.training.data.copy_paste import Load
@@ -27,9 +22,10 @@ from pipeline.detector.training.data.mixup import is_on, mixup
 from pipeline.detector.training.data.multiscale import rescale, scale_of
 from pipeline.detector.training.data.pseudo_labels import bound_pseudo_labels
 from pipeline.detector.training.data.sampling import Epochs, boosted, repeat_factors
+from pipeline.detector.training.data.training_images import TrainingImages
 from pipeline.detector.training.data.views import Slot, WeakStrongViews
 from pipeline.errors import DataError, ImageFault
-from pipeline.records import Sample, State
+from pipeline.records import State
 from pipeline.settings import TrainingSettings
 
 
@@ -59,75 +55,6 @@ class Batch:
         """Lay the pixels where a GPU copies them from without a wait; called by the data loader."""
         weak = None if self.weak is None else self.weak.pin_memory()
         return replace(self, images=self.images.pin_memory(), weak=weak)
-
-
-class TrainingImages:
-    """Labelled and pseudo-labelled images at the detector's input size, decoded once while memory lasts.
-
-    Args:
-        samples: Images to learn from.
-        labels: Class names, in the order of their numbers.
-        image_size_px: Longest side of the input.
-        max_image_pixels: A larger image is refused.
-        cache_mb: Memory for decoded images.
-
-    Attributes:
-        visible_boxes: What is seen of the boxes; None where nobody asks.
-        masks: Their masks; None where nobody asks.
-
-    Raises:
-        DataError: A box has a label that is not among the class names.
-    """
-
-    visible_boxes: VisibleBoxes | None = None
-    masks: ObjectMasks | None = None
-
-    def __init__(
-        self, samples: Sequence[Sample], labels: Sequence[str], image_size_px: int, max_image_pixels: int, cache_mb: int
-    ) -> None:
-        self.samples = list(samples)
-        self._labels = labels
-        self._number = {label: index + 1 for index, label in enumerate(labels)}
-        unknown = {box.label for sample in samples for box in sample.boxes} - self._number.keys()
-        if unknown:
-            raise DataError(f"Expected labels among {list(labels)}, got {sorted(unknown)}; add them to data.labels")
-        self._size = image_size_px
-        self._max_pixels = max_image_pixels
-        self._cache: dict[int, LabeledPixels] = {}
-        self._cache_mb = cache_mb
-        self._room = cache_mb * 2**20
-
-    def with_samples(self, samples: Sequence[Sample]) -> TrainingImages:
-        """The same images with other targets, none of them decoded yet."""
-        images = TrainingImages(samples, self._labels, self._size, self._max_pixels, self._cache_mb)
-        images.visible_boxes, images.masks = self.visible_boxes, self.masks
-        return images
-
-    def load(self, index: int) -> LabeledPixels:
-        """Read one image with its target.
-
-        Raises:
-            ImageFault: It cannot be read.
-        """
-        if index in self._cache:
-            return self._cache[index]
-        sample = self.samples[index]
-        image = read_image(sample.uri, self._max_pixels, self._size)
-        height, width = image.pixels.shape[:2]
-        factors = (width / sample.width, height / sample.height)
-        item = LabeledPixels(
-            image.pixels,
-            scale_boxes(as_boxes([box.xyxy for box in sample.boxes]), *factors),
-            torch.tensor([self._number[box.label] for box in sample.boxes], dtype=torch.int64),
-            torch.tensor([box.certainty for box in sample.boxes]),
-            scale_boxes(as_boxes([region.xyxy for region in sample.ignore]), *factors),
-            None if self.visible_boxes is None else scale_boxes(self.visible_boxes.of(sample), *factors),
-            None if self.masks is None else self.masks.of(sample).scaled(*factors),
-        )
-        if image.pixels.nbytes <= self._room:
-            self._room -= image.pixels.nbytes
-            self._cache[index] = item
-        return item
 
 
 class BatchPlan(Dataset[Batch]):

@@ -12,6 +12,7 @@ from pipeline.dataset.object_masks import Masks, ObjectMasks
 from pipeline.dataset.visible_boxes import VisibleBoxes
 from pipeline.detector.training.data.copy_paste import CopyPaste
 from pipeline.detector.training.data.labeled_image import LabeledPixels
+from pipeline.detector.training.data.training_images import BesideBoxes
 from pipeline.records import Region, State
 from pipeline.settings import CopyPasteSettings
 from tests.builders import box, sample
@@ -141,8 +142,8 @@ def test_a_sample_without_boxes_has_nothing_to_copy():
 
 def test_visible_boxes_come_along_and_those_of_covered_objects_are_not_known(tmp_path):
     samples = [painted(tmp_path, "bolt", BOLT)]
-    images = images_of(samples)
-    images.visible_boxes = VisibleBoxes({samples[0].uri: torch.tensor([[4.0, 6, 20, 18, 4, 6, 12, 18]])})
+    visible = VisibleBoxes({samples[0].uri: torch.tensor([[4.0, 6, 20, 18, 4, 6, 12, 18]])})
+    images = images_of(samples, beside_boxes=BesideBoxes(visible=visible))
     host = replace(empty(), boxes=torch.tensor([[0.0, 0, SIZE, SIZE]]), labels=torch.ones(1), weights=torch.ones(1))
     host = replace(host, visible=host.boxes)
     pasted = CopyPaste(samples, EXACT)(host, images.load, np.random.default_rng(0), pseudo=True)
@@ -155,10 +156,10 @@ def test_visible_boxes_come_along_and_those_of_covered_objects_are_not_known(tmp
 
 def test_masks_come_along(tmp_path):
     samples = [painted(tmp_path, "bolt", BOLT)]
-    images = images_of(samples)
     left = np.zeros((MASK_SIDE, MASK_SIDE), dtype=np.uint8)
     left[:, : MASK_SIDE // 2] = 1
-    images.masks = ObjectMasks({samples[0].uri: (torch.tensor([[4.0, 6, 20, 18]]), [np.packbits(left).tobytes()])})
+    masks = ObjectMasks({samples[0].uri: (torch.tensor([[4.0, 6, 20, 18]]), [np.packbits(left).tobytes()])})
+    images = images_of(samples, beside_boxes=BesideBoxes(masks=masks))
     host = replace(empty(), masks=Masks.unknown(0))
     pasted = CopyPaste(samples, EXACT)(host, images.load, np.random.default_rng(0), pseudo=True)
     x1, y1, x2, y2 = pasted.boxes[0].tolist()
