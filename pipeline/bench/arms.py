@@ -9,17 +9,10 @@ BOOSTED = {"boosting-1": ("training.boosting=1",), "boosting-3": ("training.boos
 """Each is `labelled`, its second half with these overrides."""
 ARMS = (LABELLED, *NAIVE, OURS, ALL)
 SECOND_HALF = ("training.pseudo_share=0.75", "training.burn_in_steps=0")
-"""How `ours` and the naive arms go on: the detector has learnt the labelled images before, so that all images come at
-once. Naive labels are taken as they are: all weights 1, no ignore regions."""
-RECIPE = (
-    "selection.query.images=0",
-    "selection.soft_from=0.5",
-    "mining.fusion.enabled=true",
-    "training.ignore_regions=false",
-    *SECOND_HALF,
-)
-"""Of `ours`, over what the settings say: nobody is asked, proposals are what several views agree on, likely ones are
-soft labels, and what is left is background."""
+"""How the naive arms go on: the detector has learnt the labelled images before, so that all images come at once. Naive
+labels are taken as they are: all weights 1, no ignore regions."""
+NOBODY_ASKED = "selection.query.images=0"
+"""Of `ours`; else it is what the settings say."""
 ABLATIONS = {
     "no-mixup": ("training.mixup.enabled=false",),
     "mosaic": ("training.mosaic.enabled=true",),
@@ -29,17 +22,16 @@ ABLATIONS = {
     "smoothed-ohem": ("training.classification=ohem", "training.label_smoothing=0.05"),
     "no-triplet": ("training.triplet.enabled=false",),
     "no-ema": ("training.ema_decay=0",),
-    "ignore": ("training.ignore_regions=true",),
-    "certified-only": ("selection.soft_from=null", "training.ignore_regions=true"),
+    "no-ignore": ("training.ignore_regions=false",),
+    "certified-only": ("selection.soft_from=null",),
     "no-soft-weights": ("training.soft_weights=false",),
     "teacher": ("training.teacher.enabled=true",),
     "strong-view": ("training.augment.strong.enabled=true",),
     "copy-paste": ("training.copy_paste.enabled=true",),
     "pasted": ("training.copy_paste.enabled=true", "training.pseudo_share=0"),
-    "burn-in": ("training.burn_in_steps=100",),
-    "half-pseudo": ("training.pseudo_share=0.5",),
+    "no-burn-in": ("training.burn_in_steps=0",),
     "natural-share": ("training.pseudo_share=1.0",),
-    "no-fusion": ("mining.fusion.enabled=false",),
+    "fusion": ("mining.fusion.enabled=true",),
     "no-localisation-bias": ("selection.correct_localisation=false",),
 }
 """Each is `ours` with these overrides; where these concern training alone, the pseudo-labels are the same."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from pipeline.artefacts import ClassMetrics, GateOutcome, TrainingRun
-from pipeline.bench.arms import ABLATIONS, ALL, ARMS, BOOSTED, LABELLED, NAIVE, RECIPE, SECOND_HALF
+from pipeline.bench.arms import ABLATIONS, ALL, ARMS, BOOSTED, LABELLED, NAIVE, NOBODY_ASKED, SECOND_HALF
 from pipeline.bench.pool_labels import PseudoLabelTruth, compare_with_truth, naive_labels, our_labels
 from pipeline.bench.scenario import EVERY_IMAGE, ScenarioCell, ScenarioResult, labelled_images, short_hash, train
 from pipeline.bench.second_half import GateVerdict, SecondHalf, branch
@@ -99,7 +99,7 @@ class ArmCell(ScenarioCell):
         if self.arm in {*NAIVE, *BOOSTED}:
             changes = BOOSTED.get(self.arm, SECOND_HALF)
             return self.scenario.settings(*changes).model_copy(update={"workspace": start.workspace})
-        own = self.scenario.settings(*RECIPE, *ABLATIONS.get(self.arm, ()))
+        own = self.scenario.settings(NOBODY_ASKED, *ABLATIONS.get(self.arm, ()))
         labelled_by = own.model_dump(mode="json", include={"mining", "selection"})
         return own.model_copy(update={"workspace": f"{start.workspace}-{short_hash(labelled_by)}"})
 

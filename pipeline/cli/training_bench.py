@@ -61,8 +61,8 @@ def training(
     confidence, `ours` is what the pipeline makes of the pool when nobody is asked, and `all` has the labels of every
     image. `boosting-1` and `boosting-3` are `labelled` with `training.boosting` in the second half. Ablations, each
     `ours` with one change: no-mixup, mosaic, label-smoothing, no-label-smoothing, ohem, smoothed-ohem, no-triplet,
-    no-ema, ignore, certified-only, no-soft-weights, teacher, strong-view, copy-paste, pasted, burn-in,
-    half-pseudo, natural-share, no-fusion, no-localisation-bias. What is finished is kept, and a killed run goes on.
+    no-ema, no-ignore, certified-only, no-soft-weights, teacher, strong-view, copy-paste, pasted, no-burn-in,
+    natural-share, fusion, no-localisation-bias. What is finished is kept, and a killed run goes on.
     """
     from pipeline.bench.arms import ARMS
     from pipeline.bench.curve import curve_cells

@@ -140,9 +140,8 @@ class TrainingSettings(Section):
     pseudo_share: Share = Field(default=0.5, description="most of a batch that pseudo-labelled images may fill")
     soft_weights: bool = Field(default=True, description="a pseudo-box weighs its p(correct); off: 1")
     ignore_regions: bool = Field(
-        default=False,
-        description="unsure boxes of pseudo-labelled images cost nothing; off: they are background, "
-        "which is worth more where likely ones are soft labels. Switch it on without selection.soft_from",
+        default=True,
+        description="unsure boxes of pseudo-labelled images cost nothing; off: they are background",
     )
     pseudo_boxes: PseudoBoxSettings = PseudoBoxSettings()
     teacher: TeacherSettings = TeacherSettings()

@@ -96,7 +96,7 @@ def test_arms_share_what_does_not_depend_on_them(scenario):
     workspaces = {arm: ArmCell(scenario, arm).settings.workspace for arm in (*ARMS, *BOOSTED, *ABLATIONS)}
     assert workspaces["labelled"] == workspaces["naive-0.5"] == workspaces["naive-0.9"] == workspaces["boosting-1"]
     assert workspaces["ours"] == workspaces["ohem"] == workspaces["no-triplet"]
-    own = {workspaces[arm] for arm in ("labelled", "all", "ours", "no-fusion", "no-localisation-bias")}
+    own = {workspaces[arm] for arm in ("labelled", "all", "ours", "fusion", "no-localisation-bias")}
     assert len(own) == 5
     assert ArmCell(scenario, "ohem").start.workspace == workspaces["labelled"], "the first half is the same"
 
