@@ -51,6 +51,16 @@ class CatalogueRow:
     map_from_scratch: float | None = None
     map_from_scratch_by_seed: Mapping[int, float] = field(default_factory=dict)
 
+    def with_maps(self, usual: Mapping[int, float], scratch: Mapping[int, float]) -> CatalogueRow:
+        """The row with mAP by seed, usual and from scratch, in place of its own."""
+        return replace(
+            self,
+            map=_mean(usual),
+            map_by_seed=dict(sorted(usual.items())),
+            map_from_scratch=_mean(scratch),
+            map_from_scratch_by_seed=dict(sorted(scratch.items())),
+        )
+
 
 @dataclass(frozen=True)
 class MapResult:
@@ -172,14 +182,7 @@ def bench_catalogue(
 def _with_maps(
     row: CatalogueRow, entry: Entry, starts: Sequence[Scenario], known: Mapping[str, MapResult]
 ) -> CatalogueRow:
-    usual, scratch = (_by_seed(each, starts, known) for each in (entry, entry.from_scratch))
-    return replace(
-        row,
-        map=mean_of_seeds(usual),
-        map_by_seed=usual,
-        map_from_scratch=mean_of_seeds(scratch),
-        map_from_scratch_by_seed=scratch,
-    )
+    return row.with_maps(_by_seed(entry, starts, known), _by_seed(entry.from_scratch, starts, known))
 
 
 def _by_seed(entry: Entry, starts: Sequence[Scenario], known: Mapping[str, MapResult]) -> dict[int, float]:
@@ -187,8 +190,7 @@ def _by_seed(entry: Entry, starts: Sequence[Scenario], known: Mapping[str, MapRe
     return {seed: round(known[name].map, 4) for seed, name in names.items() if name in known}
 
 
-def mean_of_seeds(by_seed: Mapping[int, float]) -> float | None:
-    """Mean over seeds, None without any."""
+def _mean(by_seed: Mapping[int, float]) -> float | None:
     return round(fmean(by_seed.values()), 4) if by_seed else None
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.bench.catalogue import CatalogueRow, mean_of_seeds
+from pipeline.bench.catalogue import CatalogueRow
 from pipeline.bench.catalogue_entries import ENTRIES
 from pipeline.bench.catalogue_page import catalogue_page
 from pipeline.errors import ArtefactError
@@ -33,7 +33,11 @@ def write_catalogue(rows: Sequence[CatalogueRow], out: Path, page: Path) -> None
     """
     known = {(row.kind, row.name): row for row in (read_catalogue(out) if out.exists() else [])}
     for row in rows:
-        known[row.kind, row.name] = _with_maps_of(known.get((row.kind, row.name), row), row)
+        before = known.get((row.kind, row.name), row)
+        known[row.kind, row.name] = row.with_maps(
+            {**before.map_by_seed, **row.map_by_seed},
+            {**before.map_from_scratch_by_seed, **row.map_from_scratch_by_seed},
+        )
     kept = [known[each.kind, each.name] for each in ENTRIES if (each.kind, each.name) in known]
     texts = {out: json.dumps([asdict(row) for row in kept], indent=1) + "\n", page: catalogue_page(kept)}
     for path, text in texts.items():
@@ -52,15 +56,3 @@ def read_catalogue(path: Path) -> list[CatalogueRow]:
         raise ArtefactError(
             f"{path}: expected the rows of a catalogue, got {fault.errors()[0]['msg']}. Remove it."
         ) from fault
-
-
-def _with_maps_of(before: CatalogueRow, row: CatalogueRow) -> CatalogueRow:
-    usual = dict(sorted({**before.map_by_seed, **row.map_by_seed}.items()))
-    scratch = dict(sorted({**before.map_from_scratch_by_seed, **row.map_from_scratch_by_seed}.items()))
-    return replace(
-        row,
-        map=mean_of_seeds(usual),
-        map_by_seed=usual,
-        map_from_scratch=mean_of_seeds(scratch),
-        map_from_scratch_by_seed=scratch,
-    )

@@ -72,7 +72,8 @@ class SearchRun:
 def search_body(settings: Settings, request: SearchRequest, progress: Progress = silent) -> SearchRun:
     """Search a body for a project, in which nothing changes.
 
-    Each training of a search that was killed goes on from its last checkpoint, and no path is judged again.
+    Each training of a search that was killed goes on from its last checkpoint; what was trained through is not trained
+    again, and no path is judged again.
 
     Args:
         settings: The project.

@@ -30,7 +30,7 @@ def save_model(models: Folder, detector: Detector, card: ModelCard) -> str:
     Returns:
         The model id, 12 hex digits.
     """
-    weights = save_tensors({name: tensor.contiguous().cpu() for name, tensor in detector.state_dict().items()})
+    weights = weights_of(detector)
     transform: Any = detector.network.transform
     normalization = {"mean": tuple(transform.image_mean), "std": tuple(transform.image_std)}
     card = replace(card, weights_sha256=hashlib.sha256(weights).hexdigest(), normalization=normalization)
@@ -68,8 +68,27 @@ def load_model(models: Folder, model_id: str, training: TrainingSettings | None 
         detector = Detector(card.detector, card.labels, training or card.training, pretrained=False)
     except ValueError as fault:
         raise ArtefactError(f"{folder.path(CARD)}: expected a network that can be built, got {fault}") from fault
+    take_weights(detector, weights, folder.path(WEIGHTS))
+    return detector.eval()
+
+
+def weights_of(detector: Detector) -> bytes:
+    """A detector's weights and statistics, as safetensors."""
+    return save_tensors({name: tensor.contiguous().cpu() for name, tensor in detector.state_dict().items()})
+
+
+def take_weights(detector: Detector, weights: bytes, source: str) -> None:
+    """Give a detector the weights that another of the same network had.
+
+    Args:
+        detector: Changed in place.
+        weights: As safetensors.
+        source: Where they were read, for the error.
+
+    Raises:
+        ArtefactError: They are damaged, or those of another network.
+    """
     try:
         detector.load_state_dict(load_tensors(weights))
     except (SafetensorError, RuntimeError) as fault:
-        raise ArtefactError(f"{folder.path(WEIGHTS)}: expected weights of {card.detector}, got {fault}") from fault
-    return detector.eval()
+        raise ArtefactError(f"{source}: expected weights of {detector.settings}, got {fault}") from fault

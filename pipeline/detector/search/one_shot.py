@@ -13,6 +13,7 @@ from torch import Tensor
 from pipeline.detector.evaluation.metrics import map_on
 from pipeline.detector.models.bodies.paths import kept_channels, rank_channels, take_path
 from pipeline.detector.models.detector import Detector, build_detector
+from pipeline.detector.models.saved import take_weights, weights_of
 from pipeline.detector.models.statistics import Moments, bring_to, folded_moments
 from pipeline.detector.search.evolution import Evolution, Measure, evolve, random_within
 from pipeline.detector.search.latency import LatencyTable, latency_table, relative_latencies
@@ -148,7 +149,8 @@ class Outcome:
 def search(plan: Search, compare: int, progress: Progress) -> Outcome:
     """Train a supernet and search its paths.
 
-    Latencies and the paths that were judged are kept beside the checkpoints, so that a search that was killed goes on.
+    Latencies, the paths that were judged and what was trained are kept beside the checkpoints, so that a search that
+    was killed goes on.
 
     Args:
         plan: The search.
@@ -164,7 +166,7 @@ def search(plan: Search, compare: int, progress: Progress) -> Outcome:
     with elastic(detector):
         _fit(detector, plan.job, "supernet", progress)
     shared = SharedWeights(detector, ranked, settings, plan.job.samples, plan.val)
-    kept = plan.job.checkpoints.folder(f"judged-{hashlib.sha256(plan.job.identity.encode()).hexdigest()[:12]}")
+    kept = plan.job.checkpoints.folder(f"judged-{_digest(plan.job)}")
     table = _kept_table(kept, settings)
     judged = evolve(_kept_maps(kept, shared.map), table.share, plan.evolution, settings.seed, progress)
     found = next(iter(judged))
@@ -210,7 +212,17 @@ def _name(path: PathSettings) -> str:
 
 
 def _fit(detector: Detector, job: TrainingJob, name: str, progress: Progress) -> None:
-    fit(detector, replace(job, identity=f"{job.identity} {name}", checkpoints=job.checkpoints.folder(name)), progress)
+    """Train a detector, unless it was before the search was killed: what it learnt stays beside the checkpoint."""
+    runs, trained = job.checkpoints.folder(name), f"{_digest(job)}.safetensors"
+    if runs.exists(trained):
+        take_weights(detector, runs.read_bytes(trained), runs.path(trained))
+        return
+    fit(detector, replace(job, identity=f"{job.identity} {name}", checkpoints=runs), progress)
+    runs.write_bytes(trained, weights_of(detector))
+
+
+def _digest(job: TrainingJob) -> str:
+    return hashlib.sha256(job.identity.encode()).hexdigest()[:12]
 
 
 def _measured(

@@ -13,6 +13,7 @@ from pipeline.detector.search.evolution import Evolution
 from pipeline.detector.search.one_shot import Search, SharedWeights, search, train_alone
 from pipeline.detector.search.space import WHOLE
 from pipeline.detector.training.fit import TrainingJob
+from pipeline.errors import ArtefactError
 from pipeline.folder import Folder
 from pipeline.progress import silent
 from pipeline.settings import DataSettings, PathSettings, Settings
@@ -78,7 +79,7 @@ def test_a_search_from_its_beginning_to_its_end(settings, train, tmp_path):
 
 
 def test_a_search_that_was_killed_goes_on(settings, train, tmp_path, monkeypatch):
-    """The paths that were judged are not judged again, and the same paths come after them."""
+    """The supernet is not trained again, the paths that were judged are not judged again, and the same follow."""
     job = TrainingJob(settings, train, [], 0, Folder(tmp_path / "run"), "run", steps=2)
     plan = Search(job, train, Evolution(0.6, population=3, generations=2))
 
@@ -91,7 +92,8 @@ def test_a_search_that_was_killed_goes_on(settings, train, tmp_path, monkeypatch
     (kept,) = (tmp_path / "run").glob("judged-*")
     judged = {path.name: path.read_bytes() for path in kept.iterdir()}
     assert len(judged) == 4 + 1
-    monkeypatch.delattr("pipeline.detector.search.one_shot.latency_table")
+    for done in ("latency_table", "fit"):
+        monkeypatch.delattr(f"pipeline.detector.search.one_shot.{done}")
     assert search(plan, 0, silent).judged == 6
     after = {path.name: path.read_bytes() for path in kept.iterdir()}
     assert len(after) == 6 + 1
@@ -103,3 +105,23 @@ def test_another_search_judges_its_own_paths(settings, train, tmp_path):
         job = TrainingJob(settings, train, [], 0, Folder(tmp_path / "run"), identity, steps=1)
         search(Search(job, train, Evolution(0.6, population=2, generations=1)), 0, silent)
     assert len(list((tmp_path / "run").glob("judged-*"))) == 2
+
+
+def test_a_path_that_was_trained_alone_is_not_trained_again(settings, train, tmp_path, monkeypatch):
+    job = TrainingJob(settings, train, [], 0, Folder(tmp_path / "run"), "run", steps=2)
+    plan = Search(job, train, Evolution(0.6, population=3, generations=2))
+    first = train_alone(plan, PART, train, silent)
+    monkeypatch.delattr("pipeline.detector.search.one_shot.fit")
+    assert train_alone(plan, PART, train, silent) == first
+    with pytest.raises(NameError):
+        train_alone(plan, WHOLE, train, silent)
+
+
+def test_damaged_weights_of_a_killed_search_are_named(settings, train, tmp_path):
+    job = TrainingJob(settings, train, [], 0, Folder(tmp_path / "run"), "run", steps=1)
+    plan = Search(job, train, Evolution(0.6, population=2, generations=1))
+    train_alone(plan, PART, train, silent)
+    (kept,) = (tmp_path / "run").glob("path-*/*.safetensors")
+    kept.write_bytes(kept.read_bytes()[:100])
+    with pytest.raises(ArtefactError, match=f"{kept.name}: expected weights of "):
+        train_alone(plan, PART, train, silent)
