@@ -1,15 +1,15 @@
 """What COCO files state beside the boxes of objects, looked up by image and place when a detector learns.
 
-It stays in the files of `data.sources`. So a box that a person moved or drew has none of it, and neither export nor
-Label Studio knows of it.
+It stays in the files of `data.sources`, so that neither export nor Label Studio knows of it. A box whose edges a person
+moved keeps it; one that was drawn where the file has none has nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import torch
 from torch import Tensor
+from torchvision.ops import box_iou
 
 from pipeline.boxes import as_boxes, clip
 from pipeline.dataset.formats.coco_file import Beside, CocoAnnotation, CocoFile
@@ -17,8 +17,8 @@ from pipeline.dataset.formats.files import image_uri
 from pipeline.records import Sample, Split
 from pipeline.settings import SourceSettings
 
-MOVED_PX = 0.5
-"""A box of which a corner lies further from where the file has it was moved."""
+MOVED_IOU = 0.75
+"""A box that overlaps less with the one of the file is that of another object."""
 
 
 def annotated_images(
@@ -53,8 +53,10 @@ def find_stated(sample: Sample, stated: Tensor) -> tuple[Tensor, Tensor]:
         stated (Tensor[M, 4]): in `(x1, y1, x2, y2)`, pixels, M at least 1.
 
     Returns:
-        Tensor[N]: which of the stated boxes lies nearest, and Tensor[N] bool: whether it is the same.
+        Tensor[N]: which of the stated boxes it overlaps with most, and Tensor[N] bool: whether that is the same object,
+        since no other box of the image overlaps with it more.
     """
     boxes = as_boxes([box.xyxy for box in sample.boxes])
-    distance, which = torch.cdist(boxes, clip(stated, sample.width, sample.height), p=torch.inf).min(1)
-    return which, distance <= MOVED_PX
+    overlaps = box_iou(boxes, clip(stated, sample.width, sample.height))
+    overlap, which = overlaps.max(1)
+    return which, (overlap >= MOVED_IOU) & (overlap == overlaps.amax(0)[which])

@@ -48,7 +48,8 @@ def test_boxes_are_found_by_image_and_place(tmp_path, name):
     [
         ([1, 2, 10, 5], [(1, 2, 11, 22)], [1, 2, 11, 7]),
         ([1, 2, 10, 5], [(1.4, 2, 11, 22)], [1.4, 2, 11, 7]),
-        ([1, 2, 10, 5], [(1.6, 2, 11, 22)], None),  # a person moved it
+        ([1, 2, 10, 5], [(2, 2.5, 11, 22)], [2, 2.5, 11, 7]),  # a person moved its edges
+        ([1, 2, 10, 5], [(1, 2, 11, 16)], None),  # too far for the same object
         ([-4, 2, 40, 5], [(1, 2, 11, 22)], [1, 2, 11, 7]),  # wider than its box
         ([20, 2, 10, 5], [(1, 2, 11, 22)], None),  # beside it
         ([1, 2, 0, 5], [(1, 2, 11, 22)], None),
@@ -58,6 +59,13 @@ def test_boxes_are_found_by_image_and_place(tmp_path, name):
 def test_what_is_known_of_a_box(tmp_path, visible, boxes, expected):
     found = of(tmp_path, [annotation(1, [1, 2, 10, 20], visible_bbox=visible)], *(box(*corners) for corners in boxes))
     assert found == [pytest.approx(expected)] if expected else found[0][0] != found[0][0]
+
+
+def test_of_two_boxes_the_nearer_one_is_that_of_the_file(tmp_path):
+    stated = [annotation(1, [1, 2, 10, 20], visible_bbox=[1, 2, 10, 5])]
+    farther, nearer = of(tmp_path, stated, box(2, 2, 11, 22), box(1, 2, 11, 21))
+    assert all(value != value for value in farther)
+    assert nearer == [1, 2, 11, 7]
 
 
 def test_boxes_that_the_import_cut_at_the_edge_are_found(tmp_path):
