@@ -17,18 +17,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from statistics import fmean
 from typing import ClassVar
 
 from pipeline.artefacts import CommitteeRun, GateOutcome, Metrics, MiningRun, TrainingRun
 from pipeline.bench.arms import ALL, LABELLED, NAIVE, OURS
-from pipeline.bench.pool_labels import naive_labels
+from pipeline.bench.pool_labels import PseudoLabelTruth, compare_with_truth, naive_labels
 from pipeline.bench.scenario import EVERY_IMAGE, OPENED_AT, Scenario, alone, learn, short_hash
 from pipeline.bench.second_half import branch
 from pipeline.cycle import Cycle, finish_cycle, open_cycle
 from pipeline.dataset.store import SampleStore
 from pipeline.errors import SettingsError
 from pipeline.progress import Progress
-from pipeline.records import Sample, Split
+from pipeline.records import Sample, Split, State
 from pipeline.runners import runner_of
 from pipeline.seeds import derive_seed
 from pipeline.settings import Settings
@@ -58,6 +59,9 @@ class LabelsResult:
         steps: Of the models in use, both cycles.
         minutes: Of training, committees included, and of mining, on the machine that it ran on.
         promoted: Whether the second cycle's model passed its gate.
+        committee: Members that the first cycle trained; 1 where val decides.
+        held_back_map: Their mAP on the images that each has not learnt, on average; None without a committee.
+        pseudo: The truth about the labels of the pool that the second cycle learnt; None where it has none by design.
     """
 
     MADE_BY: ClassVar[str] = "crosscheck bench labels"
@@ -71,6 +75,9 @@ class LabelsResult:
     steps: int
     minutes: float
     promoted: bool
+    committee: int = COMMITTEE
+    held_back_map: float | None = None
+    pseudo: PseudoLabelTruth | None = None
 
 
 @dataclass(frozen=True)
@@ -95,11 +102,15 @@ class LabelsCell:
     @property
     def start(self) -> Settings:
         """Those of the first cycle, in which val has no images of its own."""
-        members = 1 if self.arm == SPLIT else COMMITTEE
-        settings = self.scenario.settings(f"selection.committee={members}", "selection.query.images=0")
+        settings = self.scenario.settings(f"selection.committee={COMMITTEE}", "selection.query.images=0")
+        members = 1 if self.arm == SPLIT else settings.selection.committee
         sources = tuple(source for source in settings.data.sources if source.split is not Split.VAL)
-        data = settings.data.model_copy(update={"sources": sources})
-        return settings.model_copy(update={"data": data, "workspace": f"{settings.workspace}-labels-{members}"})
+        changed = {
+            "data": settings.data.model_copy(update={"sources": sources}),
+            "selection": settings.selection.model_copy(update={"committee": members}),
+            "workspace": f"{settings.workspace}-labels-{members}",
+        }
+        return settings.model_copy(update=changed)
 
     @property
     def name(self) -> str:
@@ -143,6 +154,7 @@ class LabelsCell:
 
     def _result(self, labels: int, first: Cycle, second: Cycle) -> LabelsResult:
         test, promoted = _in_use(first, second)
+        committee, pseudo = first.find(CommitteeRun), first.store.samples(states=[State.PSEUDO])
         runs = [cycle.read(TrainingRun).run for cycle in (first, second)]
         return LabelsResult(
             first.settings.name,
@@ -154,6 +166,9 @@ class LabelsCell:
             sum(run.steps for run in runs[: 1 + promoted]),
             round(sum(map(_seconds, (first, second))) / 60, 2),
             promoted,
+            len(committee.members) if committee else 1,
+            _held_back_map(committee),
+            None if self.arm in {LABELLED, ALL} else compare_with_truth(first, pseudo),
         )
 
 
@@ -196,6 +211,11 @@ def _in_use(first: Cycle, second: Cycle) -> tuple[Metrics, bool]:
     """How the model in use does on test, and whether it is the second cycle's."""
     outcome = second.read(GateOutcome)
     return (outcome if outcome.promoted else first.read(GateOutcome)).test, outcome.promoted
+
+
+def _held_back_map(committee: CommitteeRun | None) -> float | None:
+    known = [member.map for member in committee.members if member.map is not None] if committee else []
+    return fmean(known) if known else None
 
 
 def _seconds(cycle: Cycle) -> float:

@@ -118,8 +118,8 @@ def labels(
 
     Every arm goes through two cycles in which nobody is asked and is measured on the test split. `labelled` learns
     them, `ours` calibrates on them as well and labels the pool, `naive-0.5` takes every detection of that confidence
-    for a label, `split` keeps three of four for val, and `all` has the labels of every image. What is finished is kept,
-    and a killed run goes on.
+    for a label, `split` keeps three of four for val, and `all` has the labels of every image. Committees have two
+    members; `--set selection.committee=4` compares others. What is finished is kept, and a killed run goes on.
     """
     from pipeline.bench.labels import IN_ALL, LABELS_ARMS, LabelsResult, labels_cells
     from pipeline.bench.scenario import Scenario
@@ -129,9 +129,14 @@ def labels(
     measured = measure(results or root / "labels", LabelsResult, cells)
     show_table(
         "mAP on test by images that people labelled, in all",
-        ["set", "labels", "seed", "arm", "mAP", "AP50", "steps", "minutes"],
+        ["set", "labels", "seed", "arm", "mAP", "AP50", "steps", "minutes", "members", "pool labels", "precision"],
         [
-            (own.set, own.labels, own.seed, own.arm, number(own.map), number(own.map50), own.steps, own.minutes)
+            (
+                *(own.set, own.labels, own.seed, own.arm, number(own.map), number(own.map50), own.steps, own.minutes),
+                own.committee,
+                own.pseudo.boxes if own.pseudo else "–",
+                number(own.pseudo.precision if own.pseudo else None),
+            )
             for own in measured
         ],
     )

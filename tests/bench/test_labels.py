@@ -54,6 +54,9 @@ def test_every_arm_has_as_many_labels_of_people(measured):
         assert {"set", "labels", "seed", "arm", "map", "map50", "steps", "minutes"} <= values.keys()
         assert 0 <= one.map <= one.map50 <= 1
         assert one.steps in {4, 8}
+        assert one.committee == (1 if one.arm == "split" else 2)
+        assert (one.held_back_map is None) == (one.arm == "split")
+        assert (one.pseudo is None) == (one.arm in {"labelled", "all"})
 
 
 def test_what_teaches_in_each_arm(measured):
@@ -83,6 +86,24 @@ def test_all_is_one_cell_whatever_the_number_of_labels(bare):
     assert [cell.arm for cell in cells].count("all") == 2
     assert [cell.arm for cell in cells].count("ours") == 4
     assert len({cell.name for cell in cells}) == 6
+
+
+def test_a_committee_of_another_size_is_another_cell_but_for_split(bare):
+    def of(arm, *overrides):
+        return LabelsCell(Scenario(bare, 8, 0, Path("root"), overrides), arm)
+
+    assert of("ours", "selection.committee=4").start.selection.committee == 4
+    assert of("ours", "selection.committee=4").name != of("ours").name
+    assert of("split", "selection.committee=4").start.selection.committee == 1
+
+
+def test_the_labels_of_the_pool_are_counted_against_the_truth(measured):
+    _, results, root = measured
+    for one in results:
+        if one.pseudo is not None:
+            taught = SampleStore(workspaces(root, one.arm).samples_uri).samples(states=[State.PSEUDO])
+            assert one.pseudo.boxes == sum(len(sample.boxes) for sample in taught)
+            assert one.pseudo.right <= one.pseudo.judged <= one.pseudo.boxes
 
 
 def test_another_arm_is_refused(bare):
