@@ -36,6 +36,9 @@ PASTED = ("consistency", "hit_fraction", "mean_iou", "spread")
 
 STRENGTHS = (0.003, 0.01, 0.03, 0.1)
 """Inverse strengths of the ridge penalty among which cross-validation chooses."""
+CONFIDENCE = "score_logit"
+CONFIDENCE_STRENGTH = 1.0
+"""Of the penalty on confidence alone: a single slope hardly needs one, and falls flat under those of many."""
 KNOTS = (0.25, 0.5, 0.75)
 """Quantiles of a feature at which its slope may change."""
 _INNER_FOLDS = 5
@@ -128,9 +131,11 @@ def fit_calibrator(
 ) -> Calibrator:
     """Fit p(correct) on proposals whose truth is known.
 
-    The strength of the penalty is the one with the least log loss on images that were left out. With fewer than two
-    right or two wrong boxes there is nothing to learn from: every box then gets the share of right ones,
-    `(right + 1) / (boxes + 2)`. A single feature is not bent, so that boxes of a class rank as it ranks them.
+    The strength of the penalty is the one with the least log loss on images that were left out. Where confidence alone
+    (Platt scaling) predicts these better still, as it may where few boxes say what many features are worth, the others
+    weigh nothing. With fewer than two right or two wrong boxes there is nothing to learn from: every box then gets the
+    share of right ones, `(right + 1) / (boxes + 2)`. A single feature is not bent, so that boxes of a class rank as it
+    ranks them.
 
     Args:
         evidence: Proposals in labelled images that the detector was not trained on.
@@ -143,31 +148,65 @@ def fit_calibrator(
         The fitted model.
     """
     names, matrix = tuple(features), feature_matrix(evidence, features)
+    bare = ((),) * len(names)
     if min(right.sum(), (~right).sum()) < 2:
         share = (right.sum() + 1) / (len(right) + 2)
-        bare = ((),) * len(names)
         return Calibrator(names, bare, (0.0,) * len(names), float(logit(share)), {}, len(right), model_id)
     knots = tuple(_knots(column) if len(names) > 1 else () for column in matrix.T)
     labels = evidence["label"].to_numpy(zero_copy_only=False)
     known, counts = np.unique(labels, return_counts=True)
     own = [str(label) for label, count in zip(known, counts, strict=True) if count >= min_class_boxes]
-    columns = np.hstack([_bend(matrix, knots), *((labels == label)[:, None] for label in own)])
-    center, varies = columns.mean(0), np.ptp(columns, axis=0) > 0
-    spread = np.where(varies, columns.std(0), 1.0)
-    standardised = (columns - center) / spread
-    strength = _best_strength(standardised, right, folds_of(evidence, _INNER_FOLDS))
-    model = _logistic(strength).fit(standardised, right)
-    weights = model.coef_[0] / spread
-    bends = columns.shape[1] - len(own)
+    every = _Columns(np.hstack([_bend(matrix, knots), *((labels == label)[:, None] for label in own)]), right)
+    folds = folds_of(evidence, _INNER_FOLDS)
+    strength = min(STRENGTHS, key=lambda one: every.loss(one, folds))
+    if CONFIDENCE in names and len(names) > 1:
+        alone = _Columns(matrix * [name == CONFIDENCE for name in names], right)
+        if alone.loss(CONFIDENCE_STRENGTH, folds) < every.loss(strength, folds):
+            weights, intercept = alone.fit(CONFIDENCE_STRENGTH)
+            return Calibrator(names, bare, tuple(weights.tolist()), intercept, {}, len(right), model_id)
+    weights, intercept = every.fit(strength)
+    bends = len(weights) - len(own)
     return Calibrator(
         names,
         knots,
         tuple(weights[:bends].tolist()),
-        float(model.intercept_[0] - weights @ center),
+        intercept,
         dict(zip(own, weights[bends:].tolist(), strict=True)),
         len(right),
         model_id,
     )
+
+
+class _Columns:
+    """What a logistic model looks at, each column brought to mean 0 and deviation 1.
+
+    Args:
+        columns: float[N, C].
+        right: bool[N].
+    """
+
+    def __init__(self, columns: Floats, right: Flags) -> None:
+        varies = np.ptp(columns, axis=0) > 0
+        self._center, self._spread = columns.mean(0), np.where(varies, columns.std(0), 1.0)
+        self._scaled, self._right = (columns - self._center) / self._spread, right
+
+    def fit(self, strength: float) -> tuple[Floats, float]:
+        """Weights of the columns as they were given, and the intercept."""
+        model = self._model(strength, slice(None))
+        weights = model.coef_[0] / self._spread
+        return weights, float(model.intercept_[0] - weights @ self._center)
+
+    def loss(self, strength: float, folds: Sequence[Fold]) -> float:
+        """Log loss on what was left out, summed; 0 where no fold has both outcomes to fit on."""
+        total = 0.0
+        for fitted, left_out in folds:
+            if 0 < self._right[fitted].sum() < len(fitted):
+                p_correct = self._model(strength, fitted).predict_proba(self._scaled[left_out])[:, 1]
+                total += log_loss(self._right[left_out], p_correct, normalize=False, labels=[False, True])
+        return total
+
+    def _model(self, strength: float, rows: NDArray[np.intp] | slice) -> LogisticRegression:
+        return LogisticRegression(C=strength, max_iter=3000).fit(self._scaled[rows], self._right[rows])
 
 
 def folds_of(evidence: pa.Table, folds: int) -> list[Fold]:
@@ -197,22 +236,3 @@ def _bend(matrix: Floats, knots: Sequence[Sequence[float]]) -> Floats:
     pairs = zip(matrix.T, knots, strict=True)
     parts = [np.column_stack([column, np.maximum(column[:, None] - np.array(places), 0)]) for column, places in pairs]
     return np.hstack([matrix[:, :0], *parts])
-
-
-def _logistic(strength: float) -> LogisticRegression:
-    return LogisticRegression(C=strength, max_iter=3000)
-
-
-def _best_strength(columns: Floats, right: Flags, folds: list[Fold]) -> float:
-    """The strength that predicts images best that were left out; the strongest penalty where none can be."""
-    usable = [(fitted, left_out) for fitted, left_out in folds if 0 < right[fitted].sum() < len(fitted)]
-
-    def loss(strength: float) -> float:
-        total = 0.0
-        for fitted, left_out in usable:
-            model = _logistic(strength).fit(columns[fitted], right[fitted])
-            p_correct = model.predict_proba(columns[left_out])[:, 1]
-            total += log_loss(right[left_out], p_correct, normalize=False, labels=[False, True])
-        return total
-
-    return min(STRENGTHS, key=loss)

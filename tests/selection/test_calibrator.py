@@ -136,6 +136,24 @@ def test_a_single_image_gets_the_strongest_penalty(monkeypatch):
     assert fit(evidence, right) == alone
 
 
+def test_confidence_alone_where_few_boxes_cannot_say_what_the_rest_is_worth():
+    """Only the score tells anything here, and sixty boxes cannot show that the rest does not."""
+    random = np.random.default_rng(3)
+    evidence, _, _ = drawn_evidence(60, seed=7)
+    right = random.random(60) < expit(4 * np.asarray(evidence["score"]) - 2)
+    calibrator = fit(evidence, right, FEATURES, min_class_boxes=30)
+    assert [name for name, weight in zip(FEATURES, calibrator.weights, strict=True) if weight] == ["score_logit"]
+    assert calibrator.offsets == {}
+    low, high = calibrator.predict(evidence_of({"score": 0.1}, {"score": 0.9}))
+    assert low < 0.4 < 0.6 < high, "and is no constant, as under a penalty that many features need"
+
+
+def test_many_boxes_are_judged_by_all_that_is_known_of_them():
+    evidence, right, _ = drawn_evidence(2_000)
+    calibrator = fit(evidence, right, FEATURES)
+    assert all(calibrator.knots[FEATURES.index(name)] for name in ("score_logit", "consistency", "closeup_score"))
+
+
 def test_other_features_than_the_true_ones_do_no_harm():
     evidence, right, p_true = drawn_evidence(5_000, seed=3)
     assert np.abs(fit(evidence, right, FEATURES).predict(evidence) - p_true).mean() < 0.05
