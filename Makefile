@@ -38,7 +38,7 @@ demo: install ## generate images and run two full cycles on them; the last line 
 
 # A test whose process dies has failed; left alone, pytest-xdist would start a process and that test again for ever.
 test: install label-studio-install ## every test but the slow ones
-	$(BIN)/python -m pytest -m 'not slow' --numprocesses 2 --dist loadscope --no-loadscope-reorder --max-worker-restart 0
+	$(BIN)/python -m pytest -m 'not slow' --numprocesses 3 --dist loadscope --no-loadscope-reorder --max-worker-restart 0
 
 test-slow: install label-studio-install ## the tests that take over a minute
 	$(BIN)/python -m pytest -m slow
