@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -22,6 +23,9 @@ from pipeline.selection.judging import Helpers
 from pipeline.settings import Settings, load_settings
 from pipeline.stages.gate import evaluate_model
 
+MAPS = ("map", "map_converged", "map_from_scratch")
+"""The kinds of mAP that a row has, each as a mean and by seed."""
+
 
 @dataclass(frozen=True)
 class CatalogueRow:
@@ -34,8 +38,10 @@ class CatalogueRow:
         parameters: Of the whole detector.
         multiply_adds: Of one image of `detector.image_size_px` squared, at inference.
         latency_ms: Of that image, on this machine, by torch.
-        map: On split test after the short training, mean over seeds; None where it was not trained.
+        map: On split test after the training that the command asked for, mean over seeds; None where there was none.
         map_by_seed: Each of them.
+        map_converged: Likewise, after a training that held-back images ended.
+        map_converged_by_seed: Each of them.
         map_from_scratch: Likewise, from random weights.
         map_from_scratch_by_seed: Each of them.
     """
@@ -48,18 +54,23 @@ class CatalogueRow:
     latency_ms: float
     map: float | None = None
     map_by_seed: Mapping[int, float] = field(default_factory=dict)
+    map_converged: float | None = None
+    map_converged_by_seed: Mapping[int, float] = field(default_factory=dict)
     map_from_scratch: float | None = None
     map_from_scratch_by_seed: Mapping[int, float] = field(default_factory=dict)
 
-    def with_maps(self, usual: Mapping[int, float], scratch: Mapping[int, float]) -> CatalogueRow:
-        """The row with mAP by seed, usual and from scratch, in place of its own."""
-        return replace(
-            self,
-            map=_mean(usual),
-            map_by_seed=dict(sorted(usual.items())),
-            map_from_scratch=_mean(scratch),
-            map_from_scratch_by_seed=dict(sorted(scratch.items())),
-        )
+    @property
+    def maps(self) -> dict[str, Mapping[int, float]]:
+        """Each kind of mAP, by seed."""
+        return {name: getattr(self, f"{name}_by_seed") for name in MAPS}
+
+    def with_maps(self, maps: Mapping[str, Mapping[int, float]]) -> CatalogueRow:
+        """The row with other mAP by seed, under the names of `MAPS`."""
+        changed: dict[str, Any] = {}
+        for name, by_seed in maps.items():
+            changed[name] = round(fmean(by_seed.values()), 4) if by_seed else None
+            changed[f"{name}_by_seed"] = dict(sorted(by_seed.items()))
+        return replace(self, **changed)
 
 
 @dataclass(frozen=True)
@@ -162,13 +173,18 @@ def bench_catalogue(
 
     Args:
         entries: Built, counted and timed.
-        trained: Trained as well, some of them from scratch (`Entry.from_scratch`).
+        trained: Trained as well, some of them until they converge (`Entry.converged`) or from scratch
+            (`Entry.from_scratch`).
         starts: What the training starts from, one project with several seeds; at least one.
         progress: Called after every cell.
 
     Returns:
         A row per entry, with mAP for every seed with which it was trained now or before.
+
+    Raises:
+        SettingsError: What is to converge has a fixed length.
     """
+    _refuse_fixed_lengths(trained, starts[0])
     folder = starts[0].root / "catalogue"
     rows = Grid(folder / "structure", CatalogueRow).run(
         [StructureCell(entry, starts[0].config) for entry in entries], progress
@@ -179,19 +195,25 @@ def bench_catalogue(
     return [_with_maps(row, entry, starts, known) for row, entry in zip(rows, entries, strict=True)]
 
 
+def _refuse_fixed_lengths(trained: Sequence[Entry], start: Scenario) -> None:
+    for entry in trained:
+        if entry == entry.converged and not start.settings(*entry.setting).training.plateau.enabled:
+            raise SettingsError(
+                f"{entry.name}: expected a training that held-back images end, for --converge, got "
+                "training.plateau.enabled=false. Measure short trainings in another run."
+            )
+
+
 def _with_maps(
     row: CatalogueRow, entry: Entry, starts: Sequence[Scenario], known: Mapping[str, MapResult]
 ) -> CatalogueRow:
-    return row.with_maps(_by_seed(entry, starts, known), _by_seed(entry.from_scratch, starts, known))
+    forms = dict(zip(MAPS, (entry, entry.converged, entry.from_scratch), strict=True))
+    return row.with_maps({name: _by_seed(form, starts, known) for name, form in forms.items()})
 
 
 def _by_seed(entry: Entry, starts: Sequence[Scenario], known: Mapping[str, MapResult]) -> dict[int, float]:
     names = {start.seed: TrainedCell(entry, start).name for start in starts}
     return {seed: round(known[name].map, 4) for seed, name in names.items() if name in known}
-
-
-def _mean(by_seed: Mapping[int, float]) -> float | None:
-    return round(fmean(by_seed.values()), 4) if by_seed else None
 
 
 def _file_name(entry: Entry, start: str) -> str:

@@ -12,6 +12,8 @@ _FROM_SCRATCH = (
 )
 """A network that starts from random weights: nothing is fixed, and no statistics are there to be used."""
 
+_ENDED_BY_LOOKS = "training.plateau.enabled=true"
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -35,6 +37,12 @@ class Entry:
     def structure(self) -> tuple[str, ...]:
         """The setting, for a network whose weights do not matter."""
         return (*self.setting, "detector.weights=none")
+
+    @property
+    def converged(self) -> Entry:
+        """The method, trained for as long as held-back images say."""
+        given = tuple(text for text in self.setting if text != _ENDED_BY_LOOKS)
+        return replace(self, setting=(*given, _ENDED_BY_LOOKS))
 
     @property
     def from_scratch(self) -> Entry:

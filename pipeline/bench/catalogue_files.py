@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.bench.catalogue import CatalogueRow
+from pipeline.bench.catalogue import MAPS, CatalogueRow
 from pipeline.bench.catalogue_entries import ENTRIES
 from pipeline.bench.catalogue_page import catalogue_page
 from pipeline.errors import ArtefactError
@@ -34,10 +34,7 @@ def write_catalogue(rows: Sequence[CatalogueRow], out: Path, page: Path) -> None
     known = {(row.kind, row.name): row for row in (read_catalogue(out) if out.exists() else [])}
     for row in rows:
         before = known.get((row.kind, row.name), row)
-        known[row.kind, row.name] = row.with_maps(
-            {**before.map_by_seed, **row.map_by_seed},
-            {**before.map_from_scratch_by_seed, **row.map_from_scratch_by_seed},
-        )
+        known[row.kind, row.name] = row.with_maps({name: {**before.maps[name], **row.maps[name]} for name in MAPS})
     kept = [known[each.kind, each.name] for each in ENTRIES if (each.kind, each.name) in known]
     texts = {out: json.dumps([asdict(row) for row in kept], indent=1) + "\n", page: catalogue_page(kept)}
     for path, text in texts.items():

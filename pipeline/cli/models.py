@@ -50,6 +50,12 @@ def models(
         list[str] | None,
         typer.Option(help="A method or kind to train as well, as often as needed.", show_default=False),
     ] = None,
+    converge: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A method or kind to train until held-back images end it, as often as needed.", show_default=False
+        ),
+    ] = None,
     from_scratch: Annotated[
         list[str] | None,
         typer.Option(help="A method or kind to train from random weights, as often as needed.", show_default=False),
@@ -70,28 +76,29 @@ def models(
     """List models, show one, make one the champion, go back to the one before, or fit one to another domain.
 
     With `--bench`, measure what the methods of docs/catalogue.md cost: parameters, multiply-adds and latency, and with
-    `--train` and `--from-scratch` mAP after a short training. A killed run goes on where it was.
+    `--train` and `--from-scratch` mAP after a short training (with `--set training.steps=300 --set
+    training.plateau.enabled=false`), with `--converge` after a whole one. A killed run goes on where it was.
     """
     if context.invoked_subcommand is not None:
         return
     if not bench:
         typer.echo(context.get_help())
         return
-    from pipeline.bench.catalogue import bench_catalogue, chosen_entries
+    from pipeline.bench.catalogue import MAPS, bench_catalogue, chosen_entries
     from pipeline.bench.catalogue_files import write_catalogue
     from pipeline.bench.scenario import Scenario
 
     starts = [Scenario(config, labelled, seed, root, tuple(overrides or ())) for seed in sorted(set(seeds or [0]))]
     trained = chosen_entries(train) if train else []
-    if from_scratch:
-        trained += [entry.from_scratch for entry in chosen_entries(from_scratch)]
+    trained += [entry.converged for entry in chosen_entries(converge)] if converge else []
+    trained += [entry.from_scratch for entry in chosen_entries(from_scratch)] if from_scratch else []
     with progress_bars() as progress:
         rows = bench_catalogue(chosen_entries(only or []), trained, starts, progress)
     write_catalogue(rows, out, page)
     if not as_json:
         show_table(
             "Catalogue",
-            ["kind", "method", "parameters", "multiply-adds", "ms", "mAP", "from scratch"],
+            ["kind", "method", "parameters", "multiply-adds", "ms", "mAP", "converged", "from scratch"],
             [
                 (
                     r.kind,
@@ -99,8 +106,7 @@ def models(
                     r.parameters,
                     r.multiply_adds,
                     r.latency_ms,
-                    level(r.map),
-                    level(r.map_from_scratch),
+                    *(level(getattr(r, name)) for name in MAPS),
                 )
                 for r in rows
             ],

@@ -84,11 +84,13 @@ def test_a_method_is_trained_and_the_command_writes_both_files(config, root, tmp
     assert result.exit_code == 0, result.output
     (row,) = json.loads(out.read_text())
     figures = ["parameters", "multiply_adds", "latency_ms", "map", "map_by_seed"]
-    assert list(row) == ["kind", "name", "setting", *figures, "map_from_scratch", "map_from_scratch_by_seed"]
+    others = [f"map_{kind}{of}" for kind in ("converged", "from_scratch") for of in ("", "_by_seed")]
+    assert list(row) == ["kind", "name", "setting", *figures, *others]
+    assert row["map_converged"] is None
     assert row["map_from_scratch"] is None
     assert 0 <= row["map"] <= 1
     assert row["map_by_seed"] == {"0": row["map"]}
-    assert f"| {row['map']:.3f} | – |" in page.read_text()
+    assert f"| {row['map']:.3f} | – | – |" in page.read_text()
     refused = CliRunner().invoke(app, ["models", "--bench", "--only", "frosen"])
     assert refused.exit_code == 1
     assert "got 'frosen'" in refused.stderr
@@ -102,7 +104,7 @@ def test_a_page_has_a_row_for_every_method():
     page = catalogue_page([replace(FROZEN, map=0.25, map_by_seed={0: 0.2, 1: 0.3})])
     assert all(f"| {each.name} |" in page for each in ENTRIES)
     assert "| 3.7 | 1.31 | 184 | 0.200, 0.300 |" in page
-    assert page.count("| – | – | – | – | – |") == len(ENTRIES) - 1
+    assert page.count("| – | – | – | – | – | – |") == len(ENTRIES) - 1
 
 
 def test_rows_are_kept_over_runs(tmp_path):
@@ -115,7 +117,9 @@ def test_rows_are_kept_over_runs(tmp_path):
     assert read_catalogue(out) == [replace(FROZEN, latency_ms=1.0), group]
     write_catalogue([replace(group, map=0.2, map_by_seed={0: 0.2}, map_from_scratch_by_seed={1: 0.3})], out, page)
     write_catalogue([replace(group, map=0.4, map_by_seed={1: 0.4}, map_from_scratch_by_seed={0: 0.1})], out, page)
+    write_catalogue([replace(group, map_by_seed={}, map_converged_by_seed={0: 0.5})], out, page)
     (_, merged) = read_catalogue(out)
+    assert (merged.map_converged_by_seed, merged.map_converged) == ({0: 0.5}, 0.5)
     assert (merged.map_by_seed, merged.map) == ({0: 0.2, 1: 0.4}, 0.3)
     assert (merged.map_from_scratch_by_seed, merged.map_from_scratch) == ({0: 0.1, 1: 0.3}, 0.2)
     out.write_text("[{}]")
@@ -153,6 +157,25 @@ def test_a_method_is_trained_from_scratch(tiny, root):
     assert row.map_from_scratch_by_seed == {scenario.seed: row.map_from_scratch}
     (used,) = (root / "scratch").glob("*/cycles/0000/settings.yaml")
     assert load_settings(used).detector.weights == "none"
+
+
+def test_a_method_is_trained_until_it_converges(config, tiny, root):
+    overrides = ("training.steps=20", "training.plateau.every_steps=2", "training.plateau.min_steps=8")
+    scenario = replace(tiny[0], root=root / "converged", overrides=overrides)
+    (entry,) = chosen_entries(["frozen"])
+    (row,) = bench_catalogue([entry], [entry.converged], [scenario])
+    assert row.map is None
+    assert row.map_converged_by_seed == {scenario.seed: row.map_converged}
+    (used,) = (root / "converged").glob("*/cycles/0000/training.json")
+    assert len(json.loads(used.read_text())["run"]["looks"]) > 1
+    assert entry.converged.converged == entry.converged != entry
+
+
+def test_a_training_of_fixed_length_converges_nowhere(tiny, root):
+    scenario = replace(tiny[0], root=root / "fixed", overrides=("training.plateau.enabled=false",))
+    (entry,) = chosen_entries(["frozen"])
+    with pytest.raises(SettingsError, match=r"frozen: expected a training that held-back images end.*another run"):
+        bench_catalogue([entry], [entry.converged], [scenario])
 
 
 def test_what_is_in_no_catalogue_is_refused():
