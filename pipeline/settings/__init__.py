@@ -1,6 +1,6 @@
 """Settings: YAML to frozen models, unknown keys refused with the nearest known key, bounds on every number."""
 
-from pipeline.settings.anytime import ANYTIME, changed_keys, lasting, lasting_digest, with_anytime
+from pipeline.settings.anytime import ANYTIME, changed_keys, lasting, lasting_digest, trained_by, with_anytime
 from pipeline.settings.data import DataSettings, SourceSettings
 from pipeline.settings.detector import DetectorSettings, PathSettings
 from pipeline.settings.labeling import LabelingSettings, LabelStudioSettings, SecondsSettings, SimulatedSettings
@@ -83,5 +83,6 @@ __all__ = [
     "load_settings",
     "migrated",
     "parse_settings",
+    "trained_by",
     "with_anytime",
 ]

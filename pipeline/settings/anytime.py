@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipeline.settings.root import Settings
+from pipeline.settings.training import TrainingSettings
 
 ANYTIME = (
     "labeling.label_studio.buckets",
@@ -47,6 +48,12 @@ def lasting_digest(settings: Settings) -> str:
     values = dict(_leaves(settings.model_dump(mode="json", exclude={"workspace"})))
     text = json.dumps({name: values[name] for name in lasting(values)}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def trained_by(training: TrainingSettings) -> TrainingSettings:
+    """Settings of training without those that may change at any time, which have their defaults."""
+    names = [name.removeprefix("training.") for name in ANYTIME if name.startswith("training.")]
+    return training.model_copy(update={name: TrainingSettings.model_fields[name].default for name in names})
 
 
 def with_anytime(opened: Settings, edited: Settings) -> Settings:

@@ -16,11 +16,14 @@ from pipeline.detector.models.detector import Detector
 from pipeline.detector.models.registry import CARD, WEIGHTS, ModelCard, load_card
 from pipeline.errors import ArtefactError
 from pipeline.folder import Folder
-from pipeline.settings import TrainingSettings
+from pipeline.settings import TrainingSettings, trained_by
 
 
 def save_model(models: Folder, detector: Detector, card: ModelCard) -> str:
     """Write a model; the same weights and card give the same id, and are written once.
+
+    Where and how fast it was trained (`training.workers` and the like) is on the card and not in the id, so that what
+    is found with it is the same on every machine.
 
     Args:
         models: The folder of models.
@@ -34,7 +37,8 @@ def save_model(models: Folder, detector: Detector, card: ModelCard) -> str:
     transform: Any = detector.network.transform
     normalization = {"mean": tuple(transform.image_mean), "std": tuple(transform.image_std)}
     card = replace(card, weights_sha256=hashlib.sha256(weights).hexdigest(), normalization=normalization)
-    identity = TypeAdapter(ModelCard).dump_python(replace(card, metrics={}), mode="json")
+    named = replace(card, metrics={}, training=trained_by(card.training))
+    identity = TypeAdapter(ModelCard).dump_python(named, mode="json")
     model_id = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
     folder = models.folder(model_id)
     if not folder.exists(CARD):

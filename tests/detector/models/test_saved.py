@@ -102,6 +102,8 @@ def test_a_model_is_named_by_what_it_is(models, model, saved):
     assert (
         save_model(models, applied, card(metrics={"val": Metrics(0.5, 0.5, 0.5)})) == saved
     )  # its memory lies otherwise
+    elsewhere = training(learning_rate=0.1, accelerator="auto", workers=3, cache_mb=7, checkpoint_every_steps=9)
+    assert save_model(models, model, card(training=elsewhere)) == saved
     assert models.folder(saved).read_bytes(CARD) == before
     bent = detector()
     with torch.no_grad():
