@@ -61,7 +61,7 @@ def training(
     confidence, `ours` is what the pipeline makes of the pool when nobody is asked, and `all` has the labels of every
     image. `boosting-1` and `boosting-3` are `labelled` with `training.boosting` in the second half. Ablations, each
     `ours` with one change: no-mixup, mosaic, label-smoothing, no-label-smoothing, ohem, smoothed-ohem, no-triplet,
-    no-ema, no-ignore, certified-only, no-soft-weights, teacher, strong-view, copy-paste, pasted, no-burn-in,
+    no-ema, no-ignore, certified-only, no-soft-weights, teacher, strong-view, no-copy-paste, pasted, no-burn-in,
     natural-share, fusion, no-localisation-bias. What is finished is kept, and a killed run goes on.
     """
     from pipeline.bench.arms import ARMS

@@ -43,6 +43,10 @@ class PlateauSettings(Section):
         default=0.4, description="share of the steps so far without a higher average after which the rate falls"
     )
     min_steps: int = Field(default=300, ge=1, le=1_000_000, description="the rate falls no sooner")
+    min_first_steps: int = Field(
+        default=2250, ge=1, le=1_000_000, description="nor sooner in the first run of a champion with a committee, "
+        "whose members see too few images each to tell when"
+    )  # fmt: skip
     fallback_steps: int = Field(
         default=600, ge=1, le=1_000_000, description="length of a run without held-back images to look at"
     )

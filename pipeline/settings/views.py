@@ -48,7 +48,7 @@ class MultiscaleSettings(Section):
 class CopyPasteSettings(Section):
     """Objects of labelled and pseudo-labelled images pasted into others, every class equally often."""
 
-    enabled: bool = False
+    enabled: bool = True
     probability: Share = Field(default=0.5, description="share of images that are pasted into")
     objects: int = Field(default=3, ge=1, le=50, description="most objects pasted into an image")
     scale_jitter: float = Field(default=0.25, ge=0.0, lt=1.0, description="a paste is resized by up to this share")

@@ -10,12 +10,12 @@ from pipeline.detector.models.saved import save_model
 from pipeline.detector.training.checkpoint import CHECKPOINT
 from pipeline.detector.training.fit import TrainingJob, fit
 from pipeline.detector.training.length import steps_of_champion
-from pipeline.detector.training.start import starting_point
+from pipeline.detector.training.start import goes_on, starting_point
 from pipeline.progress import Progress, silent
 from pipeline.records import Split
 from pipeline.seeds import cycle_seed
 from pipeline.selection.boosting import errors_of_champion
-from pipeline.settings import lasting_digest
+from pipeline.settings import Settings, lasting_digest
 
 
 def finetune(cycle: Cycle, progress: Progress = silent) -> TrainingRun:
@@ -41,7 +41,6 @@ def _train(cycle: Cycle, progress: Progress) -> TrainingRun:
     samples = cycle.store.training()
     seed = cycle_seed(settings.seed, cycle.number)
     detector, committee = starting_point(models, parent, settings, seed, samples), cycle.find(CommitteeRun)
-    steps = steps_of_champion(settings.training, [member.run for member in committee.members]) if committee else None
     job = TrainingJob(
         settings,
         samples,
@@ -49,7 +48,7 @@ def _train(cycle: Cycle, progress: Progress) -> TrainingRun:
         seed,
         cycle.folder,
         identity=f"{lasting_digest(settings)} {seed} {version} {parent}",
-        steps=steps,
+        steps=_steps(settings, committee, first=not goes_on(models, parent, settings)),
         errors=errors_of_champion(settings, cycle.workspace, parent, samples, progress),
     )
     run = fit(detector, job, progress)
@@ -57,3 +56,10 @@ def _train(cycle: Cycle, progress: Progress) -> TrainingRun:
     if committee:
         models.folder(candidate).write_record(CommitteeRun.FILE, committee)
     return TrainingRun(candidate=candidate, parent=parent, dataset_version=version, run=run)
+
+
+def _steps(settings: Settings, committee: CommitteeRun | None, *, first: bool) -> int | None:
+    """How long the run is by what members found; None without a committee."""
+    if committee is None:
+        return None
+    return steps_of_champion(settings.training, [member.run for member in committee.members], first=first)

@@ -39,14 +39,21 @@ def settings_of_member(training: TrainingSettings, members: int) -> TrainingSett
     return training.model_copy(update={"steps": of(training.steps), "plateau": plateau.model_copy(update=shorter)})
 
 
-def steps_of_champion(training: TrainingSettings, members: Sequence[TrainingSummary]) -> int:
+def steps_of_champion(training: TrainingSettings, members: Sequence[TrainingSummary], *, first: bool) -> int:
     """How long a run is that learns every label: as long as its members, with their impatience put right, on average.
+
+    A first run is not believed to be done before `plateau.min_first_steps`. On a dozen images mAP jumps, and a run that
+    its highest jump ended early was far from what the labels could teach; one that is too long costs time alone.
 
     Args:
         training: Of the champion.
         members: The runs of a committee.
+        first: Whether it starts from pretrained weights rather than from a champion.
     """
-    share = share_of_member(len(members))
+    share, plateau = share_of_member(len(members)), training.plateau
+    if first:
+        least = max(plateau.min_steps, plateau.min_first_steps)
+        training = training.model_copy(update={"plateau": plateau.model_copy(update={"min_steps": least})})
     return min(training.steps, round(fmean(_full_length(training, run, share) for run in members)))
 
 

@@ -29,22 +29,38 @@ def test_a_run_of_a_single_step_stays_one():
 
 
 def test_members_that_had_all_their_steps_give_the_champion_all_of_its_own():
-    assert steps_of_champion(TRAINING, [run(2250, ended_by="steps")] * 2) == 3000
+    assert steps_of_champion(TRAINING, [run(2250, ended_by="steps")] * 2, first=False) == 3000
 
 
 def test_members_without_anything_to_look_at_give_the_steps_set_for_that():
-    assert steps_of_champion(TRAINING, [run(450, ended_by="fallback_steps")] * 2) == TRAINING.plateau.fallback_steps
+    assert (
+        steps_of_champion(TRAINING, [run(450, ended_by="fallback_steps")] * 2, first=False)
+        == TRAINING.plateau.fallback_steps
+    )
 
 
 def test_the_champion_is_as_patient_as_a_run_that_looks_for_itself():
     """Best after 775 steps: a member waits for 22.5 % of its steps, a run by itself would have waited for 30 %."""
-    assert steps_of_champion(TRAINING, [run(1333, 1000)] * 2) == pytest.approx(775 / 0.7 / 0.75, abs=2)
+    assert steps_of_champion(TRAINING, [run(1333, 1000)] * 2, first=False) == pytest.approx(775 / 0.7 / 0.75, abs=2)
 
 
 def test_the_champion_is_as_long_as_members_are_on_average():
-    assert steps_of_champion(TRAINING, [run(2250, ended_by="steps"), run(1333, 1000)]) == pytest.approx(2238, abs=2)
+    assert steps_of_champion(TRAINING, [run(2250, ended_by="steps"), run(1333, 1000)], first=False) == pytest.approx(
+        2238, abs=2
+    )
 
 
 def test_no_run_is_longer_than_set_or_shorter_than_the_least():
-    assert steps_of_champion(TRAINING, [run(2250, 2200)] * 2) == 3000
-    assert steps_of_champion(TRAINING, [run(300, 225)] * 2) == 400
+    assert steps_of_champion(TRAINING, [run(2250, 2200)] * 2, first=False) == 3000
+    assert steps_of_champion(TRAINING, [run(300, 225)] * 2, first=False) == 400
+
+
+def test_a_first_champion_is_not_done_because_a_few_images_say_so():
+    soon = [run(600, 450), run(800, 600)]
+    assert steps_of_champion(TRAINING, soon, first=False) < 1000
+    assert steps_of_champion(TRAINING, soon, first=True) == 3000
+    plateau = TRAINING.plateau.model_copy(update={"min_first_steps": 1500})
+    shorter = TRAINING.model_copy(update={"plateau": plateau})
+    assert steps_of_champion(shorter, soon, first=True) == 2000
+    assert steps_of_champion(shorter, [run(2250, ended_by="steps")] * 2, first=True) == 3000
+    assert steps_of_champion(shorter.model_copy(update={"steps": 240}), soon, first=True) == 240
