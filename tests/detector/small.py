@@ -71,6 +71,7 @@ def training(**values: Any) -> TrainingSettings:
         "ema_decay": 0.0,
         "mixup": MixupSettings(enabled=False),
         "triplet": TripletSettings(enabled=False),
+        "copy_paste": CopyPasteSettings(enabled=False),
         "augment": AugmentSettings(enabled=False),
         "multiscale": MultiscaleSettings(enabled=False),
         "classification": "focal",
