@@ -60,7 +60,10 @@ def _image(random: np.random.Generator) -> tuple[npt.NDArray[np.uint8], list[tup
 
 
 def write_config(folder: Path, images: Path, **sections: Any) -> Path:
-    """Write settings for a project on the tiny set whose workspace is `folder/workspace`."""
+    """Write settings for a project on the tiny set whose workspace is `folder/workspace`.
+
+    Thirty steps are too few to learn pasted objects as well.
+    """
     values: dict[str, Any] = {
         "name": "tiny",
         "seed": 5,
@@ -69,7 +72,7 @@ def write_config(folder: Path, images: Path, **sections: Any) -> Path:
         "detector": {"image_size_px": 128, "fpn_channels": 16, "embedding_dim": 8, "score_floor": 0.01},
         "training": {"steps": 30, "batch_size": 4, "checkpoint_every_steps": 6, "learning_rate": 0.003,
                      "warmup_steps": 3, "burn_in_steps": 6, "accelerator": "cpu", "gate_tolerance": 1.0,
-                     "precision": "fp32"},
+                     "precision": "fp32", "copy_paste": {"enabled": False}},
         "runner": {},
         "report": {"gallery_images": 2},
         "mining": {"proposal_score": 0.02, "hit_score": 0.01, "hit_iou": 0.3, "proposals_per_image": 5, "hosts": 2,
