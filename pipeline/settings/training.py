@@ -44,8 +44,8 @@ class PlateauSettings(Section):
     )
     min_steps: int = Field(default=300, ge=1, le=1_000_000, description="the rate falls no sooner")
     min_first_steps: int = Field(
-        default=2250, ge=1, le=1_000_000, description="nor sooner in the first run of a champion with a committee, "
-        "whose members see too few images each to tell when"
+        default=2250, ge=1, le=1_000_000, description="where a committee says when, the rate falls no sooner in the "
+        "first run of the champion: each member looks at too few images"
     )  # fmt: skip
     fallback_steps: int = Field(
         default=600, ge=1, le=1_000_000, description="length of a run without held-back images to look at"

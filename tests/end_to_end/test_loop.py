@@ -70,6 +70,16 @@ def test_same_seed_same_selection_byte_for_byte(two_cycles, tiny_data, tmp_path)
     assert versions(again) == versions(two_cycles)
 
 
+def test_pasted_objects_teach_and_the_same_seed_pastes_the_same(two_cycles, tiny_data, tmp_path):
+    """As by default, those of pseudo-labelled images too."""
+    pasting = {"training": {"copy_paste": {"enabled": True}}, "selection": {"soft_from": 0.2}}
+    first, again = (run_cycles(write_config(tmp_path / name, tiny_data, **pasting), 2) for name in ("first", "again"))
+    assert load_cycle(first.workspace, 1).read(TrainingRun).run.pseudo_images > 0
+    assert versions(again) == versions(first)
+    for cycle in (0, 1):
+        assert selected(again, cycle) == selected(first, cycle) != selected(two_cycles, cycle)
+
+
 def test_another_seed_selects_otherwise(two_cycles, tiny_data, tmp_path):
     other = run_cycles(write_config(tmp_path, tiny_data, seed=6))
     assert selected(other, 0)["queue.parquet"] != selected(two_cycles, 0)["queue.parquet"]

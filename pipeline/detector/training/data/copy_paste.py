@@ -23,7 +23,7 @@ Load = Callable[[int], LabeledPixels | None]
 
 
 class CopyPaste:
-    """Pastes objects of images that people labelled and, once that is allowed, certified pseudo-boxes.
+    """Pastes objects of images that people labelled and, once that is allowed, boxes of the machine with their weights.
 
     An object whose surroundings show `MIN_VISIBLE` or more of another one is left where it is.
 
@@ -55,7 +55,7 @@ class CopyPaste:
             item: The image; left as it is.
             load: Reads the images that objects come from.
             random: Draws objects and places.
-            pseudo: Whether pseudo-boxes may be pasted.
+            pseudo: Whether boxes of the machine may be pasted.
 
         Returns:
             The image with up to `objects` more; what they cover becomes an ignore region where less than
