@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.special import expit, logit
+from scipy.special import expit, log_expit, logit
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 from sklearn.model_selection import GroupKFold
 
 from pipeline.errors import ArtefactError
@@ -158,10 +157,11 @@ def fit_calibrator(
     own = [str(label) for label, count in zip(known, counts, strict=True) if count >= min_class_boxes]
     every = _Columns(np.hstack([_bend(matrix, knots), *((labels == label)[:, None] for label in own)]), right)
     folds = folds_of(evidence, _INNER_FOLDS)
-    strength = min(STRENGTHS, key=lambda one: every.loss(one, folds))
+    losses = {strength: every.loss(strength, folds) for strength in STRENGTHS}
+    strength = min(losses, key=losses.__getitem__)
     if CONFIDENCE in names and len(names) > 1:
         alone = _Columns(matrix * [name == CONFIDENCE for name in names], right)
-        if alone.loss(CONFIDENCE_STRENGTH, folds) < every.loss(strength, folds):
+        if alone.loss(CONFIDENCE_STRENGTH, folds) < losses[strength]:
             weights, intercept = alone.fit(CONFIDENCE_STRENGTH)
             return Calibrator(names, bare, tuple(weights.tolist()), intercept, {}, len(right), model_id)
     weights, intercept = every.fit(strength)
@@ -201,8 +201,8 @@ class _Columns:
         total = 0.0
         for fitted, left_out in folds:
             if 0 < self._right[fitted].sum() < len(fitted):
-                p_correct = self._model(strength, fitted).predict_proba(self._scaled[left_out])[:, 1]
-                total += log_loss(self._right[left_out], p_correct, normalize=False, labels=[False, True])
+                logits = self._model(strength, fitted).decision_function(self._scaled[left_out])
+                total -= float(log_expit(np.where(self._right[left_out], logits, -logits)).sum())
         return total
 
     def _model(self, strength: float, rows: NDArray[np.intp] | slice) -> LogisticRegression:

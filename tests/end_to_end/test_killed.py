@@ -19,6 +19,8 @@ from pipeline.settings import load_settings
 from pipeline.workspace import Workspace
 from tests.end_to_end.project import run_in_child, selected, versions, write_config
 
+STAGES = [f"pipeline.stages.{name}" for name in ("finetune", "gate", "mine", "select", "push", "report")]
+"""What takes long to import, for processes that live no longer than a few seconds."""
 GROWTH = 1.4
 """Each life of a run that is killed by the clock is longer than the one before, so that it ends."""
 
@@ -26,7 +28,7 @@ GROWTH = 1.4
 @pytest.fixture(scope="module")
 def processes():
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.end_to_end.project", "torch", "torchvision"])
+    context.set_forkserver_preload(["tests.end_to_end.project", "torch", "torchvision", "timm", *STAGES])
     return context
 
 
