@@ -88,6 +88,11 @@ class Box:
         return 1.0 if self.source in _OF_PEOPLE or self.p_correct is None else self.p_correct
 
     @property
+    def sureness(self) -> float:
+        """How much surer than the toss of a coin it is, 0 to 1: what it is worth as an example."""
+        return max(0.0, 2 * self.certainty - 1)
+
+    @property
     def xyxy(self) -> tuple[float, float, float, float]:
         """The corners `(x1, y1, x2, y2)` in pixels."""
         return (self.x1, self.y1, self.x2, self.y2)

@@ -7,6 +7,7 @@ import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from pipeline.detector.training.data.sampling import Epochs, boosted, repeat_fac
 from pipeline.detector.training.data.training_images import TrainingImages
 from pipeline.detector.training.data.views import Slot, WeakStrongViews
 from pipeline.errors import DataError, ImageFault
-from pipeline.records import State
+from pipeline.records import Sample, State
 from pipeline.settings import TrainingSettings
 
 
@@ -87,6 +88,7 @@ class BatchPlan(Dataset[Batch]):
         self._labeled, self._pseudo = (
             [index for index, is_pseudo in enumerate(self._is_pseudo) if is_pseudo == kind] for kind in (False, True)
         )
+        self._worth = sum(_sureness(self._images.samples[index]) for index in self._pseudo)
         self._epochs = {kind: self._order(kind, errors or {}) for kind in (False, True)}
         self._rank, self._world = 0, 1
         self._burn_in = settings.burn_in_steps if self._labeled else 0
@@ -144,13 +146,14 @@ class BatchPlan(Dataset[Batch]):
     def _pseudo_shown(self, steps: int) -> int:
         """How many pseudo-labelled images so many steps show: none while burning in, later at most a share.
 
-        A share under one a batch adds up over the steps.
+        In their natural share images count by how sure their boxes are: many that are hardly surer than the toss of a
+        coin are shown as seldom as a few sure ones. A share under one a batch adds up over the steps.
         """
         shown = max(0, steps - self._burn_in) * self._settings.batch_size
         if not self._labeled:
             return shown
-        natural = shown * len(self._pseudo) // len(self._images.samples)
-        return min(natural, math.floor(shown * self._settings.pseudo_share))
+        natural = shown * self._worth / (len(self._labeled) + self._worth)
+        return math.floor(min(natural, shown * self._settings.pseudo_share))
 
     def _order(self, kind: bool, errors: Mapping[str, float]) -> Epochs:
         members = np.array(self._pseudo if kind else self._labeled, dtype=np.int64)
@@ -227,3 +230,8 @@ def batches(plan: BatchPlan, first_part: int, workers: int) -> Iterator[Batch]:
             pin_memory=torch.cuda.is_available(),
         )
     )
+
+
+def _sureness(sample: Sample) -> float:
+    """That of its boxes, on average."""
+    return fmean(box.sureness for box in sample.boxes) if sample.boxes else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -25,7 +26,8 @@ Load = Callable[[int], LabeledPixels | None]
 class CopyPaste:
     """Pastes objects of images that people labelled and, once that is allowed, boxes of the machine with their weights.
 
-    An object whose surroundings show `MIN_VISIBLE` or more of another one is left where it is.
+    The surer a box of the machine is, the more often it is drawn; one of a person counts as sure. An object whose
+    surroundings show `MIN_VISIBLE` or more of another one is left where it is.
 
     Args:
         samples: Where objects come from.
@@ -34,12 +36,14 @@ class CopyPaste:
 
     def __init__(self, samples: Sequence[Sample], settings: CopyPasteSettings) -> None:
         self._settings = settings
-        self._labeled: dict[str, list[tuple[int, int]]] = {}
-        self._all: dict[str, list[tuple[int, int]]] = {}
+        self._labeled: dict[str, _Objects] = defaultdict(_Objects)
+        self._all: dict[str, _Objects] = defaultdict(_Objects)
         for image, sample in enumerate(samples):
             for number in self._alone(sample):
-                for pool in (self._all, self._labeled)[: 1 if sample.state is State.PSEUDO else 2]:
-                    pool.setdefault(sample.boxes[number].label, []).append((image, number))
+                box, is_pseudo = sample.boxes[number], sample.state is State.PSEUDO
+                worth = box.sureness if is_pseudo else 1.0
+                for pool in (self._all, self._labeled)[: 1 if is_pseudo else 2] if worth else ():
+                    pool[box.label].add(image, number, worth)
 
     def _alone(self, sample: Sample) -> list[int]:
         boxes = as_boxes([box.xyxy for box in sample.boxes])
@@ -64,8 +68,7 @@ class CopyPaste:
         pool = self._all if pseudo else self._labeled
         classes = sorted(pool)
         for _ in range(random.integers(1, self._settings.objects, endpoint=True) if classes else 0):
-            members = pool[classes[random.integers(len(classes))]]
-            image, number = members[random.integers(len(members))]
+            image, number = pool[classes[random.integers(len(classes))]].draw(random)
             source = load(image)
             if source is not None:
                 item = self._paste(item, source, number, random)
@@ -93,3 +96,21 @@ class CopyPaste:
         pasted = source.only(number)
         pasted = pasted.moved((pasted.points() - crop[0, :2]) * factors + target[:2])
         return join(pixels, [hide(item, pixels, target[None]), pasted])
+
+
+class _Objects:
+    """Objects of one class, and how often each is drawn."""
+
+    def __init__(self) -> None:
+        self._places: list[tuple[int, int]] = []
+        self._worth: list[float] = []
+
+    def add(self, image: int, number: int, worth: float) -> None:
+        """Add box `number` of an image; of two, one is drawn as much more often as it is worth more."""
+        self._places.append((image, number))
+        self._worth.append(worth)
+
+    def draw(self, random: np.random.Generator) -> tuple[int, int]:
+        """An image and the number of a box in it."""
+        worth = np.array(self._worth)
+        return self._places[random.choice(len(worth), p=None if worth.min() == 1 else worth / worth.sum())]

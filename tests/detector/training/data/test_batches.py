@@ -150,6 +150,24 @@ def test_pseudo_labelled_images_have_their_natural_share_up_to_a_cap(tmp_path, l
     assert not people or max(people) - min(people) <= 1
 
 
+@pytest.mark.parametrize(("p_correct", "share"), [(1.0, 0.5), (0.75, 1 / 3), (0.5, 0.0), (0.2, 0.0), (None, 0.5)])
+def test_images_count_by_how_sure_their_boxes_are(tmp_path, p_correct, share):
+    """Four of four people's: 4 (2 p - 1) of 4 (2 p - 1) + 4."""
+    soft = box(10, 10, 40, 40, "nut", source=Source.SOFT, p_correct=p_correct)
+    machine = [painted(tmp_path, f"machine{number}", soft, state=State.PSEUDO) for number in range(4)]
+    samples = [*scenes(tmp_path, 4), *machine]
+    made = plan(samples, training(steps=30, batch_size=4, pseudo_share=0.75))
+    shown = [index >= 4 for step in range(30) for index in made.indices(step)]
+    assert np.mean(shown) == pytest.approx(share, abs=0.01)
+
+
+def test_without_soft_weights_every_box_counts_as_sure(tmp_path):
+    soft = box(10, 10, 40, 40, "nut", source=Source.SOFT, p_correct=0.6)
+    samples = [*scenes(tmp_path, 1), painted(tmp_path, "machine", soft, state=State.PSEUDO)]
+    made = plan(samples, training(steps=4, batch_size=4, soft_weights=False))
+    assert [sum(index == 1 for index in made.indices(step)) for step in range(4)] == [2, 2, 2, 2]
+
+
 def test_an_unreadable_image_is_replaced_and_reported(tmp_path):
     samples = scenes(tmp_path, 3)
     torn(tmp_path / "scene1.png")

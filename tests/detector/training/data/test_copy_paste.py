@@ -13,7 +13,7 @@ from pipeline.dataset.visible_boxes import VisibleBoxes
 from pipeline.detector.training.data.copy_paste import CopyPaste
 from pipeline.detector.training.data.labeled_image import LabeledPixels
 from pipeline.detector.training.data.training_images import BesideBoxes
-from pipeline.records import Region, State
+from pipeline.records import Region, Source, State
 from pipeline.settings import CopyPasteSettings
 from tests.builders import box, sample
 from tests.detector.small import COLORS, LABELS, SIZE, images_of, painted
@@ -96,6 +96,21 @@ def test_pseudo_boxes_wait_until_they_are_allowed(tmp_path):
     assert seen == {False: {1}, True: {1, 2}}
     host = empty()
     assert paste([machine], into=host, pseudo=False) is host
+
+
+def test_the_surer_a_box_of_the_machine_the_more_often_it_is_drawn(tmp_path):
+    """Of one class, so that its boxes compete: 1 for the person, 0.5 and 0 for the machine."""
+    people = painted(tmp_path, "people", BOLT)
+    likely, coin = (
+        painted(tmp_path, f"p{p}", box(4, 6, 20, 18, "bolt", source=Source.SOFT, p_correct=p), state=State.PSEUDO)
+        for p in (0.75, 0.5)
+    )
+    weights = [float(paste([people, likely, coin], seed).weights) for seed in range(600)]
+    counts = {weight: weights.count(weight) for weight in set(weights)}
+    assert set(counts) == {1.0, 0.75}
+    assert counts[1.0] / counts[0.75] == pytest.approx(2, rel=0.25)
+    host = empty()
+    assert paste([coin], into=host) is host
 
 
 def test_an_object_that_shows_another_is_left_where_it_is(tmp_path):
