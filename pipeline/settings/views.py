@@ -46,7 +46,10 @@ class MultiscaleSettings(Section):
 
 
 class CopyPasteSettings(Section):
-    """Objects of labelled and pseudo-labelled images pasted into others, every class equally often."""
+    """Objects that people labelled pasted into other images, every class equally often.
+
+    Boxes of the machine are pasted only where their own images are not shown, with a pseudo_share of 0.
+    """
 
     enabled: bool = True
     probability: Share = Field(default=0.5, description="share of images that are pasted into")

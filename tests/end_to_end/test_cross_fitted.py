@@ -37,11 +37,10 @@ class Seen:
 
 @pytest.fixture(scope="module")
 def ran(tiny_data, tmp_path_factory):
-    """Cycles that write soft labels of nearly everything, and all that their loaders gave."""
+    """Cycles that write soft labels of nearly everything and learn them as if they were sure, and what loaders gave."""
     seen, step = Seen(), Run.step
-    path = config(
-        tmp_path_factory.mktemp("crossfitted"), tiny_data, steps=16, burn_in_steps=0, checkpoint_every_steps=50
-    )
+    training = {"steps": 16, "burn_in_steps": 0, "checkpoint_every_steps": 50, "soft_weights": False}
+    path = config(tmp_path_factory.mktemp("crossfitted"), tiny_data, **training)
     path.write_text(path.read_text().replace("committee: 2", "committee: 2\n  soft_from: 0.05"))
 
     def noted(run, parts):

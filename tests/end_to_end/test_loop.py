@@ -71,7 +71,7 @@ def test_same_seed_same_selection_byte_for_byte(two_cycles, tiny_data, tmp_path)
 
 
 def test_pasted_objects_teach_and_the_same_seed_pastes_the_same(two_cycles, tiny_data, tmp_path):
-    """As by default, those of pseudo-labelled images too."""
+    """As by default, into pseudo-labelled images too."""
     pasting = {"training": {"copy_paste": {"enabled": True}}, "selection": {"soft_from": 0.2}}
     first, again = (run_cycles(write_config(tmp_path / name, tiny_data, **pasting), 2) for name in ("first", "again"))
     assert load_cycle(first.workspace, 1).read(TrainingRun).run.pseudo_images > 0

@@ -85,4 +85,5 @@ class WeakStrongViews:
         random = numpy_generator(self._seed, "paste", slot.step, slot.number)
         if self._copy_paste is None or random.random() >= self._settings.copy_paste.probability:
             return item
-        return self._copy_paste(item, load, random, pseudo=not slot.burning_in)
+        # Shown in their own images, boxes of the machine teach more where they are not pasted as well.
+        return self._copy_paste(item, load, random, pseudo=not slot.burning_in and not self._settings.pseudo_share)

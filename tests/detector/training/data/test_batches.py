@@ -253,6 +253,20 @@ def test_objects_of_the_machine_are_learnt_in_images_of_people_alone(tmp_path):
     assert torch.cat(nuts[burnt_in:]).unique().tolist() == pytest.approx([0.7])
 
 
+def test_objects_of_the_machine_are_not_pasted_beside_their_own_images(tmp_path):
+    person = painted(tmp_path, "person", box(4, 4, 24, 24, "bolt"))
+    soft = box(30, 20, 60, 40, "nut", source=Source.SOFT, p_correct=0.9)
+    machine = painted(tmp_path, "machine", soft, state=State.PSEUDO)
+    pasting = CopyPasteSettings(enabled=True, probability=1.0)
+    made = plan([person, machine], training(steps=8, pseudo_share=0.5, copy_paste=pasting))
+    seen = [pair for step in range(8) for pair in zip(made[step].pseudo, made[step].targets, strict=True)]
+    assert {is_pseudo for is_pseudo, _ in seen} == {True, False}
+    for is_pseudo, target in seen:
+        labels = target["labels"].tolist()
+        assert labels.count(2) == is_pseudo
+        assert 1 in labels, "people's objects are pasted into both"
+
+
 def test_without_labels_of_people_nothing_burns_in(tmp_path):
     samples = scenes(tmp_path, 3, State.PSEUDO)
     made = plan(samples, training(steps=4, burn_in_steps=2, pseudo_share=0.5))
